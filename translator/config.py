@@ -1,0 +1,290 @@
+"""The configuration: frozen, strict, typed. `config_file.py` reads it from YAML and overrides.
+
+Each field's description is what the reference (`docs/configuration.md`), the JSON schema for editors
+(`configs/schema.json`) and `translator train --print-config` show.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
+class Section(BaseModel):
+    """What every section shares: it is frozen, takes no unknown key and converts nothing."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class RunConfig(Section):
+    """Where a training run is kept."""
+
+    name: Annotated[str, Field(pattern=r"^[^/\\\s.][^/\\]*$")] | None = None
+    """Folder of the run below `run.root`; null: the name of the configuration file."""
+    root: Annotated[str, Field(min_length=1)] = "runs"
+    """Folder that holds the runs."""
+
+
+class DataConfig(Section):
+    """Where the sentence pairs come from and which are fit for training."""
+
+    format: Literal["phrasebook", "text", "tsv", "csv", "jsonl", "parquet", "hub"] = "phrasebook"
+    """phrasebook: the embedded corpus; text: one file a language; tsv, csv, jsonl, parquet: one file
+    with a column a language; hub: a Hugging Face data set or a local folder of Parquet."""
+    source_language: LanguageCode = "fr"
+    """Language translated from."""
+    target_language: LanguageCode = "en"
+    """Language translated into; swap the two to train the other direction from the same files."""
+    root: str | None = None
+    """Folder or http(s) address put before each name in `data.files`."""
+    files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
+    """Split → file. For `text` the name holds `{lang}`, or is a map language → file. For `hub`:
+    split → the data set's own split name. Plain or .gz, local or http(s)."""
+    columns: dict[str, str | PositiveInt] = Field(default_factory=dict)
+    """Language → column: its name, or, in tsv and csv without a header line, its place from 1.
+    Empty: the language codes, or a column `translation` that holds both."""
+    dataset: str | None = None
+    """For `hub`: the Hub id or the local folder."""
+    subset: str | None = None
+    """For `hub`: the name of the data set's configuration, such as `en-fr`."""
+    held_out: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Split → number of pairs cut from `train` for it, where the source has no such split."""
+    max_characters: PositiveInt = 1000
+    """Training pairs with a longer side are left out."""
+    max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
+    """Training pairs are left out where (longer + 10) / (shorter + 10) characters is above it."""
+    cache: str = "data/cache"
+    """Folder for downloads and tokenised corpora; safe to delete."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.source_language == self.target_language:
+            raise ValueError(
+                f"data.source_language and data.target_language are both {self.source_language!r}; "
+                "they name the two sides of the corpus, so give two different ones"
+            )
+        if self.format == "hub":
+            if self.dataset is None:
+                raise ValueError("data.dataset is missing; data.format=hub needs a Hub id or a folder")
+        elif self.format != "phrasebook" and "train" not in self.files:
+            raise ValueError(f"data.files.train is missing; data.format={self.format} needs it")
+        for split, name in self.files.items():
+            if self.format == "text":
+                self._check_text_files(split, name)
+            elif not isinstance(name, str):
+                raise ValueError(
+                    f"data.files.{split} is a map; only data.format=text has one file a language"
+                )
+        for split in self.held_out:
+            if split == "train" or split in self.files or self.format == "phrasebook":
+                raise ValueError(
+                    f"data.held_out.{split} would cut a split that the source has already; "
+                    "take it out of data.held_out or out of data.files"
+                )
+        return self
+
+    def _check_text_files(self, split: str, name: str | dict[str, str]) -> None:
+        if isinstance(name, str):
+            if "{lang}" not in name:
+                raise ValueError(
+                    f"data.files.{split}={name!r} has no {{lang}}; write the language code's place as "
+                    f"{{lang}}, or a map such as {{fr: a.fr, en: a.en}}"
+                )
+        elif missing := [x for x in (self.source_language, self.target_language) if x not in name]:
+            raise ValueError(f"data.files.{split} names no file for language {missing[0]!r}")
+
+
+class TokenizerConfig(Section):
+    """The joint SentencePiece model of both languages."""
+
+    kind: Literal["bpe", "unigram"] = "bpe"
+    """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
+    vocabulary_size: Annotated[int, Field(ge=300, le=64000)] = 8000
+    """Pieces of both languages together, 260 of them special and bytes; a small corpus gets fewer."""
+    sample_sentences: PositiveInt = 1_000_000
+    """At most this many sentences, drawn with the seed, are read to build the vocabulary."""
+    dropout: Probability = 0.0
+    """Training only: probability of leaving out a merge (BPE-dropout, Provilkov et al. 2020), or,
+    for unigram, of a sampled segmentation's flatness (Kudo 2018)."""
+
+
+class ModelConfig(Section):
+    """The Transformer's shape (Vaswani et al. 2017)."""
+
+    width: PositiveInt = 256
+    """D: length of each token's vector."""
+    n_heads: PositiveInt = 4
+    """H: attention heads in each layer; must divide the width."""
+    feed_forward: PositiveInt = 1024
+    """F: inner width of the feed-forward sublayer."""
+    n_encoder_layers: PositiveInt = 3
+    """Layers of the encoder."""
+    n_decoder_layers: PositiveInt = 3
+    """Layers of the decoder."""
+    dropout: Probability = 0.1
+    """Dropout on embeddings and on each sublayer's output."""
+    attention_dropout: Probability = 0.0
+    """Dropout on attention weights."""
+    activation_dropout: Probability = 0.0
+    """Dropout inside the feed-forward sublayer."""
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    """Non-linearity of the feed-forward sublayer."""
+    norm: Literal["pre", "post"] = "pre"
+    """Layer normalisation before each sublayer, or after it as in the original."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Longest sentence in pieces, end symbol included; longer training pairs are left out."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.n_heads:
+            low = max(1, self.width // self.n_heads) * self.n_heads
+            raise ValueError(
+                f"model.width={self.width} is not a multiple of model.n_heads={self.n_heads}; "
+                f"try {low} or {low + self.n_heads}"
+            )
+        if self.width % 2:
+            raise ValueError(f"model.width={self.width} is odd; sinusoidal positions need an even one")
+        return self
+
+
+class TrainConfig(Section):
+    """Optimisation and its budget; the first limit reached ends it, the decay follows the nearest."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Seed of everything random."""
+    max_steps: PositiveInt | None = None
+    """Budget in optimiser steps."""
+    max_epochs: PositiveInt | None = None
+    """Budget in passes over the training pairs."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Budget in minutes from the first step to the last, validation included."""
+    max_tokens_per_batch: PositiveInt = 3000
+    """Largest padded size of a batch, counted on each side by itself."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients make one step; their mean is over all their target tokens."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    """Peak learning rate of AdamW (Loshchilov & Hutter 2019)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps over which the rate rises from zero to its peak."""
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Last part of the budget over which the rate falls in a straight line to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decay, on matrices only."""
+    adam_betas: tuple[Probability, Probability] = (0.9, 0.98)
+    """AdamW's running-average coefficients."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null: no clipping."""
+    label_smoothing: Probability = 0.1
+    """Share of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = 0.998
+    """Decay per step of the averaged weights; null: no averaging."""
+    checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """A checkpoint to go on from is written at least this often."""
+
+    @model_validator(mode="after")
+    def _has_a_budget(self) -> Self:
+        if self.max_steps is None and self.max_epochs is None and self.max_minutes is None:
+            raise ValueError(
+                "train has no budget; give train.max_steps, train.max_epochs or train.max_minutes"
+            )
+        return self
+
+
+class ValidationConfig(Section):
+    """How often and how the model is looked at while it trains."""
+
+    every_steps: PositiveInt = 500
+    """Optimiser steps between validations; there is always one at the end."""
+    beam_size: PositiveInt = 1
+    """Beam of the search behind validation BLEU; 1 is greedy and quickest."""
+    n_samples: Annotated[int, Field(ge=0)] = 3
+    """Translations shown after each validation."""
+    patience: PositiveInt | None = None
+    """Stop after this many validations without a better BLEU; null: never."""
+
+
+class SearchConfig(Section):
+    """Beam search; `translate` and `evaluate` take it from the model folder."""
+
+    beam_size: PositiveInt = 5
+    """Hypotheses kept for each sentence; 1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """α in Σ log p / length^α, the end symbol counted."""
+    max_length_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """Longest output in pieces: this times the source's pieces, plus `search.max_length_offset`."""
+    max_length_offset: PositiveInt = 10
+    """See `search.max_length_ratio`."""
+
+
+class HardwareConfig(Section):
+    """Lightning's own flags: what the training runs on."""
+
+    accelerator: str = "auto"
+    """Lightning's `accelerator`: auto, cpu, gpu, mps …"""
+    devices: PositiveInt | Literal["auto"] = 1
+    """Devices of each machine."""
+    n_nodes: PositiveInt = 1
+    """Machines."""
+    strategy: str = "auto"
+    """Lightning's `strategy`: auto, ddp …"""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """auto: bf16-mixed where the device multiplies bfloat16 itself, else 32-true."""
+    threads: PositiveInt | None = None
+    """CPU threads of each process; null: torch's own choice."""
+
+
+class Config(Section):
+    """A whole configuration file."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig
+    validation: ValidationConfig = ValidationConfig()
+    search: SearchConfig = SearchConfig()
+    hardware: HardwareConfig = HardwareConfig()
+
+    @model_validator(mode="after")
+    def _longest_pair_fits_a_batch(self) -> Self:
+        if self.train.max_tokens_per_batch < self.model.max_length:
+            raise ValueError(
+                f"train.max_tokens_per_batch={self.train.max_tokens_per_batch} is below "
+                f"model.max_length={self.model.max_length}; the longest sentence must fit a batch, "
+                "so raise the one or lower the other"
+            )
+        return self
+
+    def to_json(self) -> str:
+        """Return the configuration as indented JSON, for the model folder."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+class InvalidConfigError(ValueError):
+    """A configuration that does not validate.
+
+    Attributes:
+        problems: pydantic's error records, each with `type`, `loc`, `input` and perhaps `ctx`.
+    """
+
+    def __init__(self, problems: list[Any]):
+        super().__init__(f"{len(problems)} problems in the configuration")
+        self.problems = problems
+
+
+def validate(data: Any) -> Config:
+    """Check plain data (maps, lists, text, numbers) strictly, in pydantic's JSON mode.
+
+    Raises:
+        InvalidConfigError: something does not fit.
+    """
+    try:
+        return Config.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise InvalidConfigError(list(error.errors())) from None

@@ -1,0 +1,160 @@
+"""From a configuration to tokenised pairs on disk, once: read, judge, build the vocabulary, tokenise.
+
+The folder of the result is named by everything that shaped it, so a second call finds it; it appears
+under its name only when it is whole.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translator.config import Config
+from translator.data import corpus
+from translator.data.batching import Lengths
+from translator.data.preflight import Report, check_pairs, hash_pairs
+from translator.data.tokenizer import Tokenizer
+from translator.errors import DataError
+
+#: Raise it when a change here, in `preflight` or in `tokenizer` would prepare a corpus differently.
+PREPARATION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus ready for training.
+
+    Attributes:
+        folder: where it lies.
+        tokenizer: the vocabulary.
+        train: columns `source_ids`, `target_ids`; memory-mapped.
+        texts: columns `source`, `target` of the same pairs; memory-mapped.
+        lengths: of the training pairs.
+        report: what was left out and noted.
+        fingerprints: what identifies the data.
+        vocabulary_message: said where the vocabulary had to shrink.
+    """
+
+    folder: Path
+    tokenizer: Tokenizer
+    train: Any
+    texts: Any
+    lengths: Lengths
+    report: Report
+    fingerprints: dict[str, str]
+    vocabulary_message: str | None
+
+
+def prepare(config: Config) -> Prepared:
+    """Prepare a corpus, or find it prepared.
+
+    Raises:
+        DataError: the data cannot be read, or no pair is fit for training.
+    """
+    fingerprints = corpus.fingerprints(config.data)
+    folder = Path(config.data.cache).expanduser() / _key(config, fingerprints)
+    texts = corpus.open_split(config.data, "train", seed=config.train.seed)
+    if not (folder / "report.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+        try:
+            _prepare_into(partial, config, texts)
+            partial.rename(folder)
+        except OSError:
+            if not (folder / "report.json").is_file():  # else another process was first
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    saved = json.loads((folder / "report.json").read_text())
+    kept = torch.load(folder / "rows.pt", weights_only=True)
+    return Prepared(
+        folder,
+        Tokenizer.load(folder / "tokenizer.model"),
+        corpus.open_arrow(folder / "train.arrow"),
+        texts.select(kept.numpy()),
+        Lengths(*torch.load(folder / "lengths.pt", weights_only=True)),
+        Report(**saved["report"]),
+        fingerprints,
+        saved["vocabulary_message"],
+    )
+
+
+def _key(config: Config, fingerprints: dict[str, str]) -> str:
+    data = config.data.model_dump(exclude={"cache", "root"})
+    tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
+    shaped_by = [
+        PREPARATION_VERSION,
+        corpus.READER_VERSION,
+        sorted(fingerprints.items()),
+        sorted(data.items()),
+        sorted(tokenizer.items()),
+        config.model.max_length,
+        config.train.seed,
+    ]
+    return hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:16]
+
+
+def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
+    others = [name for name in corpus.split_names(config.data) if name != "train"]
+    hashes = [
+        hash_pairs(corpus.open_split(config.data, name, seed=config.train.seed)) for name in others
+    ] or [torch.empty(0, dtype=torch.int64)]
+    report, fit = check_pairs(texts, config.data, torch.cat(hashes))
+    if not len(fit):
+        raise DataError(
+            f"none of the {len(texts)} training pairs is fit for training: {report.left_out}; "
+            "check that both sides are the right files"
+        )
+    tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
+    (folder / "tokenizer.model").write_bytes(tokenizer.model)
+    kept, lengths = _tokenise(folder, texts, fit, tokenizer, config.model.max_length, report)
+    torch.save(kept, folder / "rows.pt")
+    torch.save(tuple(lengths), folder / "lengths.pt")
+    saved = {"report": asdict(report), "vocabulary_message": message}
+    (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
+
+
+def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
+    """Yield both sides of a seeded sample of the pairs fit for training."""
+    n_pairs = max(1, config.tokenizer.sample_sentences // 2)
+    if n_pairs < len(fit):
+        drawn = torch.randperm(len(fit), generator=torch.Generator().manual_seed(config.train.seed))
+        fit = fit[drawn[:n_pairs].sort().values]
+    for batch in texts.select(fit.numpy()).iter(batch_size=1000):
+        yield from batch["source"]
+        yield from batch["target"]
+
+
+def _tokenise(
+    folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int, report: Report
+) -> tuple[Tensor, Lengths]:
+    """Write `train.arrow`; return the rows kept and their lengths. Pairs of too many pieces are left out."""
+    lengths: list[Tensor] = []
+
+    def encode(sources: list[str], targets: list[str]) -> dict[str, list[list[int]]]:
+        source_ids, target_ids = tokenizer.encode_batch(sources), tokenizer.encode_batch(targets)
+        both = torch.tensor([[len(s) + 1, len(t) + 1] for s, t in zip(source_ids, target_ids, strict=True)])
+        lengths.append(both.to(torch.int32))
+        fits = (both <= max_length).all(1).tolist()
+        return {
+            "source_ids": [ids for ids, ok in zip(source_ids, fits, strict=True) if ok],
+            "target_ids": [ids for ids, ok in zip(target_ids, fits, strict=True) if ok],
+        }
+
+    corpus.write_tokens(texts.select(fit.numpy()), encode, folder / "train.arrow")
+    every = torch.cat(lengths)
+    fits = (every <= max_length).all(1)
+    dropped = fit[~fits]
+    if len(dropped):
+        report.left_out["too_many_pieces"] = len(dropped)
+        report.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
+    if not fits.any():
+        raise DataError(f"every training pair has more than model.max_length={max_length} pieces; raise it")
+    return fit[fits], Lengths(every[fits, 0].contiguous(), every[fits, 1].contiguous())

@@ -1,0 +1,195 @@
+"""Text to ids and back, by one joint SentencePiece model. The only importer of `sentencepiece`.
+
+The text that goes in comes out again, byte for byte: no normalisation, every space kept, and what the
+vocabulary lacks is spelled in bytes, so that no unknown piece is ever produced. SentencePiece uses U+2581
+for a space; a U+2581 of the text itself is spelled in bytes too.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import sentencepiece
+
+from translator.config import TokenizerConfig
+from translator.errors import DataError, ModelError
+from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
+
+WORD_MARK = "\u2581"
+
+#: Noncharacters (never text, by the Unicode standard): one that the text lacks stands in for U+2581.
+_STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+
+#: Longer lines are left out of the vocabulary's sample (SentencePiece's own limit is 4192 bytes).
+_MAX_SAMPLE_BYTES = 16384
+
+
+class Tokenizer:
+    """A SentencePiece model, safe to use from several threads."""
+
+    def __init__(self, model: bytes):
+        """Load a serialised model.
+
+        Raises:
+            ModelError: the bytes are no SentencePiece model, or its special pieces are not ours.
+        """
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise ModelError(f"tokenizer: no SentencePiece model: {error}") from None
+        self.model = model
+        processor = self._processor
+        special = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+        if special != (PAD, UNK, BOS, EOS):
+            raise ModelError(
+                f"tokenizer: special pieces are {special}, not {(PAD, UNK, BOS, EOS)}; "
+                "use a vocabulary that this project trained"
+            )
+        self._bytes = [processor.piece_to_id(f"<0x{value:02X}>") for value in range(256)]
+        if UNK in self._bytes:
+            raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Load a model from a file.
+
+        Raises:
+            ModelError: the file cannot be read or is no such model.
+        """
+        try:
+            return cls(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+
+    @classmethod
+    def train(cls, sentences: Iterable[str], config: TokenizerConfig) -> tuple["Tokenizer", str | None]:
+        """Build a vocabulary.
+
+        Args:
+            sentences: text of both languages, mixed.
+            config: kind and wished size.
+
+        Returns:
+            The tokenizer, and a message where the corpus was too small for the wished size.
+
+        Raises:
+            DataError: there is no text, or more different characters than pieces.
+        """
+        sample = [s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
+        if not any(s.strip() for s in sample):
+            raise DataError("the vocabulary has no text to learn from; every training pair was left out")
+        size = config.vocabulary_size
+        try:
+            return cls(_train(sample, config, size)), None
+        except RuntimeError as error:
+            possible = re.search(r"value <= (\d+)", str(error))
+            if possible is None:
+                raise DataError(_training_problem(str(error), size)) from None
+        smaller = int(possible.group(1))
+        message = (
+            f"tokenizer.vocabulary_size={size} is more than this corpus has pieces for; "
+            f"going on with {smaller}"
+        )
+        return cls(_train(sample, config, smaller)), message
+
+    def __len__(self) -> int:
+        """V: the number of pieces."""
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of several texts; see `encode`."""
+        prepared = [self._stand_in(text) for text in texts]
+        encoded = self._processor.encode([text for text, _ in prepared])
+        return [self._restore(ids, mark) for ids, (_, mark) in zip(encoded, prepared, strict=True)]
+
+    def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
+        """Return a random segmentation of each text, for training; it decodes to the same text.
+
+        SentencePiece's generator belongs to a thread and is seeded when the thread starts; `encode` starts
+        its own threads, so one thread a call makes the result depend on `seed` alone.
+        """
+        prepared = [self._stand_in(text) for text in texts]
+        sentencepiece.set_random_generator_seed(seed % 2**32)
+        encoded = self._processor.encode(
+            [text for text, _ in prepared],
+            enable_sampling=True,
+            nbest_size=-1,
+            alpha=dropout,
+            num_threads=1,
+        )
+        return [self._restore(ids, mark) for ids, (_, mark) in zip(encoded, prepared, strict=True)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids without special pieces; bytes that are no UTF-8 become U+FFFD."""
+        return str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return each id's piece as it stands in the vocabulary, for people to look at."""
+        return [self._processor.id_to_piece(i) for i in ids]
+
+    @cached_property
+    def never_emitted(self) -> list[int]:
+        """Ids that no search may choose: padding, start, unknown, any piece with a control character."""
+        spelled = [self._bytes[value] for value in range(256) if _is_control(value)]
+        named = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
+        return sorted({*NEVER_EMITTED, *spelled, *named})
+
+    def _stand_in(self, text: str) -> tuple[str, str]:
+        """Swap U+2581 for a character that neither the text nor the vocabulary has; return both."""
+        text = (
+            text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
+        )
+        if WORD_MARK not in text:
+            return text, ""
+        mark = next(c for c in _STAND_INS if c not in text and self._processor.piece_to_id(c) == UNK)
+        return text.replace(WORD_MARK, mark), mark
+
+    def _restore(self, ids: list[int], mark: str) -> list[int]:
+        if not mark:
+            return ids
+        theirs = [self._bytes[value] for value in mark.encode()]
+        ours = [self._bytes[value] for value in WORD_MARK.encode()]
+        restored: list[int] = []
+        for i in ids:
+            restored.append(i)
+            if restored[-3:] == theirs:
+                restored[-3:] = ours
+        return restored
+
+
+def _is_control(code: int) -> bool:
+    """Whether a code below U+0080 is a control character; as a byte piece, all others spell text."""
+    return code < 0x20 or code == 0x7F
+
+
+def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type=config.kind,
+        vocab_size=size,
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=BOS,
+        eos_id=EOS,
+        byte_fallback=True,
+        character_coverage=0.9995,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        max_sentence_length=_MAX_SAMPLE_BYTES,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _training_problem(message: str, size: int) -> str:
+    if "smaller than required_chars" in message:
+        return f"tokenizer.vocabulary_size={size} is below the number of characters; try {2 * size}"
+    return f"the vocabulary cannot be built: {message.splitlines()[0]}"

@@ -1,0 +1,40 @@
+"""What can go wrong by a user's hand, and the exit code it ends with.
+
+PasserelleError                 exit 1: one line on stderr, never a traceback
+├── ConfigError                 a configuration file or an override
+├── DataError                   a corpus: missing, badly encoded, unequal sides, no network
+├── ModelError                  a model folder: absent, damaged, of another version
+├── TrainingError               a run that cannot start or go on
+└── UsageError                  exit 2: the command line itself
+
+A message says what is wrong with its value, what is allowed and what to do, in this order, with the
+dotted key or `file:line` in front.
+"""
+
+
+class PasserelleError(Exception):
+    """Anything that a user can cause and mend."""
+
+    exit_code = 1
+
+
+class ConfigError(PasserelleError):
+    """A configuration that cannot be read or does not fit."""
+
+
+class DataError(PasserelleError):
+    """A corpus that cannot be read as it is."""
+
+
+class ModelError(PasserelleError):
+    """A model folder that cannot be used."""
+
+
+class TrainingError(PasserelleError):
+    """A training run that cannot start or go on."""
+
+
+class UsageError(PasserelleError):
+    """Arguments that do not go together."""
+
+    exit_code = 2
