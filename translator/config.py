@@ -143,10 +143,11 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         if self.width % self.n_heads:
-            low = max(1, self.width // self.n_heads) * self.n_heads
+            unit = self.n_heads * (1 + self.n_heads % 2)  # sinusoidal positions need an even width
+            low = max(1, self.width // unit) * unit
             raise ValueError(
                 f"model.width={self.width} is not a multiple of model.n_heads={self.n_heads}; "
-                f"try {low} or {low + self.n_heads}"
+                f"try {low} or {low + unit}"
             )
         if self.width % 2:
             raise ValueError(f"model.width={self.width} is odd; sinusoidal positions need an even one")

@@ -3,6 +3,7 @@
 import difflib
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds no sections; begin with one, such as `train:`")
     from_override: dict[str, str] = {}
-    plain = json.loads(json.dumps(data, default=str))
+    plain = _plain(data, where=str(path))
     for override in overrides:
         key, value = _parse_override(override)
         _put(plain, key.split("."), value, override)
         from_override[key] = override
 
-    def place(location: Location) -> str:
+    def place(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
-        for key, override in from_override.items():
-            if dotted == key or dotted.startswith(key + "."):
-                return f"override {override}"
-        line = _line_of(data, location)
-        return f"{path}:{line}" if line else str(path)
+        # What is wrong between several keys is found at their section; the message names the keys.
+        named = [dotted, *re.findall(r"\w+(?:\.\w+)+", message)]
+        for name in named:
+            for key, override in from_override.items():
+                if f"{name}.".startswith(f"{key}."):
+                    return f"override {override}"
+        lines = [_line_of(data, name.split("."), whole=True) for name in named[1:]]
+        line = next(filter(None, [*lines, _line_of(data, location)]), None)
+        if line is not None:
+            return f"{path}:{line}"
+        below = [override for key, override in from_override.items() if key.startswith(f"{dotted}.")]
+        return f"override {below[0]}" if below else str(path)
 
     return _checked(plain, place)
 
@@ -61,9 +69,9 @@ def config_from_json(text: str, *, where: str) -> Config:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: no valid JSON: {error}") from None
-    return _checked(data, lambda _: where)
+    return _checked(data, lambda *_: where)
 
 
 def config_to_yaml(config: Config) -> str:
@@ -79,21 +87,31 @@ def _parse_yaml(text: str, *, where: str) -> Any:
     yaml = YAML()  # round-trip: keeps the line of each key; YAML 1.2
     try:
         return yaml.load(text)
+    except RecursionError:
+        raise ConfigError(f"{where}: lists and maps are nested too deep") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
+        line = f":{mark.line + 1}" if mark and not where.startswith("override ") else ""
         problem = (error.problem or error.context or "no valid YAML").strip().splitlines()[0]
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
 
 
+def _plain(data: Any, *, where: str) -> Any:
+    """What YAML gave, as JSON has it."""
+    try:
+        return json.loads(json.dumps(data, default=str))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: a key is a list or map, or a value holds itself; write it out") from None
+
+
 def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key or "." not in key:
         raise ConfigError(f"override {override!r}: write section.key=value, such as train.seed=2")
-    value = _parse_yaml(text, where=f"override {override}")
-    return key, json.loads(json.dumps(value, default=str))
+    where = f"override {override}"
+    return key, _plain(_parse_yaml(text, where=where), where=where)
 
 
 def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
@@ -107,32 +125,36 @@ def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> No
     data[keys[-1]] = value
 
 
-def _line_of(data: Any, location: Location) -> int | None:
-    """Line, from 1, of the deepest part of `location` that the file has."""
+def _line_of(data: Any, location: Sequence[str | int], *, whole: bool = False) -> int | None:
+    """Line, from 1, of the deepest part of `location` that the file has; with `whole`, of all or none."""
     line = None
     for key in location:
         marks = getattr(data, "lc", None)
         if marks is None or marks.data is None or key not in marks.data:
-            break
+            return None if whole else line
         line = marks.data[key][0] + 1
         data = data[key]
     return line
 
 
-def _checked(data: Any, place: Callable[[Location], str]) -> Config:
+def _checked(data: Any, place: Callable[[Location, str], str]) -> Config:
     try:
         return validate(data)
     except InvalidConfigError as error:
-        raise ConfigError(_explain(error.problems[0], place, len(error.problems))) from None
+        raise ConfigError(_explain(error.problems, place)) from None
 
 
-def _explain(error: Any, place: Callable[[Location], str], n_errors: int) -> str:
+def _explain(problems: list[Any], place: Callable[[Location, str], str]) -> str:
+    """Say what the first problem is, and how many more keys have one."""
+    error = problems[0]
     location = tuple(error["loc"])
-    where = place(location)
-    more = f" (and {n_errors - 1} more)" if n_errors > 1 else ""
+    n_keys = len({tuple(_follow(problem["loc"])[2]) for problem in problems})
+    more = f" (and {n_keys - 1} more)" if n_keys > 1 else ""
     if error["type"] == "value_error":
-        return f"{where}: {error['ctx']['error']}{more}"
+        message = str(error["ctx"]["error"])
+        return f"{place(location, message)}: {message}{more}"
     section, field, keys = _follow(location)
+    where = place(tuple(keys), "")
     dotted = ".".join(map(str, keys))
     if error["type"] == "extra_forbidden":
         known = list(section.model_fields)
@@ -140,9 +162,10 @@ def _explain(error: Any, place: Callable[[Location], str], n_errors: int) -> str
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"{where}: unknown key {dotted!r}; {hint}{more}"
     if error["type"] == "missing":
-        return f"{where}: {dotted} is missing; it needs {_allowed(field)}{more}"
+        return f"{where}: {dotted} is missing; it needs {_allowed(field, keys)}{more}"
     value = json.dumps(error["input"], ensure_ascii=False)
-    return f"{where}: {dotted}={value} does not fit; allowed: {_allowed(field)}{more}"
+    subject = f"{dotted}={value}" if dotted else value
+    return f"{where}: {subject} does not fit; allowed: {_allowed(field, keys)}{more}"
 
 
 def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
@@ -157,18 +180,19 @@ def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             section = field.annotation
             continue
-        if str(field.annotation).startswith("dict") and len(location) > len(keys):
+        if str(field.annotation).startswith(("dict", "tuple")) and len(location) > len(keys):
             keys.append(location[len(keys)])
         return section, f"{section.__name__}.{key}", keys
     return section, "", keys
 
 
-def _allowed(field: str) -> str:
+def _allowed(field: str, keys: list[str | int]) -> str:
     if not field:
         return "a section with keys and values"
     section, _, name = field.partition(".")
     schema = Config.model_json_schema()["$defs"][section]["properties"][name]
-    return describe_schema(schema)
+    within = len(keys) > 2  # a value of a map
+    return describe_schema(schema.get("additionalProperties", schema) if within else schema)
 
 
 def describe_schema(schema: dict[str, Any]) -> str:

@@ -117,7 +117,8 @@ def fingerprints(config: DataConfig) -> dict[str, str]:
     if config.format == "phrasebook":
         return {"phrasebook": _phrasebook_digest(config)}
     if config.format == "hub":
-        return {split: str(_load_hub(config, split)._fingerprint) for split in split_names(config)}
+        theirs = [split for split in split_names(config) if split not in config.held_out]
+        return {split: str(_load_hub(config, split)._fingerprint) for split in theirs}
     paths = {split: _paths(config, split) for split in config.files}
     return {
         f"{split}.{language}": _sha256(path)
@@ -158,15 +159,16 @@ def _open_whole(config: DataConfig, split: str) -> Dataset:
     if config.format == "phrasebook":
         return _from_rows(config, partial(_phrasebook_rows, split, source, target), split, {})
     if config.format == "hub":
-        return _normalise(config, _load_hub(config, split), f"{config.dataset} {split}")
+        table = _load_hub(config, split)
+        return _normalise(config, table, f"{config.dataset} {split}", _cache(config, "arrow"))
     paths = _paths(config, split)
     path = paths[config.source_language]
     if config.format == "parquet":
-        with _one_line_errors(str(path)):
-            table = load_dataset(
-                "parquet", data_files=str(path), split="train", cache_dir=_cache(config, "arrow")
-            )
-        return _normalise(config, table, str(path))
+        # By content: `datasets` itself tells a changed file by its time alone.
+        cache = _cache(config, f"arrow/parquet-{_sha256(path)[:32]}")
+        with _one_line_errors(str(path), "mend or replace the file"):
+            table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
+        return _normalise(config, table, str(path), cache)
     rows: dict[str, Callable[[], Iterator[readers.Row]]] = {
         "text": lambda: readers.read_parallel(path, paths[config.target_language]),
         "tsv": lambda: readers.read_tsv(path, source, target),
@@ -180,8 +182,11 @@ def _from_rows(
     config: DataConfig, rows: Callable[[], Iterator[readers.Row]], split: str, digests: dict[str, str]
 ) -> Dataset:
     def generate() -> Iterator[dict[str, Any]]:
+        row = None
         for row in rows():
             yield row._asdict()
+        if row is None:
+            raise DataError(f"data.files.{split} has no pairs; name a file that has some")
 
     what = [READER_VERSION, config.format, split, sorted(digests.items()), _column_names(config)]
     what.append(_phrasebook_digest(config) if config.format == "phrasebook" else "")
@@ -198,7 +203,7 @@ def _from_rows(
         raise
 
 
-def _normalise(config: DataConfig, table: Dataset, where: str) -> Dataset:
+def _normalise(config: DataConfig, table: Dataset, where: str, cache: str) -> Dataset:
     """Bring a table with a `translation` feature or two text columns to our columns."""
     source, target = map(str, _column_names(config))
 
@@ -222,7 +227,7 @@ def _normalise(config: DataConfig, table: Dataset, where: str) -> Dataset:
         with_indices=True,
         remove_columns=table.column_names,
         features=COLUMNS,
-        cache_file_name=str(Path(_cache(config, "arrow")) / f"{key}.arrow"),
+        cache_file_name=str(Path(cache) / f"{key}.arrow"),
         new_fingerprint=key,
     )
 
@@ -231,28 +236,34 @@ def _load_hub(config: DataConfig, split: str) -> Dataset:
     dataset = str(config.dataset)
     # Our `val` is called `validation` on the Hub, unless the configuration says otherwise.
     theirs = config.files.get(split, "validation" if split == "val" else split)
-    with _one_line_errors(f"data.dataset={dataset}, split {theirs!r}"):
+    cache = _cache(config, "hub")
+    hint = "check the name, the network and data.files (split → the data set's own name for it)"
+    with _one_line_errors(f"data.dataset={dataset}, split {theirs!r}", hint):
         if config.subset and (Path(dataset) / config.subset).is_dir():
-            return load_dataset(dataset, data_dir=config.subset, split=theirs)
-        return load_dataset(dataset, config.subset, split=theirs)
+            return load_dataset(dataset, data_dir=config.subset, split=theirs, cache_dir=cache)
+        return load_dataset(dataset, config.subset, split=theirs, cache_dir=cache)
 
 
 @contextmanager
-def _one_line_errors(what: str) -> Iterator[None]:
-    """Turn what `datasets` raises for a name, file or network into one line; hush its retry log."""
-    hub_log = logging.getLogger("huggingface_hub")
-    level = hub_log.level
-    hub_log.setLevel(logging.CRITICAL)
+def _one_line_errors(what: str, hint: str) -> Iterator[None]:
+    """Turn what `datasets` raises for a name, file or network into one line; hush its own log of it."""
+    logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     except (OSError, ValueError, RuntimeError, DatasetGenerationError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()
-        raise DataError(
-            f"{what}: cannot be loaded: {reason[0] if reason else type(error).__name__}; "
-            "check the name and the network"
-        ) from None
+        raise DataError(f"{what}: cannot be loaded: {_reason(error)}; {hint}") from None
     finally:
-        hub_log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """First line of what lies behind an error of `datasets`."""
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _column_names(config: DataConfig) -> tuple[str | int, str | int]:
@@ -294,10 +305,9 @@ def _fetch(config: DataConfig, url: str) -> Path:
     try:
         return Path(DownloadManager(download_config=options).download(url))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()
         raise DataError(
-            f"{url}: cannot be fetched ({reason[0] if reason else type(error).__name__}); "
-            "check the address and the network, or put the files into a folder and give data.root=FOLDER"
+            f"{url}: cannot be fetched ({_reason(error)}); check the address and the network, or put the "
+            "files into a folder and give data.root=FOLDER"
         ) from None
 
 

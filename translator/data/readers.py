@@ -42,12 +42,11 @@ class Row(NamedTuple):
 def open_binary(path: Path) -> BinaryIO:
     """Open a plain or gzipped file, told apart by its first two bytes."""
     try:
-        file = path.open("rb")
-        magic = file.read(2)
-        file.seek(0)
+        with path.open("rb") as file:
+            magic = file.read(2)
+        return cast(BinaryIO, gzip.open(path)) if magic == b"\x1f\x8b" else path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -131,20 +130,20 @@ _CSV_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\Z)')
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, list[str], int]]:
-    start, pending, notes = 0, "", 0
+    start, pending, notes, is_open = 0, "", 0, False
     for line in read_lines(path):
-        if start:
+        if is_open:
             pending += "\n" + line.text
             # A CRLF inside a quoted field ends no record; it becomes `\n` and is counted.
         else:
-            start, pending = line.number, line.text
+            start, pending, notes = line.number, line.text, 0
         notes |= line.notes
-        if pending.count('"') % 2 == 0:
+        is_open ^= line.text.count('"') % 2 == 1
+        if not is_open:
             yield start, _csv_fields(path, start, pending), notes
-            start, notes = 0, 0
         elif len(pending) > MAX_RECORD_BYTES:
             break
-    if start:
+    if is_open:
         raise DataError(f'{path}:{start}: the quote opened here is never closed; write a quote as ""')
 
 
@@ -166,10 +165,11 @@ def _csv_fields(path: Path, number: int, record: str) -> list[str]:
 def _columns(
     path: Path, rows: Iterator[tuple[int, list[str], int]], source: str | int, target: str | int
 ) -> Iterator[Row]:
+    header_notes = 0
     if isinstance(source, int) and isinstance(target, int):
         places = (source - 1, target - 1)
     else:
-        _, header, _ = next(rows, (1, [], 0))
+        _, header, header_notes = next(rows, (1, [], 0))
         for name in (source, target):
             if name not in header:
                 raise DataError(
@@ -183,7 +183,9 @@ def _columns(
                 f"{path}:{number}: {len(fields)} columns, and data.columns needs {max(places) + 1}; "
                 "mend the line"
             )
-        yield Row(number, fields[places[0]], fields[places[1]], notes)
+        # A byte order mark before the header is counted at the first pair.
+        yield Row(number, fields[places[0]], fields[places[1]], notes | (header_notes & BOM))
+        header_notes = 0
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row]:
@@ -195,7 +197,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row]:
     for line in read_lines(path):
         try:
             record = json.loads(line.text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{line.number}: no valid JSON: {error}") from None
         pair = pair_of(record, source, target, where=f"{path}:{line.number}")
         yield Row(line.number, *pair, line.notes)
@@ -223,7 +225,8 @@ def pair_of(record: object, source: str, target: str, *, where: str) -> tuple[st
             )
         text = record[name]
         if not isinstance(text, str):
-            raise DataError(f"{where}: column {name!r} holds {json.dumps(text)[:40]}, not text; mend the row")
+            held = json.dumps(text, default=repr)[:40]
+            raise DataError(f"{where}: column {name!r} holds {held}, not text; mend the row")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise DataError(f"{where}: column {name!r} holds half a surrogate pair; mend the row")
     return str(record[source]), str(record[target])

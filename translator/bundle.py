@@ -1,0 +1,174 @@
+"""The model folder: everything that translating needs, described by itself, and nothing pickled.
+
+    model.safetensors   the weights
+    tokenizer.model     the SentencePiece model
+    config.json         the whole configuration it was trained with
+    manifest.json       format version, SHA-256 of the other files, where it all came from, its scores
+
+The manifest is written last: a folder that has one is whole.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from translator.config import Config, ModelConfig
+from translator.config_file import config_from_json
+from translator.data.tokenizer import Tokenizer
+from translator.errors import ModelError
+from translator.model.layers import LayerOptions
+from translator.model.transformer import Transformer
+
+FORMAT_VERSION = 1
+WEIGHTS, TOKENIZER, CONFIG, MANIFEST = "model.safetensors", "tokenizer.model", "config.json", "manifest.json"
+
+#: Packages whose versions the manifest records.
+PACKAGES = ("passerelle", "torch", "lightning", "datasets", "sentencepiece", "sacrebleu")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model folder."""
+
+    model: Transformer
+    tokenizer: Tokenizer
+    config: Config
+    manifest: dict[str, Any]
+
+
+def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
+    """Make a model of the configured shape with fresh weights."""
+    options = LayerOptions(
+        width=config.width,
+        n_heads=config.n_heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        activation=config.activation,
+        norm=config.norm,
+    )
+    return Transformer(
+        vocabulary_size,
+        options,
+        n_encoder_layers=config.n_encoder_layers,
+        n_decoder_layers=config.n_decoder_layers,
+        max_length=config.max_length,
+    )
+
+
+def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
+    """Write everything but the manifest; the folder may exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_whole(folder / WEIGHTS, safetensors.torch.save(contiguous))
+    write_whole(folder / TOKENIZER, tokenizer.model)
+    write_whole(folder / CONFIG, config.to_json().encode())
+
+
+def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
+    """Write the manifest of a folder whose other files are there, with some facts about it."""
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        **facts,
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "sha256": {name: _sha256(folder / name) for name in (WEIGHTS, TOKENIZER, CONFIG)},
+    }
+    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a model folder.
+
+    Raises:
+        ModelError: there is none, or it is of another format version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError(
+            f"{folder}: no model folder: it has no {MANIFEST}; give the `model` folder of a finished run"
+        ) from None
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}; train again or fetch the folder again") from None
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
+        raise ModelError(f"{path}: format version {version}, and this program reads {FORMAT_VERSION}")
+    return dict(manifest)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a model folder, verifying each file against the manifest.
+
+    Raises:
+        ModelError: a file is absent, damaged or does not fit the others; the message names it.
+    """
+    manifest = read_manifest(folder)
+    for name in (WEIGHTS, TOKENIZER, CONFIG):
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{path}: missing; fetch the folder again")
+        if _sha256(path) != manifest.get("sha256", {}).get(name):
+            raise ModelError(f"{path}: damaged: its SHA-256 is not the manifest's; fetch the folder again")
+    return Bundle(*load_unfinished(folder), manifest)
+
+
+def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
+    """Load model, tokenizer and configuration from a folder without looking at its manifest.
+
+    Raises:
+        ModelError: the files do not fit each other.
+    """
+    config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    model = build_model(config.model, len(tokenizer))
+    try:
+        model.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
+    return model.eval(), tokenizer, config
+
+
+def newest_model(root: Path) -> Path:
+    """Return the model folder of the newest finished run below `root`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    manifests = sorted(root.glob(f"*/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns)
+    if not manifests:
+        raise ModelError(f"no finished run below {root}/; run `make train` first, or give --model FOLDER")
+    return manifests[-1].parent
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half-written: beside it first, then renamed."""
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,236 @@
+"""Text in, text out: a loaded model as a `Translator`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from translator.bundle import load_bundle
+from translator.config import Config, SearchConfig
+from translator.data.batching import make_batch, pad
+from translator.data.splitting import split_text
+from translator.data.tokenizer import Tokenizer
+from translator.errors import UsageError
+from translator.model.cache import Memory
+from translator.model.transformer import Transformer, device_of
+from translator.search import Result, search
+from translator.search.scoring import normalised
+from translator.symbols import EOS, PAD
+
+#: A search whose closest call is nearer than this is done again by itself. In float32 the same sentence's
+#: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything
+#: decided by more than twice that is the same in any batch, so the text never depends on its company.
+CLOSE_CALL = 4e-5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One possible translation: its text and its score, Σ log p / length^α."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text.
+
+    Attributes:
+        text: the best translation; empty where the source is blank.
+        score: Σ log p / length^α of it; 0 where the source is blank.
+        candidates: the n best, the first being `text`; empty where the source is blank.
+        n_parts: parts that a source longer than the model takes was cut into; 1 otherwise, 0 if blank.
+    """
+
+    text: str
+    score: float
+    candidates: tuple[Candidate, ...]
+    n_parts: int
+
+
+class Translator:
+    """A model with its vocabulary and search settings; safe to call from several threads."""
+
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, config: Config):
+        """Take a model over, in evaluation mode from here on."""
+        self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu") -> "Translator":
+        """Load a model folder.
+
+        Raises:
+            ModelError: the folder is absent, unfinished, damaged or of another format version.
+        """
+        bundle = load_bundle(Path(folder))
+        return cls(bundle.model.to(device), bundle.tokenizer, bundle.config)
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        beam_size: int | None = None,
+        n_best: int = 1,
+        batch_size: int = 64,
+        prefix: str = "",
+    ) -> list[Translation]:
+        """Translate texts, each by itself: one answer a text, in order.
+
+        In float32 the answer to a text does not depend on the texts beside it nor on `batch_size`.
+
+        Args:
+            texts: in the source language; blank ones give an empty answer.
+            beam_size: hypotheses kept, 1 being greedy search; None: the model's `search.beam_size`.
+            n_best: candidates of each answer, at most `beam_size`.
+            batch_size: sentences decoded together.
+            prefix: what every translation must begin with.
+
+        Raises:
+            UsageError: `n_best` is above the beam, or a number is below 1.
+        """
+        options = self._options(beam_size, n_best, batch_size)
+        limit = self.config.model.max_length - 1
+        parts: list[str] = []
+        owners: list[int] = []
+        for number, text in enumerate(texts):
+            stripped = text.strip()
+            if stripped:
+                found = split_text(stripped, lambda part: len(self.tokenizer.encode(part)) <= limit)
+                parts += found
+                owners += [number] * len(found)
+        results = self.search(
+            self.tokenizer.encode_batch(parts),
+            options,
+            n_best=n_best,
+            batch_size=batch_size,
+            prefix=self.tokenizer.encode(prefix) if prefix else [],
+        )
+        by_text: list[list[Result]] = [[] for _ in texts]
+        for owner, result in zip(owners, results, strict=True):
+            by_text[owner].append(result)
+        return [self._translation(found, options, n_best) for found in by_text]
+
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        options: SearchConfig,
+        *,
+        n_best: int = 1,
+        batch_size: int = 64,
+        prefix: Sequence[int] = (),
+    ) -> list[Result]:
+        """Search for the translations of tokenised sources, longest together; one result each, in order."""
+        results: list[Result | None] = [None] * len(sources)
+        longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
+        for at in range(0, len(sources), batch_size):
+            rows = longest_first[at : at + batch_size]
+            found = self._search_batch([sources[i] for i in rows], options, n_best, prefix)
+            for row, result in zip(rows, found, strict=True):
+                if result.margin < CLOSE_CALL and len(rows) > 1:
+                    [result] = self._search_batch([sources[row]], options, n_best, prefix)
+                results[row] = result
+        return [result for result in results if result is not None]
+
+    @torch.inference_mode()
+    def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
+        """Return Σ log p of each given translation, end symbol included, by teacher forcing.
+
+        Args:
+            sources: texts of any length.
+            targets: their translations, as many.
+            batch_size: pairs scored together.
+        """
+        pairs = list(
+            zip(self.tokenizer.encode_batch(sources), self.tokenizer.encode_batch(targets), strict=True)
+        )
+        order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), len(pairs[i][0]), i))
+        scores = [0.0] * len(pairs)
+        for at in range(0, len(pairs), batch_size):
+            rows = order[at : at + batch_size]
+            batch = make_batch([pairs[i][0] for i in rows], [pairs[i][1] for i in rows])
+            batch = batch.to(device_of(self.model))
+            log_probs = self.model(batch.source_ids, batch.target_in).float().log_softmax(-1)
+            chosen = log_probs.gather(2, batch.target_out[..., None])[..., 0].double()  # (B, T)
+            totals = chosen.masked_fill(batch.target_out == PAD, 0).sum(1)
+            for row, total in zip(rows, totals.tolist(), strict=True):
+                scores[row] = total
+        return scores
+
+    @torch.inference_mode()
+    def _search_batch(
+        self,
+        sources: Sequence[Sequence[int]],
+        options: SearchConfig,
+        n_best: int,
+        prefix: Sequence[int],
+    ) -> list[Result]:
+        device = device_of(self.model)
+        source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
+        longest = [
+            min(
+                int(len(ids) * options.max_length_ratio) + options.max_length_offset + len(prefix),
+                self.config.model.max_length + len(prefix),
+            )
+            for ids in sources
+        ]
+        return search(
+            ModelStepper(self.model, self.model.encode(source_ids)),
+            torch.tensor(longest, device=device),
+            beam_size=options.beam_size,
+            length_penalty=options.length_penalty,
+            forbidden=torch.tensor(self.tokenizer.never_emitted, device=device),
+            n_best=n_best,
+            prefix=prefix,
+        )
+
+    def _options(self, beam_size: int | None, n_best: int, batch_size: int) -> SearchConfig:
+        options = self.config.search
+        if beam_size is not None:
+            options = options.model_copy(update={"beam_size": beam_size})
+        for name, value in (("beam size", options.beam_size), ("n-best", n_best), ("batch size", batch_size)):
+            if value < 1:
+                raise UsageError(f"{name} {value} is below 1")
+        if n_best > options.beam_size:
+            raise UsageError(f"n-best {n_best} is above the beam size {options.beam_size}; raise the beam")
+        return options
+
+    def _translation(self, parts: list[Result], options: SearchConfig, n_best: int) -> Translation:
+        candidates = tuple(self._candidates(parts, options, n_best))
+        if not candidates:
+            return Translation("", 0.0, (), 0)
+        return Translation(candidates[0].text, candidates[0].score, candidates, len(parts))
+
+    def _candidates(self, parts: list[Result], options: SearchConfig, n_best: int) -> Iterator[Candidate]:
+        """The n best of a text; of a text in parts, the k-th best joins the k-th best of each part."""
+        most = max((len(part.hypotheses) for part in parts), default=0)
+        for k in range(min(n_best, most)):
+            chosen = [part.hypotheses[min(k, len(part.hypotheses) - 1)] for part in parts]
+            text = " ".join(self.tokenizer.decode(hypothesis.ids) for hypothesis in chosen)
+            length = sum(len(hypothesis.ids) + 1 for hypothesis in chosen)
+            log_prob = sum(hypothesis.log_prob for hypothesis in chosen)
+            yield Candidate(text, normalised(log_prob, length, options.length_penalty))
+
+
+class ModelStepper:
+    """The model as a search sees it (`search.step.Stepper`)."""
+
+    def __init__(self, model: Transformer, memory: Memory):
+        """Begin to decode a batch of encoded sources."""
+        self.model = model
+        self.state = model.start(memory)
+        self.n_sentences, self.n_hypotheses = len(memory.states), 1
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """(B, W) last tokens → (B, W, V) float32 log-probabilities of the next."""
+        self.n_sentences, self.n_hypotheses = tokens.shape
+        logits, self.state = self.model.step(tokens.reshape(-1, 1), self.state)
+        return logits.float().log_softmax(-1).view(*tokens.shape, -1)
+
+    def select(self, sentences: Tensor, parents: Tensor) -> None:
+        """Reorder the caches: rows of self-attention by hypothesis, the source's by sentence."""
+        rows = (sentences[:, None] * self.n_hypotheses + parents).flatten()
+        self.state = self.state.select_rows(rows)
+        if len(sentences) < self.n_sentences:
+            self.state = self.state.select_sentences(sentences)

@@ -1,0 +1,140 @@
+"""Attention: one class for its three roles. Only where queries, keys and values come from differs.
+
+| role                    | queries from    | keys and values from | may look at                        |
+|-------------------------|-----------------|----------------------|------------------------------------|
+| encoder self-attention  | French          | French               | every real French token            |
+| decoder self-attention  | English so far  | English so far       | itself and earlier tokens          |
+| decoder cross-attention | English so far  | the encoder's output | every real French token: no causal |
+|                         |                 |                      | mask, the source has no "future"   |
+
+So a caller projects a memory once (`project`) and attends to it from anywhere (`forward`). What was
+projected is a value that the caller keeps: cross-attention projects the source once a sentence, decoder
+self-attention appends each new token's projection to a cache.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translator.model.dropout import Dropout
+
+
+class KeyValue(NamedTuple):
+    """Projected keys and values, each (B, H, K, E)."""
+
+    key: Tensor
+    value: Tensor
+
+    def then(self, later: "KeyValue") -> "KeyValue":
+        """Append later positions: (B, H, K, E) and (B, H, L, E) → (B, H, K + L, E)."""
+        return KeyValue(torch.cat([self.key, later.key], 2), torch.cat([self.value, later.value], 2))
+
+    def select(self, rows: Tensor) -> "KeyValue":
+        """Keep some rows of the batch, in the given order: (N,) row numbers → (N, H, K, E)."""
+        return KeyValue(self.key.index_select(0, rows), self.value.index_select(0, rows))
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
+
+    def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
+        """Make a head group.
+
+        Args:
+            width: D, of the queries and of the result.
+            n_heads: H; divides the width.
+            memory_width: M, of what is attended to, where it is not D (image features, audio frames …).
+            dropout: share of the attention weights dropped while training.
+
+        Raises:
+            ValueError: the heads do not divide the width; the message names both.
+        """
+        super().__init__()
+        if width % n_heads:
+            raise ValueError(f"width={width} is not a multiple of n_heads={n_heads}")
+        self.width, self.n_heads = width, n_heads
+        self.memory_width = width if memory_width is None else memory_width
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(self.memory_width, 2 * width)
+        self.output = nn.Linear(width, width)
+        self.dropout = Dropout(dropout)
+
+    def project(self, memory: Tensor) -> KeyValue:
+        """Turn what is to be attended to into keys and values.
+
+        Args:
+            memory: (B, K, M) float.
+
+        Returns:
+            Keys and values, each (B, H, K, E).
+
+        Raises:
+            ValueError: `memory` is not M wide; the message names both widths.
+        """
+        if memory.size(-1) != self.memory_width:
+            raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
+        key, value = self.key_value(memory).chunk(2, dim=-1)
+        return KeyValue(self._split(key), self._split(value))
+
+    def forward(
+        self,
+        query: Tensor,
+        kv: KeyValue,
+        keep: Tensor | None = None,
+        *,
+        record: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Attend from each query position over the given keys and values.
+
+        Args:
+            query: (B, Q, D) float; the input of the sublayer.
+            kv: keys and values from `project`, each (B, H, K, E).
+            keep: bool, broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
+            record: the attention weights, (B, H, Q, K), are appended to it; each row sums to one.
+
+        Returns:
+            (B, Q, D) float, in `query`'s dtype outside autocast.
+
+        Raises:
+            ValueError: `query` is not D wide; the message names both widths.
+
+        Invariant: positions where `keep` is False never change the result.
+        """
+        if query.size(-1) != self.width:
+            raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
+        q = self._split(self.query(query))  # (B, H, Q, E)
+        if record is None and q.device.type != "cpu":
+            probability = self.dropout.probability if self.training else 0.0
+            mixed: Tensor = F.scaled_dot_product_attention(q, *kv, attn_mask=keep, dropout_p=probability)
+        else:
+            # Plain products beat the fused kernel on a CPU at sentence length: (200, 4, 15, 32) forward and
+            # backward in bfloat16 4.8 ms instead of 30 ms, forward alone in float32 2.9 instead of 3.7 ms.
+            weights = attention_weights(q, kv.key, keep)
+            if record is not None:
+                record.append(weights)
+            mixed = self.dropout(weights) @ kv.value  # (B, H, Q, E)
+        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, Q, D)
+        return result
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, L, D) → (B, H, L, E)."""
+        return x.view(x.size(0), x.size(1), self.n_heads, -1).transpose(1, 2)
+
+
+def attention_weights(query: Tensor, key: Tensor, keep: Tensor | None) -> Tensor:
+    """Return softmax(query · keyᵀ / √E) over the keys that may be looked at.
+
+    Args:
+        query: (B, H, Q, E).
+        key: (B, H, K, E).
+        keep: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: everywhere.
+
+    Returns:
+        (B, H, Q, K), each row summing to one, exactly zero where `keep` is False.
+    """
+    scores: Tensor = (query * query.size(-1) ** -0.5) @ key.transpose(-1, -2)  # (B, H, Q, K)
+    if keep is not None:
+        scores = scores.masked_fill(~keep, float("-inf"))
+    return scores.softmax(-1)

@@ -1,0 +1,174 @@
+"""A layer (self-attention, perhaps cross-attention, feed-forward) and a stack of them.
+
+A stack without cross-attention and with a padding mask is an encoder; with a causal mask, a language
+model; with cross-attention too, a translator's decoder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translator.model.attention import Attention, KeyValue
+from translator.model.dropout import Dropout
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """What all layers of a model share.
+
+    Attributes:
+        width: D.
+        n_heads: H.
+        feed_forward: F.
+        dropout: on each sublayer's output.
+        attention_dropout: on attention weights.
+        activation_dropout: inside the feed-forward sublayer.
+        activation: relu, gelu or silu.
+        norm: pre: x + f(norm(x)), with one more norm at the end of a stack; post: norm(x + f(x)).
+    """
+
+    width: int
+    n_heads: int
+    feed_forward: int
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    norm: Literal["pre", "post"] = "pre"
+
+
+@dataclass
+class Record:
+    """Attention weights of a stack, a tensor (B, H, Q, K) a layer, first layer first."""
+
+    self_attention: list[Tensor] = field(default_factory=list)
+    cross_attention: list[Tensor] = field(default_factory=list)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a non-linearity between them, at each position by itself (§3.3)."""
+
+    def __init__(self, options: LayerOptions):
+        super().__init__()
+        self.inner = nn.Linear(options.width, options.feed_forward)
+        self.outer = nn.Linear(options.feed_forward, options.width)
+        self.dropout = Dropout(options.activation_dropout)
+        self.activation = ACTIVATIONS[options.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) → (B, L, D)."""
+        result: Tensor = self.outer(self.dropout(self.activation(self.inner(x))))
+        return result
+
+
+class Layer(nn.Module):
+    """One layer; with `cross`, it also attends to a memory (§3.1)."""
+
+    def __init__(self, options: LayerOptions, *, cross: bool = False, memory_width: int | None = None):
+        super().__init__()
+        width, heads, dropout = options.width, options.n_heads, options.attention_dropout
+        self.pre_norm = options.norm == "pre"
+        self.self_attention = Attention(width, heads, dropout=dropout)
+        self.self_norm = nn.LayerNorm(width)
+        self.cross_attention: Attention | None = None
+        if cross:
+            self.cross_attention = Attention(width, heads, memory_width=memory_width, dropout=dropout)
+            self.cross_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(options)
+        self.feed_norm = nn.LayerNorm(width)
+        self.dropout = Dropout(options.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        keep: Tensor | None,
+        *,
+        past: KeyValue | None = None,
+        cross: KeyValue | None = None,
+        cross_keep: Tensor | None = None,
+        record: Record | None = None,
+    ) -> tuple[Tensor, KeyValue]:
+        """Run the layer.
+
+        Args:
+            x: (B, L, D).
+            keep: what self-attention may look at, broadcastable to (B, H, L, K); None: everything.
+            past: keys and values of earlier positions; `x` continues them.
+            cross: the memory, projected by this layer's `cross_attention`. Its batch may be smaller than
+                x's by a factor W, where L is 1: the W hypotheses of a sentence are more queries to the
+                same keys, so the source is kept once a sentence.
+            cross_keep: what cross-attention may look at.
+            record: takes the attention weights.
+
+        Returns:
+            (B, L, D), and the keys and values of self-attention, `past` included.
+        """
+        h = self._before(self.self_norm, x)
+        kv = self.self_attention.project(h)
+        if past is not None:
+            kv = past.then(kv)
+        weights = None if record is None else record.self_attention
+        x = self._after(self.self_norm, x, self.self_attention(h, kv, keep, record=weights))
+        if self.cross_attention is not None and cross is not None:
+            h = self._before(self.cross_norm, x).reshape(cross.key.size(0), -1, x.size(-1))  # (B, L or W, D)
+            weights = None if record is None else record.cross_attention
+            update = self.cross_attention(h, cross, cross_keep, record=weights)
+            x = self._after(self.cross_norm, x, update.reshape(x.shape))
+        h = self._before(self.feed_norm, x)
+        return self._after(self.feed_norm, x, self.feed_forward(h)), kv
+
+    def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return norm(x) if self.pre_norm else x
+
+    def _after(self, norm: nn.Module, x: Tensor, update: Tensor) -> Tensor:
+        x = x + self.dropout(update)
+        return x if self.pre_norm else norm(x)
+
+
+class Stack(nn.Module):
+    """Layers one after another, with a last norm where they are pre-norm."""
+
+    def __init__(
+        self, options: LayerOptions, n_layers: int, *, cross: bool = False, memory_width: int | None = None
+    ):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Layer(options, cross=cross, memory_width=memory_width) for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
+
+    def project(self, memory: Tensor) -> list[KeyValue]:
+        """Project a memory, (B, K, M), for the cross-attention of each layer."""
+        return [layer.cross_attention.project(memory) for layer in self._layers()]  # type: ignore[union-attr]
+
+    def forward(
+        self,
+        x: Tensor,
+        keep: Tensor | None,
+        *,
+        past: Sequence[KeyValue] | None = None,
+        cross: Sequence[KeyValue] | None = None,
+        cross_keep: Tensor | None = None,
+        record: Record | None = None,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Run all layers; `past` and `cross` hold one entry a layer (see `Layer.forward`)."""
+        caches = []
+        for i, layer in enumerate(self._layers()):
+            x, kv = layer(
+                x,
+                keep,
+                past=None if past is None else past[i],
+                cross=None if cross is None else cross[i],
+                cross_keep=cross_keep,
+                record=record,
+            )
+            caches.append(kv)
+        return self.norm(x), caches
+
+    def _layers(self) -> list[Layer]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]

@@ -1,0 +1,147 @@
+"""The translator's Transformer: an encoder stack, a decoder stack and one embedding for everything."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translator.model.attention import Attention
+from translator.model.cache import DecoderState, Memory
+from translator.model.dropout import Dropout
+from translator.model.layers import LayerOptions, Record, Stack
+from translator.model.masks import causal_keep, padding_keep
+from translator.model.positions import sinusoids
+
+
+class Transformer(nn.Module):
+    """An encoder-decoder Transformer (Vaswani et al. 2017), embeddings tied three ways.
+
+    One matrix (V, D) embeds source and target, scaled by √D, and gives the logits (Press & Wolf 2017).
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        options: LayerOptions,
+        *,
+        n_encoder_layers: int,
+        n_decoder_layers: int,
+        max_length: int = 256,
+    ):
+        """Make a model with fresh weights, drawn from torch's global generator.
+
+        Args:
+            vocabulary_size: V.
+            options: the layers' shape.
+            n_encoder_layers: depth of the encoder.
+            n_decoder_layers: depth of the decoder.
+            max_length: positions tabled beforehand; longer input works, its positions computed anew.
+        """
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, options.width)
+        self.dropout = Dropout(options.dropout)
+        self.encoder = Stack(options, n_encoder_layers)
+        self.decoder = Stack(options, n_decoder_layers, cross=True)
+        self.register_buffer("positions", sinusoids(max_length, options.width), persistent=False)
+        self.positions: Tensor
+        initialise(self)
+
+    def forward(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
+        """Return the logits of the next token at each target position.
+
+        Args:
+            source_ids: (B, S) int64, padded.
+            target_in: (B, T) int64, beginning with the start symbol, padded.
+
+        Returns:
+            (B, T, V) float.
+        """
+        return self.logits(self.decode(self.encode(source_ids), target_in))
+
+    def encode(self, source_ids: Tensor, *, record: Record | None = None) -> Memory:
+        """Read the source: (B, S) int64 → states (B, S, D) and what of them is real."""
+        keep = padding_keep(source_ids)
+        states, _ = self.encoder(self.embed(source_ids), keep, record=record)
+        return Memory(states, keep)
+
+    def decode(self, memory: Memory, target_in: Tensor, *, record: Record | None = None) -> Tensor:
+        """Read the whole target at once, as in training: (B, T) int64 → states (B, T, D)."""
+        keep = causal_keep(target_in.size(1), device=target_in.device)
+        cross = self.decoder.project(memory.states)
+        states: Tensor
+        states, _ = self.decoder(
+            self.embed(target_in), keep, cross=cross, cross_keep=memory.keep, record=record
+        )
+        return states
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(…, D) → (…, V), by the embedding matrix."""
+        return F.linear(states, self.embedding.weight)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the state before the first target token, one hypothesis a sentence."""
+        return DecoderState(None, self.decoder.project(memory.states), memory.keep, 0)
+
+    def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read more target tokens of each hypothesis.
+
+        Args:
+            ids: (N, L) int64; L is 1, except that a first step may read a prefix at once.
+            state: what was read before.
+
+        Returns:
+            (N, V) logits of the token after the last one, and the state after it.
+        """
+        keep = causal_keep(ids.size(1), device=ids.device) if ids.size(1) > 1 else None
+        x = self.embed(ids, offset=state.length)
+        states, past = self.decoder(x, keep, past=state.past, cross=state.cross, cross_keep=state.cross_keep)
+        state = replace(state, past=past, length=state.length + ids.size(1))
+        return self.logits(states[:, -1]), state
+
+    def attention_maps(self, source_ids: Tensor, target_in: Tensor) -> tuple[Record, Record]:
+        """Return the attention weights of every layer and head: the encoder's and the decoder's."""
+        encoder, decoder = Record(), Record()
+        self.decode(self.encode(source_ids, record=encoder), target_in, record=decoder)
+        return encoder, decoder
+
+    def embed(self, ids: Tensor, *, offset: int = 0) -> Tensor:
+        """(B, L) int64 → (B, L, D): √D · embedding + position, the first position being `offset`."""
+        end = offset + ids.size(1)
+        table = self.positions
+        if end > len(table):
+            table = sinusoids(end, table.size(1), device=ids.device).to(table.dtype)
+        embedded: Tensor = self.dropout(self.embedding(ids) * table.size(1) ** 0.5 + table[offset:end])
+        return embedded
+
+
+def initialise(module: nn.Module) -> None:
+    """Set every initial value of a model; the only place that does.
+
+    Linear maps: Xavier uniform (Glorot & Bengio 2010), the key and value halves of a joint map each by
+    itself; biases zero. Embeddings: normal with deviation 1/√D, so that √D · embedding has unit variance
+    and the first logits are of order one. Norms: the identity.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, std=part.embedding_dim**-0.5)
+        elif isinstance(part, nn.LayerNorm):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, Attention):
+            for half in part.key_value.weight.data.chunk(2):
+                nn.init.xavier_uniform_(half)
+
+
+def n_parameters(model: nn.Module) -> int:
+    """Return the number of trained values, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that a model's weights are on."""
+    return next(model.parameters()).device

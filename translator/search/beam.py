@@ -1,0 +1,174 @@
+"""Beam search over a batch of sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from translator.search.scoring import best_possible, normalised
+from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.symbols import BOS, EOS
+
+
+def beam_search(
+    stepper: Stepper,
+    max_lengths: Tensor,
+    *,
+    beam_size: int,
+    length_penalty: float,
+    forbidden: Tensor,
+    n_best: int = 1,
+    prefix: Sequence[int] = (),
+) -> list[Result]:
+    """Decode a batch of sentences with a beam.
+
+    Each step takes the best 2 · `beam_size` continuations of a sentence. Those that end, if among the best
+    `beam_size`, are finished; the best `beam_size` others go on. A sentence stops when `beam_size`
+    hypotheses are finished, or when a bound shows that no live one can still enter the n best. Finished
+    sentences leave the batch. Exactly equal scores are ordered by hypothesis, then by piece number.
+
+    Args:
+        stepper: the model, before the start symbol.
+        max_lengths: (B,) int64, most pieces of each output, end symbol included, at least 2.
+        beam_size: W, hypotheses kept.
+        length_penalty: α of `scoring.normalised`.
+        forbidden: ids that are never chosen.
+        n_best: results wanted for each sentence, at most `beam_size`.
+        prefix: pieces that every output begins with; they count in score and length.
+
+    Returns:
+        One result a sentence, in order.
+
+    Raises:
+        ValueError: `n_best` is above `beam_size`.
+    """
+    if n_best > beam_size:
+        raise ValueError(f"n_best={n_best} is above beam_size={beam_size}")
+    beam = _Beam(stepper, max_lengths, beam_size, length_penalty, n_best)
+    for token in prefix:
+        beam.force(token)
+    while len(beam.active):
+        beam.advance(forbidden)
+    return [sentence.result(n_best) for sentence in beam.sentences]
+
+
+@dataclass
+class _Sentence:
+    """What is known of one sentence: its finished hypotheses and its closest call."""
+
+    max_length: int
+    finished: list[Hypothesis] = field(default_factory=list)
+    margin: float = torch.inf
+
+    def finish(self, ids: list[int], log_prob: float, alpha: float) -> None:
+        score = normalised(log_prob, len(ids) + 1, alpha)
+        self.finished.append(Hypothesis(ids, log_prob, score))
+        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: the first of equals leads
+
+    def is_over(self, best_live: float, *, beam_size: int, n_best: int, alpha: float) -> bool:
+        """Whether enough hypotheses are finished, or none that is live can enter the n best."""
+        if len(self.finished) >= beam_size or best_live == -torch.inf:
+            return True
+        if len(self.finished) < n_best:
+            return False
+        lead = self.finished[n_best - 1].score - best_possible(best_live, self.max_length, alpha)
+        self.margin = min(self.margin, abs(lead))
+        return lead >= 0
+
+    def result(self, n_best: int) -> Result:
+        scores = [hypothesis.score for hypothesis in self.finished[: n_best + 1]]
+        gaps = [better - worse for better, worse in pairwise(scores)]
+        return Result(self.finished[:n_best], min([self.margin, *gaps]))
+
+
+class _Beam:
+    """The live hypotheses: B active sentences × W each, W being 1 before the first choice.
+
+    Scores are summed in float64, so that their rounding errors are the model's alone.
+    """
+
+    def __init__(
+        self, stepper: Stepper, max_lengths: Tensor, beam_size: int, length_penalty: float, n_best: int
+    ):
+        n, device = len(max_lengths), max_lengths.device
+        self.stepper, self.beam_size, self.alpha, self.n_best = stepper, beam_size, length_penalty, n_best
+        self.max_lengths = max_lengths  # (B,)
+        self.active = torch.arange(n, device=device)  # (B,)
+        self.tokens = torch.full((n, 1), BOS, device=device)  # (B, W)
+        self.scores = torch.zeros(n, 1, dtype=torch.float64, device=device)  # (B, W)
+        self.history = torch.empty(n, 1, 0, dtype=torch.int64, device=device)  # (B, W, length)
+        self.sentences = [_Sentence(most) for most in max_lengths.tolist()]
+
+    def force(self, token: int) -> None:
+        """Continue the one hypothesis of each sentence with a given token."""
+        log_probs = self.stepper.step(self.tokens)
+        self.tokens = torch.full_like(self.tokens, token)
+        self.scores = self.scores + log_probs[..., token]
+        self.history = torch.cat([self.history, self.tokens[..., None]], -1)
+        everything = torch.arange(len(self.active), device=self.active.device)
+        self.stepper.select(everything, torch.zeros_like(self.tokens))
+
+    def advance(self, forbidden: Tensor) -> None:
+        """Choose one more token for every hypothesis; let finished sentences leave."""
+        length = self.history.size(-1) + 1
+        log_probs = self.stepper.step(self.tokens)  # (B, W, V)
+        at_limit = self.max_lengths <= length
+        allow_only(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
+        scores, parents, tokens = self._candidates(log_probs)  # each (B, 2 W), best first
+        ends = tokens == EOS
+        self._finish(scores, parents, ends)
+        # Those that go on, in order of score: a stable sort brings them before those that end.
+        going_on = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size]
+        live = scores.gather(1, going_on).masked_fill(ends.gather(1, going_on), -torch.inf)
+        parents, tokens = parents.gather(1, going_on), tokens.gather(1, going_on)
+        best = live[:, 0].tolist()
+        keep = [
+            row
+            for row, sentence in enumerate(self.active.tolist())
+            if not self.sentences[sentence].is_over(
+                best[row], beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
+            )
+        ]
+        rows = torch.tensor(keep, dtype=torch.int64, device=self.active.device)
+        self.active, self.max_lengths = self.active[rows], self.max_lengths[rows]
+        self.tokens, self.scores, parents = tokens[rows], live[rows], parents[rows]
+        before = self.history[rows].gather(1, parents[..., None].expand(-1, -1, length - 1))
+        self.history = torch.cat([before, self.tokens[..., None]], -1)
+        self.stepper.select(rows, parents)
+
+    def _candidates(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best 2 W continuations of each sentence: scores, parents and tokens, each (B, 2 W)."""
+        n_pieces = log_probs.size(2)
+        totals = (self.scores[..., None] + log_probs).flatten(1)  # (B, W V)
+        wanted = 2 * self.beam_size
+        top, index = totals.topk(min(wanted + 1, totals.size(1)))
+        gaps = (top[:, :-1] - top[:, 1:]).nan_to_num(nan=torch.inf, posinf=torch.inf)  # nan: -inf − -inf
+        closest = gaps.min(1).values
+        tied = (closest == 0).nonzero().flatten()
+        if len(tied):  # topk promises no order among equals; a stable sort does
+            in_order = totals[tied].sort(dim=1, descending=True, stable=True)
+            top[tied] = in_order.values[:, : top.size(1)]
+            index[tied] = in_order.indices[:, : top.size(1)]
+        for sentence, gap in zip(self.active.tolist(), closest.tolist(), strict=True):
+            self.sentences[sentence].margin = min(self.sentences[sentence].margin, gap)
+        top, index = top[:, :wanted], index[:, :wanted]
+        if top.size(1) < wanted:  # a vocabulary smaller than the beam: fill up with hopeless ones
+            missing = (0, wanted - top.size(1))
+            top = torch.nn.functional.pad(top, missing, value=-torch.inf)
+            index = torch.nn.functional.pad(index, missing)
+        return top, index // n_pieces, index % n_pieces
+
+    def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
+        """Take in the hypotheses that end among the best W candidates."""
+        first = slice(self.beam_size)
+        rows, ranks = (ends[:, first] & scores[:, first].isfinite()).nonzero(as_tuple=True)
+        found = zip(
+            self.active[rows].tolist(),
+            self.history[rows, parents[rows, ranks]].tolist(),
+            scores[rows, ranks].tolist(),
+            strict=True,
+        )
+        for sentence, ids, log_prob in found:
+            self.sentences[sentence].finish(ids, log_prob, self.alpha)

@@ -1,0 +1,57 @@
+"""Greedy search: the likeliest piece at each step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from translator.search.scoring import normalised
+from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.symbols import BOS, EOS
+
+
+def greedy_search(
+    stepper: Stepper,
+    max_lengths: Tensor,
+    *,
+    length_penalty: float,
+    forbidden: Tensor,
+    prefix: Sequence[int] = (),
+) -> list[Result]:
+    """Decode a batch greedily; finished sentences leave the batch. See `beam_search` for the arguments."""
+    n, device = len(max_lengths), max_lengths.device
+    active = torch.arange(n, device=device)
+    tokens = torch.full((n, 1), BOS, device=device)
+    log_prob = torch.zeros(n, dtype=torch.float64, device=device)
+    margin = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
+    ids: list[list[int]] = [[] for _ in range(n)]
+    results: list[Result | None] = [None] * n
+    length = 0
+    while len(active):
+        length += 1
+        scores = stepper.step(tokens)
+        if length <= len(prefix):
+            chosen = torch.full((len(active),), prefix[length - 1], device=device)
+            gained = scores[:, 0].gather(1, chosen[:, None])[:, 0]
+        else:
+            at_limit = max_lengths <= length
+            allow_only(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
+            top, index = scores[:, 0].topk(2)
+            gap = (top[:, 0] - top[:, 1]).double()
+            # max, unlike topk, promises the first of equal values
+            gained, chosen = top[:, 0], torch.where(gap == 0, scores[:, 0].max(1).indices, index[:, 0])
+            margin = torch.minimum(margin, gap)
+        log_prob = log_prob + gained
+        ended = chosen == EOS
+        for row, (sentence, token) in enumerate(zip(active.tolist(), chosen.tolist(), strict=True)):
+            if token == EOS:
+                total = float(log_prob[row])
+                found = Hypothesis(ids[sentence], total, normalised(total, length, length_penalty))
+                results[sentence] = Result([found], float(margin[row]))
+            else:
+                ids[sentence].append(token)
+        going = (~ended).nonzero().flatten()
+        stepper.select(going, torch.zeros(len(going), 1, dtype=torch.int64, device=device))
+        active, tokens = active[going], chosen[going, None]
+        log_prob, margin, max_lengths = log_prob[going], margin[going], max_lengths[going]
+    return [result for result in results if result is not None]

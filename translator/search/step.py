@@ -1,0 +1,79 @@
+"""What a search asks of a model, and what it answers."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Stepper(Protocol):
+    """A model in the middle of decoding B sentences with W hypotheses each; W is 1 at the start."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read the last token of each hypothesis and say what may follow.
+
+        Args:
+            tokens: (B, W) int64.
+
+        Returns:
+            (B, W, V) float log-probabilities; the caller may overwrite them.
+        """
+        ...
+
+    def select(self, sentences: Tensor, parents: Tensor) -> None:
+        """Go on with some sentences and, in each, with some hypotheses.
+
+        Args:
+            sentences: (B',) int64, rising numbers of the sentences that go on.
+            parents: (B', W') int64, for each hypothesis to come the one it continues.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished output.
+
+    Attributes:
+        ids: its pieces, without start and end symbols.
+        log_prob: Σ log p of its pieces and of the end symbol.
+        score: `log_prob` / length^α, the end symbol counted.
+    """
+
+    ids: list[int]
+    log_prob: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found for one sentence.
+
+    Attributes:
+        hypotheses: best first, at most `n_best`, at least one.
+        margin: the closest call of the whole search: no decision hung on a smaller difference of scores,
+            so rounding errors below half of it cannot have changed the result.
+    """
+
+    hypotheses: list[Hypothesis]
+    margin: float
+
+
+def allow_only(log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor) -> None:
+    """Set what may not be chosen to -inf, in place.
+
+    Args:
+        log_probs: (B, W, V).
+        forbidden: ids that are never chosen.
+        end: the end symbol; not chosen at the start, and nothing else is chosen at the limit.
+        at_start: whether this is the first token of an output.
+        at_limit: (B,) bool, True where the output must end now.
+    """
+    log_probs[..., forbidden] = -torch.inf
+    if at_start:
+        log_probs[..., end] = -torch.inf
+    elif bool(at_limit.any()):
+        ends = log_probs[at_limit, :, end]
+        log_probs[at_limit] = -torch.inf
+        log_probs[at_limit, :, end] = ends

@@ -1,0 +1,5 @@
+"""Training, in Lightning; the only package that imports it.
+
+`schedule` (how far, how fast) → `data` (batches for Lightning) → `module` (one step, one validation) →
+`callbacks` (averaging, checkpoints, what is shown) → `curves` → `run` (a run from start to model folder).
+"""

@@ -1,0 +1,155 @@
+"""What happens beside the steps: averaging, checkpoints, what people see."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from torch import Tensor
+
+from translator import console
+from translator.data.batching import Batch
+from translator.training.module import TranslationModule
+
+#: Seconds between the lines of progress where stderr is no terminal.
+LINE_SECONDS = 30
+
+
+class StopRequestedError(Exception):
+    """Ctrl-C was pressed and the state of training is saved."""
+
+
+class Accounting(Callback):
+    """Lets the module take in each finished step, before any other callback sees it."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Account for the step that this batch completed."""
+        assert isinstance(pl_module, TranslationModule)
+        if step_is_complete(trainer, batch_idx):
+            pl_module.account(batch)
+
+
+class MovingAverage(WeightAveraging):
+    """Lightning's weight averaging with an exponential average whose memory grows from nothing.
+
+    The decay of update n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's moving average: early in a
+    short run the average would otherwise be of weights long gone.
+    """
+
+    def __init__(self, decay: float):
+        def update(averaged: list[Tensor], current: list[Tensor], n: Tensor | int) -> None:
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(n)) / (10 + int(n))))
+
+        super().__init__(use_buffers=False, multi_avg_fn=update)
+
+
+class SaveForResuming(Checkpoint):
+    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C; only between two steps."""
+
+    def __init__(self, path: Path, seconds: float):
+        self.path, self.seconds = path, seconds
+        self.stop_requested = False
+        self._saved_at: float | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Save if it is time; the last step is not saved, what follows it is the model folder."""
+        assert isinstance(pl_module, TranslationModule)
+        if not step_is_complete(trainer, batch_idx) or trainer.should_stop:
+            return
+        now = pl_module.progress.seconds  # the same on every rank
+        if self._saved_at is None:
+            self._saved_at = now
+        stop = (
+            trainer.strategy.broadcast(self.stop_requested) if trainer.world_size > 1 else self.stop_requested
+        )
+        if stop or now - self._saved_at >= self.seconds:
+            trainer.save_checkpoint(self.path)
+            self._saved_at = now
+        if stop:
+            raise StopRequestedError
+
+
+class ShowProgress(Callback):
+    """Shows how far training is, how fast and for how long yet, and each validation with examples."""
+
+    def __init__(self, n_samples: int):
+        self.n_samples = n_samples
+        self._bar = console.progress_bar() if console.is_terminal() else None
+        self._recent: list[tuple[float, int]] = []
+        self._line_at = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin."""
+        if self._bar is not None and trainer.is_global_zero:
+            self._task = self._bar.add_task("training", total=1.0, status="")
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Update the bar, or print a line now and then."""
+        assert isinstance(pl_module, TranslationModule)
+        if not step_is_complete(trainer, batch_idx) or not trainer.is_global_zero:
+            return
+        progress, share = pl_module.progress, pl_module.progress.share(pl_module.config.train)
+        self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
+        seconds = self._recent[-1][0] - self._recent[0][0]
+        speed = (self._recent[-1][1] - self._recent[0][1]) / seconds if seconds else 0.0
+        pl_module.log("tokens_per_second", speed)
+        now = time.monotonic()
+        if self._bar is None and now - self._line_at < LINE_SECONDS:
+            return
+        left = progress.seconds * (1 - share) / share if share else 0.0
+        loss = float(trainer.callback_metrics.get("train_loss", torch.nan))
+        status = (
+            f"step {progress.steps:,} · epoch {progress.epochs:.1f} · loss {loss:.3f} · "
+            f"{speed:,.0f} tokens/s · {_clock(left)} left"
+        )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=share, status=status)
+        else:
+            console.note(f"{share:4.0%}  {status}")
+            self._line_at = now
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the scores and some translations."""
+        assert isinstance(pl_module, TranslationModule)
+        if not trainer.is_global_zero:
+            return
+        self._recent = []  # the time of a validation is no training time
+        metrics, data = trainer.callback_metrics, pl_module._data
+        console.note(
+            f"step {pl_module.progress.steps:,} after {_clock(pl_module.progress.seconds)}: "
+            f"validation loss {float(metrics['val_loss']):.3f}, "
+            f"perplexity {float(metrics['val_perplexity']):.2f}, BLEU {float(metrics['val_bleu']):.2f}"
+        )
+        texts = pl_module.validation_texts()
+        every = max(1, len(texts) // max(1, self.n_samples))
+        for row in range(0, len(texts), every)[: self.n_samples]:
+            console.note(f"    {data.sources[row]}\n  → {texts[row]}\n  = {data.references[row]}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether the optimiser stepped after this batch."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,45 @@
+"""`curves.png`: loss, BLEU and learning rate over the steps. The only importer of matplotlib."""
+
+import csv
+from pathlib import Path
+
+
+def draw_curves(logs: list[Path], picture: Path) -> bool:
+    """Draw the CSV logs of a run, one file a session; where two overlap, the later counts.
+
+    Returns:
+        False where matplotlib is not installed (it comes with the extra `logs`).
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    series = read_series(logs)
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(3, 1, sharex=True)
+    shown = [("train_loss", "val_loss"), ("val_bleu",), ("learning_rate",)]
+    for axes, names in zip(panels, shown, strict=True):
+        for name in names:
+            points = sorted(series.get(name, {}).items())
+            axes.plot([x for x, _ in points], [y for _, y in points], label=name.replace("_", " "))
+        axes.legend()
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel("optimiser steps")
+    partial = picture.with_name(f".{picture.name}.partial")
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(picture)
+    return True
+
+
+def read_series(logs: list[Path]) -> dict[str, dict[int, float]]:
+    """Return metric → step → value from CSV logs, later files over earlier ones."""
+    series: dict[str, dict[int, float]] = {}
+    for log in logs:
+        with log.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if name not in ("step", "epoch") and value:
+                        series.setdefault(name, {})[int(row["step"])] = float(value)
+    return series

@@ -1,0 +1,86 @@
+"""The prepared corpus as Lightning wants it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, IterableDataset
+
+from translator.config import Config
+from translator.data.batching import START, Batch, BatchStream, Position
+from translator.data.preparation import Prepared
+
+#: Lines of the validation split that are scored and translated together.
+VALIDATION_CHUNK = 128
+
+
+class ValidationLines(NamedTuple):
+    """Some lines of the validation split: their row numbers and both sides' text."""
+
+    rows: list[int]
+    sources: list[str]
+    references: list[str]
+
+
+class TranslationData(LightningDataModule):
+    """Endless training batches from a position on, and the validation split in chunks."""
+
+    def __init__(self, config: Config, prepared: Prepared, validation: Any):
+        """Take a prepared corpus and the validation split (columns `source`, `target`)."""
+        super().__init__()
+        self.config, self.prepared = config, prepared
+        self.sources: list[str] = list(validation["source"])
+        self.references: list[str] = list(validation["target"])
+        self.start = START
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return this rank's batches, from `start` on.
+
+        The loader has no length: an epoch's number of batches changes with the seed, and Lightning would
+        fix it at the first. So Lightning sees one endless epoch, and `Batch.position` says where we are.
+        """
+        train, trainer = self.config.train, self.trainer
+        stream = BatchStream(
+            self.prepared.train,
+            self.prepared.lengths,
+            max_tokens=train.max_tokens_per_batch,
+            seed=train.seed,
+            accumulate=train.accumulate,
+            rank=trainer.global_rank if trainer else 0,
+            n_ranks=trainer.world_size if trainer else 1,
+            start=self.start,
+            sample=self._sample if self.config.tokenizer.dropout else None,
+        )
+        return DataLoader(stream, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[ValidationLines]:
+        """Return this rank's share of the validation split, lines of like length together."""
+        trainer = self.trainer
+        rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
+
+    def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
+        """Cut some pairs into pieces at random; a side that grows too long keeps its usual pieces."""
+        texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
+        dropout, most = self.config.tokenizer.dropout, self.config.model.max_length
+        sides = []
+        for side, (text, ids) in enumerate((("source", "source_ids"), ("target", "target_ids"))):
+            seed = (
+                (self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch
+            ) * 2 + side
+            sampled = self.prepared.tokenizer.sample_batch(texts[text], dropout, seed=seed)
+            pairs = zip(sampled, usual[ids], strict=True)
+            sides.append([new if len(new) < most else old for new, old in pairs])
+        return sides[0], sides[1]
+
+
+class _Chunks(IterableDataset[ValidationLines]):
+    def __init__(self, sources: list[str], references: list[str], rank: int, n_ranks: int):
+        self.sources, self.references, self.rank, self.n_ranks = sources, references, rank, n_ranks
+
+    def __iter__(self) -> Iterator[ValidationLines]:
+        order = sorted(range(len(self.sources)), key=lambda i: (len(self.sources[i]), i))
+        starts = range(0, len(order), VALIDATION_CHUNK)
+        for start in list(starts)[self.rank :: self.n_ranks]:
+            rows = order[start : start + VALIDATION_CHUNK]
+            yield ValidationLines(rows, [self.sources[i] for i in rows], [self.references[i] for i in rows])

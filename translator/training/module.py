@@ -1,0 +1,205 @@
+"""One training step and one validation: a thin Lightning module around the plain model."""
+
+import math
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, distributed
+from torch.nn import functional as F
+
+from translator.config import Config
+from translator.data.batching import START, Batch, Position, make_batch
+from translator.evaluation import bleu
+from translator.inference import Translator
+from translator.model.transformer import Transformer
+from translator.symbols import PAD
+from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
+from translator.training.schedule import Progress, learning_rate
+
+#: Key of our own state in a checkpoint.
+STATE = "passerelle"
+
+
+def token_loss(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Return the label-smoothed loss and the plain one, each summed over tokens.
+
+    The target distribution gives 1 − smoothing + smoothing/V to the right piece and smoothing/V to each
+    other (Szegedy et al. 2016, §7), as `F.cross_entropy(label_smoothing=…)` does.
+
+    Args:
+        logits: (N, V) float32.
+        targets: (N,) int64.
+        smoothing: share spread over the vocabulary.
+    """
+    log_probs = logits.log_softmax(-1)
+    plain = F.nll_loss(log_probs, targets, reduction="sum")
+    if not smoothing:
+        return plain, plain.detach()
+    return (1 - smoothing) * plain - smoothing * log_probs.mean(-1).sum(), plain.detach()
+
+
+class TranslationModule(LightningModule):
+    """The model in training: loss, optimiser, learning rate, budget, validation by real search."""
+
+    def __init__(self, model: Transformer, config: Config):
+        """Take a model to train."""
+        super().__init__()
+        self.model, self.config = model, config
+        self.progress = Progress()
+        self.position = START
+        self._clock: float | None = None
+        self._hypotheses: dict[int, str] = {}
+        self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set what the step depends on: the random state and the learning rate.
+
+        Dropout is drawn from a generator seeded anew for each batch, so that a run that goes on from a
+        checkpoint needs no saved random state to be the same.
+        """
+        trainer = self.trainer
+        seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
+        torch.manual_seed((seed * trainer.world_size + trainer.global_rank) % 2**63)
+        if self._clock is None:
+            self._clock = time.monotonic()
+        rate = learning_rate(self.config.train, self.progress)
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        self.log("learning_rate", rate)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss whose gradient, summed by Lightning as it does, is the step's mean over tokens.
+
+        Lightning divides by the batches accumulated and averages over ranks; both are undone, and the sum
+        is divided by the real target tokens of the whole step.
+        """
+        states = self.model.decode(self.model.encode(batch.source_ids), batch.target_in)
+        real = batch.target_out != PAD
+        logits = self.model.logits(states[real]).float()  # (real tokens, V)
+        smoothed, plain = token_loss(logits, batch.target_out[real], self.config.train.label_smoothing)
+        self.log("train_loss", plain / real.sum())
+        undo = self.config.train.accumulate * self.trainer.world_size
+        return smoothed * (undo / batch.n_step_tokens)
+
+    def account(self, batch: Batch) -> None:
+        """Take in a finished step. Called before any callback saves a checkpoint."""
+        now = time.monotonic()
+        assert self._clock is not None
+        passed, self._clock = now - self._clock, now
+        if self.trainer.world_size > 1:  # one clock for all ranks, so that they stop together
+            passed = self.trainer.strategy.broadcast(passed)
+        self.position = batch.position
+        self.progress.steps = self.trainer.global_step
+        self.progress.epochs = batch.epochs
+        self.progress.seconds += passed
+        self.progress.target_tokens += batch.n_step_tokens
+        if self.progress.share(self.config.train) >= 1:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; weight decay on matrices only, not on biases and norms."""
+        train = self.config.train
+        matrices = [parameter for parameter in self.parameters() if parameter.dim() > 1]
+        vectors = [parameter for parameter in self.parameters() if parameter.dim() <= 1]
+        return torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": train.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=train.learning_rate,
+            betas=train.adam_betas,
+            fused=self._fused,
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm; Lightning's own way refuses a fused optimiser, whatever the precision."""
+        if not self._fused:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val, foreach=True)
+
+    @property
+    def _fused(self) -> bool:
+        """A fused AdamW would undo float16's gradient scaling only after the clipping."""
+        return str(self.trainer.precision) != "16-mixed"
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add how far we are: plain numbers, so that loading needs no pickle."""
+        checkpoint[STATE] = {"progress": asdict(self.progress), "position": list(self.position)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from there; the loader is made afterwards and begins at the position."""
+        self.progress = Progress(**checkpoint[STATE]["progress"])
+        self.position = Position(*checkpoint[STATE]["position"])
+        self._data.start = self.position
+
+    # -- validation --------------------------------------------------------------------------------
+
+    @property
+    def _data(self) -> TranslationData:
+        data: TranslationData = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self._hypotheses, self._validation_sums = {}, [0.0, 0.0, 0.0]
+
+    def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
+        """Score some lines by teacher forcing and translate them, blank and over-long ones included."""
+        translator = Translator(self.model, self._data.prepared.tokenizer, self.config)
+        # Search in float32, as `evaluate` will.
+        with torch.autocast(self.device.type, enabled=False):
+            found = translator.translate(
+                batch.sources,
+                beam_size=self.config.validation.beam_size,
+                batch_size=VALIDATION_CHUNK,
+            )
+        self._hypotheses |= dict(zip(batch.rows, [translation.text for translation in found], strict=True))
+        encode = translator.tokenizer.encode_batch
+        pairs = [
+            (source, target)
+            for source, target in zip(encode(batch.sources), encode(batch.references), strict=True)
+            if source and target and max(len(source), len(target)) < self.config.model.max_length
+        ]
+        if pairs:
+            lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
+            real = lines.target_out != PAD
+            logits = self.model(lines.source_ids, lines.target_in)[real].float()
+            losses = token_loss(logits, lines.target_out[real], self.config.train.label_smoothing)
+            for i, value in enumerate((*losses, real.sum())):
+                self._validation_sums[i] += float(value)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and perplexity per real token, and BLEU over all lines, the same on every rank."""
+        parts = [(self._hypotheses, self._validation_sums)]
+        if self.trainer.world_size > 1:
+            parts = [parts[0]] * self.trainer.world_size
+            distributed.all_gather_object(parts, (self._hypotheses, self._validation_sums))
+        self._hypotheses = {row: text for hypotheses, _ in parts for row, text in hypotheses.items()}
+        smoothed, plain, n_tokens = (sum(sums[i] for _, sums in parts) for i in range(3))
+        texts = self.validation_texts()
+        n_tokens = max(1.0, n_tokens)
+        self.log_dict(
+            {
+                "val_loss": smoothed / n_tokens,
+                "val_perplexity": math.exp(min(50.0, plain / n_tokens)),
+                "val_bleu": bleu(texts, self._data.references),
+            }
+        )
+
+    def validation_texts(self) -> list[str]:
+        """Return the translations of the last validation, one a line, in order."""
+        return [self._hypotheses[row] for row in range(len(self._data.references))]

@@ -1,0 +1,381 @@
+"""A training run from its configuration to a finished model folder.
+
+runs/<name>/config.yaml              the whole configuration
+           /checkpoints/last.ckpt    to go on from, at least every minute
+           /checkpoints/best.ckpt    the best validation BLEU
+           /logs/version_N/          CSV (and TensorBoard) logs, one a session
+           /curves.png
+           /model/                   the model folder; a run is finished when it has a manifest
+"""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from translator import console
+from translator.bundle import (
+    MANIFEST,
+    build_model,
+    load_unfinished,
+    save_weights,
+    write_manifest,
+    write_whole,
+)
+from translator.config import Config
+from translator.config_file import config_to_yaml, load_config
+from translator.data import corpus
+from translator.data.preparation import Prepared, prepare
+from translator.errors import DataError, TrainingError
+from translator.evaluator import Evaluation, evaluate
+from translator.inference import Translator
+from translator.model.transformer import n_parameters
+from translator.training.callbacks import (
+    Accounting,
+    MovingAverage,
+    SaveForResuming,
+    ShowProgress,
+    StopRequestedError,
+)
+from translator.training.curves import draw_curves
+from translator.training.data import TranslationData
+from translator.training.module import STATE, TranslationModule
+
+#: Tells the processes that Lightning starts for more devices where their run lies.
+RUN_VARIABLE = "PASSERELLE_RUN"
+
+#: What a resumed run may change; anything else would not go on with the same training.
+MAY_CHANGE = {
+    "run": None,
+    "data": {"root", "cache"},
+    "train": {"max_steps", "max_epochs", "max_minutes", "checkpoint_minutes"},
+    "validation": None,
+    "search": None,
+    "hardware": None,
+}
+
+
+def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
+    """Train a model and write its folder.
+
+    Args:
+        config: what to train, on what, for how long.
+        name: of the run, where `run.name` gives none.
+        resume: go on in the newest unfinished run of that name.
+
+    Returns:
+        The model folder; None in a process that Lightning started for another device.
+
+    Raises:
+        DataError: the corpus cannot be read.
+        TrainingError: there is no such run to resume, it was of another configuration, or its training
+            went wrong.
+        KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
+    """
+    if config.hardware.threads is not None:
+        torch.set_num_threads(config.hardware.threads)
+    prepared = prepare(config)
+    validation = _validation_split(config)
+    folder = _run_folder(config, config.run.name or name, resume)
+    if _is_first_process():
+        _say_what_is_trained(config, prepared, folder)
+        write_whole(folder / "config.yaml", config_to_yaml(config).encode())
+    torch.manual_seed(config.train.seed)
+    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+    if _is_first_process():
+        console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
+    _fit(module, TranslationData(config, prepared, validation), folder)
+    if not _is_first_process():
+        return None
+    return _finish(config, prepared, folder)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process that writes; Lightning, torchrun and Slurm number the others in these."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+def _validation_split(config: Config) -> Any:
+    if "val" not in corpus.split_names(config.data):
+        raise DataError("the data has no `val` split; give data.files.val, or data.held_out.val=1000")
+    split = corpus.open_split(config.data, "val", seed=config.train.seed)
+    if not len(split):
+        raise DataError("the `val` split has no lines; give it some, or cut them with data.held_out.val")
+    return split
+
+
+def _say_what_is_trained(config: Config, prepared: Prepared, folder: Path) -> None:
+    report, data = prepared.report, config.data
+    console.note(f"run: {folder}")
+    console.note(
+        f"data: {report.n_kept:,} of {report.n_pairs:,} training pairs, "
+        f"{data.source_language} → {data.target_language}, prepared in {prepared.folder}"
+    )
+    for what, number, lines in report.rows():
+        console.note(f"    {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
+    if prepared.vocabulary_message:
+        console.note(prepared.vocabulary_message)
+
+
+def _run_folder(config: Config, name: str, resume: bool) -> Path:
+    """The folder to train in; made here for a new run."""
+    if RUN_VARIABLE in os.environ:
+        return Path(os.environ[RUN_VARIABLE])
+    root = Path(config.run.root).expanduser()
+    if resume:
+        folder = _unfinished_run(root, name)
+        _check_same_training(folder, config)
+    else:
+        folder = _new_folder(root, name)
+    os.environ[RUN_VARIABLE] = str(folder.absolute())
+    return folder
+
+
+def _new_folder(root: Path, name: str) -> Path:
+    n = 1
+    while True:
+        folder = root / (name if n == 1 else f"{name}-{n}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            n += 1
+        except OSError as error:
+            raise TrainingError(f"{folder}: cannot be made: {error.strerror}; set run.root") from None
+        else:
+            return folder
+
+
+def _unfinished_run(root: Path, name: str) -> Path:
+    runs = [folder for folder in root.glob(f"{name}*") if _is_run_of(folder, name)]
+    unfinished = [folder for folder in runs if not (folder / "model" / MANIFEST).exists()]
+    if not unfinished:
+        state = "every run of that name is finished" if runs else "there is no run of that name"
+        raise TrainingError(f"nothing to resume as {root / name}: {state}; leave --resume out to start one")
+    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns)
+
+
+def _is_run_of(folder: Path, name: str) -> bool:
+    rest = folder.name.removeprefix(name)
+    numbered = rest == "" or (rest.startswith("-") and rest[1:].isdigit())
+    return numbered and (folder / "config.yaml").is_file()
+
+
+def _check_same_training(folder: Path, config: Config) -> None:
+    before = load_config(folder / "config.yaml").model_dump()
+    for section, values in config.model_dump().items():
+        free = MAY_CHANGE.get(section, set())
+        if free is None:
+            continue
+        for key, value in values.items():
+            if key not in free and value != before[section][key]:
+                raise TrainingError(
+                    f"{folder} was trained with {section}.{key}={before[section][key]!r}, not {value!r}; "
+                    "resume it with the same configuration, or leave --resume out to start another run"
+                )
+
+
+def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None:
+    config = module.config
+    checkpoints = folder / "checkpoints"
+    saver = SaveForResuming(checkpoints / "last.ckpt", 60 * config.train.checkpoint_minutes)
+    callbacks: list[Callback] = [Accounting()]
+    if config.train.ema_decay is not None:
+        callbacks.append(MovingAverage(config.train.ema_decay))
+    callbacks += [
+        ShowProgress(config.validation.n_samples),
+        ModelCheckpoint(
+            dirpath=checkpoints,
+            filename="best",
+            monitor="val_bleu",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+        saver,
+    ]
+    if config.validation.patience is not None:
+        callbacks.append(EarlyStopping("val_bleu", mode="max", patience=config.validation.patience))
+    last = saver.path if saver.path.is_file() else None
+    with _quiet_lightning():
+        trainer = Trainer(
+            accelerator=config.hardware.accelerator,
+            devices=config.hardware.devices,
+            num_nodes=config.hardware.n_nodes,
+            strategy=config.hardware.strategy,
+            precision=choose_precision(config.hardware.precision, config.hardware.accelerator),
+            max_epochs=-1,  # one endless epoch; `TranslationModule.account` stops it
+            accumulate_grad_batches=config.train.accumulate,
+            gradient_clip_val=config.train.clip_norm,
+            val_check_interval=config.validation.every_steps * config.train.accumulate,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            callbacks=callbacks,
+            logger=_loggers(folder),
+            log_every_n_steps=10,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        with _first_interrupt(lambda: setattr(saver, "stop_requested", True)):
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            except StopRequestedError:
+                console.note(
+                    f"stopped at step {module.progress.steps:,} and saved; "
+                    "the same command with --resume goes on from here"
+                )
+                raise KeyboardInterrupt from None
+    if not torch.isfinite(trainer.callback_metrics["val_loss"]):
+        raise TrainingError(
+            f"the loss became {float(trainer.callback_metrics['val_loss'])}; lower train.learning_rate, "
+            "raise train.warmup_steps, or set hardware.precision=32-true"
+        )
+
+
+def choose_precision(wanted: str, accelerator: str) -> Any:
+    """Return Lightning's precision flag; `auto` is bfloat16 where the device multiplies it itself."""
+    if wanted != "auto":
+        return wanted
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    native = {"avx512_bf16", "amx_bf16"}
+    if on_cpu and any(value and name in native for name, value in torch.cpu.get_capabilities().items()):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    csv_log = CSVLogger(folder, name="logs")  # a new version_N each session, so that none is overwritten
+    try:
+        return [csv_log, TensorBoardLogger(folder, name="logs", version=f"version_{csv_log.version}")]
+    except ModuleNotFoundError:
+        console.note("no TensorBoard log: it comes with pip install 'passerelle[logs]'")
+        return [csv_log]
+
+
+def _finish(config: Config, prepared: Prepared, folder: Path) -> Path:
+    """Write the model folder from the best checkpoint, score the test split, write the manifest."""
+    if not draw_curves(
+        sorted(folder.glob("logs/version_*/metrics.csv"), key=_version), folder / "curves.png"
+    ):
+        console.note("no curves.png: it comes with pip install 'passerelle[logs]'")
+    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    weights = {
+        name.removeprefix("model."): tensor
+        for name, tensor in best["state_dict"].items()
+        if name.startswith("model.")
+    }
+    model_folder = folder / "model"
+    save_weights(model_folder, weights, prepared.tokenizer, config)
+    scores = {}
+    if "test" in corpus.split_names(config.data):
+        evaluation = _test(config, model_folder)
+        scores["test"] = evaluation.to_dict()
+    progress = best[STATE]["progress"]
+    facts = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source_language": config.data.source_language,
+        "target_language": config.data.target_language,
+        "weights": {
+            "of_step": progress["steps"],
+            "averaged": config.train.ema_decay is not None,
+            "val_bleu": _best_score(best),
+        },
+        "trained": progress,
+        "seed": config.train.seed,
+        "git_commit": _git_commit(),
+        "data": prepared.fingerprints,
+        "data_report": asdict(prepared.report),
+        "scores": scores,
+    }
+    write_manifest(model_folder, facts)
+    console.note(f"finished: {model_folder}")
+    return model_folder
+
+
+def _test(config: Config, model_folder: Path) -> Evaluation:
+    translator = Translator(*load_unfinished(model_folder))
+    split = corpus.open_split(config.data, "test", seed=config.train.seed)
+    evaluation = evaluate(translator, list(split["source"]), list(split["target"]))
+    console.table(
+        f"test split, {evaluation.n_lines:,} lines, beam {evaluation.beam_size}, "
+        f"{evaluation.n_lines / evaluation.seconds:.0f} sentences/s",
+        ("metric", "score", "95 % interval", "signature"),
+        evaluation.rows(),
+    )
+    text = "".join(f"{line}\n" for line in evaluation.hypotheses)
+    write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
+    return evaluation
+
+
+def _best_score(checkpoint: dict[str, Any]) -> float | None:
+    for name, state in checkpoint["callbacks"].items():
+        if name.startswith("ModelCheckpoint") and state["best_model_score"] is not None:
+            return float(state["best_model_score"])
+    return None
+
+
+def _version(log: Path) -> int:
+    return int(log.parent.name.removeprefix("version_"))
+
+
+def _git_commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Hush Lightning's tips; what it would say of hardware and loaders, we say or have settled."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"lightning\..*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _first_interrupt(request: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C ask for a stop between two steps; a second one stops at once."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        request()
+        console.note("stopping after this step … (Ctrl-C again stops at once, without saving)")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not the main thread: no signals here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
