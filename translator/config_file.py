@@ -36,12 +36,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds no sections; begin with one, such as `train:`")
-    from_override: dict[str, str] = {}
     plain = _plain(data, where=str(path))
-    for override in overrides:
-        key, value = _parse_override(override)
-        _put(plain, key.split("."), value, override)
-        from_override[key] = override
+    from_override = _override(plain, overrides)
 
     def place(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
@@ -74,6 +70,17 @@ def config_from_json(text: str, *, where: str) -> Config:
     return _checked(data, lambda *_: where)
 
 
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """Return a configuration with some values replaced; see `load_config`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    plain = json.loads(config.to_json())
+    _override(plain, overrides)
+    return _checked(plain, lambda *_: f"override {' '.join(overrides)}")
+
+
 def config_to_yaml(config: Config) -> str:
     """Return the whole configuration as YAML that `load_config` reads back."""
     buffer = io.StringIO()
@@ -102,8 +109,18 @@ def _plain(data: Any, *, where: str) -> Any:
     """What YAML gave, as JSON has it."""
     try:
         return json.loads(json.dumps(data, default=str))
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: a key is a list or map, or a value holds itself; write it out") from None
+    except TypeError:
+        raise ConfigError(f"{where}: a key is a list or a map; it must be text") from None
+
+
+def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
+    """Put overrides into plain data; return dotted key → the override that set it."""
+    from_override: dict[str, str] = {}
+    for override in overrides:
+        key, value = _parse_override(override)
+        _put(data, key.split("."), value, override)
+        from_override[key] = override
+    return from_override
 
 
 def _parse_override(override: str) -> tuple[str, Any]:
@@ -215,6 +232,8 @@ def describe_schema(schema: dict[str, Any]) -> str:
     words = names.get(schema.get("type", ""), "a value")
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    if schema.get("minLength"):
+        limits.append("that is not empty")
     if "pattern" in schema:
         limits.append(f"of the form {schema['pattern']}")
     if schema.get("type") == "array":

@@ -1,0 +1,71 @@
+"""Write the configuration's reference from its models: configs/schema.json and docs/configuration.md.
+
+python scripts/write_reference.py           write both
+python scripts/write_reference.py --check   change nothing; exit 1 if one is out of date
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from translator.config import Config
+from translator.config_file import field_reference, json_schema
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HEAD = """# Configuration
+
+Every key of a file in `configs/`, written by `scripts/write_reference.py` from `translator/config.py`.
+A key can be overridden on the command line: `translator train configs/phrasebook.yaml train.seed=2`.
+`translator train CONFIG --print-config` shows the whole configuration, defaults included.
+"""
+
+
+def reference() -> str:
+    """The text of docs/configuration.md: a table for each section."""
+    lines = [HEAD.rstrip("\n")]
+    section = ""
+    for key, allowed, default, description in field_reference():
+        if key.split(".")[0] != section:
+            section = key.split(".")[0]
+            about = Config.model_fields[section].annotation.__doc__ or ""
+            lines += ["", f"## {section}", "", about.strip(), ""]
+            lines += ["| key | allowed | default | meaning |", "| --- | --- | --- | --- |"]
+        allowed = re.sub(r"of the form (\S+)", r"of the form `\1`", allowed)
+        cells = [f"`{key}`", allowed, f"`{default}`", description]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def contents(root: Path) -> dict[Path, str]:
+    """What each generated file below `root` should hold."""
+    return {root / "configs/schema.json": json_schema(), root / "docs/configuration.md": reference()}
+
+
+def out_of_date(root: Path) -> list[Path]:
+    """The generated files below `root` that are missing or hold something else."""
+    return [
+        path
+        for path, text in contents(root).items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
+    old = out_of_date(ROOT)
+    if parser.parse_args().check:
+        for path in old:
+            print(f"{path.relative_to(ROOT)}: out of date; run python scripts/write_reference.py")
+        return 1 if old else 0
+    for path in old:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(contents(ROOT)[path], encoding="utf-8", newline="\n")
+        print(f"{path.relative_to(ROOT)}: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,436 @@
+"""The configuration: what is taken, what is refused, and that a refusal says where, what and what else."""
+
+import itertools
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from translator.config import Config
+from translator.config_file import (
+    config_from_json,
+    config_to_yaml,
+    describe_schema,
+    field_reference,
+    json_schema,
+    load_config,
+)
+from translator.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+BUDGET = "train:\n  max_steps: 10\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "c.yaml"
+
+
+def refusal(file: Path, text: str | bytes, *overrides: str) -> str:
+    """The message for a configuration that is refused, with the file as `c.yaml`."""
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.exit_code == 1
+    return message.replace(str(file), "c.yaml")
+
+
+def accepted(file: Path, text: str, *overrides: str) -> Config:
+    file.write_text(text, encoding="utf-8")
+    return load_config(file, overrides)
+
+
+# What is refused in a file, and what is said.
+REFUSED = {
+    "unknown section": ("modle:\n  width: 8\n", "c.yaml:3: unknown key 'modle'; did you mean 'model'?"),
+    "unknown key": (
+        "model:\n  widht: 8\n",
+        "c.yaml:4: unknown key 'model.widht'; did you mean 'width'?",
+    ),
+    "unlike any key": (
+        "run:\n  xyz: 8\n",
+        "c.yaml:4: unknown key 'run.xyz'; known: name, root",
+    ),
+    "text for a number": (
+        "model:\n  width: big\n",
+        'c.yaml:4: model.width="big" does not fit; allowed: a whole number ≥ 1',
+    ),
+    "true is no integer": (
+        "model:\n  width: True\n",
+        "c.yaml:4: model.width=true does not fit; allowed: a whole number ≥ 1",
+    ),
+    "a fraction is no integer": (
+        "model:\n  n_encoder_layers: 2.0\n",
+        "c.yaml:4: model.n_encoder_layers=2.0 does not fit; allowed: a whole number ≥ 1",
+    ),
+    "number as text": (
+        'model:\n  width: "8"\n',
+        'c.yaml:4: model.width="8" does not fit; allowed: a whole number ≥ 1',
+    ),
+    "below the range": (
+        "model:\n  max_length: 7\n",
+        "c.yaml:4: model.max_length=7 does not fit; allowed: a whole number ≥ 8",
+    ),
+    "above the range": (
+        "model:\n  dropout: 1\n",
+        "c.yaml:4: model.dropout=1 does not fit; allowed: a number ≥ 0 and < 1",
+    ),
+    "not a number": (
+        "model:\n  dropout: .nan\n",
+        "c.yaml:4: model.dropout=NaN does not fit; allowed: a number ≥ 0 and < 1",
+    ),
+    "no such choice": (
+        "model:\n  norm: mid\n",
+        'c.yaml:4: model.norm="mid" does not fit; allowed: pre, post',
+    ),
+    "yes is a word": (
+        "hardware:\n  devices: yes\n",
+        'c.yaml:4: hardware.devices="yes" does not fit; allowed: a whole number ≥ 1 or auto',
+    ),
+    "a list too short": (
+        "run:\n  root: [a]\n",
+        'c.yaml:4: run.root=["a"] does not fit; allowed: text that is not empty',
+    ),
+    "no text": ('run:\n  root: ""\n', 'c.yaml:4: run.root="" does not fit; allowed: text that is not empty'),
+    "a value for a section": (
+        "model: 8\n",
+        "c.yaml:3: model=8 does not fit; allowed: a section with keys and values",
+    ),
+    "a value of a map": (
+        "data:\n  columns:\n    fr: 0\n",
+        "c.yaml:5: data.columns.fr=0 does not fit; allowed: text or a whole number ≥ 1",
+    ),
+    "a number of pairs": (
+        "data:\n  held_out: {val: none}\n",
+        'c.yaml:4: data.held_out.val="none" does not fit; allowed: a whole number ≥ 1',
+    ),
+    "two problems": (
+        "model:\n  width: 0\n  n_heads: 0\n",
+        "c.yaml:4: model.width=0 does not fit; allowed: a whole number ≥ 1 (and 1 more)",
+    ),
+    "heads that do not divide": (
+        "model:\n  n_heads: 8\n  width: 250\n",
+        "c.yaml:5: model.width=250 is not a multiple of model.n_heads=8; try 248 or 256",
+    ),
+    "odd heads": (
+        "model: {width: 15, n_heads: 7}\n",
+        "c.yaml:3: model.width=15 is not a multiple of model.n_heads=7; try 14 or 28",
+    ),
+    "odd width": (
+        "model: {width: 21, n_heads: 7}\n",
+        "c.yaml:3: model.width=21 is odd; sinusoidal positions need an even one",
+    ),
+    "same languages": (
+        "data: {source_language: en}\n",
+        "c.yaml:3: data.source_language and data.target_language are both 'en'; they name the two sides of "
+        "the corpus, so give two different ones",
+    ),
+    "hub without a data set": (
+        "data: {format: hub}\n",
+        "c.yaml:3: data.dataset is missing; data.format=hub needs a Hub id or a folder",
+    ),
+    "no training file": (
+        "data: {format: text}\n",
+        "c.yaml:3: data.files.train is missing; data.format=text needs it",
+    ),
+    "no place for the language": (
+        "data:\n  format: text\n  files:\n    train: a.fr\n",
+        "c.yaml:6: data.files.train='a.fr' has no {lang}; write the language code's place as {lang}, or a "
+        "map such as {fr: a.fr, en: a.en}",
+    ),
+    "a side without a file": (
+        "data:\n  format: text\n  files:\n    train: {fr: a.fr}\n",
+        "c.yaml:6: data.files.train names no file for language 'en'",
+    ),
+    "two files for a table": (
+        "data:\n  format: tsv\n  files:\n    train: {fr: a, en: b}\n",
+        "c.yaml:6: data.files.train is a map; only data.format=text has one file a language",
+    ),
+    "train held out": (
+        "data: {format: tsv, files: {train: a}, held_out: {train: 5}}\n",
+        "c.yaml:3: data.held_out.train would cut a split that the source has already; take it out of "
+        "data.held_out or out of data.files",
+    ),
+    "a split that is there, held out": (
+        "data:\n  format: tsv\n  files: {train: a, val: b}\n  held_out:\n    val: 5\n",
+        "c.yaml:7: data.held_out.val would cut a split that the source has already; take it out of "
+        "data.held_out or out of data.files",
+    ),
+    "phrasebook held out": (
+        "data: {held_out: {dev: 5}}\n",
+        "c.yaml:3: data.held_out.dev would cut a split that the source has already; take it out of "
+        "data.held_out or out of data.files",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_names_key_line_and_what_is_allowed(file: Path, name: str) -> None:
+    text, message = REFUSED[name]
+    assert refusal(file, BUDGET + text) == message
+
+
+def test_a_batch_must_hold_the_longest_sentence(file: Path) -> None:
+    small = BUDGET + "  max_tokens_per_batch: 255\n"
+    assert refusal(file, small) == (
+        "c.yaml:3: train.max_tokens_per_batch=255 is below model.max_length=256; the longest sentence must "
+        "fit a batch, so raise the one or lower the other"
+    )
+    assert accepted(file, small.replace("255", "256")).train.max_tokens_per_batch == 256
+
+
+def test_training_needs_a_budget(file: Path) -> None:
+    message = "train has no budget; give train.max_steps, train.max_epochs or train.max_minutes"
+    assert refusal(file, "train: {}\n") == f"c.yaml:1: {message}"
+    assert refusal(file, "") == "c.yaml: train is missing; it needs a section with keys and values"
+    for budget in ("max_steps: 1", "max_epochs: 1", "max_minutes: 0.5"):
+        assert accepted(file, f"train: {{{budget}}}\n").train.seed == 1
+
+
+@given(width=st.integers(1, 3000), n_heads=st.integers(1, 40))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_suggested_widths_are_accepted_and_lie_around(file: Path, width: int, n_heads: int) -> None:
+    def load(width: int) -> Config:
+        return accepted(file, f"{BUDGET}model: {{width: {width}, n_heads: {n_heads}}}\n")
+
+    if width % n_heads == 0:
+        return
+    message = refusal(file, f"{BUDGET}model: {{width: {width}, n_heads: {n_heads}}}\n")
+    suggested = [int(number) for number in re.findall(r"try (\d+) or (\d+)$", message)[0]]
+    assert suggested[0] < suggested[1]
+    assert suggested[1] > width
+    assert [load(number).model.width for number in suggested] == suggested
+
+
+# What is refused before there are keys to check.
+BROKEN = {
+    "duplicate key": (b"run: {}\ntrain:\n  seed: 1\n  seed: 2\n", r'c\.yaml:4: found duplicate key "seed".*'),
+    "bad yaml": (b"train:\n  a: b: c\n", r"c\.yaml:2: mapping values are not allowed here"),
+    "tab": (b"train:\n\tseed: 1\n", r"c\.yaml:2: found character '\\t' that cannot start any token"),
+    "list": (b"- a\n", r"c\.yaml: holds no sections; begin with one, such as `train:`"),
+    "latin-1": ("# é\n".encode("latin-1"), r"c\.yaml: byte 2 is no valid UTF-8; save it as UTF-8"),
+    "control": (b"a: \x01\n", r"c\.yaml: no valid YAML: unacceptable character #x0001: .*"),
+    "list as key": (b"? [a]\n: b\n", r"c\.yaml: a key is a list or a map; it must be text"),
+    "deep": (b"a: " + b"[" * 600, r"c\.yaml: lists and maps are nested too deep"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read_gives_one_line(file: Path, name: str) -> None:
+    text, message = BROKEN[name]
+    assert re.fullmatch(message, refusal(file, text))
+
+
+def test_a_missing_file_and_a_folder_give_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no\.yaml: cannot be read: No such file or directory; see configs/$"
+    ):
+        load_config(tmp_path / "no.yaml")
+    with pytest.raises(ConfigError, match=r": cannot be read: Is a directory; see configs/$"):
+        load_config(tmp_path)
+
+
+def test_yaml_is_version_1_2(file: Path) -> None:
+    config = accepted(
+        file, BUDGET + "  learning_rate: 1e-3\nrun: {name: no}\ndata: {cache: off, source_language: no}\n"
+    )
+    assert config.train.learning_rate == 0.001
+    assert (config.run.name, config.data.cache, config.data.source_language) == ("no", "off", "no")
+
+
+def test_a_byte_order_mark_before_a_configuration_is_no_matter(file: Path) -> None:
+    assert accepted(file, "\ufeff" + BUDGET) == accepted(file, BUDGET)
+
+
+# What is refused in an override.
+OVERRIDES = {
+    "modle.width=8": "override modle.width=8: unknown key 'modle'; did you mean 'model'?",
+    "model.widht=8": "override model.widht=8: unknown key 'model.widht'; did you mean 'width'?",
+    "model.width=8.5": "override model.width=8.5: model.width=8.5 does not fit; allowed: a whole number ≥ 1",
+    "model.width=250": "override model.width=250: model.width=250 is not a multiple of model.n_heads=8; "
+    "try 248 or 256",
+    "model.max_length=999999": "override model.max_length=999999: train.max_tokens_per_batch=3000 is below "
+    "model.max_length=999999; the longest sentence must fit a batch, so raise the one or lower the other",
+    "train.adam_betas=[0.9, 1.5]": "override train.adam_betas=[0.9, 1.5]: train.adam_betas.1=1.5 does not "
+    "fit; allowed: a list of 2: a number ≥ 0 and < 1",
+    "data.columns.fr=0": "override data.columns.fr=0: data.columns.fr=0 does not fit; allowed: text or a "
+    "whole number ≥ 1",
+    "data.files.train.fr=1": 'override data.files.train.fr=1: data.files.train={"fr": 1} does not fit; '
+    "allowed: text or a map",
+    "train.seed=[1": "override train.seed=[1: expected ',' or ']', but got '<stream end>'",
+    "train.seed.x=1": "override 'train.seed.x=1': 'seed' is a value, not a section",
+    "train.seed": "override 'train.seed': write section.key=value, such as train.seed=2",
+    "seed=1": "override 'seed=1': write section.key=value, such as train.seed=2",
+}
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_a_refused_override_is_named(file: Path, override: str) -> None:
+    text = BUDGET + "  seed: 3\nmodel: {n_heads: 8}\n"
+    assert refusal(file, text, "train.max_steps=5", override, "run.name=x") == OVERRIDES[override]
+
+
+def test_a_problem_of_the_file_is_not_laid_on_an_override(file: Path) -> None:
+    text = BUDGET + "model:\n  width: 250\n  n_heads: 8\n"
+    assert refusal(file, text, "model.dropout=0.2").startswith("c.yaml:4: model.width=250 ")
+
+
+def test_overrides_change_what_the_file_says_in_any_order(file: Path) -> None:
+    text = BUDGET + "  seed: 3\ndata: {columns: {fr: a, en: b}}\nsearch:\n"
+    overrides = ["train.seed=4", "model.width=64", "data.columns.fr=c", "search.beam_size=2", "run.name=no"]
+    config = accepted(file, text, *overrides)
+    assert (config.train.seed, config.train.max_steps, config.model.width) == (4, 10, 64)
+    assert config.data.columns == {"fr": "c", "en": "b"}
+    assert (config.search.beam_size, config.run.name) == (2, "no")
+    for order in itertools.permutations(overrides):
+        assert load_config(file, order) == config
+    assert load_config(file, overrides[1:]) != config
+
+
+def test_of_two_overrides_of_one_key_the_last_counts(file: Path) -> None:
+    assert accepted(file, BUDGET, "train.seed=x", "train.seed=5").train.seed == 5
+
+
+def test_a_configuration_is_frozen(file: Path) -> None:
+    config = accepted(file, BUDGET)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.train.seed = 2  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        config.model = config.model  # type: ignore[misc]
+    assert config.train.seed == 1
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(
+    root=TEXT,
+    cache=TEXT,
+    dataset=st.one_of(
+        TEXT,
+        st.sampled_from(
+            ["no", "null", "~", "1e-3", "012", "0x1f", "true", ".nan", "2025-01-01", "a: b", "#"]
+        ),
+    ),
+    rate=st.floats(min_value=1e-300, max_value=1e300),
+    betas=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
+    minutes=st.one_of(st.none(), st.floats(0.001, 1e9)),
+    columns=st.dictionaries(TEXT, st.one_of(TEXT, st.integers(1, 10**20))),
+    devices=st.one_of(st.just("auto"), st.integers(1, 9)),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_yaml_and_json_round_trip(
+    file: Path,
+    root: str,
+    cache: str,
+    dataset: str,
+    rate: float,
+    betas: tuple[float, float],
+    minutes: float | None,
+    columns: dict[str, str | int],
+    devices: int | str,
+) -> None:
+    data = {
+        "data": {"root": root, "cache": cache, "format": "hub", "dataset": dataset, "columns": columns},
+        "train": {"max_steps": 1, "max_minutes": minutes, "learning_rate": rate, "adam_betas": betas},
+        "hardware": {"devices": devices},
+    }
+    config = config_from_json(json.dumps(data), where="x")
+    assert (config.data.root, config.data.dataset, config.train.learning_rate) == (root, dataset, rate)
+    assert config_from_json(config.to_json(), where="x") == config
+    file.write_text(config_to_yaml(config), encoding="utf-8", newline="")
+    assert load_config(file) == config
+
+
+def test_the_round_trip_tells_configurations_apart(file: Path) -> None:
+    one, other = accepted(file, BUDGET), accepted(file, BUDGET, "train.adam_betas=[0.9, 0.99]")
+    assert config_from_json(one.to_json(), where="x") != other
+    file.write_text(config_to_yaml(one), encoding="utf-8")
+    assert load_config(file) != other
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "config.json: no valid JSON: Expecting property name"),
+        ("[" * 100_000, "config.json: no valid JSON: "),
+        ("[]", "config.json: [] does not fit; allowed: a section with keys and values"),
+        ('{"train": {"max_steps": 1.5}}', "config.json: train.max_steps=1.5 does not fit; allowed: a whole"),
+        ('{"train": {"max_steps": 1}, "modl": 1}', "config.json: unknown key 'modl'; did you mean 'model'?"),
+    ],
+)
+def test_damaged_json_names_its_place(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_from_json(text, where="config.json")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_configuration_of_the_repository_loads(path: Path, file: Path) -> None:
+    config = load_config(path)
+    assert config.data.source_language == "fr"
+    file.write_text(config_to_yaml(config), encoding="utf-8")
+    assert load_config(file) == config
+    swapped = load_config(path, ["data.source_language=en", "data.target_language=fr"])
+    assert (swapped.data.source_language, swapped.data.target_language) == ("en", "fr")
+
+
+def test_there_are_configurations() -> None:
+    assert ROOT / "configs/multi30k.yaml" in CONFIGS
+
+
+def test_every_key_is_in_the_reference_with_words() -> None:
+    rows = {key: (allowed, default, words) for key, allowed, default, words in field_reference()}
+    keys = [
+        f"{s}.{k}"
+        for s, section in json.loads(Config(train={"max_steps": 1}).to_json()).items()
+        for k in section
+    ]
+    assert list(rows) == keys
+    assert [key for key, row in rows.items() if len(row[2]) < 8 or row[0] == "a value"] == []
+    assert rows["model.dropout"] == (
+        "a number ≥ 0 and < 1",
+        "0.1",
+        "Dropout on embeddings and on each sublayer's output.",
+    )
+
+
+def test_schema_words() -> None:
+    assert describe_schema({"const": "auto"}) == "auto"
+    assert describe_schema({"type": "integer", "minimum": 1, "maximum": 9}) == "a whole number ≥ 1 and ≤ 9"
+    assert describe_schema({"anyOf": [{"type": "boolean"}, {"type": "null"}]}) == "true or false or null"
+
+
+def test_the_schema_knows_every_section_and_forbids_others() -> None:
+    schema = json.loads(json_schema())
+    assert schema["additionalProperties"] is False
+    assert list(schema["properties"]) == list(Config.model_fields)
+    for section in schema["properties"].values():
+        name = section["$ref"].rsplit("/", 1)[1] if "$ref" in section else None
+        assert name is not None
+        assert schema["$defs"][name]["additionalProperties"] is False
+
+
+def test_the_written_reference_is_current(tmp_path: Path) -> None:
+    script = ROOT / "scripts/write_reference.py"
+    run = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    functions = runpy.run_path(str(script))
+    contents, out_of_date = functions["contents"](tmp_path), functions["out_of_date"]
+    assert out_of_date(tmp_path) == list(contents)
+    for path, text in contents.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+    assert out_of_date(tmp_path) == []
+    (tmp_path / "configs/schema.json").write_text("{}\n")
+    assert out_of_date(tmp_path) == [tmp_path / "configs/schema.json"]
