@@ -1,0 +1,56 @@
+# Passerelle: the story in run order. `make help` prints the comments after ##.
+#
+# Variables: CONFIG (train, data), ARGS (more arguments, such as train.max_minutes=20), TEXT (translate),
+# PIP_ARGS (for pip; on Linux without a GPU: --extra-index-url https://download.pytorch.org/whl/cpu).
+
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= configs/phrasebook.yaml
+PIP_ARGS ?=
+ARGS ?=
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install check test test-all data train translate evaluate clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## make .venv and install everything into it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is too old; Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[logs,dev]'
+	@touch $@
+
+check: install  ## lint, format and type checks; change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/write_reference.py --check
+
+test: install  ## checks and quick tests, under two minutes
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -m 'not slow and not system and not gpu'
+
+test-all: install  ## the tests that `make test` leaves out
+	$(BIN)/python -m pytest -m '(slow or system) and not gpu'
+
+data: install  ## look a corpus over before training on it
+	$(BIN)/translator check-data $(CONFIG) $(ARGS)
+
+train: install  ## train on the embedded corpus (or CONFIG=…), report BLEU on its test split
+	$(BIN)/translator train $(CONFIG) $(ARGS)
+
+translate: install  ## translate TEXT="…", or lines of standard input
+	@$(BIN)/translator translate $(ARGS) $(if $(TEXT),-- "$$TEXT")
+
+evaluate: install  ## score the newest model on its test split
+	$(BIN)/translator evaluate $(ARGS)
+
+clean:  ## remove .venv, caches and prepared corpora; never a run
+	rm -rf $(VENV) data/cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,537 @@
+"""The corpus: every source gives the same rows, and refused input leaves nothing behind."""
+
+import gzip
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+import pytest
+from datasets.table import MemoryMappedTable
+
+from translator.config import DataConfig
+from translator.data import corpus, phrasebook, readers
+from translator.data.corpus import fingerprints, open_split, split_names
+from translator.errors import DataError
+
+# Pairs that one tool or another would change; see the controls below.
+PAIRS = [
+    ("Bonjour, le monde.", "Hello, world."),
+    ("ligne\u2028suite", "line\u2028more"),
+    ("avant\u0085après", "before\u0085after"),
+    ("retour\rchariot", "carriage\rreturn"),
+    ("\x0b\x0c\x1c\x1d\x1e", "other\u2029ends"),
+    ("a\0b", "NUL\0"),
+    ("NA", "NA"),
+    ("null", "None"),
+    ("012", "1e3"),
+    ('Il dit "oui', 'He says "yes"'),
+    ('"', '""'),
+    ("", "a blank side"),
+    ("  deux  espaces ", "two  spaces "),
+    ("😀 🇫🇷 👩‍👩‍👧", "emoji"),
+    ("مرحبا بالعالم", "שלום"),
+    ("e\u0301te\u0301", "NFD stays NFD"),
+    ("« Œuf »\u00a0!\u202f?", "l’œuf d'or"),
+    ("\u2581x", "\ufeffnot at the start"),
+    ("C:\\nom", "\\t \\u00e9 #x // %"),
+]
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    data = "".join(line + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict(columns).to_parquet(str(path))
+
+
+def write_text(folder: Path, pairs: list[tuple[str, str]], name: str = "a", end: str = "") -> None:
+    for side, language in enumerate(("fr", "en")):
+        write_lines(folder / f"{name}.{language}{end}", [pair[side] for pair in pairs])
+
+
+def csv_line(pair: tuple[str, ...]) -> str:
+    return ",".join('"' + text.replace('"', '""') + '"' for text in pair)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., DataConfig]:
+    """A function for a configuration with its cache in `tmp_path`."""
+    return partial(DataConfig, cache=str(tmp_path / "cache"), root=str(tmp_path))
+
+
+def pairs_of(config: DataConfig, split: str = "train", seed: int = 1) -> list[tuple[str, str]]:
+    table = open_split(config, split, seed=seed)
+    return list(zip(table["source"], table["target"], strict=True))
+
+
+def refusal(config: DataConfig, split: str = "train") -> str:
+    """The message for a corpus that is refused; what it leaves in the cache is lock files alone."""
+    with pytest.raises(DataError) as caught:
+        open_split(config, split, seed=1)
+    assert "\n" not in str(caught.value)
+    assert left_behind(config) == []
+    return str(caught.value)
+
+
+def left_behind(config: DataConfig) -> list[Path]:
+    """What is in the cache, without lock files and the folders that hold them."""
+    return [
+        path
+        for path in Path(config.cache).rglob("*")
+        if (path.is_file() and path.suffix != ".lock") or "incomplete" in path.suffix
+    ]
+
+
+# How each format is written into a folder, and the fields of its configuration.
+def text(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_text(folder, pairs)
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def two_names(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_text(folder, pairs)
+    return {"format": "text", "files": {"train": {"fr": "a.fr", "en": "a.en"}}}
+
+
+def zipped(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_text(folder, pairs, end=".gz")
+    return {"format": "text", "files": {"train": "a.{lang}.gz"}}
+
+
+def tsv(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_lines(folder / "a.tsv", ["fr\ten", *map("\t".join, pairs)])
+    return {"format": "tsv", "files": {"train": "a.tsv"}}
+
+
+def tsv_by_place(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_lines(folder / "a.tsv", [f"{en}\t{fr}\t5" for fr, en in pairs])
+    return {"format": "tsv", "files": {"train": "a.tsv"}, "columns": {"fr": 2, "en": 1}}
+
+
+def csv(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_lines(folder / "a.csv.gz", ["French,English", *map(csv_line, pairs)])
+    columns = {"fr": "French", "en": "English"}
+    return {"format": "csv", "files": {"train": "a.csv.gz"}, "columns": columns}
+
+
+def jsonl(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_lines(folder / "a.jsonl", [json.dumps({"fr": fr, "en": en}) for fr, en in pairs])
+    return {"format": "jsonl", "files": {"train": "a.jsonl"}}
+
+
+def parquet(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    write_parquet(folder / "a.parquet", {"x": [en for _, en in pairs], "y": [fr for fr, _ in pairs]})
+    return {"format": "parquet", "files": {"train": "a.parquet"}, "columns": {"fr": "y", "en": "x"}}
+
+
+def hub_translation(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    rows = [{"en": en, "fr": fr} for fr, en in pairs]
+    write_parquet(folder / "hub/en-fr/train-00000-of-00001.parquet", {"translation": rows})
+    return {"format": "hub", "dataset": str(folder / "hub"), "subset": "en-fr"}
+
+
+def hub_columns(folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    columns = {"fr": [fr for fr, _ in pairs], "en": [en for _, en in pairs], "n": list(range(len(pairs)))}
+    write_parquet(folder / "hub/train.parquet", columns)
+    return {"format": "hub", "dataset": str(folder / "hub")}
+
+
+SOURCES = [
+    text,
+    two_names,
+    zipped,
+    tsv,
+    tsv_by_place,
+    csv,
+    jsonl,
+    parquet,
+    hub_translation,
+    hub_columns,
+]
+
+
+@pytest.mark.parametrize("write", SOURCES)
+def test_every_source_gives_the_same_rows(
+    tmp_path: Path, make: Callable[..., DataConfig], write: Callable[..., dict[str, Any]]
+) -> None:
+    config = make(**write(tmp_path, PAIRS))
+    table = open_split(config, "train", seed=1)
+    assert list(zip(table["source"], table["target"], strict=True)) == PAIRS
+    first = 2 if write in (tsv, csv) else 1  # below a header line
+    assert table["line"][:] == list(range(first, first + len(PAIRS)))
+    assert set(table["notes"]) == {0}
+    assert table.features == corpus.COLUMNS
+    swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
+    assert pairs_of(swapped) == [(en, fr) for fr, en in PAIRS]
+
+
+@pytest.mark.parametrize("write", SOURCES)
+def test_a_source_is_memory_mapped_from_the_cache(
+    tmp_path: Path, make: Callable[..., DataConfig], write: Callable[..., dict[str, Any]]
+) -> None:
+    table = open_split(make(**write(tmp_path, PAIRS)), "train", seed=1)
+    assert isinstance(table.data, MemoryMappedTable)
+    cache = tmp_path / "cache"
+    assert [Path(file["filename"]).is_relative_to(cache) for file in table.cache_files] == [True]
+    assert not isinstance(datasets.Dataset.from_dict({"source": ["un"]}).data, MemoryMappedTable)
+
+
+def test_the_builders_of_datasets_would_change_these_rows(tmp_path: Path) -> None:
+    """The control of the test above: why files come in through `readers`."""
+    text(tmp_path, PAIRS)
+    cache = str(tmp_path / "control")
+    lines = datasets.load_dataset("text", data_files=str(tmp_path / "a.fr"), split="train", cache_dir=cache)
+    assert lines["text"][:] != [fr for fr, _ in PAIRS]
+    plain = [pair for pair in PAIRS if "\0" not in pair[0]]
+    write_lines(tmp_path / "b.csv", ["fr,en", *map(csv_line, plain)])
+    table = datasets.load_dataset("csv", data_files=str(tmp_path / "b.csv"), split="train", cache_dir=cache)
+    read = dict(zip(table["en"], table["fr"], strict=True))
+    assert (read[None], read["1e3"]) == (None, "012")  # NA became nothing
+
+
+def test_the_phrasebook_gives_the_rows_of_its_files(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    pairs = [(pair["fr"], pair["en"]) for pair in phrasebook.pairs("val")]
+    write_text(tmp_path, pairs)
+    written = make(format="text", files={"train": "a.{lang}"})
+    assert pairs_of(make(), "val") == pairs_of(written) == pairs
+    assert split_names(make()) == ["train", "val", "test"]
+    assert pairs_of(make(source_language="en", target_language="fr"), "val")[0] == pairs[0][::-1]
+    assert refusal(make(source_language="de", cache=str(tmp_path / "new"))) == (
+        "phrasebook: no column 'de'; there are: fr, en; set data.columns to two of them"
+    )
+
+
+def test_a_plain_name_finds_a_gz_file_and_the_other_way_round(
+    tmp_path: Path, make: Callable[..., DataConfig]
+) -> None:
+    write_text(tmp_path, PAIRS[:3], "plain")
+    write_text(tmp_path, PAIRS[3:], "packed", end=".gz")
+    assert pairs_of(make(format="text", files={"train": "plain.{lang}.gz"})) == PAIRS[:3]
+    assert pairs_of(make(format="text", files={"train": "packed.{lang}"})) == PAIRS[3:]
+
+
+def test_splits_have_the_names_of_the_configuration(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    for name in ("train", "val", "news"):
+        write_text(tmp_path, [(name, name)], name)
+    names = ("train", "val", "news")
+    config = make(format="text", files={name: f"{name}.{{lang}}" for name in names})
+    assert split_names(config) == list(names)
+    assert [pairs_of(config, name) for name in names] == [[(name, name)] for name in names]
+    assert refusal(config.model_copy(update={"cache": str(tmp_path / "new")}), "test") == (
+        "no split 'test'; the data has: train, val, news"
+    )
+
+
+def test_hub_splits_have_the_hubs_names(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    for name in ("train", "validation", "test", "extra"):
+        path = tmp_path / f"hub/data/{name}-00000-of-00001.parquet"
+        write_parquet(path, {"fr": [name], "en": [name]})
+    config = make(format="hub", dataset=str(tmp_path / "hub"))
+    assert split_names(config) == ["train", "val", "test"]
+    assert [pairs_of(config, name)[0][0] for name in split_names(config)] == ["train", "validation", "test"]
+    config = make(format="hub", dataset=str(tmp_path / "hub"), files={"train": "train", "val": "extra"})
+    assert split_names(config) == ["train", "val"]
+    assert pairs_of(config, "val") == [("extra", "extra")]
+    wrong = config.model_copy(update={"files": {"train": "no"}})
+    with pytest.raises(DataError) as caught:
+        open_split(wrong, "train", seed=1)
+    assert str(caught.value) == (
+        f"data.dataset={tmp_path / 'hub'}, split 'no': cannot be loaded: Unknown split \"no\". Should be one of "
+        "['train', 'validation', 'test', 'extra']; check the name, the network and data.files (split → the "
+        "data set's own name for it)"
+    )
+
+
+# What is refused: how it is written, and what is said, with the folder as F.
+def bad_utf8(folder: Path) -> dict[str, Any]:
+    (folder / "a.fr").write_bytes(b"un\nd\xe9j\xc3\xa0\n")
+    (folder / "a.en").write_bytes(b"one\nyet\n")
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def bad_counts(folder: Path) -> dict[str, Any]:
+    write_lines(folder / "a.fr", ["un", "deux", "trois"])
+    write_lines(folder / "a.en", ["one", "two"])
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def bad_gzip(folder: Path) -> dict[str, Any]:
+    write_text(folder, PAIRS, end=".gz")
+    whole = (folder / "a.en.gz").read_bytes()
+    (folder / "a.en.gz").write_bytes(whole[:-5])
+    return {"format": "text", "files": {"train": "a.{lang}.gz"}}
+
+
+def bad_column(folder: Path) -> dict[str, Any]:
+    write_lines(folder / "a.tsv", ["fr\tde", "un\teins"])
+    return {"format": "tsv", "files": {"train": "a.tsv"}}
+
+
+def bad_quote(folder: Path) -> dict[str, Any]:
+    write_lines(folder / "a.csv", ["fr,en", 'un,"one'])
+    return {"format": "csv", "files": {"train": "a.csv"}}
+
+
+def bad_row(folder: Path) -> dict[str, Any]:
+    write_parquet(folder / "a.parquet", {"fr": ["un"] * 1500 + [None], "en": ["one"] * 1501})
+    return {"format": "parquet", "files": {"train": "a.parquet"}}
+
+
+def bad_type(folder: Path) -> dict[str, Any]:
+    write_parquet(folder / "a.parquet", {"fr": [b"un"], "en": ["one"]})
+    return {"format": "parquet", "files": {"train": "a.parquet"}}
+
+
+def bad_parquet(folder: Path) -> dict[str, Any]:
+    (folder / "a.parquet").write_bytes(b"PAR1 and no more")
+    return {"format": "parquet", "files": {"train": "a.parquet"}}
+
+
+def no_pairs(folder: Path) -> dict[str, Any]:
+    write_text(folder, [])
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def no_file(folder: Path) -> dict[str, Any]:
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def mixed_columns(folder: Path) -> dict[str, Any]:
+    return {"format": "tsv", "files": {"train": "a.tsv"}, "columns": {"fr": 1}}
+
+
+def places_for_names(folder: Path) -> dict[str, Any]:
+    return {"format": "jsonl", "files": {"train": "a.tsv"}, "columns": {"fr": 1, "en": 2}}
+
+
+REFUSED = {
+    bad_utf8: "F/a.fr:2: byte 2 of the line (0xe9) is no valid UTF-8; convert the file to UTF-8",
+    bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of the one must translate line n of the other, "
+    "so find the missing line",
+    bad_gzip: "F/a.en.gz:20: damaged gzip file: Compressed file ended before the end-of-stream marker was "
+    "reached; fetch it again",
+    bad_column: "F/a.tsv:1: no column 'en'; the header has fr, de; set data.columns to two of them, or to "
+    "places from 1 where the file has no header",
+    bad_quote: 'F/a.csv:2: the quote opened here is never closed; write a quote as ""',
+    no_pairs: "data.files.train has no pairs; name a file that has some",
+    no_file: "F/a.fr: no such file, nor a.fr.gz; check data.root and data.files",
+    mixed_columns: "data.columns mixes a name and a place; give two names, or two places from 1",
+    places_for_names: "data.columns: places are for tsv and csv; data.format=jsonl has names",
+    bad_parquet: "F/a.parquet: cannot be loaded: Parquet magic bytes not found in footer. Either the file is "
+    "corrupted or this is not a parquet file; mend or replace the file",
+}
+
+
+@pytest.mark.parametrize("write", REFUSED)
+def test_refused_input_gives_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    make: Callable[..., DataConfig],
+    write: Callable[..., dict[str, Any]],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = make(**write(tmp_path))
+    assert refusal(config).replace(str(tmp_path), "F") == REFUSED[write]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_row_of_parquet_that_is_no_text_is_named(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    for write, problem in ((bad_row, "row 1501: column 'fr' holds null"), (bad_type, "row 1: column 'fr'")):
+        config = make(**write(tmp_path))
+        with pytest.raises(DataError, match=f"a.parquet, {problem}.*, not text; mend the row"):
+            open_split(config, "train", seed=1)
+        # `datasets` keeps the table that it read; what we made of it is not there.
+        names = [path.name for path in left_behind(config)]
+        assert {name for name in names if not name.startswith("parquet-train")} == {"dataset_info.json"}
+
+
+def test_an_interrupted_reading_leaves_nothing(
+    tmp_path: Path, make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(**text(tmp_path, PAIRS))
+
+    def interrupted(source: Path, target: Path) -> Iterator[readers.Row]:
+        yield readers.Row(1, "un", "one", 0)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(readers, "read_parallel", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_split(config, "train", seed=1)
+    assert left_behind(config) == []
+    assert pairs_of(config) == PAIRS
+    assert left_behind(config) != []
+
+
+@pytest.mark.parametrize("write", [text, tsv, jsonl, parquet])
+def test_changed_content_is_read_again(
+    tmp_path: Path, make: Callable[..., DataConfig], write: Callable[..., dict[str, Any]]
+) -> None:
+    config = make(**write(tmp_path, [("un", "one"), ("deux", "two")]))
+    assert pairs_of(config)[0] == ("un", "one")
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_file()}
+    write(tmp_path, [("UN", "one"), ("deux", "two")])
+    for path, time in times.items():  # a copy that keeps its time, of the same size
+        os.utime(path, ns=(time, time))
+    assert pairs_of(config)[0] == ("UN", "one")
+
+
+def test_unchanged_content_is_read_once(
+    tmp_path: Path, make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(**text(tmp_path, PAIRS))
+    assert pairs_of(config) == PAIRS
+    monkeypatch.setattr(readers, "read_parallel", None)  # calling it would fail
+    assert pairs_of(config) == PAIRS
+
+
+def test_a_fingerprint_follows_the_content_alone(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        text(tmp_path / name, PAIRS)
+    here = make(format="text", files={"train": "a.{lang}"}, root=str(tmp_path / "here"))
+    there = here.model_copy(update={"root": str(tmp_path / "there"), "cache": "elsewhere"})
+    assert list(fingerprints(here)) == ["train.fr", "train.en"]
+    assert fingerprints(here) == fingerprints(there)
+    with (tmp_path / "there/a.en").open("a") as file:
+        file.write("\n")
+    changed = fingerprints(there)
+    assert changed["train.fr"] == fingerprints(here)["train.fr"]
+    assert changed["train.en"] != fingerprints(here)["train.en"]
+    assert list(fingerprints(make())) == ["phrasebook"]
+
+
+# Held-out splits.
+def numbered(n: int) -> list[tuple[str, str]]:
+    return [(f"phrase {i}", f"sentence {i}") for i in range(n)]
+
+
+@pytest.mark.parametrize("write", [text, hub_columns])
+def test_held_out_splits_are_cut_disjoint_and_in_order(
+    tmp_path: Path, make: Callable[..., DataConfig], write: Callable[..., dict[str, Any]]
+) -> None:
+    fields = write(tmp_path, numbered(40)) | {"held_out": {"val": 5, "test": 7}}
+    if write is hub_columns:
+        fields["files"] = {"train": "train"}
+    config = make(**fields)
+    assert split_names(config) == ["train", "val", "test"]
+    splits = {name: pairs_of(config, name) for name in split_names(config)}
+    assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 28, "val": 5, "test": 7}
+    assert sorted(sum(splits.values(), [])) == sorted(numbered(40))
+    for pairs in splits.values():
+        assert pairs == sorted(pairs, key=numbered(40).index)
+    assert {name: pairs_of(config, name) for name in split_names(config)} == splits
+    assert pairs_of(config, "val", seed=2) != splits["val"]
+    swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
+    assert pairs_of(swapped, "test") == [pair[::-1] for pair in splits["test"]]
+    assert all(not name.startswith(("val", "test")) for name in fingerprints(config))
+
+
+def test_blank_pairs_are_not_held_out(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    pairs = [*numbered(20), *[("", "blank")] * 10, *[("blanc", "\u00a0 ")] * 10]
+    config = make(**text(tmp_path, pairs), held_out={"test": 20})
+    assert pairs_of(config, "test") == numbered(20)
+    assert pairs_of(config, "train") == pairs[20:]
+    more = make(**text(tmp_path, [*pairs, *pairs[20:]]), held_out={"test": 21})
+    with pytest.raises(DataError, match=r"^data\.held_out takes 21 pairs and only 20 are not blank$"):
+        open_split(more, "test", seed=1)
+
+
+def test_at_most_half_is_held_out(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    fields = text(tmp_path, numbered(11))
+    assert len(pairs_of(make(**fields, held_out={"val": 2, "test": 3}), "train")) == 6
+    with pytest.raises(DataError) as caught:
+        open_split(make(**fields, held_out={"val": 3, "test": 3}), "train", seed=1)
+    assert str(caught.value) == (
+        "data.held_out takes 6 of 11 pairs; at most half may be held out, so lower its numbers"
+    )
+
+
+# Files behind an address.
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, with an ETag as GitHub does."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def end_headers(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.is_file():
+            self.send_header("ETag", f'"{hash(path.read_bytes())}"')
+        super().end_headers()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_files_behind_an_address(
+    tmp_path: Path, make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_text(tmp_path, PAIRS, "packed", end=".gz")
+    write_text(tmp_path, PAIRS[:4], "plain")
+    with served(tmp_path) as address:
+        packed = make(format="text", root=f"{address}/", files={"train": "packed.{lang}.gz"})
+        assert pairs_of(packed) == PAIRS
+        local = packed.model_copy(update={"root": str(tmp_path)})
+        assert fingerprints(packed) == fingerprints(local)
+        plain = make(format="text", root=None, files={"train": f"{address}/plain.{{lang}}"})
+        assert pairs_of(plain) == PAIRS[:4]
+        write_text(tmp_path, PAIRS[4:], "plain")
+        assert pairs_of(plain) == PAIRS[4:]
+        missing = make(format="text", root=address, files={"train": "no.{lang}"}, cache=str(tmp_path / "x"))
+        assert refusal(missing) == (
+            f"{address}/no.fr: cannot be fetched (404, message='File not found', url='{address}/no.fr'); "
+            "check the address and the network, or put the files into a folder and give data.root=FOLDER"
+        )
+
+
+def test_a_refused_connection_gives_one_line(
+    make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as taken:  # bound and not listening: nobody else gets this port
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        message = refusal(make(format="text", root=address, files={"train": "a.{lang}.gz"}))
+    assert message.startswith(f"{address}/a.fr.gz: cannot be fetched (Cannot connect to host 127.0.0.1")
+    assert message.endswith("put the files into a folder and give data.root=FOLDER")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_hub_gives_one_line(make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert refusal(make(format="hub", dataset="nobody/nothing", subset="en-fr")) == (
+        "data.dataset=nobody/nothing, split 'train': cannot be loaded: Couldn't reach 'nobody/nothing' on the "
+        "Hub (OfflineModeIsEnabled); check the name, the network and data.files (split → the data set's own "
+        "name for it)"
+    )
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    (tmp_path / "taken").write_text("a file")
+    config = make(**text(tmp_path, PAIRS), cache=str(tmp_path / "taken"))
+    with pytest.raises(DataError, match=r"^data\.cache=.*/taken: cannot be made: Not a directory$"):
+        open_split(config, "train", seed=1)
