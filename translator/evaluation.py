@@ -61,8 +61,9 @@ def corpus_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[
     scores = {}
     for name, metric in _metrics().items():
         result = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=N_RESAMPLES)
-        mean, half_width = result._mean, result._ci
-        scores[name] = Score(result.score, mean - half_width, mean + half_width, str(metric.get_signature()))
+        mean, half_width = float(result._mean), float(result._ci)
+        signature = str(metric.get_signature())
+        scores[name] = Score(float(result.score), mean - half_width, mean + half_width, signature)
     return scores
 
 

@@ -1,0 +1,229 @@
+"""Preflight: each pair judged once, as a pair, and counted with its line, in little memory."""
+
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from translator.config import DataConfig
+from translator.data.preflight import (
+    N_EXAMPLES,
+    NOTES,
+    REASONS,
+    Report,
+    check_pairs,
+    hash_pairs,
+    length_ratio,
+    pair_hash,
+)
+from translator.data.readers import BOM, CRLF
+
+NONE = torch.empty(0, dtype=torch.int64)
+
+
+def table(pairs: list[tuple[str, str]], notes: list[int] | None = None) -> Dataset:
+    """A split whose lines are numbered from 101, so that a line is not taken for a row."""
+    return Dataset.from_dict(
+        {
+            "line": [101 + row for row in range(len(pairs))],
+            "source": [source for source, _ in pairs],
+            "target": [target for _, target in pairs],
+            "notes": notes or [0] * len(pairs),
+        }
+    )
+
+
+def check(
+    pairs: list[tuple[str, str]],
+    *,
+    notes: list[int] | None = None,
+    held_out: list[tuple[str, str]] | None = None,
+    **limits: Any,
+) -> tuple[Report, list[int]]:
+    """The report, and the rows that are fit."""
+    others = hash_pairs(table(held_out)) if held_out else NONE
+    report, fit = check_pairs(table(pairs, notes), DataConfig(**limits), others)
+    assert fit.dtype == torch.int64
+    return report, fit.tolist()
+
+
+def test_each_reason_is_counted_once_with_its_lines() -> None:
+    pairs = [
+        ("Bonjour.", "Hello."),  # 101
+        ("", "blank"),
+        ("blanc", " \u00a0\t"),
+        ("x" * 51, "x" * 51),  # too long
+        ("x" * 51, ""),  # empty goes before too long
+        ("mot", "x" * 50),  # ratio
+        ("Salut.", "Hi."),  # in a test split
+        ("Bonjour.", "Hello."),  # again
+        ("Bonjour.", "Hello!"),  # another pair
+        ("", "blank"),  # empty goes before duplicate
+        ("Salut.", "Hi."),  # held out goes before duplicate
+        ("Bonjour.", "Hello."),
+    ]
+    report, fit = check(pairs, held_out=[("Oui.", "Yes."), ("Salut.", "Hi.")], max_characters=50)
+    assert fit == [0, 8]
+    assert report.n_pairs == 12
+    assert report.left_out == {"empty": 4, "too_long": 1, "length_ratio": 1, "held_out": 2, "duplicate": 2}
+    assert report.lines == {
+        "empty": [102, 103, 105, 110],
+        "too_long": [104],
+        "length_ratio": [106],
+        "held_out": [107, 111],
+        "duplicate": [108, 112],
+        "identical": [104],
+        "control": [103],
+    }
+    assert report.n_kept == len(fit) == 2
+
+
+def test_limits_are_the_last_that_is_fit() -> None:
+    assert check([("x" * 50, "x" * 50), ("x" * 50, "x" * 51)], max_characters=50)[1] == [0]
+    assert length_ratio("x" * 20, "") == length_ratio("", "x" * 20) == 3.0
+    assert check([("x" * 35, "y" * 5), ("y" * 5, "x" * 35), ("x" * 36, "y" * 5)])[1] == [0, 1]
+    assert check([("x" * 35, "y" * 5)], max_length_ratio=2.9)[1] == []
+
+
+def test_a_pair_is_judged_as_a_pair() -> None:
+    """A side that stands in another pair, or in a test split, is no reason to leave the pair out."""
+    pairs = [("Oui.", "Yes."), ("Oui.", "Yeah."), ("Ouais.", "Yes."), ("Yes.", "Oui.")]
+    held_out = [("Oui.", "Aye."), ("Non.", "Yeah.")]
+    assert check(pairs, held_out=held_out)[1] == [0, 1, 2, 3]
+    assert check(pairs, held_out=[("Ouais.", "Yes.")])[1] == [0, 1, 3]
+
+
+def test_where_a_side_ends_is_part_of_the_hash() -> None:
+    assert pair_hash("a", "bc") != pair_hash("ab", "c")
+    assert pair_hash("1\na", "b") != pair_hash("1", "\nab")
+    assert pair_hash("a", "b") != pair_hash("b", "a")
+    assert pair_hash("é", "b") == pair_hash("é", "b")
+    assert -(2**63) <= pair_hash("", "") < 2**63
+
+
+TEXTS = st.text("ab \n1", max_size=3)
+
+
+@given(pairs=st.lists(st.tuples(TEXTS, TEXTS)), held_out=st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
+def test_the_fit_pairs_are_those_of_the_plain_rules(
+    pairs: list[tuple[str, str]], held_out: list[tuple[str, str]]
+) -> None:
+    report, fit = check(pairs, held_out=held_out) if pairs else (Report(0), [])
+    expected = [
+        row
+        for row, pair in enumerate(pairs)
+        if pair[0].strip() and pair[1].strip() and pair not in held_out and pair not in pairs[:row]
+    ]
+    assert fit == expected
+    assert report.n_kept == len(expected)
+
+
+def test_notes_are_counted_and_leave_the_pair_in() -> None:
+    pairs = [
+        ("cafe\u0301", "NFD"),
+        ("plain", "U+2581 \u2581"),
+        ("a\0b", "tab\t"),
+        ("a\u2028b", "no control character"),
+        ("same", "same"),
+        ("crlf", "x"),
+        ("bom", "both"),
+        ("vertical\x0b", "next\x85 line"),
+    ]
+    report, fit = check(pairs, notes=[0, 0, 0, 0, 0, CRLF, CRLF | BOM, 0])
+    assert fit == list(range(8))
+    assert report.left_out == {}
+    assert report.noted == {"not_nfc": 1, "u2581": 1, "control": 2, "identical": 1, "crlf": 2, "bom": 1}
+    assert report.lines == {
+        "not_nfc": [101],
+        "u2581": [102],
+        "control": [103, 108],
+        "identical": [105],
+        "crlf": [106, 107],
+        "bom": [107],
+    }
+    assert pairs[0][0] == "cafe\u0301"
+
+
+def test_the_first_lines_are_kept() -> None:
+    report, fit = check([("", "blank"), ("même", "même")] * 15)
+    assert report.left_out == {"empty": 15, "duplicate": 14}
+    assert report.noted == {"identical": 15}
+    assert report.lines["empty"] == [101 + 2 * i for i in range(N_EXAMPLES)]
+    assert report.lines["identical"] == [102 + 2 * i for i in range(N_EXAMPLES)]
+    assert fit == [1]
+
+
+def test_the_report_has_words_for_every_count() -> None:
+    report, _ = check([("", "blank"), ("un", "un")], notes=[0, CRLF])
+    assert report.rows() == [
+        ("left out: a side is empty or blank", "1", "101"),
+        ("noted: lines ended in CR LF (taken off)", "1", "102"),
+        ("noted: both sides are the same text", "1", "102"),
+    ]
+    assert not set(REASONS) & set(NOTES)
+
+
+class Meter(TorchDispatchMode):
+    """Counts the bytes of tensors that live at once while it is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                key = storage._cdata
+                if key not in self.live:
+                    self.live[key] = storage.nbytes()
+                    weakref.finalize(storage, self.live.pop, key, None)
+        self.peak = max(self.peak, sum(self.live.values()))
+        return out
+
+
+def bytes_at_once(work: Callable[[], object]) -> int:
+    """Upper bound of what Python objects and tensors hold at once, above what was held before."""
+    with Meter():
+        work()  # what is made once, such as imports
+    tracemalloc.start()
+    try:
+        with Meter() as meter:
+            work()
+        return tracemalloc.get_traced_memory()[1] + meter.peak
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_meter_sees_objects_and_tensors() -> None:
+    assert 4e6 < bytes_at_once(lambda: [torch.zeros(1_000_000).sum() for _ in range(3)]) < 4.1e6
+    assert 12e6 < bytes_at_once(lambda: [torch.zeros(1_000_000) for _ in range(3)]) < 12.1e6
+    assert 2e6 < bytes_at_once(lambda: "x" * 2_000_000) < 2.1e6
+
+
+@pytest.mark.parametrize("length", [1, 20], ids=["short", "long"])
+def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
+    """Measured between two sizes, so that what a batch of rows takes does not count."""
+    words = "une phrase " * length
+    small, large = 2_000, 12_000
+
+    def a_pair(work: Callable[[Dataset], object]) -> float:
+        splits = [table([(f"{words}{i}", f"{words}{i}.") for i in range(n)]) for n in (small, large)]
+        taken = [bytes_at_once(lambda split=split: work(split)) for split in splits]
+        return (taken[1] - taken[0]) / (large - small)
+
+    others = hash_pairs(table([(f"{words}{i}", f"{words}{i}.") for i in range(100)]))
+    assert 9 <= a_pair(lambda split: check_pairs(split, DataConfig(), others)) <= 64
+    assert a_pair(lambda split: list(zip(split["source"], split["target"], strict=True))) > 64

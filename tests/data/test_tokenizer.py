@@ -1,0 +1,248 @@
+"""The tokenizer: what goes in comes out, nothing is unknown, nothing is a control character."""
+
+import io
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
+
+from translator.config import TokenizerConfig
+from translator.data import phrasebook
+from translator.data.tokenizer import WORD_MARK, Tokenizer
+from translator.errors import DataError, ModelError
+from translator.symbols import BOS, EOS, PAD, UNK
+
+FRENCH = ["« L’œuf », dit-elle\u00a0!", "Où ça\u202f? 3\u00a0€ l'un", "tab\tfin", "deux\nlignes", "\ufdd0 é"]
+KINDS: tuple[Literal["bpe", "unigram"], ...] = ("bpe", "unigram")
+
+
+def sentences() -> list[str]:
+    pairs = list(islice(phrasebook.pairs("train"), 300))
+    return [text for pair in pairs for text in pair.values()] + FRENCH * 20
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> dict[str, Tokenizer]:
+    made = {}
+    for kind in KINDS:
+        config = TokenizerConfig(kind=kind, vocabulary_size=500)
+        made[kind], message = Tokenizer.train(sentences(), config)
+        assert message is None
+        assert len(made[kind]) == 500
+    return made
+
+
+HARD = "\u2581\u2581  \ufdd0\ufdd1\ufdef\0\r\n\t\u2028\x85œŒ«»\u00a0\u202f’'éÉe\u0301ﬁ½Ａ😀\u200d\ufeff\ufffd<>0xA"
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.one_of(st.sampled_from(HARD), st.characters(exclude_categories=["Cs"]))),
+    st.lists(st.sampled_from([*FRENCH, *" \u2581", "  ", "Le chat", "<s>", "</s>", "<unk>", "<0x0A>"])).map(
+        "".join
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=TEXT)
+def test_text_comes_out_as_it_went_in(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:
+    tokenizer = tokenizers[kind]
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert set(ids).isdisjoint({PAD, UNK, BOS, EOS})
+    assert all(0 <= i < len(tokenizer) for i in ids)
+    sampled = tokenizer.sample_batch([text], 0.5, seed=3)[0]
+    assert tokenizer.decode(sampled) == text
+    assert set(sampled).isdisjoint({PAD, UNK, BOS, EOS})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stand_in_and_the_word_mark_at_once(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    text = "".join(chr(code) for code in range(0xFDD0, 0xFDF0)) + f" {WORD_MARK}{WORD_MARK} "
+    assert tokenizers[kind].decode(tokenizers[kind].encode(text)) == text
+
+
+def test_sentencepiece_as_it_comes_would_change_text() -> None:
+    """The control of the round trip: the library's own defaults fail it."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences()),
+        model_writer=model,
+        vocab_size=500,
+        byte_fallback=True,
+        minloglevel=2,
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    for text in (" x", "x  y", "ﬁn", "e\u0301", "\u00a0", "a\u2581b"):
+        assert processor.decode(processor.encode(text)) != text
+
+
+def test_a_batch_is_each_text_by_itself(tokenizers: dict[str, Tokenizer]) -> None:
+    texts = ["", "Le chat.", "a\u2581b", " ", "\ufdd0\u2581", *sentences()[:20]]
+    tokenizer = tokenizers["bpe"]
+    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
+    assert tokenizer.encode_batch([]) == []
+    assert tokenizer.encode("") == []
+    assert "".join(tokenizer.pieces(tokenizer.encode("Le chat"))) == "\u2581Le\u2581chat"
+
+
+def test_special_pieces_are_left_out_of_text(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["bpe"]
+    ids = tokenizer.encode("Le chat")
+    assert tokenizer.decode([BOS, *ids, EOS, PAD, PAD]) == "Le chat"
+    assert tokenizer.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
+    # Their names in a text are text.
+    assert set(tokenizer.encode("<pad><s></s><unk>")).isdisjoint({PAD, UNK, BOS, EOS})
+
+
+def test_bytes_that_are_no_utf8_become_replacement_characters(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["bpe"]
+    byte = tokenizer.encode("\u4e2d")[-3:]  # a character that the vocabulary spells in three bytes
+    assert tokenizer.pieces(byte) == ["<0xE4>", "<0xB8>", "<0xAD>"]
+    assert tokenizer.decode(byte[:2]).strip("\ufffd") == ""
+    assert tokenizer.decode(byte[:2]) != ""
+    tokenizer.decode(byte[1:]).encode("utf-8")
+    assert tokenizer.decode(tokenizer.encode("a\ud800b")).strip("\ufffd") != "ab"
+    assert tokenizer.decode(tokenizer.encode("a\ud800b")).replace("\ufffd", "") == "ab"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_what_may_be_emitted_has_no_control_character(
+    tokenizers: dict[str, Tokenizer], kind: str, data: st.DataObject
+) -> None:
+    tokenizer = tokenizers[kind]
+    allowed = sorted(set(range(len(tokenizer))) - set(tokenizer.never_emitted))
+    text = tokenizer.decode(data.draw(st.lists(st.sampled_from(allowed), max_size=30)))
+    assert [c for c in text if ord(c) < 0x20 or ord(c) == 0x7F] == []
+    text.encode("utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_never_emitted_is_all_of_that_and_no_more(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    tokenizer = tokenizers[kind]
+    never = tokenizer.never_emitted
+    assert never == sorted(set(never))
+    assert {PAD, UNK, BOS} <= set(never)
+    assert EOS not in never
+    pieces = tokenizer.pieces(range(len(tokenizer)))
+    controls = [f"<0x{value:02X}>" for value in (*range(0x20), 0x7F)]
+    with_break = [piece for piece in pieces if "\n" in piece or "\t" in piece]
+    assert with_break  # the training text had some
+    assert set(controls) | set(with_break) | {"<pad>", "<unk>", "<s>"} == {pieces[i] for i in never}
+    # The control: with one of them allowed, an output may have a line break.
+    assert "\n" in tokenizer.decode([*tokenizer.encode("a"), pieces.index("<0x0A>")])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sampling_depends_on_the_seed_alone(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    tokenizer, texts = tokenizers[kind], sentences()[:200]
+    once = tokenizer.sample_batch(texts, 0.3, seed=7)
+    assert tokenizer.sample_batch(texts, 0.3, seed=8) != once
+    assert tokenizer.sample_batch(texts[5:], 0.3, seed=7) != once[5:]
+    with ThreadPoolExecutor(2) as pool:
+        elsewhere = pool.submit(tokenizer.sample_batch, texts, 0.3, seed=7)
+        assert elsewhere.result() == once
+    assert tokenizer.sample_batch(texts, 0.3, seed=7) == once
+    assert Tokenizer(tokenizer.model).sample_batch(texts, 0.3, seed=7) == once
+    assert once != tokenizer.encode_batch(texts)
+    assert [tokenizer.decode(ids) for ids in once] == texts
+    assert tokenizer.sample_batch([], 0.3, seed=7) == []
+
+
+def test_more_dropout_gives_more_pieces(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer, texts = tokenizers["bpe"], sentences()[:200]
+
+    def n_pieces(dropout: float) -> int:
+        return sum(map(len, tokenizer.sample_batch(texts, dropout, seed=1)))
+
+    assert sum(map(len, tokenizer.encode_batch(texts))) == n_pieces(0.0)
+    assert n_pieces(0.0) < n_pieces(0.1) < n_pieces(0.5) < n_pieces(0.9)
+
+
+def test_encoding_is_not_changed_by_sampling(tokenizers: dict[str, Tokenizer]) -> None:
+    for tokenizer in tokenizers.values():
+        before = tokenizer.encode_batch(sentences()[:50])
+        tokenizer.sample_batch(sentences()[:50], 0.5, seed=1)
+        assert tokenizer.encode_batch(sentences()[:50]) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_vocabulary_shrinks_with_a_message(kind: Literal["bpe", "unigram"]) -> None:
+    few = ["le chat dort", "the cat is sleeping"]
+    tokenizer, message = Tokenizer.train(few, TokenizerConfig(kind=kind, vocabulary_size=4000))
+    assert message == (
+        "tokenizer.vocabulary_size=4000 is more than this corpus has pieces for; "
+        f"going on with {len(tokenizer)}"
+    )
+    assert 260 < len(tokenizer) < 400
+    assert tokenizer.decode(tokenizer.encode("dort ! 😀")) == "dort ! 😀"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_comes_of_almost_any_text(kind: Literal["bpe", "unigram"]) -> None:
+    draw = random.Random(1)
+    for alphabet in ("a", "ab ", "éœ«»\u00a0", "\n\t a", f"{WORD_MARK}a ", "ab\0", "中文字 "):
+        texts = ["".join(draw.choices(alphabet, k=draw.choice([1, 5, 60]))) for _ in range(30)]
+        tokenizer, _ = Tokenizer.train([*texts, "x"], TokenizerConfig(kind=kind, vocabulary_size=8000))
+        assert [tokenizer.decode(tokenizer.encode(text)) for text in texts] == texts
+
+
+@pytest.mark.parametrize("texts", [[], ["", "  ", "\n"], ["a\0b", f"a{WORD_MARK}b"]])
+def test_no_text_is_refused(texts: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        Tokenizer.train(iter(texts), TokenizerConfig())
+    assert str(caught.value) == "the vocabulary has no text to learn from; every training pair was left out"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_below_the_characters_is_refused(kind: Literal["bpe", "unigram"]) -> None:
+    texts = ["".join(map(chr, range(0x4E00, 0x4E00 + 100)))] * 3
+    with pytest.raises(DataError) as caught:
+        Tokenizer.train(texts, TokenizerConfig(kind=kind, vocabulary_size=300))
+    assert str(caught.value) == "tokenizer.vocabulary_size=300 is below the number of characters; try 600"
+    assert len(Tokenizer.train(texts, TokenizerConfig(kind=kind, vocabulary_size=600))[0]) > 360
+
+
+def test_the_same_text_gives_the_same_vocabulary(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+    for kind in KINDS:
+        config = TokenizerConfig(kind=kind, vocabulary_size=500)
+        again, _ = Tokenizer.train(sentences(), config)
+        assert again.pieces(range(500)) == tokenizers[kind].pieces(range(500))
+        other, _ = Tokenizer.train(sentences()[:200], config)
+        assert other.pieces(range(len(other))) != again.pieces(range(500))
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(tokenizers["bpe"].model)
+    assert Tokenizer.load(path).encode("Le chat") == tokenizers["bpe"].encode("Le chat")
+
+
+def foreign(**options: Any) -> bytes:
+    model = io.BytesIO()
+    texts: Iterator[str] = iter(["le chat dort", "the cat sleeps"] * 10)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=texts, model_writer=model, minloglevel=2, hard_vocab_limit=False, **options
+    )
+    return model.getvalue()
+
+
+def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        Tokenizer(foreign(vocab_size=30))
+    assert str(caught.value) == (
+        "tokenizer: special pieces are (-1, 0, 1, 2), not (0, 1, 2, 3); "
+        "use a vocabulary that this project trained"
+    )
+    ours = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
+    with pytest.raises(ModelError, match=r"^tokenizer: the model has no byte fallback; use one that"):
+        Tokenizer(foreign(vocab_size=30, **ours))
+    for damaged in (b"no model", b"\0" * 100):
+        with pytest.raises(ModelError, match=r"^tokenizer: no SentencePiece model: "):
+            Tokenizer(damaged)
+    with pytest.raises(ModelError, match=r"no\.model: cannot be read: No such file or directory$"):
+        Tokenizer.load(tmp_path / "no.model")
