@@ -284,11 +284,7 @@ def evaluate_command(
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    speed = evaluation.n_lines / evaluation.seconds
-    print(f"{name}: {evaluation.n_lines} lines, beam {evaluation.beam_size}, {speed:.0f} sentences/s")
-    for metric, score, interval, signature in evaluation.rows():
-        print(f"{metric:5}{score:>7}  (95 %: {interval})  {signature}")
-    print(f"copying the source: BLEU {evaluation.copy_baseline:.2f}")
+    print("\n".join(evaluation.lines(name)))
     for metric, test in tests.items():
         print(f"{metric} against {compare}: {test.score:.2f} and {test.other:.2f}, p = {test.p_value:.4f}")
     print(f"translations: {output}")

@@ -1,7 +1,6 @@
 """Where words for people go: stderr. Results alone go to stdout."""
 
 import sys
-from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -11,7 +10,6 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 
 _console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -24,16 +22,6 @@ def note(message: str) -> None:
 def is_terminal() -> bool:
     """Whether stderr is a terminal, so that something may be redrawn on it."""
     return _console.is_terminal
-
-
-def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stderr; the first column is left-aligned, the others right-aligned."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
-    for i, name in enumerate(header):
-        grid.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-    for row in rows:
-        grid.add_row(*row)
-    _console.print(grid)
 
 
 def progress_bar() -> Progress:

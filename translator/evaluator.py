@@ -40,12 +40,16 @@ class Evaluation:
             "beam_size": self.beam_size,
         }
 
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return (metric, score, 95 % interval, signature) for a table."""
-        names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+    def lines(self, name: str) -> list[str]:
+        """Return what to print: size and speed, each score with interval and signature, the baseline."""
+        speed = self.n_lines / self.seconds
         return [
-            (names[key], f"{score.score:.2f}", f"{score.low:.2f} to {score.high:.2f}", score.signature)
-            for key, score in self.scores.items()
+            f"{name}: {self.n_lines:,} lines, beam {self.beam_size}, {speed:,.0f} sentences/s",
+            *(
+                f"{label:5}{score.score:6.2f}  (95 %: {score.low:.2f} to {score.high:.2f})  {score.signature}"
+                for label, score in zip(("BLEU", "chrF", "TER"), self.scores.values(), strict=True)
+            ),
+            f"copying the source: BLEU {self.copy_baseline:.2f}",
         ]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import sentencepiece
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.config import TokenizerConfig
@@ -51,6 +51,7 @@ TEXT = st.one_of(
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(text=TEXT)
+@settings(max_examples=300)
 def test_text_comes_out_as_it_went_in(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:
     tokenizer = tokenizers[kind]
     ids = tokenizer.encode(text)

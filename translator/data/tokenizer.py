@@ -19,8 +19,9 @@ from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
 WORD_MARK = "\u2581"
 
-#: Noncharacters (never text, by the Unicode standard): one that the text lacks stands in for U+2581.
-_STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+#: One that the text lacks stands in for U+2581: noncharacters (never text, by the Unicode standard), and,
+#: should a text hold them all, private use. All are of three bytes, as U+2581 is.
+_STAND_INS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
 #: Longer lines are left out of the vocabulary's sample (SentencePiece's own limit is 4192 bytes).
 _MAX_SAMPLE_BYTES = 16384

@@ -313,12 +313,7 @@ def _test(config: Config, model_folder: Path) -> Evaluation:
     translator = Translator(*load_unfinished(model_folder))
     split = corpus.open_split(config.data, "test", seed=config.train.seed)
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]))
-    console.table(
-        f"test split, {evaluation.n_lines:,} lines, beam {evaluation.beam_size}, "
-        f"{evaluation.n_lines / evaluation.seconds:.0f} sentences/s",
-        ("metric", "score", "95 % interval", "signature"),
-        evaluation.rows(),
-    )
+    print("\n".join(evaluation.lines("test")), flush=True)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)
     write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
     return evaluation
@@ -352,7 +347,7 @@ def _quiet_lightning() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"lightning\..*")
+        warnings.filterwarnings("ignore", category=Warning, module=r"lightning\..*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         try:
             yield
