@@ -21,6 +21,7 @@ from translator.config_file import (
     field_reference,
     json_schema,
     load_config,
+    with_overrides,
 )
 from translator.errors import ConfigError
 
@@ -88,6 +89,10 @@ REFUSED = {
     "not a number": (
         "model:\n  dropout: .nan\n",
         "c.yaml:4: model.dropout=NaN does not fit; allowed: a number ≥ 0 and < 1",
+    ),
+    "without end": (
+        "search:\n  length_penalty: .inf\n",
+        "c.yaml:4: search.length_penalty=Infinity does not fit; allowed: a number ≥ 0",
     ),
     "no such choice": (
         "model:\n  norm: mid\n",
@@ -301,6 +306,18 @@ def test_of_two_overrides_of_one_key_the_last_counts(file: Path) -> None:
     assert accepted(file, BUDGET, "train.seed=x", "train.seed=5").train.seed == 5
 
 
+def test_a_configuration_in_hand_takes_overrides(file: Path) -> None:
+    config = accepted(file, BUDGET)
+    changed = with_overrides(config, ["search.beam_size=2", "data.cache=no"])
+    assert changed == load_config(file, ["search.beam_size=2", "data.cache=no"])
+    assert with_overrides(config, []) == config != changed
+    with pytest.raises(ConfigError) as caught:
+        with_overrides(config, ["search.beam_sise=2"])
+    assert str(caught.value) == (
+        "override search.beam_sise=2: unknown key 'search.beam_sise'; did you mean 'beam_size'?"
+    )
+
+
 def test_a_configuration_is_frozen(file: Path) -> None:
     config = accepted(file, BUDGET)
     with pytest.raises(ValidationError, match="frozen"):
@@ -310,7 +327,13 @@ def test_a_configuration_is_frozen(file: Path) -> None:
     assert config.train.seed == 1
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+TEXT = st.text(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"]),
+        st.sampled_from("\0\t\n\r\x85\u2028\ufeff '\"\\:#-é😀"),
+    ),
+    min_size=1,
+)
 
 
 @given(
@@ -318,6 +341,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
     cache=TEXT,
     dataset=st.one_of(
         TEXT,
+        TEXT.map(lambda text: text * 100),
         st.sampled_from(
             ["no", "null", "~", "1e-3", "012", "0x1f", "true", ".nan", "2025-01-01", "a: b", "#"]
         ),
@@ -328,7 +352,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
     columns=st.dictionaries(TEXT, st.one_of(TEXT, st.integers(1, 10**20))),
     devices=st.one_of(st.just("auto"), st.integers(1, 9)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_yaml_and_json_round_trip(
     file: Path,
     root: str,

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from translator.config import Config, InvalidConfigError, Section, validate
 from translator.errors import ConfigError
@@ -85,9 +86,18 @@ def config_to_yaml(config: Config) -> str:
     """Return the whole configuration as YAML that `load_config` reads back."""
     buffer = io.StringIO()
     yaml = YAML()
-    yaml.width = 100
-    yaml.dump(json.loads(config.to_json()), buffer)
+    yaml.width = 2**31  # ruamel folds long text at places that it does not read back
+    yaml.dump(_quoted(json.loads(config.to_json())), buffer)
     return buffer.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """Put text with unprintable characters into double quotes: ruamel's plain style loses U+0085."""
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_quoted(inner) for inner in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _parse_yaml(text: str, *, where: str) -> Any:

@@ -1,11 +1,11 @@
 """Batches: every pair once an epoch, within the budget, the same for all ranks and from any position."""
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -92,7 +92,7 @@ def test_a_plan_has_each_pair_once_within_the_budget(
 ) -> None:
     made = plan(lengths, max_tokens, seed, epoch)
     batches = [made.batch(i).tolist() for i in range(len(made))]
-    assert sorted(sum(batches, [])) == list(range(len(lengths.target)))
+    assert sorted(chain.from_iterable(batches)) == list(range(len(lengths.target)))
     assert min(map(len, batches)) > 0
     pairs = Numbered(lengths)
     for rows, n_target_tokens in zip(batches, made.n_target_tokens.tolist(), strict=True):
@@ -114,12 +114,16 @@ def test_a_batch_takes_all_that_the_budget_lets_in() -> None:
 
 def test_the_order_differs_between_epochs_and_between_seeds() -> None:
     lengths = realistic(500)
-    orders = [plan(lengths, 200, seed, epoch).rows for seed, epoch in [(1, 0), (1, 1), (2, 0), (2, 1), (0, 1)]]
+    orders = [
+        plan(lengths, 200, seed, epoch).rows for seed, epoch in [(1, 0), (1, 1), (2, 0), (2, 1), (0, 1)]
+    ]
     for i, one in enumerate(orders):
         assert not any(torch.equal(one, other) for other in orders[i + 1 :])
     # Which pairs share a batch differs too.
-    together = [{frozenset(p.batch(i).tolist()) for i in range(len(p))} for p in
-                (plan(lengths, 200, 1, 0), plan(lengths, 200, 1, 1))]
+    together = [
+        {frozenset(p.batch(i).tolist()) for i in range(len(p))}
+        for p in (plan(lengths, 200, 1, 0), plan(lengths, 200, 1, 1))
+    ]
     assert len(together[0] & together[1]) < len(together[0]) / 2
 
 
@@ -169,11 +173,14 @@ def test_a_batch_is_padded_and_framed() -> None:
     assert make_batch([[]], [[]]).target_in.tolist() == [[BOS]]
     assert pad([[1], [2, 3]]).tolist() == [[1, PAD], [2, 3]]
     moved = make_batch([[5]], [[6]], 9, Position(1, 2), 1.5).to("meta")
-    assert moved.source_ids.device.type == moved.target_in.device.type == moved.target_out.device.type == "meta"
+    assert (
+        moved.source_ids.device.type == moved.target_in.device.type == moved.target_out.device.type == "meta"
+    )
     assert (moved.n_step_tokens, moved.position, moved.epochs) == (9, Position(1, 2), 1.5)
 
 
 @given(lengths=LENGTHS, max_tokens=BUDGETS, accumulate=st.integers(1, 3), n_ranks=st.integers(1, 3))
+@settings(max_examples=50)
 def test_ranks_and_accumulation_share_out_one_sequence(
     lengths: Lengths, max_tokens: int, accumulate: int, n_ranks: int
 ) -> None:
@@ -221,6 +228,7 @@ def test_position_and_epochs_tell_what_is_done() -> None:
     accumulate=st.integers(1, 3),
     ranks=st.sampled_from([(0, 1), (0, 2), (1, 2)]),
 )
+@settings(max_examples=40)
 def test_a_stream_goes_on_from_any_batchs_position(
     sample: object, lengths: Lengths, max_tokens: int, accumulate: int, ranks: tuple[int, int]
 ) -> None:
@@ -245,6 +253,17 @@ def test_a_stream_from_another_position_differs() -> None:
         assert not any(map(same, whole[5:], islice(other, 5)))
     sampled = list(islice(stream(lengths, max_tokens=120, sample=resegmented), 5))
     assert not any(map(same, whole[:5], sampled))
+
+
+def test_a_sample_is_asked_for_by_rows_and_their_own_position() -> None:
+    lengths = realistic(60)
+    plans = [plan(lengths, 120, epoch=epoch) for epoch in range(2)]
+    places = [Position(epoch, i) for epoch, made in enumerate(plans) for i in range(len(made))]
+    options = {"max_tokens": 120, "sample": resegmented, "accumulate": len(places)}
+    for batch, place in zip(stream(lengths, **options), places, strict=False):
+        rows = plans[place.epoch].batch(place.batch).tolist()
+        expected = make_batch(*resegmented(rows, place), batch.n_step_tokens, batch.position, batch.epochs)
+        assert same(batch, expected)
 
 
 @given(lengths=LENGTHS, accumulate=st.integers(1, 3), n_ranks=st.integers(1, 2))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -248,9 +249,9 @@ def test_hub_splits_have_the_hubs_names(tmp_path: Path, make: Callable[..., Data
     with pytest.raises(DataError) as caught:
         open_split(wrong, "train", seed=1)
     assert str(caught.value) == (
-        f"data.dataset={tmp_path / 'hub'}, split 'no': cannot be loaded: Unknown split \"no\". Should be one of "
-        "['train', 'validation', 'test', 'extra']; check the name, the network and data.files (split → the "
-        "data set's own name for it)"
+        f"data.dataset={tmp_path / 'hub'}, split 'no': cannot be loaded: Unknown split \"no\". Should be "
+        "one of ['train', 'validation', 'test', 'extra']; check the name, the network and data.files "
+        "(split → the data set's own name for it)"
     )
 
 
@@ -428,7 +429,7 @@ def test_held_out_splits_are_cut_disjoint_and_in_order(
     assert split_names(config) == ["train", "val", "test"]
     splits = {name: pairs_of(config, name) for name in split_names(config)}
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 28, "val": 5, "test": 7}
-    assert sorted(sum(splits.values(), [])) == sorted(numbered(40))
+    assert sorted(chain.from_iterable(splits.values())) == sorted(numbered(40))
     for pairs in splits.values():
         assert pairs == sorted(pairs, key=numbered(40).index)
     assert {name: pairs_of(config, name) for name in split_names(config)} == splits
@@ -524,9 +525,9 @@ def test_no_hub_gives_one_line(make: Callable[..., DataConfig], monkeypatch: pyt
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert refusal(make(format="hub", dataset="nobody/nothing", subset="en-fr")) == (
-        "data.dataset=nobody/nothing, split 'train': cannot be loaded: Couldn't reach 'nobody/nothing' on the "
-        "Hub (OfflineModeIsEnabled); check the name, the network and data.files (split → the data set's own "
-        "name for it)"
+        "data.dataset=nobody/nothing, split 'train': cannot be loaded: Couldn't reach 'nobody/nothing' on "
+        "the Hub (OfflineModeIsEnabled); check the name, the network and data.files "
+        "(split → the data set's own name for it)"
     )
 
 

@@ -166,7 +166,7 @@ FORMATS: dict[str, tuple[Callable[[str, str], str], Reader, str]] = {
 
 
 @given(pairs=st.lists(st.tuples(TEXT.map(of_one_line), TEXT.map(of_one_line)), max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_format_gives_the_same_rows(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     for side, name in enumerate(("a.fr", "a.en")):
         (tmp_path / name).write_bytes("".join(pair[side] + "\n" for pair in pairs).encode())

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”’)\]]*\s+")
-_SPACE = re.compile(r"\s+")
+#: White space after a sentence and what closes it; French puts a space before ».
+_SENTENCE_END = re.compile(r"(?<=[.!?…])(?:\s?»|[\"'”’)\]])*\s+")
+_WORD = re.compile(r"\S+")
 
 
 def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
@@ -15,7 +16,7 @@ def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
         fits: whether a part is short enough; a single character always counts as such.
 
     Returns:
-        The parts, without the white space between them; the text itself where it fits.
+        The parts, without the white space between them, unchanged within; the text itself where it fits.
     """
     if fits(text):
         return [text]
@@ -36,17 +37,20 @@ def _cut(text: str, boundary: re.Pattern[str]) -> list[str]:
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
     """Put as many words into a part as fit; cut a word that alone does not."""
     parts: list[str] = []
-    rest = _SPACE.split(sentence)
-    while rest:
-        n = _most(len(rest), lambda n: fits(" ".join(rest[:n])))  # noqa: B023
+    words = [match.span() for match in _WORD.finditer(sentence)]
+    at = 0
+    while at < len(words):
+        start, end = words[at]
+        n = _most(len(words) - at, lambda n: fits(sentence[start : words[at + n - 1][1]]))  # noqa: B023
         if n:
-            parts.append(" ".join(rest[:n]))
-            rest = rest[n:]
-            continue
-        word = rest[0]
-        n = max(1, _most(len(word), lambda n: fits(word[:n])))  # noqa: B023
-        parts.append(word[:n])
-        rest[:1] = [word[n:]] if word[n:] else []
+            end = words[at + n - 1][1]
+            at += n
+        else:
+            n = max(1, _most(end - start, lambda n: fits(sentence[start : start + n])))  # noqa: B023
+            end = start + n
+            words[at] = (end, words[at][1])
+            at += end == words[at][1]
+        parts.append(sentence[start:end])
     return parts
 
 

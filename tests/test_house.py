@@ -1,0 +1,191 @@
+"""The shape of the house: arrows point down, a package has one importer, what is public is explained."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted((ROOT / "translator").rglob("*.py"))
+
+#: Layer of each file or folder of `translator/`. A module imports lower layers and its own package.
+LAYERS = {
+    "errors": 0,
+    "symbols": 0,
+    "config": 0,
+    "config_file": 0,
+    "console": 0,
+    "data": 1,
+    "model": 1,
+    "evaluation": 1,
+    "search": 2,
+    "bundle": 3,
+    "inference": 3,
+    "evaluator": 3,
+    "stream": 3,
+    "training": 4,
+    "cli": 5,
+}
+
+#: The only module, or package, that imports a distribution. `torch` is free, except to the CLI's start.
+IMPORTERS = {
+    "datasets": "translator.data.corpus",
+    "sentencepiece": "translator.data.tokenizer",
+    "pydantic": "translator.config",
+    "ruamel": "translator.config_file",
+    "rich": "translator.console",
+    "safetensors": "translator.bundle",
+    "sacrebleu": "translator.evaluation",
+    "typer": "translator.cli",
+    "lightning": "translator.training",
+    "matplotlib": "translator.training",
+    "tensorboard": "translator.training",
+}
+
+#: The package's front door names what is behind it, and imports it only when asked.
+FRONT = "translator"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path.read_text(encoding="utf-8") for path in FILES}
+
+
+def imports(source: str) -> Iterator[str]:
+    """Every module that a source imports, wherever in it; `from package import module` is the module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else str(node.module)
+
+
+def package(module: str) -> str:
+    """The folder that a module lies in, as a name; a package is its own."""
+    is_package = any(other.startswith(f"{module}.") for other in MODULES)
+    return module if is_package else module.rpartition(".")[0]
+
+
+def layer(module: str) -> int:
+    return LAYERS[module.split(".")[1]]
+
+
+def is_within(module: str, owner: str) -> bool:
+    return f"{module}.".startswith(f"{owner}.")
+
+
+def problems(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of a module."""
+    found = []
+    for imported in imports(source):
+        top = imported.split(".")[0]
+        if top == "translator":
+            below = imported != FRONT and layer(imported) < layer(module)
+            beside = imported != FRONT and layer(imported) == layer(module)
+            if not below and not (beside and package(imported) == package(module)):
+                found.append(f"{module} imports {imported}")
+        elif top not in sys.stdlib_module_names and top != "torch":
+            owner = IMPORTERS.get(top)
+            if owner is None or not is_within(module, owner):
+                found.append(f"{module} imports {imported}")
+        if is_within(module, "translator.model") and not (
+            top in sys.stdlib_module_names
+            or top == "torch"
+            or imported == "translator.symbols"
+            or is_within(imported, "translator.model")
+        ):
+            found.append(f"{module} imports {imported}: the model needs torch alone")
+    return found
+
+
+def unexplained(module: str, source: str) -> list[str]:
+    """The public module, classes, functions and methods that have no docstring."""
+
+    def look(name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if not (ast.get_docstring(node) or "").strip():
+            found.append(name)
+        if isinstance(node, ast.Module | ast.ClassDef):
+            for inner in node.body:
+                is_named = isinstance(inner, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+                if is_named and not inner.name.startswith("_"):
+                    look(f"{name}.{inner.name}", inner)
+
+    found: list[str] = []
+    look(module, ast.parse(source))
+    return found
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != FRONT])
+def test_imports_point_down_and_packages_have_one_importer(module: str) -> None:
+    assert problems(module, MODULES[module]) == []
+
+
+def test_every_file_has_a_layer() -> None:
+    assert {module.split(".")[1] for module in MODULES if module != FRONT} <= set(LAYERS)
+
+
+def test_the_front_door_imports_nothing_by_itself() -> None:
+    at_import = ast.parse(MODULES[FRONT]).body
+    assert [node for node in at_import if isinstance(node, ast.Import | ast.ImportFrom)] != []
+    top = ast.Module([node for node in at_import if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    assert {name.split(".")[0] for name in imports(ast.unparse(top))} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "n_problems"),
+    [
+        ("translator.data.corpus", "from translator.config import DataConfig\nimport datasets", 0),
+        ("translator.data.corpus", "from translator.data import phrasebook, readers", 0),
+        ("translator.config_file", "from translator.config import Config", 0),
+        ("translator.training.run", "from lightning.pytorch import Trainer", 0),
+        ("translator.search.beam", "import torch\nfrom translator.model.masks import padding_keep", 0),
+        ("translator.config", "from translator.data import readers", 1),
+        ("translator.data.corpus", "from translator.model import Transformer", 1),
+        ("translator.data.corpus", "from translator.evaluation import bleu", 1),
+        ("translator.data.corpus", "def late():\n    from translator import search", 1),
+        ("translator.search.beam", "from translator import Translator", 1),
+        ("translator.data.readers", "import datasets", 1),
+        ("translator.data.readers", "import numpy", 1),
+        ("translator.cli", "import lightning.pytorch", 1),
+        ("translator.config_file", "from pydantic import ValidationError", 1),
+        ("translator.model.masks", "from translator.config import ModelConfig", 1),
+        ("translator.model.masks", "from translator.symbols import PAD\nimport math, torch", 0),
+    ],
+)
+def test_a_wrong_import_is_seen(module: str, source: str, n_problems: int) -> None:
+    """The control of the tests above."""
+    assert len(problems(module, source)) == n_problems
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_is_explained(module: str) -> None:
+    assert unexplained(module, MODULES[module]) == []
+
+
+def test_a_missing_explanation_is_seen() -> None:
+    source = '"""M."""\nclass A:\n  """A."""\n  def b(self): ...\n  def _c(self): ...\ndef d(): ...\n'
+    assert unexplained("m", source) == ["m.A.b", "m.d"]
+    assert unexplained("m", "") == ["m"]
+
+
+def loaded_by(module: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has loaded after an import."""
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (run.returncode, run.stderr) == (0, "")
+    return set(run.stdout.split())
+
+
+def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
+    slow = {"torch", "lightning", "datasets", "sentencepiece", "sacrebleu", "numpy"}
+    assert loaded_by("translator.cli").isdisjoint(slow)
+    assert "torch" in loaded_by("translator.model.masks")
