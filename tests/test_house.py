@@ -13,6 +13,7 @@ FILES = sorted((ROOT / "translator").rglob("*.py"))
 
 #: Layer of each file or folder of `translator/`. A module imports lower layers and its own package.
 LAYERS = {
+    "allocator": 0,
     "errors": 0,
     "symbols": 0,
     "config": 0,

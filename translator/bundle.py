@@ -24,7 +24,7 @@ from torch import Tensor
 from translator.config import Config, ModelConfig
 from translator.config_file import config_from_json
 from translator.data.tokenizer import Tokenizer
-from translator.errors import ModelError
+from translator.errors import ConfigError, ModelError
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 
@@ -99,7 +99,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder}: no model folder: it has no {MANIFEST}; give the `model` folder of a finished run"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: {error}; train again or fetch the folder again") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
@@ -114,11 +114,12 @@ def load_bundle(folder: Path) -> Bundle:
         ModelError: a file is absent, damaged or does not fit the others; the message names it.
     """
     manifest = read_manifest(folder)
+    hashes = manifest.get("sha256")
     for name in (WEIGHTS, TOKENIZER, CONFIG):
         path = folder / name
         if not path.is_file():
             raise ModelError(f"{path}: missing; fetch the folder again")
-        if _sha256(path) != manifest.get("sha256", {}).get(name):
+        if not isinstance(hashes, dict) or _sha256(path) != hashes.get(name):
             raise ModelError(f"{path}: damaged: its SHA-256 is not the manifest's; fetch the folder again")
     return Bundle(*load_unfinished(folder), manifest)
 
@@ -129,13 +130,16 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     Raises:
         ModelError: the files do not fit each other.
     """
-    config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    try:
+        config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     model = build_model(config.model, len(tokenizer))
     try:
         model.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
     return model.eval(), tokenizer, config
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from translator import console
-from translator.errors import PasserelleError, UsageError
+from translator.errors import DataError, PasserelleError, UsageError
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -41,6 +41,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, or 1 after one line on stderr, or 2 for a usage error."""
+    for name, mode in (("stdin", "r"), ("stdout", "w")):
+        if getattr(sys, name) is None:  # closed by whoever called us
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
     try:
         code = app(args=arguments, standalone_mode=False)
@@ -52,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(message, getattr(error, "exit_code", 1)) if message else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
-    except BrokenPipeError:  # whoever read our output has gone; so do we, as other filters do
+    except (BrokenPipeError, SystemExit):  # whoever read our output has gone (Typer raises the second);
+        # so do we, as other filters do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except OSError as error:
@@ -195,11 +199,11 @@ def translate_command(
         for line in _prompt(translator.config.data.source_language):
             answer([line], [""])
     else:
-        from translator.stream import waiting_lines
+        from translator.stream import standard_input, waiting_lines
 
         warned = False
         # More than a batch at a time, so that lines of like length can share one.
-        for lines in waiting_lines(sys.stdin.buffer, most=16 * batch_size):
+        for lines in waiting_lines(standard_input(), most=16 * batch_size):
             if not warned and any(line.damaged for line in lines):
                 console.note("warning: input that is no valid UTF-8 was read as U+FFFD")
                 warned = True
@@ -269,11 +273,13 @@ def evaluate_command(
     from translator.evaluator import evaluate
 
     if source is not None and reference is not None:
-        name, sources, references = source.name, _lines(source), _lines(reference)
+        name, (sources, references) = source.name, _parallel(source, reference)
     else:
         name = split or "test"
         sources, references = _split(translator.config, overrides or [], name)
     others = None if compare is None else _lines(compare)
+    if others is not None and len(others) != len(references):
+        raise DataError(f"{compare} has {len(others)} lines and {name} has {len(references)}; give as many")
     evaluation = evaluate(translator, sources, references, beam_size=beam, batch_size=batch_size)
     output = output or folder.parent / f"{name}.hypotheses.txt"
     write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
@@ -299,9 +305,7 @@ def score_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Print the log-probability of each given translation, by teacher forcing: a line each."""
-    sources, targets = _lines(source), _lines(target)
-    if len(sources) != len(targets):
-        raise UsageError(f"{source} has {len(sources)} lines and {target} has {len(targets)}; give as many")
+    sources, targets = _parallel(source, target)
     translator = _load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):
         print(f"{log_prob:.6f}")
@@ -361,8 +365,10 @@ def _model_folder(given: Path | None) -> Path:
 
 def _load(folder: Path | None, device: str) -> "Translator":
     folder = _model_folder(folder)
+    from translator.allocator import keep_freed_memory
     from translator.inference import Translator
 
+    keep_freed_memory()
     return Translator.load(folder, device=device)
 
 
@@ -373,6 +379,13 @@ def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str
     config = with_overrides(config, overrides)
     pairs = open_split(config.data, split, seed=config.train.seed)
     return list(pairs["source"]), list(pairs["target"])
+
+
+def _parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    from translator.data.readers import read_parallel
+
+    rows = list(read_parallel(source, target))
+    return [row.source for row in rows], [row.target for row in rows]
 
 
 def _lines(path: Path) -> list[str]:

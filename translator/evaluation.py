@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -48,7 +49,22 @@ class Comparison:
 
 
 def _metrics() -> dict[str, Metric]:
-    return {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    metrics: dict[str, Metric] = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    for metric in metrics.values():
+        _give_plain_floats(metric)
+    return metrics
+
+
+def _give_plain_floats(metric: Metric) -> None:
+    """Make all scores Python floats: the interval of sacreBLEU 2.6 fails where NumPy's are among them."""
+    compute = metric._compute_score_from_stats
+
+    def compute_plain(stats: list[int | float]) -> Any:
+        result = compute(stats)
+        result.score = float(result.score)
+        return result
+
+    metric._compute_score_from_stats = compute_plain  # type: ignore[method-assign]
 
 
 def corpus_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:

@@ -63,9 +63,15 @@ class Translator:
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
+            UsageError: there is no such device.
         """
         bundle = load_bundle(Path(folder))
-        return cls(bundle.model.to(device), bundle.tokenizer, bundle.config)
+        try:
+            model = bundle.model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"device {device!r} cannot be used: {reason}; try cpu") from None
+        return cls(model, bundle.tokenizer, bundle.config)
 
     def translate(
         self,
@@ -88,8 +94,10 @@ class Translator:
             prefix: what every translation must begin with.
 
         Raises:
-            UsageError: `n_best` is above the beam, or a number is below 1.
+            UsageError: `n_best` is above the beam, a number is below 1, or the prefix has a line break.
         """
+        if "\n" in prefix or "\r" in prefix:
+            raise UsageError(f"prefix {prefix!r} has a line break; give one line")
         options = self._options(beam_size, n_best, batch_size)
         limit = self.config.model.max_length - 1
         parts: list[str] = []
@@ -97,19 +105,21 @@ class Translator:
         for number, text in enumerate(texts):
             stripped = text.strip()
             if stripped:
-                found = split_text(stripped, lambda part: len(self.tokenizer.encode(part)) <= limit)
-                parts += found
-                owners += [number] * len(found)
-        results = self.search(
-            self.tokenizer.encode_batch(parts),
-            options,
-            n_best=n_best,
-            batch_size=batch_size,
-            prefix=self.tokenizer.encode(prefix) if prefix else [],
-        )
+                cut = split_text(stripped, lambda part: len(self.tokenizer.encode(part)) <= limit)
+                parts += cut
+                owners += [number] * len(cut)
+        ids = self.tokenizer.encode_batch(parts)
         by_text: list[list[Result]] = [[] for _ in texts]
-        for owner, result in zip(owners, results, strict=True):
-            by_text[owner].append(result)
+        # The first part of each text takes the prefix; without one, all parts are searched together.
+        firsts = [prefix != "" and owners[i - 1 : i] != [owner] for i, owner in enumerate(owners)]
+        forced = self.tokenizer.encode(prefix) if prefix else []
+        for is_first, start in ((True, forced), (False, [])):
+            rows = [row for row, first in enumerate(firsts) if first == is_first]
+            found = self.search(
+                [ids[row] for row in rows], options, n_best=n_best, batch_size=batch_size, prefix=start
+            )
+            for row, result in zip(rows, found, strict=True):
+                by_text[owners[row]].append(result)
         return [self._translation(found, options, n_best) for found in by_text]
 
     def search(

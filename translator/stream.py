@@ -1,6 +1,8 @@
 """Lines through a pipe: N in, N out, in order, a lone one answered at once."""
 
+import io
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -23,16 +25,29 @@ class InputLine(NamedTuple):
     damaged: bool
 
 
+def standard_input() -> BinaryIO:
+    """Return stdin by a reader of its own: at exit Python takes the lock of `sys.stdin`'s, which a thread
+    that waits for a line would hold."""
+    return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+
+
 def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     """Yield the lines that wait to be answered, together: at least one, at most `most`.
 
     A thread reads ahead, so that a line sent by itself is yielded before the next one comes.
+
+    Raises:
+        OSError: the stream cannot be read to its end; the lines before are yielded first.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(READ_AHEAD)
+    failures: list[OSError] = []
 
     def read() -> None:
-        for line in stream:
-            lines.put(line)
+        try:
+            for line in stream:
+                lines.put(line)
+        except OSError as error:
+            failures.append(error)
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
@@ -51,6 +66,8 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
         if taken:
             yield taken
         if group[-1] is None:
+            if failures:
+                raise failures[0]
             return
 
 

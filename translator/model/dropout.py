@@ -23,7 +23,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
-        threshold = round(256 * self.probability)
+        threshold = min(round(256 * self.probability), 255)
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
         return x * ((random_bytes >= threshold).to(x.dtype) * (256 / (256 - threshold)))

@@ -22,7 +22,7 @@ def search(
     prefix: Sequence[int] = (),
 ) -> list[Result]:
     """Search greedily where `beam_size` is 1, with a beam otherwise; see `beam_search`."""
-    if beam_size == 1:
+    if beam_size == n_best == 1:
         return greedy_search(
             stepper, max_lengths, length_penalty=length_penalty, forbidden=forbidden, prefix=prefix
         )

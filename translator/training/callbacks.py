@@ -1,16 +1,21 @@
 """What happens beside the steps: averaging, checkpoints, what people see."""
 
+import io
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
 from translator import console
+from translator.bundle import write_whole
 from translator.data.batching import Batch
+from translator.errors import TrainingError
 from translator.training.module import TranslationModule
 
 #: Seconds between the lines of progress where stderr is no terminal.
@@ -47,8 +52,58 @@ class MovingAverage(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=update)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place first, and says which one cannot be read.
+
+    Lightning writes them into the system's temporary folder; from there to another disk they would be
+    copied, and a kill in that moment would leave half of one.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:
+        """Read a checkpoint.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        try:
+            return super().load_checkpoint(path, *args, **options)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(f"{path}: damaged: {reason}; delete it to train from the start") from None
+
+
+class KeepBest(ModelCheckpoint):
+    """Keeps `best.ckpt`, the checkpoint of the best validation BLEU, also in a run that was moved."""
+
+    def __init__(self, folder: Path):
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor="val_bleu",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back the best score; Lightning forgets it where the folder has another name."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+
+
 class SaveForResuming(Checkpoint):
-    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C; only between two steps."""
+    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C; only between two steps.
+
+    A resumed run does not make up for a validation that was due, so that comes first, then the saving.
+    """
 
     def __init__(self, path: Path, seconds: float):
         self.path, self.seconds = path, seconds
@@ -58,9 +113,20 @@ class SaveForResuming(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Save if it is time; the last step is not saved, what follows it is the model folder."""
+        """Save if it is time and no validation is due."""
+        if step_is_complete(trainer, batch_idx) and not validation_is_due(trainer, batch_idx):
+            self._save_if_it_is_time(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if it is time."""
         assert isinstance(pl_module, TranslationModule)
-        if not step_is_complete(trainer, batch_idx) or trainer.should_stop:
+        pl_module.count_time()
+        self._save_if_it_is_time(trainer, pl_module)
+
+    def _save_if_it_is_time(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After the last step there is nothing to save; what follows it is the model folder."""
+        assert isinstance(pl_module, TranslationModule)
+        if trainer.should_stop:
             return
         now = pl_module.progress.seconds  # the same on every rank
         if self._saved_at is None:
@@ -148,6 +214,12 @@ class ShowProgress(Callback):
 def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
     """Whether the optimiser stepped after this batch."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+def validation_is_due(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation follows this batch; the last one of all is not asked for here."""
+    every = trainer.val_check_batch
+    return every is not None and (batch_idx + 1) % every == 0
 
 
 def _clock(seconds: float) -> str:

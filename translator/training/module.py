@@ -9,37 +9,20 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, distributed
-from torch.nn import functional as F
 
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
+from translator.errors import TrainingError
 from translator.evaluation import bleu
 from translator.inference import Translator
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
+from translator.training.loss import token_loss
 from translator.training.schedule import Progress, learning_rate
 
 #: Key of our own state in a checkpoint.
 STATE = "passerelle"
-
-
-def token_loss(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Return the label-smoothed loss and the plain one, each summed over tokens.
-
-    The target distribution gives 1 − smoothing + smoothing/V to the right piece and smoothing/V to each
-    other (Szegedy et al. 2016, §7), as `F.cross_entropy(label_smoothing=…)` does.
-
-    Args:
-        logits: (N, V) float32.
-        targets: (N,) int64.
-        smoothing: share spread over the vocabulary.
-    """
-    log_probs = logits.log_softmax(-1)
-    plain = F.nll_loss(log_probs, targets, reduction="sum")
-    if not smoothing:
-        return plain, plain.detach()
-    return (1 - smoothing) * plain - smoothing * log_probs.mean(-1).sum(), plain.detach()
 
 
 class TranslationModule(LightningModule):
@@ -81,7 +64,7 @@ class TranslationModule(LightningModule):
         """
         states = self.model.decode(self.model.encode(batch.source_ids), batch.target_in)
         real = batch.target_out != PAD
-        logits = self.model.logits(states[real]).float()  # (real tokens, V)
+        logits = self.model.logits(states[real])  # (real tokens, V)
         smoothed, plain = token_loss(logits, batch.target_out[real], self.config.train.label_smoothing)
         self.log("train_loss", plain / real.sum())
         undo = self.config.train.accumulate * self.trainer.world_size
@@ -89,18 +72,22 @@ class TranslationModule(LightningModule):
 
     def account(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""
+        self.count_time()
+        self.position = batch.position
+        self.progress.steps = self.trainer.global_step
+        self.progress.epochs = batch.epochs
+        self.progress.target_tokens += batch.n_step_tokens
+        if self.progress.share(self.config.train) >= 1:
+            self.trainer.should_stop = True
+
+    def count_time(self) -> None:
+        """Add the time since the last call, or since the first step."""
         now = time.monotonic()
         assert self._clock is not None
         passed, self._clock = now - self._clock, now
         if self.trainer.world_size > 1:  # one clock for all ranks, so that they stop together
             passed = self.trainer.strategy.broadcast(passed)
-        self.position = batch.position
-        self.progress.steps = self.trainer.global_step
-        self.progress.epochs = batch.epochs
         self.progress.seconds += passed
-        self.progress.target_tokens += batch.n_step_tokens
-        if self.progress.share(self.config.train) >= 1:
-            self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on matrices only, not on biases and norms."""
@@ -158,16 +145,12 @@ class TranslationModule(LightningModule):
         self._hypotheses, self._validation_sums = {}, [0.0, 0.0, 0.0]
 
     def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
-        """Score some lines by teacher forcing and translate them, blank and over-long ones included."""
+        """Score some lines by teacher forcing and translate them, blank and over-long ones included.
+
+        Raises:
+            TrainingError: the loss is no number; no search is tried.
+        """
         translator = Translator(self.model, self._data.prepared.tokenizer, self.config)
-        # Search in float32, as `evaluate` will.
-        with torch.autocast(self.device.type, enabled=False):
-            found = translator.translate(
-                batch.sources,
-                beam_size=self.config.validation.beam_size,
-                batch_size=VALIDATION_CHUNK,
-            )
-        self._hypotheses |= dict(zip(batch.rows, [translation.text for translation in found], strict=True))
         encode = translator.tokenizer.encode_batch
         pairs = [
             (source, target)
@@ -177,10 +160,23 @@ class TranslationModule(LightningModule):
         if pairs:
             lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
             real = lines.target_out != PAD
-            logits = self.model(lines.source_ids, lines.target_in)[real].float()
+            logits = self.model(lines.source_ids, lines.target_in)[real]
             losses = token_loss(logits, lines.target_out[real], self.config.train.label_smoothing)
             for i, value in enumerate((*losses, real.sum())):
                 self._validation_sums[i] += float(value)
+            if not math.isfinite(self._validation_sums[0]):
+                raise TrainingError(
+                    f"the loss became {self._validation_sums[0]} by step {self.progress.steps}; lower "
+                    "train.learning_rate, raise train.warmup_steps, or set hardware.precision=32-true"
+                )
+        # Search in float32, as `evaluate` will.
+        with torch.autocast(self.device.type, enabled=False):
+            found = translator.translate(
+                batch.sources,
+                beam_size=self.config.validation.beam_size,
+                batch_size=VALIDATION_CHUNK,
+            )
+        self._hypotheses |= dict(zip(batch.rows, [translation.text for translation in found], strict=True))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per real token, and BLEU over all lines, the same on every rank."""

@@ -10,6 +10,7 @@ runs/<name>/config.yaml              the whole configuration
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,13 @@ from types import FrameType
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
+from translator.allocator import keep_freed_memory
 from translator.bundle import (
     MANIFEST,
     build_model,
@@ -46,10 +49,12 @@ from translator.inference import Translator
 from translator.model.transformer import n_parameters
 from translator.training.callbacks import (
     Accounting,
+    KeepBest,
     MovingAverage,
     SaveForResuming,
     ShowProgress,
     StopRequestedError,
+    WholeCheckpoints,
 )
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
@@ -82,12 +87,14 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
 
     Raises:
         DataError: the corpus cannot be read.
-        TrainingError: there is no such run to resume, it was of another configuration, or its training
-            went wrong.
+        TrainingError: there is no such run to resume, it was of another configuration, the hardware is
+            not there, or the training went wrong.
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
     """
+    keep_freed_memory()
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
+    _check_hardware(config)
     prepared = prepare(config)
     validation = _validation_split(config)
     folder = _run_folder(config, config.run.name or name, resume)
@@ -98,7 +105,8 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
-    _fit(module, TranslationData(config, prepared, validation), folder)
+    with _told_to_other_processes(folder):
+        _fit(module, TranslationData(config, prepared, validation), folder)
     if not _is_first_process():
         return None
     return _finish(config, prepared, folder)
@@ -136,13 +144,22 @@ def _run_folder(config: Config, name: str, resume: bool) -> Path:
     if RUN_VARIABLE in os.environ:
         return Path(os.environ[RUN_VARIABLE])
     root = Path(config.run.root).expanduser()
-    if resume:
-        folder = _unfinished_run(root, name)
-        _check_same_training(folder, config)
-    else:
-        folder = _new_folder(root, name)
-    os.environ[RUN_VARIABLE] = str(folder.absolute())
+    if not resume:
+        return _new_folder(root, name)
+    folder = _unfinished_run(root, name)
+    _check_same_training(folder, config)
     return folder
+
+
+@contextmanager
+def _told_to_other_processes(folder: Path) -> Iterator[None]:
+    mine = RUN_VARIABLE not in os.environ
+    os.environ.setdefault(RUN_VARIABLE, str(folder.absolute()))
+    try:
+        yield
+    finally:
+        if mine:
+            del os.environ[RUN_VARIABLE]
 
 
 def _new_folder(root: Path, name: str) -> Path:
@@ -160,7 +177,7 @@ def _new_folder(root: Path, name: str) -> Path:
 
 
 def _unfinished_run(root: Path, name: str) -> Path:
-    runs = [folder for folder in root.glob(f"{name}*") if _is_run_of(folder, name)]
+    runs = [folder for folder in root.glob("*") if _is_run_of(folder, name)]
     unfinished = [folder for folder in runs if not (folder / "model" / MANIFEST).exists()]
     if not unfinished:
         state = "every run of that name is finished" if runs else "there is no run of that name"
@@ -169,9 +186,8 @@ def _unfinished_run(root: Path, name: str) -> Path:
 
 
 def _is_run_of(folder: Path, name: str) -> bool:
-    rest = folder.name.removeprefix(name)
-    numbered = rest == "" or (rest.startswith("-") and rest[1:].isdigit())
-    return numbered and (folder / "config.yaml").is_file()
+    numbered = re.fullmatch(re.escape(name) + r"(-[0-9]+)?", folder.name)
+    return numbered is not None and (folder / "config.yaml").is_file()
 
 
 def _check_same_training(folder: Path, config: Config) -> None:
@@ -197,14 +213,7 @@ def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None
         callbacks.append(MovingAverage(config.train.ema_decay))
     callbacks += [
         ShowProgress(config.validation.n_samples),
-        ModelCheckpoint(
-            dirpath=checkpoints,
-            filename="best",
-            monitor="val_bleu",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        ),
+        KeepBest(checkpoints),
         saver,
     ]
     if config.validation.patience is not None:
@@ -212,11 +221,8 @@ def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None
     last = saver.path if saver.path.is_file() else None
     with _quiet_lightning():
         trainer = Trainer(
-            accelerator=config.hardware.accelerator,
-            devices=config.hardware.devices,
-            num_nodes=config.hardware.n_nodes,
-            strategy=config.hardware.strategy,
-            precision=choose_precision(config.hardware.precision, config.hardware.accelerator),
+            **_hardware_flags(config),
+            plugins=[WholeCheckpoints()],
             max_epochs=-1,  # one endless epoch; `TranslationModule.account` stops it
             accumulate_grad_batches=config.train.accumulate,
             gradient_clip_val=config.train.clip_norm,
@@ -240,11 +246,28 @@ def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None
                     "the same command with --resume goes on from here"
                 )
                 raise KeyboardInterrupt from None
-    if not torch.isfinite(trainer.callback_metrics["val_loss"]):
-        raise TrainingError(
-            f"the loss became {float(trainer.callback_metrics['val_loss'])}; lower train.learning_rate, "
-            "raise train.warmup_steps, or set hardware.precision=32-true"
-        )
+            except SystemExit:  # what Lightning makes of a second Ctrl-C
+                raise KeyboardInterrupt from None
+
+
+def _hardware_flags(config: Config) -> dict[str, Any]:
+    hardware = config.hardware
+    return {
+        "accelerator": hardware.accelerator,
+        "devices": hardware.devices,
+        "num_nodes": hardware.n_nodes,
+        "strategy": hardware.strategy,
+        "precision": choose_precision(hardware.precision, hardware.accelerator),
+    }
+
+
+def _check_hardware(config: Config) -> None:
+    """Let Lightning refuse what is not there before anything is written."""
+    try:
+        with _quiet_lightning():
+            Trainer(**_hardware_flags(config), logger=False, enable_checkpointing=False)
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
 
 
 def choose_precision(wanted: str, accelerator: str) -> Any:
@@ -321,7 +344,7 @@ def _test(config: Config, model_folder: Path) -> Evaluation:
 
 def _best_score(checkpoint: dict[str, Any]) -> float | None:
     for name, state in checkpoint["callbacks"].items():
-        if name.startswith("ModelCheckpoint") and state["best_model_score"] is not None:
+        if name.startswith("KeepBest") and state["best_model_score"] is not None:
             return float(state["best_model_score"])
     return None
 

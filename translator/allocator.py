@@ -1,0 +1,27 @@
+"""Memory that is freed stays with the process, so that the next step need not ask the system for it."""
+
+import ctypes
+import sys
+
+# glibc's <malloc.h>
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to reuse large blocks instead of mapping fresh pages for each tensor.
+
+    A fresh page costs a fault and is zeroed: training at width 128 spends a third of its time there (1.46
+    against 0.97 s a step of 3,000 tokens, 1 thread). The process keeps its peak memory until it ends.
+
+    Returns:
+        Whether it was done; elsewhere than on Linux with glibc, nothing changes.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    largest = 2**31 - 1
+    return bool(
+        mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, largest) and mallopt(_M_TOP_PAD, 2**26)
+    )
