@@ -508,6 +508,24 @@ def test_files_behind_an_address(
         )
 
 
+def test_what_was_fetched_serves_without_a_network(
+    tmp_path: Path,
+    make: Callable[..., DataConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_text(tmp_path, PAIRS, "plain")
+    with served(tmp_path) as address:
+        config = make(format="text", root=None, files={"train": f"{address}/plain.{{lang}}"})
+        assert pairs_of(config) == PAIRS
+    capfd.readouterr()
+    assert pairs_of(config) == PAIRS  # the server is gone
+    assert "cannot be reached; going on with what was fetched before" in capfd.readouterr().err
+    elsewhere = config.model_copy(update={"cache": str(tmp_path / "other")})
+    assert "cannot be fetched" in refusal(elsewhere)
+
+
 def test_a_refused_connection_gives_one_line(
     make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

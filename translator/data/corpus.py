@@ -27,6 +27,7 @@ from datasets import (
 from datasets import List as ListOf
 from datasets.exceptions import DatasetGenerationError
 
+from translator import console
 from translator.config import DataConfig
 from translator.data import phrasebook, readers
 from translator.errors import DataError
@@ -301,14 +302,22 @@ def _plain_or_gz(path: Path) -> Path:
 
 
 def _fetch(config: DataConfig, url: str) -> Path:
-    options = DownloadConfig(cache_dir=_cache(config, "downloads"), disable_tqdm=True, max_retries=2)
+    """Fetch a file, or find it fetched: anew where the server says it changed, as it is with no network."""
+    folder = _cache(config, "downloads")
+    options = DownloadConfig(cache_dir=folder, disable_tqdm=True, max_retries=2)
+    remembered = Path(folder) / f"{_key(url)}.path"
     try:
-        return Path(DownloadManager(download_config=options).download(url))
+        path = Path(DownloadManager(download_config=options).download(url))
     except (OSError, ValueError) as error:
+        if remembered.is_file() and (path := Path(remembered.read_text())).is_file():
+            console.note(f"{url}: cannot be reached; going on with what was fetched before")
+            return path
         raise DataError(
             f"{url}: cannot be fetched ({_reason(error)}); check the address and the network, or put the "
             "files into a folder and give data.root=FOLDER"
         ) from None
+    remembered.write_text(str(path))
+    return path
 
 
 def _phrasebook_rows(
