@@ -80,7 +80,8 @@ class _Chunks(IterableDataset[ValidationLines]):
 
     def __iter__(self) -> Iterator[ValidationLines]:
         order = sorted(range(len(self.sources)), key=lambda i: (len(self.sources[i]), i))
-        starts = range(0, len(order), VALIDATION_CHUNK)
-        for start in list(starts)[self.rank :: self.n_ranks]:
-            rows = order[start : start + VALIDATION_CHUNK]
+        # The last chunks may be empty: ranks with unlike numbers of them would wait for each other for ever.
+        for start in range(0, len(order), VALIDATION_CHUNK * self.n_ranks):
+            first = start + self.rank * VALIDATION_CHUNK
+            rows = order[first : first + VALIDATION_CHUNK]
             yield ValidationLines(rows, [self.sources[i] for i in rows], [self.references[i] for i in rows])

@@ -72,22 +72,22 @@ class TranslationModule(LightningModule):
 
     def account(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""
-        self.count_time()
         self.position = batch.position
         self.progress.steps = self.trainer.global_step
         self.progress.epochs = batch.epochs
         self.progress.target_tokens += batch.n_step_tokens
-        if self.progress.share(self.config.train) >= 1:
-            self.trainer.should_stop = True
+        self.count_time()
 
     def count_time(self) -> None:
-        """Add the time since the last call, or since the first step."""
+        """Add the time since the last call, or since the first step; stop where the budget is used up."""
         now = time.monotonic()
         assert self._clock is not None
         passed, self._clock = now - self._clock, now
         if self.trainer.world_size > 1:  # one clock for all ranks, so that they stop together
             passed = self.trainer.strategy.broadcast(passed)
         self.progress.seconds += passed
+        if self.progress.share(self.config.train) >= 1:
+            self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on matrices only, not on biases and norms."""
