@@ -102,15 +102,15 @@ def compare(
     metrics = _metrics()
     test = PairedTest(
         [("other", list(others)), ("ours", list(hypotheses))],
-        {type(metric).__name__: metric for metric in metrics.values()},
+        metrics,
         references=[list(references)],
         test_type="bs",
         n_samples=N_RESAMPLES,
     )
     _, table = test()
+    columns = [column for heading, column in table.items() if heading != "System"]  # in the metrics' order
     found = {}
-    for name, metric in metrics.items():
-        other, ours = table[type(metric).__name__]
+    for name, (other, ours) in zip(metrics, columns, strict=True):
         assert isinstance(other, Result)
         assert isinstance(ours, Result)
         assert ours.p_value is not None

@@ -1,0 +1,60 @@
+"""Lines through a pipe."""
+
+import os
+import threading
+
+import pytest
+
+from translator.stream import decode_line, waiting_lines
+
+
+def send(content: bytes, *, most: int = 100) -> list[str]:
+    reading, writing = os.pipe()
+    threading.Thread(target=lambda: (os.write(writing, content), os.close(writing))).start()
+    with os.fdopen(reading, "rb") as stream:
+        return [line.text + line.ending for group in waiting_lines(stream, most=most) for line in group]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"a\n", ["a"]),
+        (b"a", ["a"]),
+        (b"\n\n", ["", ""]),
+        (b"a\r\nb\n", ["a\r", "b"]),
+        (b"a\rb\n", ["a\rb"]),
+        ("a\u2028b\u0085c\n".encode(), ["a\u2028b\u0085c"]),
+        (b"a\0b\n", ["a\0b"]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", ["a", "\ufeffb"]),
+        (b"\xff\xfe\n", ["\ufffd\ufffd"]),
+    ],
+)
+def test_lines_end_at_a_line_feed_only(content: bytes, lines: list[str]) -> None:
+    assert send(content) == lines
+
+
+def test_a_damaged_line_is_marked() -> None:
+    assert decode_line(b"caf\xe9\r\n") == ("caf\ufffd", "\r", True)
+    assert decode_line("café\n".encode()) == ("café", "", False)
+
+
+def test_groups_are_never_larger_than_asked() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"x\n" * 50)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        groups = [len(group) for group in waiting_lines(stream, most=7)]
+    assert sum(groups) == 50
+    assert max(groups) <= 7
+
+
+def test_a_lone_line_comes_before_the_next_is_sent() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", buffering=0) as sender:
+        groups = waiting_lines(stream, most=10)
+        for word in (b"un", b"deux", b"trois"):
+            sender.write(word + b"\n")
+            assert [line.text for line in next(groups)] == [word.decode()]
+        sender.close()
+        assert list(groups) == []
