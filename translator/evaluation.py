@@ -114,7 +114,9 @@ def compare(
         assert isinstance(other, Result)
         assert isinstance(ours, Result)
         assert ours.p_value is not None
-        found[name] = Comparison(float(ours.score), float(other.score), float(ours.p_value))
+        # sacreBLEU counts resamples that differ by more than the systems do: for equal ones it counts none.
+        p_value = 1.0 if ours.score == other.score else float(ours.p_value)
+        found[name] = Comparison(float(ours.score), float(other.score), p_value)
     return found
 
 

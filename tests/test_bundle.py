@@ -1,0 +1,171 @@
+"""The model folder: whole, verified, nothing unpickled."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from phrases import Trained
+
+from translator.bundle import (
+    CONFIG,
+    MANIFEST,
+    TOKENIZER,
+    WEIGHTS,
+    load_bundle,
+    newest_model,
+    write_manifest,
+    write_whole,
+)
+from translator.errors import ModelError
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SOURCE = torch.tensor([[300, 301, 302, 3]])
+TARGET = torch.tensor([[2, 303, 304]])
+
+
+@pytest.fixture
+def folder(trained: Trained, tmp_path: Path) -> Path:
+    """A copy of a model folder, to be damaged."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.model, copy)
+    return copy
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_loading_twice_gives_the_same_logits_and_another_weight_does_not(folder: Path) -> None:
+    first, second = load_bundle(folder).model, load_bundle(folder).model
+    with torch.inference_mode():
+        assert torch.equal(first(SOURCE, TARGET), second(SOURCE, TARGET))
+        next(second.parameters()).data.view(-1)[3000:9000] += 1e-3
+        assert not torch.equal(first(SOURCE, TARGET), second(SOURCE, TARGET))
+    assert not first.training
+
+
+def test_the_manifest_says_where_the_model_comes_from(trained: Trained) -> None:
+    manifest = load_bundle(trained.model).manifest
+    assert manifest["format_version"] == 1
+    assert manifest["seed"] == 1
+    assert (manifest["source_language"], manifest["target_language"]) == ("fr", "en")
+    assert manifest["weights"]["averaged"] is True
+    assert manifest["weights"]["of_step"] in (20, 40)
+    assert 0 <= manifest["weights"]["val_bleu"] <= 100
+    assert set(manifest["data"]) == {f"{s}.{x}" for s in ("train", "val", "test") for x in ("fr", "en")}
+    assert {"torch", "lightning", "sentencepiece"} <= set(manifest["versions"])
+    assert set(manifest["sha256"]) == {WEIGHTS, TOKENIZER, CONFIG}
+    assert {"score", "low", "high", "signature"} == set(manifest["scores"]["test"]["bleu"])
+    assert "git_commit" in manifest
+
+
+def test_no_manifest_is_no_model(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    assert "it has no manifest.json; give the `model` folder of a finished run" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, TOKENIZER, CONFIG])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert refusal(folder) == f"{folder / name}: missing; fetch the folder again"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, TOKENIZER, CONFIG])
+def test_one_flipped_bit_is_found(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    assert refusal(folder).startswith(f"{folder / name}: damaged: its SHA-256 is not the manifest's")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format_version=2), "format version 2, and this program reads 1"),
+        (lambda m: m.pop("format_version"), "format version None"),
+        (lambda m: m.pop("sha256"), "damaged"),
+    ],
+)
+def test_another_manifest_is_refused(
+    folder: Path, change: Callable[[dict[str, object]], object], message: str
+) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert message in refusal(folder)
+
+
+def test_a_manifest_that_is_no_json(folder: Path) -> None:
+    (folder / MANIFEST).write_text('{"format_version": 1, ')
+    assert refusal(folder).startswith(f"{folder / MANIFEST}: damaged: ")
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_in_place_of_the_weights_is_never_run(folder: Path, tmp_path: Path) -> None:
+    (folder / WEIGHTS).write_bytes(pickle.dumps(Bomb(tmp_path / "boom")))
+    write_manifest(folder, {})  # its hash is right now, so it comes to loading
+    assert refusal(folder).startswith(f"{folder / WEIGHTS}: does not fit config.json")
+    assert not (tmp_path / "boom").exists()
+    pickle.loads((folder / WEIGHTS).read_bytes())  # control: the bomb is live
+    assert (tmp_path / "boom").exists()
+
+
+def test_weights_of_another_shape_are_refused(folder: Path) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    config["model"]["feed_forward"] *= 2
+    (folder / CONFIG).write_text(json.dumps(config))
+    write_manifest(folder, {})
+    assert "does not fit config.json" in refusal(folder)
+
+
+def test_the_newest_finished_run_is_found(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    for age, name in enumerate(("new", "old", "unfinished")):
+        (root / name / "model").mkdir(parents=True)
+        manifest = root / name / "model" / MANIFEST
+        manifest.write_text("{}")
+        os.utime(manifest, (1000 - age, 1000 - age))
+    os.utime(root / "unfinished" / "model" / MANIFEST, (2000, 2000))
+    (root / "unfinished" / "model" / MANIFEST).unlink()
+    assert newest_model(root) == root / "new" / "model"
+
+
+def test_without_a_finished_run_the_message_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="run `make train` first, or give --model FOLDER"):
+        newest_model(tmp_path)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]

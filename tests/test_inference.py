@@ -1,0 +1,146 @@
+"""Text in, text out: blank, long, many at once, in any batch, from any thread."""
+
+import math
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from phrases import Trained
+
+from translator import Translator, inference
+from translator.errors import UsageError
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def translator(trained: Trained) -> Translator:
+    return Translator.load(trained.model)
+
+
+@pytest.fixture(scope="module")
+def sources(trained: Trained) -> list[str]:
+    return [line for split in ("test.fr", "val.fr") for line in trained.lines(split)]
+
+
+def test_blank_in_empty_out(translator: Translator) -> None:
+    found = translator.translate(["", "  \t", "Le chat dort.", "\u00a0"])
+    assert [bool(translation.text) for translation in found] == [False, False, True, False]
+    assert [translation.n_parts for translation in found] == [0, 0, 1, 0]
+    assert found[0].candidates == ()
+    assert translator.translate([]) == []
+
+
+def test_white_space_around_a_text_changes_nothing(translator: Translator) -> None:
+    plain, spaced = translator.translate(["Le chat dort.", "  Le chat dort. "])
+    assert plain == spaced
+
+
+@pytest.mark.parametrize("long", ["Le chat dort dans la maison. " * 30, "mot " * 90, "x" * 300])
+def test_a_text_longer_than_the_model_takes_is_cut_and_joined(translator: Translator, long: str) -> None:
+    limit = translator.config.model.max_length - 1
+    assert len(translator.tokenizer.encode(long.strip())) > limit
+    [found] = translator.translate([long])
+    assert found.n_parts > 1
+    assert found.text
+    assert math.isfinite(found.score)
+
+
+def test_the_text_does_not_depend_on_batch_size_or_order(translator: Translator, sources: list[str]) -> None:
+    alone = [translator.translate([source])[0].text for source in sources]
+    for batch_size in (1, 7, 64):
+        together = translator.translate(sources, batch_size=batch_size)
+        assert [translation.text for translation in together] == alone
+    order = random.Random(2).sample(range(len(sources)), len(sources))
+    shuffled = translator.translate([sources[i] for i in order])
+    assert [translation.text for translation in shuffled] == [alone[i] for i in order]
+    assert len(set(alone)) > 1  # control: there was something to confuse
+
+
+def test_a_close_call_is_searched_again_by_itself(
+    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real = Translator._search_batch
+
+    def note(self: Translator, batch: list[list[int]], *rest: object) -> object:
+        sizes.append(len(batch))
+        return real(self, batch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Translator, "_search_batch", note)
+    monkeypatch.setattr(inference, "CLOSE_CALL", math.inf)
+    translator.translate(sources[:3])
+    assert sizes == [3, 1, 1, 1]
+    sizes.clear()
+    monkeypatch.setattr(inference, "CLOSE_CALL", 0.0)
+    translator.translate(sources[:3])
+    assert sizes == [3]
+
+
+def test_many_threads_give_what_one_gives(translator: Translator, sources: list[str]) -> None:
+    serial = [translator.translate([source])[0] for source in sources]
+    with ThreadPoolExecutor(8) as pool:
+        parallel = list(pool.map(lambda source: translator.translate([source])[0], sources))
+    assert parallel == serial
+
+
+def test_candidates_are_sorted_and_different(translator: Translator) -> None:
+    [found] = translator.translate(["Le chat dort dans la maison."], beam_size=4, n_best=4)
+    scores = [candidate.score for candidate in found.candidates]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+    assert found.text == found.candidates[0].text
+
+
+def test_a_prefix_begins_every_translation(translator: Translator, sources: list[str]) -> None:
+    found = translator.translate(sources[:4], prefix="My sister")
+    assert all(translation.text.startswith("My sister") for translation in found)
+    free = translator.translate(sources[:4])
+    assert not all(translation.text.startswith("My sister") for translation in free)  # control
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_best": 4}, "n-best 4 is above the beam size 3"),
+        ({"n_best": 0}, "n-best 0 is below 1"),
+        ({"beam_size": 0}, "beam size 0 is below 1"),
+        ({"batch_size": 0}, "batch size 0 is below 1"),
+        ({"prefix": "a\nb"}, "has a line break"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    translator: Translator, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        translator.translate(["Le chat dort."], **options)  # type: ignore[arg-type]
+
+
+def test_the_search_s_score_is_the_forced_score_of_its_output(
+    translator: Translator, sources: list[str]
+) -> None:
+    encoded = translator.tokenizer.encode_batch(sources)
+    results = translator.search(encoded, translator.config.search)
+    checked = 0
+    for source, result in zip(sources, results, strict=True):
+        best = result.hypotheses[0]
+        text = translator.tokenizer.decode(best.ids)
+        if translator.tokenizer.encode(text) == best.ids:  # else the text is cut into other pieces
+            assert translator.score([source], [text]) == pytest.approx([best.log_prob], abs=1e-4)
+            assert translator.score([source], [text + " Non."])[0] != pytest.approx(best.log_prob, abs=1e-2)
+            checked += 1
+    assert checked >= len(sources) // 2
+
+
+def test_forced_scores_do_not_depend_on_the_batch(translator: Translator, trained: Trained) -> None:
+    sources, targets = trained.lines("train.fr")[:40], trained.lines("train.en")[:40]
+    assert translator.score(sources, targets, batch_size=1) == pytest.approx(
+        translator.score(sources, targets, batch_size=40), abs=1e-4
+    )
+
+
+def test_blank_and_endless_lines_have_a_forced_score(translator: Translator) -> None:
+    scores = translator.score(["", "Le chat.", "mot " * 200], ["", "word " * 200, ""])
+    assert len(scores) == 3
+    assert all(math.isfinite(score) and score < 0 for score in scores)
