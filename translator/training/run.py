@@ -10,15 +10,10 @@ runs/<name>/config.yaml              the whole configuration
 
 import logging
 import os
-import re
-import shutil
 import signal
-import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,20 +27,14 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from translator import console
 from translator.allocator import keep_freed_memory
 from translator.bundle import (
-    MANIFEST,
     build_model,
-    load_unfinished,
-    save_weights,
-    write_manifest,
     write_whole,
 )
 from translator.config import Config
-from translator.config_file import config_to_yaml, load_config
+from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, prepare
 from translator.errors import DataError, TrainingError
-from translator.evaluator import Evaluation, evaluate
-from translator.inference import Translator
 from translator.model.transformer import n_parameters
 from translator.training.callbacks import (
     Accounting,
@@ -58,20 +47,9 @@ from translator.training.callbacks import (
 )
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
-from translator.training.module import STATE, TranslationModule
-
-#: Tells the processes that Lightning starts for more devices where their run lies.
-RUN_VARIABLE = "PASSERELLE_RUN"
-
-#: What a resumed run may change; anything else would not go on with the same training.
-MAY_CHANGE = {
-    "run": None,
-    "data": {"root", "cache"},
-    "train": {"max_steps", "max_epochs", "max_minutes", "checkpoint_minutes"},
-    "validation": None,
-    "search": None,
-    "hardware": None,
-}
+from translator.training.finish import finish
+from translator.training.folder import run_folder, told_to_other_processes
+from translator.training.module import TranslationModule
 
 
 def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
@@ -97,7 +75,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     _check_hardware(config)
     prepared = prepare(config)
     validation = _validation_split(config)
-    folder = _run_folder(config, config.run.name or name, resume)
+    folder = run_folder(config, config.run.name or name, resume)
     if _is_first_process():
         _say_what_is_trained(config, prepared, folder)
         write_whole(folder / "config.yaml", config_to_yaml(config).encode())
@@ -105,11 +83,12 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
-    with _told_to_other_processes(folder):
+    with told_to_other_processes(folder):
         _fit(module, TranslationData(config, prepared, validation), folder)
     if not _is_first_process():
         return None
-    return _finish(config, prepared, folder)
+    _draw(folder)
+    return finish(config, prepared, folder)
 
 
 def _is_first_process() -> bool:
@@ -137,71 +116,6 @@ def _say_what_is_trained(config: Config, prepared: Prepared, folder: Path) -> No
         console.note(f"    {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
-
-
-def _run_folder(config: Config, name: str, resume: bool) -> Path:
-    """The folder to train in; made here for a new run."""
-    if RUN_VARIABLE in os.environ:
-        return Path(os.environ[RUN_VARIABLE])
-    root = Path(config.run.root).expanduser()
-    if not resume:
-        return _new_folder(root, name)
-    folder = _unfinished_run(root, name)
-    _check_same_training(folder, config)
-    return folder
-
-
-@contextmanager
-def _told_to_other_processes(folder: Path) -> Iterator[None]:
-    mine = RUN_VARIABLE not in os.environ
-    os.environ.setdefault(RUN_VARIABLE, str(folder.absolute()))
-    try:
-        yield
-    finally:
-        if mine:
-            del os.environ[RUN_VARIABLE]
-
-
-def _new_folder(root: Path, name: str) -> Path:
-    n = 1
-    while True:
-        folder = root / (name if n == 1 else f"{name}-{n}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            n += 1
-        except OSError as error:
-            raise TrainingError(f"{folder}: cannot be made: {error.strerror}; set run.root") from None
-        else:
-            return folder
-
-
-def _unfinished_run(root: Path, name: str) -> Path:
-    runs = [folder for folder in root.glob("*") if _is_run_of(folder, name)]
-    unfinished = [folder for folder in runs if not (folder / "model" / MANIFEST).exists()]
-    if not unfinished:
-        state = "every run of that name is finished" if runs else "there is no run of that name"
-        raise TrainingError(f"nothing to resume as {root / name}: {state}; leave --resume out to start one")
-    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns)
-
-
-def _is_run_of(folder: Path, name: str) -> bool:
-    numbered = re.fullmatch(re.escape(name) + r"(-[0-9]+)?", folder.name)
-    return numbered is not None and (folder / "config.yaml").is_file()
-
-
-def _check_same_training(folder: Path, config: Config) -> None:
-    before = load_config(folder / "config.yaml").model_dump()
-    for section, values in config.model_dump().items():
-        free = MAY_CHANGE.get(section, set())
-        if free is None:
-            continue
-        for key, value in values.items():
-            if key not in free and value != before[section][key]:
-                raise TrainingError(
-                    f"{folder} was trained with {section}.{key}={before[section][key]!r}, not {value!r}; "
-                    "resume it with the same configuration, or leave --resume out to start another run"
-                )
 
 
 def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None:
@@ -292,74 +206,15 @@ def _loggers(folder: Path) -> list[Logger]:
         return [csv_log]
 
 
-def _finish(config: Config, prepared: Prepared, folder: Path) -> Path:
-    """Write the model folder from the best checkpoint, score the test split, write the manifest."""
+def _draw(folder: Path) -> None:
     if not draw_curves(
         sorted(folder.glob("logs/version_*/metrics.csv"), key=_version), folder / "curves.png"
     ):
         console.note("no curves.png: it comes with pip install 'passerelle[logs]'")
-    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    weights = {
-        name.removeprefix("model."): tensor
-        for name, tensor in best["state_dict"].items()
-        if name.startswith("model.")
-    }
-    model_folder = folder / "model"
-    save_weights(model_folder, weights, prepared.tokenizer, config)
-    scores = {}
-    if "test" in corpus.split_names(config.data):
-        evaluation = _test(config, model_folder)
-        scores["test"] = evaluation.to_dict()
-    progress = best[STATE]["progress"]
-    facts = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source_language": config.data.source_language,
-        "target_language": config.data.target_language,
-        "weights": {
-            "of_step": progress["steps"],
-            "averaged": config.train.ema_decay is not None,
-            "val_bleu": _best_score(best),
-        },
-        "trained": progress,
-        "seed": config.train.seed,
-        "git_commit": _git_commit(),
-        "data": prepared.fingerprints,
-        "data_report": asdict(prepared.report),
-        "scores": scores,
-    }
-    write_manifest(model_folder, facts)
-    console.note(f"finished: {model_folder}")
-    return model_folder
-
-
-def _test(config: Config, model_folder: Path) -> Evaluation:
-    translator = Translator(*load_unfinished(model_folder))
-    split = corpus.open_split(config.data, "test", seed=config.train.seed)
-    evaluation = evaluate(translator, list(split["source"]), list(split["target"]))
-    print("\n".join(evaluation.lines("test")), flush=True)
-    text = "".join(f"{line}\n" for line in evaluation.hypotheses)
-    write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
-    return evaluation
-
-
-def _best_score(checkpoint: dict[str, Any]) -> float | None:
-    for name, state in checkpoint["callbacks"].items():
-        if name.startswith("KeepBest") and state["best_model_score"] is not None:
-            return float(state["best_model_score"])
-    return None
 
 
 def _version(log: Path) -> int:
     return int(log.parent.name.removeprefix("version_"))
-
-
-def _git_commit() -> str | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
 
 
 @contextmanager

@@ -1,0 +1,801 @@
+"""The command line: what each verb prints, and that what is refused is one clear line."""
+
+import io
+import json
+import math
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from phrases import Trained, command, environment, write_phrases
+
+from translator.bundle import MANIFEST, WEIGHTS
+from translator.cli import main
+from translator.config_file import load_config
+from translator.inference import Translator
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+VERBS = ("train", "check-data", "translate", "evaluate", "score", "info")
+
+LONG = "Le chat dort dans la maison et la reine chante sous le pont, " * 8
+#: Lines that break filters which are careless: each with its ending.
+HARD = (
+    "Le chat dort dans la maison.\n",
+    "\n",
+    " \t\u00a0\n",
+    LONG + "\n",
+    "x" * 300 + "\n",
+    "Ma sœur\u2028chante\u0085à Lyon.\n",
+    "La reine\0dort.\n",
+    "🐈 😀👩‍👩‍👧 dort\n",
+    "القطة تنام في البيت\n",
+    "Mon voisin travaille au marché.\r\n",
+    "\r\n",
+    "un\rdeux\n",
+    "\u2581Le\u2581chat\n",
+    "La reine attend devant la gare.",
+)
+
+
+class Output(NamedTuple):
+    code: int | str | None
+    out: str
+    err: str
+
+    def lines(self) -> list[str]:
+        """Lines of stdout; each is ended by a line feed, and by nothing else."""
+        *lines, after = self.out.split("\n")
+        assert after == ""
+        return lines
+
+    def refusal(self, code: int = 1) -> str:
+        """The one line on stderr of a command that was refused."""
+        assert (self.code, self.out) == (code, ""), self.err
+        [line] = self.err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+
+Run = Callable[..., Output]
+
+
+@pytest.fixture
+def run(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Run]:
+    """A function `(*arguments, stdin=b"") -> Output` that runs the command in this process."""
+
+    def call(*arguments: str | Path, stdin: bytes = b"") -> Output:
+        path = tmp_path / "stdin"
+        path.write_bytes(stdin)
+        capfdbinary.readouterr()
+        with path.open() as file, monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+            patch.setattr(sys, "stdin", file)
+            main([str(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        return Output(stopped.value.code, out.decode(), err.decode())
+
+    return call  # type: ignore[return-value]
+
+
+@pytest.fixture
+def model(trained: Trained, tmp_path: Path) -> Path:
+    """A copy of the model folder, below `tmp_path/runs`, to be written beside or damaged."""
+    folder = tmp_path / "runs" / "copy" / "model"
+    shutil.copytree(trained.model, folder)
+    return folder
+
+
+def answers(model: Path, texts: list[str]) -> list[str]:
+    """Each text translated by itself."""
+    translator = Translator.load(model)
+    return [translator.translate([text])[0].text for text in texts]
+
+
+# -- translate -----------------------------------------------------------------------------------------
+
+
+def test_texts_as_arguments(run: Run, trained: Trained) -> None:
+    texts = ["Le chat dort à Lyon.", "", "La reine chante sous le pont."]
+    done = run("translate", "--model", trained.model, *texts)
+    assert (done.code, done.err) == (0, "")
+    assert done.lines() == answers(trained.model, texts)
+    assert done.lines()[0].endswith(".")
+    assert done.lines()[1] == ""
+
+
+def test_a_text_that_was_no_utf8_on_the_command_line(run: Run, trained: Trained) -> None:
+    done = run("translate", "--model", trained.model, "--jsonl", "caf\udce9")
+    assert json.loads(done.out)["source"] == "caf\ufffd"
+
+
+def test_as_many_lines_out_as_in_and_in_order(run: Run, trained: Trained) -> None:
+    done = run("translate", "--model", trained.model, stdin="".join(HARD).encode())
+    assert (done.code, done.err) == (0, "")
+    found = done.lines()
+    assert len(found) == len(HARD)
+    texts = [line.removesuffix("\n") for line in HARD]
+    assert [line.endswith("\r") for line in found] == [line.endswith("\r") for line in texts]
+    assert [line.removesuffix("\r") for line in found] == answers(trained.model, texts)
+    assert [line.removesuffix("\r") == "" for line in found] == [not text.strip() for text in texts]
+    parts = Translator.load(trained.model).translate([LONG])[0].n_parts
+    assert parts > 1, "the long line is longer than the model takes"
+
+
+@pytest.mark.parametrize(
+    ("stdin", "n_lines"), [(b"", 0), (b"\n", 1), (b"\n\n", 2), (b"Le chat", 1), (b"\r", 1), (b"a\n\n", 2)]
+)
+def test_small_inputs(run: Run, trained: Trained, stdin: bytes, n_lines: int) -> None:
+    done = run("translate", "--model", trained.model, stdin=stdin)
+    assert (done.code, done.err) == (0, "")
+    assert len(done.lines()) == n_lines
+
+
+def test_the_same_bytes_at_any_batch_size(run: Run, trained: Trained) -> None:
+    lines = [*trained.lines("test.fr"), *trained.lines("train.fr")[:30]]
+    stdin = "".join([*(f"{line}\n" for line in lines), *HARD]).encode()
+    found = [
+        run("translate", "--model", trained.model, "--batch-size", size, stdin=stdin).out
+        for size in ("1", "7", "64")
+    ]
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0].split("\n"))) > 10
+
+
+@pytest.mark.parametrize("size", ["1", "64"])
+def test_input_that_is_no_utf8_is_read_with_one_warning(run: Run, trained: Trained, size: str) -> None:
+    lines = [b"Le chat dort.", b"caf\xe9", b"\xff\xfe", b"La reine \xc3", b"Fin."] * 10
+    done = run(
+        "translate", "--model", trained.model, "--jsonl", "--batch-size", size, stdin=b"\n".join(lines)
+    )
+    assert done.code == 0
+    [warning] = done.err.splitlines()
+    assert warning.startswith("warning: ")
+    assert "U+FFFD" in warning
+    sources = [json.loads(line)["source"] for line in done.lines()]
+    assert sources == ["Le chat dort.", "caf\ufffd", "\ufffd\ufffd", "La reine \ufffd", "Fin."] * 10
+
+
+def test_jsonl_is_an_object_a_line(run: Run, trained: Trained) -> None:
+    done = run("translate", "--model", trained.model, "--jsonl", stdin="".join(HARD).encode())
+    records = [json.loads(line) for line in done.lines()]
+    plain = run("translate", "--model", trained.model, stdin="".join(HARD).encode()).lines()
+    assert [record["line"] for record in records] == list(range(1, len(HARD) + 1))
+    assert [record["source"] for record in records] == [line.removesuffix("\n").rstrip("\r") for line in HARD]
+    assert [record["text"] for record in records] == [line.removesuffix("\r") for line in plain]
+    assert all("n_best" not in record for record in records)
+    for record in records:
+        assert (record["score"] < 0) == bool(record["source"].strip())
+        assert (record["parts"] > 0) == bool(record["source"].strip())
+    assert records[3]["parts"] > 1
+
+
+def test_n_best(run: Run, trained: Trained) -> None:
+    texts = ["Le chat dort à Lyon.", " ", "La reine chante."]
+    done = run("translate", "--model", trained.model, "--n-best", "3", *texts)
+    rows = [line.split("\t") for line in done.lines()]
+    assert [row[0] for row in rows] == ["1"] * 3 + ["2"] + ["3"] * 3
+    assert rows[3] == ["2", "0.0000", ""]
+    for first in (0, 4):
+        scores = [float(score) for _, score, _ in rows[first : first + 3]]
+        assert scores == sorted(scores, reverse=True)
+        assert len({text for _, _, text in rows[first : first + 3]}) > 1
+    best = run("translate", "--model", trained.model, *texts).lines()
+    assert [rows[0][2], rows[3][2], rows[4][2]] == best
+
+    as_json = run("translate", "--model", trained.model, "--n-best", "3", "--jsonl", *texts).lines()
+    records = [json.loads(line) for line in as_json]
+    assert [len(record["n_best"]) for record in records] == [3, 0, 3]
+    assert [found["text"] for found in records[0]["n_best"]] == [row[2] for row in rows[:3]]
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_more_translations_than_the_beam_holds_are_refused(run: Run, trained: Trained, stdin: bool) -> None:
+    text, piped = ((), b"Le chat.\n") if stdin else (("Le chat.",), b"")
+    done = run("translate", "--model", trained.model, "--n-best", "4", *text, stdin=piped)
+    assert "n-best 4 is above the beam size 3" in done.refusal(2)
+    wider = run("translate", "--model", trained.model, "--n-best", "4", "--beam", "4", *text, stdin=piped)
+    assert len(wider.lines()) == 4
+
+
+def test_every_translation_begins_with_the_prefix(run: Run, trained: Trained) -> None:
+    texts = ["Le chat dort à Lyon.", "La reine chante."]
+    done = run("translate", "--model", trained.model, "--prefix", "My « œ »", *texts)
+    assert all(line.startswith("My « œ »") for line in done.lines())
+    assert len(done.lines()) == 2
+    refused = run("translate", "--model", trained.model, "--prefix", "a\nb", *texts)
+    assert "line break" in refused.refusal(2)
+
+
+def test_a_prompt_on_a_terminal(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    typed = iter(["Le chat dort à Lyon.", "La reine chante.", "", "never read"])
+    prompts: list[str] = []
+
+    def type_line(prompt: str) -> str:
+        prompts.append(prompt)
+        return next(typed)
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("builtins.input", type_line)
+    with pytest.raises(SystemExit) as stopped:
+        main(["translate", "--model", str(trained.model)])
+    assert stopped.value.code == 0
+    expected = answers(trained.model, ["Le chat dort à Lyon.", "La reine chante."])
+    assert capsys.readouterr().out.split("\n") == [*expected, ""]
+    assert prompts == ["fr> "] * 3
+
+
+def test_the_newest_finished_run_is_the_default(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age, name in enumerate(("newest", "b-older", "z-oldest")):
+        folder = tmp_path / "runs" / name / "model"
+        shutil.copytree(trained.model, folder)
+        os.utime(folder / MANIFEST, (1_700_000_000 - age, 1_700_000_000 - age))
+    shutil.copytree(trained.model, tmp_path / "runs" / "unfinished" / "model")
+    (tmp_path / "runs" / "unfinished" / "model" / MANIFEST).unlink()
+    monkeypatch.chdir(tmp_path)
+    done = run("translate", "Le chat dort à Lyon.")
+    assert done.code == 0
+    assert done.err.splitlines() == [f"model: {Path('runs', 'newest', 'model')}"]
+    assert done.lines() == answers(trained.model, ["Le chat dort à Lyon."])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("translate", "Bonjour."), ("evaluate",), ("score", "--source", "a", "--target", "a")],
+    ids=lambda arguments: arguments[0],
+)
+def test_without_any_run_the_line_says_make_train(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("Bonjour.\n")
+    (tmp_path / "runs" / "unfinished" / "model").mkdir(parents=True)
+    assert "make train" in run(*arguments).refusal()
+
+
+# -- evaluate and score --------------------------------------------------------------------------------
+
+
+def evaluate(run: Run, *arguments: str | Path) -> dict[str, object]:
+    done = run("evaluate", "--json", *arguments)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_evaluate_scores_the_test_split(run: Run, trained: Trained, model: Path) -> None:
+    found = evaluate(run, "--model", model)
+    for metric in ("bleu", "chrf", "ter"):
+        score = found[metric]
+        assert isinstance(score, dict)
+        assert list(score) == ["score", "low", "high", "signature"]
+        assert score["low"] <= score["high"]
+        assert "nrefs:1" in score["signature"]
+    assert found["n_lines"] == len(trained.lines("test.fr")) == 10
+    assert found["test_set"] == "test"
+    # What training said at its end: the same model, the same test.
+    said = json.loads((model / MANIFEST).read_text())["scores"]["test"]
+    assert [found[name] for name in ("bleu", "chrf", "ter")] == [
+        said[name] for name in ("bleu", "chrf", "ter")
+    ]
+    hypotheses = Path(str(found["hypotheses"]))
+    assert hypotheses == model.parent / "test.hypotheses.txt"
+    assert hypotheses.read_text().split("\n") == [*answers(model, trained.lines("test.fr")), ""]
+
+
+def test_evaluate_says_it_to_people(run: Run, model: Path) -> None:
+    done = run("evaluate", "--model", model, "--beam", "1")
+    assert (done.code, done.err) == (0, "")
+    head, *scores, baseline, where = done.lines()
+    assert head.startswith("test: 10 lines, beam 1, ")
+    assert [line.split()[0] for line in scores] == ["BLEU", "chrF", "TER"]
+    assert all("95 %" in line and "version:" in line for line in scores)
+    assert baseline.startswith("copying the source: BLEU ")
+    assert where == f"translations: {model.parent / 'test.hypotheses.txt'}"
+
+
+def test_another_split(run: Run, trained: Trained, model: Path) -> None:
+    found = evaluate(run, "--model", model, "--split", "val")
+    assert (found["test_set"], found["n_lines"]) == ("val", 10)
+    written = (model.parent / "val.hypotheses.txt").read_text().split("\n")
+    assert written == [*answers(model, trained.lines("val.fr")), ""]
+    refused = run("evaluate", "--model", model, "--split", "dev").refusal()
+    assert "'dev'" in refused
+    assert "train, val, test" in refused
+
+
+def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
+    """The test split, handed over as files, has the scores of the test split; every line is scored."""
+    corpus, output = trained.root / "corpus", tmp_path / "out.txt"
+    own = ("--source", corpus / "test.fr", "--reference", corpus / "test.en")
+    found = evaluate(run, "--model", model, *own, "--output", output)
+    expected = evaluate(run, "--model", model)
+    assert [found[name] for name in ("bleu", "chrf", "ter")] == [
+        expected[name] for name in ("bleu", "chrf", "ter")
+    ]
+    assert output.read_bytes() == (model.parent / "test.hypotheses.txt").read_bytes()
+
+    (tmp_path / "hard.fr").write_bytes("".join(HARD).encode())
+    (tmp_path / "hard.en").write_bytes(b"The cat sleeps.\n" * len(HARD))
+    hard = ("--source", tmp_path / "hard.fr", "--reference", tmp_path / "hard.en")
+    assert evaluate(run, "--model", model, *hard, "--output", output)["n_lines"] == len(HARD)
+    assert output.read_bytes().count(b"\n") == len(HARD)
+
+
+def test_a_system_against_itself(run: Run, model: Path, tmp_path: Path) -> None:
+    first = evaluate(run, "--model", model)
+    other = shutil.copy(model.parent / "test.hypotheses.txt", tmp_path / "other.txt")
+    found = evaluate(run, "--model", model, "--compare", other)["compare"]
+    assert isinstance(found, dict)
+    assert list(found) == ["bleu", "chrf", "ter"]
+    for name, test in found.items():
+        score = first[name]
+        assert isinstance(score, dict)
+        assert test["score"] == test["other"] == pytest.approx(score["score"])
+        assert test["p_value"] == 1
+    said = run("evaluate", "--model", model, "--compare", other).lines()
+    assert len([line for line in said if line.endswith("p = 1.0000")]) == 3
+
+
+def test_a_better_system_is_told_apart(run: Run, trained: Trained, model: Path) -> None:
+    reference = trained.root / "corpus" / "test.en"
+    found = evaluate(run, "--model", model, "--beam", "1", "--compare", reference)["compare"]
+    assert isinstance(found, dict)
+    assert found["bleu"]["other"] == pytest.approx(100)
+    assert found["ter"]["other"] == 0
+    assert found["bleu"]["score"] < 100
+    assert found["bleu"]["p_value"] < 0.05
+
+
+def test_the_data_may_have_moved(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "moved").mkdir()
+    for language in ("fr", "en"):
+        lines = trained.lines(f"test.{language}")[:3]
+        (tmp_path / "moved" / f"test.{language}").write_text("".join(f"{line}\n" for line in lines))
+    assert evaluate(run, f"data.root={tmp_path}/moved", "--model", model)["n_lines"] == 3
+    refused = run("evaluate", "--model", model, "data.root=/nowhere").refusal()
+    assert "/nowhere/test.fr" in refused
+    assert "data.root" in refused
+
+
+def test_score_is_a_log_probability_a_line(run: Run, trained: Trained, tmp_path: Path) -> None:
+    sources, targets = trained.lines("test.fr"), trained.lines("test.en")
+    sources, targets = [*sources, "", LONG], [*targets, "", "The cat sleeps."]
+    for name, lines in (("a", sources), ("b", targets)):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    files = ("--source", tmp_path / "a", "--target", tmp_path / "b")
+    done = run("score", "--model", trained.model, *files)
+    assert (done.code, done.err) == (0, "")
+    found = [float(line) for line in done.lines()]
+    assert len(found) == len(sources)
+    assert all(math.isfinite(score) and score < 0 for score in found)
+    expected = Translator.load(trained.model).score(sources, targets)
+    assert found == pytest.approx(expected, abs=1e-5)
+    one_by_one = run("score", "--model", trained.model, *files, "--batch-size", "1")
+    assert [float(line) for line in one_by_one.lines()] == pytest.approx(found, abs=1e-3)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "score"])
+def test_sides_of_unequal_length_are_refused_with_both_counts(
+    run: Run, trained: Trained, model: Path, tmp_path: Path, verb: str
+) -> None:
+    (tmp_path / "short.en").write_text("The cat sleeps.\n" * 7)
+    other = "--reference" if verb == "evaluate" else "--target"
+    files = ("--source", trained.root / "corpus" / "test.fr", other, tmp_path / "short.en")
+    line = run(verb, "--model", model, *files).refusal()
+    assert "has 10 lines" in line
+    assert "has 7" in line
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model"]
+
+
+def test_a_comparison_of_unequal_length_is_refused_with_both_counts(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "short.en").write_text("The cat sleeps.\n" * 7)
+    line = run("evaluate", "--model", model, "--compare", tmp_path / "short.en").refusal()
+    assert "has 7 lines" in line
+    assert "has 10" in line
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model"]
+
+
+# -- info, check-data and the configuration ------------------------------------------------------------
+
+
+def test_info(run: Run, trained: Trained) -> None:
+    done = run("info", trained.model, "--json")
+    assert (done.code, done.err) == (0, "")
+    facts = json.loads(done.out)
+    assert facts["format_version"] == 1
+    assert (facts["source_language"], facts["target_language"]) == ("fr", "en")
+    assert facts["parameters"] > 10_000
+    assert facts["model"]["width"] == 32
+    assert set(facts["scores"]["test"]["bleu"]) == {"score", "low", "high", "signature"}
+    said = run("info", trained.model).lines()
+    assert f"parameters: {facts['parameters']}" in said
+    assert f"scores.test.bleu.score: {facts['scores']['test']['bleu']['score']}" in said
+    assert "model.width: 32" in said
+
+
+def test_check_data(run: Run, tmp_path: Path) -> None:
+    path = write_phrases(tmp_path)
+    corpus = tmp_path / "corpus"
+    source, target = ((corpus / f"train.{language}").read_text() for language in ("fr", "en"))
+    # An empty pair, one side of one, a pair of the test split, and one that was there before.
+    for text, name, lines in ((source, "fr", ["", "Oui."]), (target, "en", ["", ""])):
+        test = (corpus / f"test.{name}").read_text().splitlines()[0]
+        more = [*lines, test, text.splitlines()[0]]
+        (corpus / f"train.{name}").write_text(text + "".join(f"{line}\n" for line in more))
+    done = run("check-data", path, "--json")
+    assert (done.code, done.err) == (0, "")
+    facts = json.loads(done.out)
+    assert facts["pairs"] == {"train": 134, "val": 10, "test": 10}
+    assert facts["training_pairs"] == facts["report"]["n_kept"] == 130
+    assert facts["report"]["n_pairs"] == 134
+    assert sum(facts["report"]["left_out"].values()) == 4
+    assert facts["report"]["lines"]["empty"] == [131, 132]
+    assert set(facts["fingerprints"]) == {f"{s}.{l}" for s in ("train", "val", "test") for l in ("fr", "en")}
+    said = run("check-data", path).lines()
+    assert said[:4] == ["split\tpairs", "train\t134", "val\t10", "test\t10"]
+    assert "130 of 134 training pairs are fit for training" in said
+    assert any("(lines 131, 132)" in line for line in said)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_print_config_is_read_back_as_it_was(run: Run, tmp_path: Path) -> None:
+    path = write_phrases(tmp_path)
+    overrides = ("train.seed=7", "run.name=à côté", "model.norm=post")
+    done = run("train", overrides[0], "--print-config", path, *overrides[1:])
+    assert (done.code, done.err) == (0, "")
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(done.out, encoding="utf-8")
+    config = load_config(printed)
+    assert config == load_config(path, overrides)
+    assert (config.train.seed, config.run.name) == (7, "à côté")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("translator 0.")
+    assert "torch 2" in done.out
+
+
+def test_help_names_every_verb(run: Run) -> None:
+    done = run("--help")
+    assert (done.code, done.err) == (0, "")
+    listed = [line.split()[0] for line in done.lines() if line.startswith("  ") and line.strip()]
+    assert [verb for verb in VERBS if verb not in listed] == []
+    for verb in VERBS:
+        helped = run(verb, "--help")
+        assert (helped.code, helped.err) == (0, "")
+        assert helped.out.splitlines()[0].split()[:1] == ["Usage:"]
+
+
+def test_help_is_quick_to_come() -> None:
+    """It loads nothing that is slow to import; `info` in the place of `--help` would."""
+    code = """
+import sys
+from translator.cli import main
+try:
+    main(["--help"])
+finally:
+    print({"torch", "datasets", "lightning"} & set(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"set()\n")
+    assert b"Usage:" in done.stdout
+
+
+# -- what is refused -----------------------------------------------------------------------------------
+
+USAGE_ERRORS = {
+    "no configuration": ("train", "train.seed=1"),
+    "no argument": ("train",),
+    "two configurations": ("train", "CONFIG", "CONFIG"),
+    "unknown option": ("train", "CONFIG", "--fast"),
+    "unknown verb": ("learn", "CONFIG"),
+    "two corpora": ("check-data", "CONFIG", "CONFIG"),
+    "no beam": ("translate", "--beam", "0", "Bonjour."),
+    "a beam that is no number": ("translate", "--beam", "wide", "Bonjour."),
+    "no translations": ("translate", "--n-best", "0", "Bonjour."),
+    "no batch": ("translate", "--batch-size", "0", "Bonjour."),
+    "no such device": ("translate", "--model", "MODEL", "--device", "abacus", "Bonjour."),
+    "a source alone": ("evaluate", "--source", "CONFIG"),
+    "a reference alone": ("evaluate", "--reference", "CONFIG"),
+    "two test sets": ("evaluate", "--split", "val", "--source", "CONFIG", "--reference", "CONFIG"),
+    "a target alone": ("score", "--target", "CONFIG"),
+    "no model to show": ("info",),
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE_ERRORS.values(), ids=USAGE_ERRORS.keys())
+def test_usage_errors_are_one_line_and_exit_code_2(
+    run: Run, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = {"CONFIG": str(trained.config), "MODEL": str(trained.model)}
+    line = run(*(paths.get(argument, argument) for argument in arguments)).refusal(2)
+    assert len(line) > len("error: ")
+    assert not (tmp_path / "runs").exists()
+
+
+def change(path: Path, before: bytes, after: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(before) >= 1
+    path.write_bytes(content.replace(before, after, 1))
+
+
+def damage_line_5(root: Path) -> None:
+    lines = (root / "corpus" / "train.fr").read_bytes().split(b"\n")
+    lines[4] = b"caf\xe9"
+    (root / "corpus" / "train.fr").write_bytes(b"\n".join(lines))
+
+
+#: What is wrong → how to bring it about, overrides, and what the line says.
+REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]] = {
+    "unknown key": (
+        lambda root: change(root / "phrases.yaml", b"max_steps", b"max_step"),
+        (),
+        ("phrases.yaml:17: ", "'train.max_step'", "did you mean 'max_steps'?"),
+    ),
+    "unknown key in an override": (
+        lambda root: None,
+        ("train.sede=1",),
+        ("override train.sede=1", "did you mean 'seed'?"),
+    ),
+    "wrong value": (
+        lambda root: change(root / "phrases.yaml", b"width: 32", b"width: wide"),
+        (),
+        ("phrases.yaml:10: ", "model.width", "a whole number"),
+    ),
+    "no YAML": (
+        lambda root: change(root / "phrases.yaml", b"run: {", b"run: {{"),
+        (),
+        ("phrases.yaml:",),
+    ),
+    "no such configuration": (
+        lambda root: (root / "phrases.yaml").unlink(),
+        (),
+        ("phrases.yaml: cannot be read: No such file",),
+    ),
+    "no such corpus": (
+        lambda root: (root / "corpus" / "train.en").unlink(),
+        (),
+        ("corpus/train.en: no such file", "data.root"),
+    ),
+    "no such validation split": (
+        lambda root: (root / "corpus" / "val.fr").unlink(),
+        (),
+        ("corpus/val.fr: no such file",),
+    ),
+    "no UTF-8": (damage_line_5, (), ("corpus/train.fr:5: byte 4", "0xe9")),
+    "unequal counts": (
+        lambda root: change(root / "corpus" / "train.en", b".\n", b". "),
+        (),
+        ("train.fr has 130 lines", "train.en has 129"),
+    ),
+    "unequal counts of the test split": (
+        lambda root: change(root / "corpus" / "test.en", b".\n", b". "),
+        (),
+        ("test.fr has 10 lines", "test.en has 9"),
+    ),
+    "an empty corpus": (
+        lambda root: [(root / "corpus" / f"train.{language}").write_bytes(b"") for language in ("fr", "en")],
+        (),
+        ("data.files.train has no pairs",),
+    ),
+    "nothing fit for training": (
+        lambda root: (root / "corpus" / "train.en").write_bytes(b"\n" * 130),
+        (),
+        ("none of the 130 training pairs is fit for training", "empty"),
+    ),
+    "pairs longer than the model": (
+        lambda root: None,
+        ("model.max_length=2",),
+        ("model.max_length=2",),
+    ),
+    "a broken archive": (
+        lambda root: (root / "corpus" / "train.fr").write_bytes(b"\x1f\x8b\x08broken"),
+        (),
+        ("train.fr:1: damaged gzip file",),
+    ),
+    "nobody at the address": (
+        lambda root: None,
+        ("data.root=http://127.0.0.1:9/",),
+        ("http://127.0.0.1:9/", "cannot be fetched", "data.root=FOLDER"),
+    ),
+    "a cache that is a file": (
+        lambda root: (root / "cache").write_text(""),
+        (),
+        ("cache", "cannot be made"),
+    ),
+}
+
+
+@pytest.fixture
+def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def half_written(root: Path) -> list[Path]:
+    """What a command that stopped in the middle would have left below a folder."""
+    patterns = ("partial-*", "*incomplete*", ".*-????????", "tmp*", "model", "*.ckpt")
+    return [path for pattern in patterns for path in root.rglob(pattern)]
+
+
+@pytest.mark.usefixtures("without_proxy")
+@pytest.mark.parametrize("verb", ["train", "check-data"])
+@pytest.mark.parametrize("wrong", REFUSED_DATA)
+def test_refused_data_and_configurations(run: Run, tmp_path: Path, wrong: str, verb: str) -> None:
+    root = tmp_path / "work"
+    path = write_phrases(root)
+    bring_about, overrides, said = REFUSED_DATA[wrong]
+    bring_about(root)
+    line = run(verb, path, *overrides).refusal()
+    assert [part for part in said if part not in line] == [], line
+    assert half_written(root) == []
+    assert not (root / "runs").exists()
+
+
+def test_what_was_mended_is_read_anew(run: Run, tmp_path: Path) -> None:
+    """A refused corpus leaves nothing behind that would be found in place of the mended one."""
+    path = write_phrases(tmp_path)
+    whole = (tmp_path / "corpus" / "train.fr").read_bytes()
+    damage_line_5(tmp_path)
+    run("check-data", path).refusal()
+    (tmp_path / "corpus" / "train.fr").write_bytes(whole)
+    assert json.loads(run("check-data", path, "--json").out)["training_pairs"] == 130
+
+
+REFUSED_RUNS = {
+    "a file in the place of runs": (("run.root={root}/file",), "/file"),
+    "nothing to resume": (("--resume",), "no unfinished run"),
+    "no such hardware": (("hardware.accelerator=cuda", "hardware.devices=64"), "hardware."),
+}
+
+
+@pytest.mark.parametrize("wrong", REFUSED_RUNS)
+def test_refused_runs(run: Run, tmp_path: Path, wrong: str) -> None:
+    root = tmp_path / "work"
+    path = write_phrases(root)
+    (root / "file").write_text("kept")
+    overrides, said = REFUSED_RUNS[wrong]
+    line = run("train", path, *(override.format(root=root) for override in overrides)).refusal()
+    assert said in line
+    assert half_written(root) == []
+    assert not (root / "runs").exists()
+    assert (root / "file").read_text() == "kept"
+
+
+def flip_a_byte(model: Path) -> None:
+    content = bytearray((model / WEIGHTS).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / WEIGHTS).write_bytes(content)
+
+
+#: What is wrong → how to bring it about, and what the line says.
+REFUSED_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a flipped byte": (flip_a_byte, f"{WEIGHTS}: damaged"),
+    "cut-off weights": (lambda model: os.truncate(model / WEIGHTS, 1000), f"{WEIGHTS}: damaged"),
+    "no weights": (lambda model: (model / WEIGHTS).unlink(), f"{WEIGHTS}: missing"),
+    "another tokenizer": (
+        lambda model: (model / "tokenizer.model").write_bytes(b"x"),
+        "tokenizer.model: dam",
+    ),
+    "another configuration": (
+        lambda model: change(model / "config.json", b"32", b"64"),
+        "config.json: damaged",
+    ),
+    "no manifest": (lambda model: (model / MANIFEST).unlink(), f"it has no {MANIFEST}"),
+    "half a manifest": (lambda model: os.truncate(model / MANIFEST, 100), f"{MANIFEST}: damaged"),
+    "a later format": (
+        lambda model: change(model / MANIFEST, b'"format_version": 1', b'"format_version": 9'),
+        "format version 9",
+    ),
+    "no folder": (shutil.rmtree, "no model folder"),
+}
+
+
+@pytest.mark.parametrize("wrong", REFUSED_MODELS)
+def test_refused_model_folders(run: Run, model: Path, tmp_path: Path, wrong: str) -> None:
+    bring_about, said = REFUSED_MODELS[wrong]
+    bring_about(model)
+    (tmp_path / "a").write_text("Bonjour.\n")
+    for arguments in (
+        ("translate", "--model", model, "Bonjour."),
+        ("evaluate", "--model", model),
+        ("score", "--model", model, "--source", tmp_path / "a", "--target", tmp_path / "a"),
+        ("info", model),
+    ):
+        assert said in run(*arguments).refusal()
+    assert list(model.parent.glob("*.txt")) == []
+
+
+def test_a_place_for_translations_that_is_not_there(run: Run, model: Path, tmp_path: Path) -> None:
+    line = run("evaluate", "--model", model, "--output", tmp_path / "nowhere" / "out.txt").refusal()
+    assert str(tmp_path / "nowhere") in line
+    assert not (tmp_path / "nowhere").exists()
+
+
+# -- real pipes to real processes ----------------------------------------------------------------------
+
+
+@contextmanager
+def started(*arguments: str | Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process of its own with unbuffered pipes; it is gone at the end."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command(*arguments), bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(**variables)
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ask(process: subprocess.Popen[bytes], line: bytes) -> bytes:
+    """Send one line and wait for one."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(line)
+    ready, _, _ = select.select([process.stdout], [], [], 60)
+    assert ready, "no answer before the next line is sent"
+    return process.stdout.readline()
+
+
+@pytest.mark.slow
+def test_a_lone_line_is_answered_at_once_and_in_utf8_whatever_the_locale(trained: Trained) -> None:
+    locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    texts = ["Ma sœur chante à Lyon.", "", "🐈 « L’enfant »", "La reine dort."]
+    with started("translate", "--model", trained.model, "--jsonl", **locale) as process:
+        for number, text in enumerate(texts, start=1):
+            answer = ask(process, f"{text}\n".encode())
+            assert answer.endswith(b"\n")
+            record = json.loads(answer.decode("utf-8"))
+            assert (record["line"], record["source"]) == (number, text)
+            assert text.encode() in answer, "characters are written as they are, not escaped"
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_is_no_accident(trained: Trained, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("Le chat dort à Lyon.\n" * 4000, encoding="utf-8")
+    with (
+        lines.open("rb") as stdin,
+        subprocess.Popen(
+            command("translate", "--model", trained.model, "--batch-size", "1", "--beam", "1"),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith(b".\n")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141

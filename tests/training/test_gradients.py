@@ -1,0 +1,197 @@
+"""With accumulation or several ranks the gradient is that of the mean over all real target tokens.
+
+Accumulated steps go through the real Trainer; what they are compared with is PyTorch's own cross-entropy on
+all pairs at once. The batches are of unequal token counts, so a mean of means is another gradient.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from phrases import run_command
+from torch import Tensor
+from torch.nn import functional as F
+
+from translator.bundle import build_model, load_bundle
+from translator.config import Config
+from translator.data.batching import Batch, BatchStream, make_batch
+from translator.data.preparation import Prepared, prepare
+from translator.symbols import EOS, PAD
+from translator.training import data as training_data
+from translator.training.module import TranslationModule
+from translator.training.run import train
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MakeConfig = Callable[..., Config]
+Gradients = dict[str, Tensor]
+
+ONE_STEP = (
+    "model.dropout=0",
+    "train.max_steps=1",
+    "train.clip_norm=null",
+    "train.ema_decay=null",
+    "validation.n_samples=0",
+    "data.files={train: 'train.{lang}', val: 'val.{lang}'}",
+)
+
+
+@pytest.fixture
+def gradients(monkeypatch: pytest.MonkeyPatch) -> Gradients:
+    """What the optimiser gets at the last step of whatever trains in this test."""
+    seen: Gradients = {}
+
+    def note(module: TranslationModule, optimizer: Any) -> None:
+        seen.clear()
+        seen.update({name: parameter.grad.clone() for name, parameter in module.model.named_parameters()})
+
+    monkeypatch.setattr(TranslationModule, "on_before_optimizer_step", note)
+    return seen
+
+
+def first_batches(config: Config, prepared: Prepared, n: int) -> list[Batch]:
+    stream = BatchStream(
+        prepared.train, prepared.lengths, max_tokens=config.train.max_tokens_per_batch, seed=config.train.seed
+    )
+    return [batch for batch, _ in zip(stream, range(n), strict=False)]
+
+
+def merged(batches: Iterable[Batch]) -> Batch:
+    """All pairs of some batches as one."""
+    sources, targets = [], []
+    for batch in batches:
+        sources += [[i for i in row if i not in (PAD, EOS)] for row in batch.source_ids.tolist()]
+        targets += [[i for i in row if i not in (PAD, EOS)] for row in batch.target_out.tolist()]
+    return make_batch(sources, targets)
+
+
+def fresh_module(config: Config, prepared: Prepared) -> TranslationModule:
+    """The module that `train` begins with."""
+    torch.manual_seed(config.train.seed)
+    return TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+
+
+def reference(config: Config, prepared: Prepared, batch: Batch) -> Gradients:
+    """The gradient of the mean over all real target tokens, without any of our training code."""
+    model = fresh_module(config, prepared).model
+    logits = model(batch.source_ids, batch.target_in)
+    F.cross_entropy(
+        logits.flatten(0, 1), batch.target_out.flatten(), ignore_index=PAD, label_smoothing=0.1
+    ).backward()
+    return {
+        name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
+
+
+def distance(ours: Gradients, theirs: Gradients) -> float:
+    """The greatest difference between two gradients, as a share of the greatest value."""
+    assert ours.keys() == theirs.keys()
+    scale = max(float(gradient.abs().max()) for gradient in theirs.values())
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) / scale
+
+
+def test_four_batches_accumulated_are_four_at_once(
+    tiny_config: MakeConfig, gradients: Gradients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(*ONE_STEP, "train.accumulate=4", "run.name=accumulated")
+    prepared = prepare(config)
+    batches = first_batches(config, prepared, 4)
+    counts = [batch.n_step_tokens for batch in batches]
+    assert max(counts) > 1.5 * min(counts)
+    expected = reference(config, prepared, merged(batches))
+
+    train(config, name="tiny")
+    accumulated = dict(gradients)
+    assert distance(accumulated, expected) < 1e-5
+
+    class AllAtOnce(BatchStream):
+        def __iter__(self) -> Any:
+            while True:
+                yield merged(batches)
+
+    monkeypatch.setattr(training_data, "BatchStream", AllAtOnce)
+    train(tiny_config(*ONE_STEP, "run.name=at-once"), name="tiny")
+    assert distance(gradients, expected) < 1e-5
+    assert distance(gradients, accumulated) < 1e-5
+
+
+def test_control_a_mean_of_means_is_another_gradient(
+    tiny_config: MakeConfig, gradients: Gradients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(*ONE_STEP, "train.accumulate=4")
+    prepared = prepare(config)
+    expected = reference(config, prepared, merged(first_batches(config, prepared, 4)))
+    ours = TranslationModule.training_step
+
+    def mean_of_this_batch(module: TranslationModule, batch: Batch, batch_idx: int) -> Tensor:
+        own_tokens = int((batch.target_out != PAD).sum())
+        return ours(module, batch, batch_idx) * batch.n_step_tokens / own_tokens / config.train.accumulate
+
+    monkeypatch.setattr(TranslationModule, "training_step", mean_of_this_batch)
+    train(config, name="tiny")
+    assert distance(gradients, expected) > 1e-3
+
+
+def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broken: bool = False) -> Gradients:
+    """The gradient as `n_ranks` processes compute it: each sums its own, DDP averages them."""
+    sums: Gradients = {}
+    for rank in range(n_ranks):
+        module = fresh_module(config, prepared)
+        module._trainer = SimpleNamespace(world_size=1 if broken else n_ranks)  # type: ignore[assignment]
+        module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        stream = BatchStream(
+            prepared.train,
+            prepared.lengths,
+            max_tokens=config.train.max_tokens_per_batch,
+            seed=config.train.seed,
+            accumulate=config.train.accumulate,
+            rank=rank,
+            n_ranks=n_ranks,
+        )
+        for batch, index in zip(stream, range(config.train.accumulate), strict=False):
+            (module.training_step(batch, index) / config.train.accumulate).backward()
+        for name, parameter in module.model.named_parameters():
+            assert parameter.grad is not None
+            sums[name] = sums.get(name, torch.zeros(())) + parameter.grad / n_ranks
+    return sums
+
+
+@pytest.mark.parametrize(("n_ranks", "accumulate"), [(2, 2), (4, 1)])
+def test_ranks_averaged_are_all_batches_at_once(
+    tiny_config: MakeConfig, n_ranks: int, accumulate: int
+) -> None:
+    config = tiny_config(*ONE_STEP, f"train.accumulate={accumulate}")
+    prepared = prepare(config)
+    expected = reference(config, prepared, merged(first_batches(config, prepared, 4)))
+    assert distance(gradient_of_ranks(config, prepared, n_ranks), expected) < 1e-5
+    # Control: a module that does not know of the other ranks.
+    assert distance(gradient_of_ranks(config, prepared, n_ranks, broken=True), expected) > 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_weights_as_one(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    config, path = tiny_config(), tmp_path / "tiny.yaml"
+    options = ("model.dropout=0", "train.max_steps=6", "validation.every_steps=3", "train.ema_decay=0.9")
+    both = run_command(
+        "train", path, "run.name=both", "hardware.devices=2", "hardware.strategy=ddp", *options
+    )
+    assert both.returncode == 0, both.stderr.decode()
+    one = run_command("train", path, "run.name=one", "train.accumulate=2", *options)
+    assert one.returncode == 0, one.stderr.decode()
+    other = run_command("train", path, "run.name=other", *options)
+    assert other.returncode == 0, other.stderr.decode()
+    weights = [
+        torch.cat([value.flatten() for value in load_bundle(folder).model.state_dict().values()])
+        for folder in (model_folder(config, name) for name in ("both", "one", "other"))
+    ]
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-6)
+    assert (weights[0] - weights[2]).abs().max() > 1e-4  # control: half the batches a step
+    assert not list(model_folder(config, "both").parent.parent.glob("both-*")), "one folder for both"
+
+
+def model_folder(config: Config, name: str) -> Path:
+    return Path(config.run.root) / name / "model"

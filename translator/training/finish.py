@@ -1,0 +1,81 @@
+"""The end of a run: from the best checkpoint to a scored model folder."""
+
+import shutil
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from translator import console
+from translator.bundle import load_unfinished, save_weights, write_manifest, write_whole
+from translator.config import Config
+from translator.data import corpus
+from translator.data.preparation import Prepared
+from translator.evaluator import Evaluation, evaluate
+from translator.inference import Translator
+from translator.training.module import STATE
+
+
+def finish(config: Config, prepared: Prepared, folder: Path) -> Path:
+    """Write the model folder from the best checkpoint, score the test split, write the manifest."""
+    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    weights = {
+        name.removeprefix("model."): tensor
+        for name, tensor in best["state_dict"].items()
+        if name.startswith("model.")
+    }
+    model_folder = folder / "model"
+    save_weights(model_folder, weights, prepared.tokenizer, config)
+    scores = {}
+    if "test" in corpus.split_names(config.data):
+        evaluation = _test(config, model_folder)
+        scores["test"] = evaluation.to_dict()
+    progress = best[STATE]["progress"]
+    facts = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source_language": config.data.source_language,
+        "target_language": config.data.target_language,
+        "weights": {
+            "of_step": progress["steps"],
+            "averaged": config.train.ema_decay is not None,
+            "val_bleu": _best_score(best),
+        },
+        "trained": progress,
+        "seed": config.train.seed,
+        "git_commit": _git_commit(),
+        "data": prepared.fingerprints,
+        "data_report": asdict(prepared.report),
+        "scores": scores,
+    }
+    write_manifest(model_folder, facts)
+    console.note(f"finished: {model_folder}")
+    return model_folder
+
+
+def _test(config: Config, model_folder: Path) -> Evaluation:
+    translator = Translator(*load_unfinished(model_folder))
+    split = corpus.open_split(config.data, "test", seed=config.train.seed)
+    evaluation = evaluate(translator, list(split["source"]), list(split["target"]))
+    print("\n".join(evaluation.lines("test")), flush=True)
+    text = "".join(f"{line}\n" for line in evaluation.hypotheses)
+    write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
+    return evaluation
+
+
+def _best_score(checkpoint: dict[str, Any]) -> float | None:
+    for name, state in checkpoint["callbacks"].items():
+        if name.startswith("KeepBest") and state["best_model_score"] is not None:
+            return float(state["best_model_score"])
+    return None
+
+
+def _git_commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

@@ -1,0 +1,96 @@
+"""Where a run lies: named, found again, and held to what it was begun with."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from translator.bundle import MANIFEST
+from translator.config import Config
+from translator.config_file import load_config
+from translator.errors import TrainingError
+
+#: Tells the processes that Lightning starts for more devices where their run lies.
+RUN_VARIABLE = "PASSERELLE_RUN"
+
+#: What a resumed run may change; anything else would not go on with the same training.
+MAY_CHANGE = {
+    "run": None,
+    "data": {"root", "cache"},
+    "train": {"max_steps", "max_epochs", "max_minutes", "checkpoint_minutes"},
+    "validation": None,
+    "search": None,
+    "hardware": None,
+}
+
+
+def run_folder(config: Config, name: str, resume: bool) -> Path:
+    """Return the folder to train in, made here for a new run.
+
+    Raises:
+        TrainingError: there is no such run to resume, or it was of another configuration.
+    """
+    if RUN_VARIABLE in os.environ:
+        return Path(os.environ[RUN_VARIABLE])
+    root = Path(config.run.root).expanduser()
+    if not resume:
+        return new_folder(root, name)
+    folder = _unfinished_run(root, name)
+    _check_same_training(folder, config)
+    return folder
+
+
+@contextmanager
+def told_to_other_processes(folder: Path) -> Iterator[None]:
+    """Let the processes that Lightning starts in here find the folder."""
+    mine = RUN_VARIABLE not in os.environ
+    os.environ.setdefault(RUN_VARIABLE, str(folder.absolute()))
+    try:
+        yield
+    finally:
+        if mine:
+            del os.environ[RUN_VARIABLE]
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """Make and return `root/name`, or `root/name-2` … where that is taken."""
+    n = 1
+    while True:
+        folder = root / (name if n == 1 else f"{name}-{n}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            n += 1
+        except OSError as error:
+            raise TrainingError(f"{folder}: cannot be made: {error.strerror}; set run.root") from None
+        else:
+            return folder
+
+
+def _unfinished_run(root: Path, name: str) -> Path:
+    runs = [folder for folder in root.glob("*") if _is_run_of(folder, name)]
+    unfinished = [folder for folder in runs if not (folder / "model" / MANIFEST).exists()]
+    if not unfinished:
+        state = "every run of that name is finished" if runs else "there is no run of that name"
+        raise TrainingError(f"nothing to resume as {root / name}: {state}; leave --resume out to start one")
+    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns)
+
+
+def _is_run_of(folder: Path, name: str) -> bool:
+    numbered = re.fullmatch(re.escape(name) + r"(-[0-9]+)?", folder.name)
+    return numbered is not None and (folder / "config.yaml").is_file()
+
+
+def _check_same_training(folder: Path, config: Config) -> None:
+    before = load_config(folder / "config.yaml").model_dump()
+    for section, values in config.model_dump().items():
+        free = MAY_CHANGE.get(section, set())
+        if free is None:
+            continue
+        for key, value in values.items():
+            if key not in free and value != before[section][key]:
+                raise TrainingError(
+                    f"{folder} was trained with {section}.{key}={before[section][key]!r}, not {value!r}; "
+                    "resume it with the same configuration, or leave --resume out to start another run"
+                )
