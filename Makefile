@@ -10,6 +10,8 @@ PIP_ARGS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two processes of one thread: threads that wait for each other on busy cores cost ten times more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install check test test-all data train translate evaluate clean
@@ -34,10 +36,10 @@ check: install  ## lint, format and type checks; change nothing
 
 test: install  ## checks and quick tests, under two minutes
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m 'not slow and not system and not gpu'
+	$(PYTEST) -m 'not slow and not system and not gpu'
 
 test-all: install  ## the tests that `make test` leaves out
-	$(BIN)/python -m pytest -m '(slow or system) and not gpu'
+	$(PYTEST) -m '(slow or system) and not gpu'
 
 data: install  ## look a corpus over before training on it
 	$(BIN)/translator check-data $(CONFIG) $(ARGS)

@@ -16,8 +16,8 @@ from translator.bundle import MANIFEST, load_bundle
 from translator.config import Config
 from translator.config_file import config_to_yaml, load_config
 from translator.errors import DataError, TrainingError
-from translator.training import module as training_module
 from translator.training import folder as folder_module
+from translator.training import module as training_module
 from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.curves import draw_curves
