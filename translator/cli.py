@@ -21,7 +21,7 @@ app = typer.Typer(
     name="translator",
     help="Train a small French-English translator, translate with it, and score it.",
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        code = _fail(message, getattr(error, "exit_code", 1)) if message else 2
+        code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
     except (BrokenPipeError, SystemExit):  # whoever read our output has gone (Typer raises the second);
@@ -78,12 +78,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print versions and exit."),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        console.note(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command("train")
@@ -267,6 +270,8 @@ def evaluate_command(
     if source is not None and split is not None:
         raise UsageError("--split is of the model's own data; leave it out beside --source")
     folder = _model_folder(model)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
     translator = _load(folder, device)
     from translator.bundle import write_whole
     from translator.evaluation import compare as paired_test
