@@ -19,7 +19,7 @@ from translator.inference import Translator
 from translator.training.module import STATE
 
 
-def finish(config: Config, prepared: Prepared, folder: Path) -> Path:
+def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
     """Write the model folder from the best checkpoint, score the test split, write the manifest."""
     best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     weights = {
@@ -45,7 +45,7 @@ def finish(config: Config, prepared: Prepared, folder: Path) -> Path:
         },
         "trained": progress,
         "seed": config.train.seed,
-        "git_commit": _git_commit(),
+        "git_commit": commit,
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         "scores": scores,
@@ -72,7 +72,8 @@ def _best_score(checkpoint: dict[str, Any]) -> float | None:
     return None
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
+    """Return the commit of the code that runs, with `-dirty` where it was changed; None outside git."""
     git = shutil.which("git")
     if git is None:
         return None

@@ -47,7 +47,7 @@ from translator.training.callbacks import (
 )
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
-from translator.training.finish import finish
+from translator.training.finish import finish, git_commit
 from translator.training.folder import run_folder, told_to_other_processes
 from translator.training.module import TranslationModule
 
@@ -70,6 +70,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
     """
     keep_freed_memory()
+    commit = git_commit()  # now: the files may change while it trains
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     _check_hardware(config)
@@ -88,7 +89,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     if not _is_first_process():
         return None
     _draw(folder)
-    return finish(config, prepared, folder)
+    return finish(config, prepared, folder, commit=commit)
 
 
 def _is_first_process() -> bool:
