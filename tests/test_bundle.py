@@ -18,9 +18,12 @@ from translator.bundle import (
     WEIGHTS,
     load_bundle,
     newest_model,
+    save_weights,
     write_manifest,
     write_whole,
 )
+from translator.config import TokenizerConfig
+from translator.data.tokenizer import Tokenizer
 from translator.errors import ModelError
 
 pytest_plugins = ("trained",)
@@ -94,6 +97,8 @@ def test_one_flipped_bit_is_found(folder: Path, name: str) -> None:
         (lambda m: m.update(format_version=2), "format version 2, and this program reads 1"),
         (lambda m: m.pop("format_version"), "format version None"),
         (lambda m: m.pop("sha256"), "damaged"),
+        (lambda m: m.update(sha256=["x"]), "damaged"),
+        (lambda m: m["sha256"].clear(), "damaged"),
     ],
 )
 def test_another_manifest_is_refused(
@@ -105,9 +110,16 @@ def test_another_manifest_is_refused(
     assert message in refusal(folder)
 
 
-def test_a_manifest_that_is_no_json(folder: Path) -> None:
-    (folder / MANIFEST).write_text('{"format_version": 1, ')
+@pytest.mark.parametrize("content", [b'{"format_version": 1, ', b"", b"\xff\xfe", b"[" * 100_000])
+def test_a_manifest_that_is_no_json(folder: Path, content: bytes) -> None:
+    (folder / MANIFEST).write_bytes(content)
     assert refusal(folder).startswith(f"{folder / MANIFEST}: damaged: ")
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", '"format_version"'])
+def test_a_manifest_that_is_no_object(folder: Path, content: str) -> None:
+    (folder / MANIFEST).write_text(content)
+    assert refusal(folder) == f"{folder / MANIFEST}: format version None, and this program reads 1"
 
 
 class Bomb:
@@ -134,7 +146,38 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     config["model"]["feed_forward"] *= 2
     (folder / CONFIG).write_text(json.dumps(config))
     write_manifest(folder, {})
-    assert "does not fit config.json" in refusal(folder)
+    line = refusal(folder)
+    assert line.startswith(f"{folder / WEIGHTS}: does not fit config.json: size mismatch for ")
+    assert "feed_forward" in line
+
+
+def test_another_model_s_tokenizer_is_refused(folder: Path) -> None:
+    other, _ = Tokenizer.train(["Autre chose.", "Something else."] * 9, TokenizerConfig(vocabulary_size=300))
+    (folder / TOKENIZER).write_bytes(other.model)
+    assert refusal(folder).startswith(f"{folder / TOKENIZER}: damaged")
+    write_manifest(folder, {})  # its hash is right now, and it still does not fit
+    assert "does not fit config.json: size mismatch for embedding.weight" in refusal(folder)
+
+
+def test_a_configuration_of_another_program_is_refused(folder: Path) -> None:
+    (folder / CONFIG).write_text('{"train": {"max_steps": 1}, "modell": {}}')
+    write_manifest(folder, {})
+    assert refusal(folder) == f"{folder / CONFIG}: unknown key 'modell'; did you mean 'model'?"
+
+
+def test_what_was_saved_computes_the_same(folder: Path, tmp_path: Path) -> None:
+    """Transposed views, as some optimisers leave them, are written as they look."""
+    whole = load_bundle(folder)
+    views = {name: value.t().contiguous().t() for name, value in whole.model.state_dict().items()}
+    assert not all(value.is_contiguous() for value in views.values())
+    save_weights(tmp_path / "saved", views, whole.tokenizer, whole.config)
+    assert "it has no manifest.json" in refusal(tmp_path / "saved")
+    write_manifest(tmp_path / "saved", {"seed": 7})
+    saved = load_bundle(tmp_path / "saved")
+    with torch.inference_mode():
+        assert torch.equal(saved.model(SOURCE, TARGET), whole.model(SOURCE, TARGET))
+    assert (saved.config, saved.tokenizer.model) == (whole.config, whole.tokenizer.model)
+    assert saved.manifest["seed"] == 7
 
 
 def test_the_newest_finished_run_is_found(folder: Path, tmp_path: Path) -> None:
@@ -169,3 +212,24 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_ctrl_c_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "file", b"content")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "file", b"")
+        assert os.umask(umask) == umask, "left as it was"
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode

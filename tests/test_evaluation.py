@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from translator import evaluation
 from translator.errors import DataError
 from translator.evaluation import bleu, compare, corpus_scores
 
@@ -56,6 +57,18 @@ def test_bleu_alone_is_the_same_bleu() -> None:
 
 def test_empty_translations_are_scored_not_refused() -> None:
     assert bleu([""] * len(REFERENCES), REFERENCES) == 0
+
+
+def test_resamples_without_any_match_have_an_interval_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some resamples of these score a Python 0.0 and others a NumPy number, which sacreBLEU cannot mix."""
+    hypotheses, references = ["zz", "zz", "The cat"], ["ab", "cd", "The dog"]
+    scores = corpus_scores(hypotheses, references)
+    assert all(score.low <= score.score <= score.high for score in scores.values())
+    assert all(type(number) is float for score in scores.values() for number in (score.score, score.low))
+    # Control: its own numbers, as they are, are not taken.
+    monkeypatch.setattr(evaluation, "_give_plain_floats", lambda metric: None)
+    with pytest.raises(TypeError, match="don't know how to coerce"):
+        corpus_scores(hypotheses, references)
 
 
 @pytest.mark.parametrize(("hypotheses", "message"), [(["a"], "1 translations and 20 references")])

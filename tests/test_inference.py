@@ -100,6 +100,23 @@ def test_a_prefix_begins_every_translation(translator: Translator, sources: list
     assert not all(translation.text.startswith("My sister") for translation in free)  # control
 
 
+def test_only_the_first_part_of_a_long_text_takes_the_prefix(translator: Translator) -> None:
+    long = " ".join(["La reine dort sous le pont."] * 9)
+    short, cut = translator.translate(["Le chat dort.", long], prefix="Zzz")
+    assert cut.n_parts > 1
+    assert short.text.startswith("Zzz")
+    assert cut.text.startswith("Zzz")
+    assert cut.text.count("Zzz") == 1
+    # What comes after it is as without a prefix.
+    parts = translator.translate([" ".join(["La reine dort sous le pont."] * 8)])[0].text
+    assert cut.text.endswith(parts)
+
+
+def test_a_device_that_is_not_there(trained: Trained) -> None:
+    with pytest.raises(UsageError, match=r"device 'abacus' cannot be used: .*; try cpu"):
+        Translator.load(trained.model, device="abacus")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

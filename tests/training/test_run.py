@@ -373,6 +373,11 @@ def test_auto_precision_on_a_cpu_is_what_it_multiplies_itself(
     assert choose_precision("auto", "cpu") == expected
 
 
+def test_auto_precision_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert choose_precision("auto", "cpu") == "32-true"
+
+
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_auto_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -193,7 +193,8 @@ def choose_precision(wanted: str, accelerator: str) -> Any:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
     native = {"avx512_bf16", "amx_bf16"}
-    if on_cpu and any(value and name in native for name, value in torch.cpu.get_capabilities().items()):
+    ask = getattr(torch.cpu, "get_capabilities", None)  # older versions of torch cannot say
+    if on_cpu and ask is not None and any(value and name in native for name, value in ask().items()):
         return "bf16-mixed"
     return "32-true"
 
