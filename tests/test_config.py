@@ -458,3 +458,8 @@ def test_the_written_reference_is_current(tmp_path: Path) -> None:
     assert out_of_date(tmp_path) == []
     (tmp_path / "configs/schema.json").write_text("{}\n")
     assert out_of_date(tmp_path) == [tmp_path / "configs/schema.json"]
+
+
+def test_dropout_of_merges_needs_merges(tmp_path: Path) -> None:
+    text = "train: {max_steps: 1}\ntokenizer: {kind: unigram, dropout: 0.1}\n"
+    assert "tokenizer.dropout=0.1 needs tokenizer.kind=bpe, not unigram" in refusal(tmp_path / "c.yaml", text)

@@ -110,8 +110,17 @@ class TokenizerConfig(Section):
     sample_sentences: PositiveInt = 1_000_000
     """At most this many sentences, drawn with the seed, are read to build the vocabulary."""
     dropout: Probability = 0.0
-    """Training only: probability of leaving out a merge (BPE-dropout, Provilkov et al. 2020), or,
-    for unigram, of a sampled segmentation's flatness (Kudo 2018)."""
+    """Training only: probability of leaving out a merge (BPE-dropout, Provilkov et al. 2020); needs
+    tokenizer.kind=bpe."""
+
+    @model_validator(mode="after")
+    def _only_merges_are_dropped(self) -> Self:
+        if self.dropout and self.kind != "bpe":
+            raise ValueError(
+                f"tokenizer.dropout={self.dropout} needs tokenizer.kind=bpe, not {self.kind}; "
+                "set one of them otherwise"
+            )
+        return self
 
 
 class ModelConfig(Section):

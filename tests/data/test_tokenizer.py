@@ -1,7 +1,10 @@
 """The tokenizer: what goes in comes out, nothing is unknown, nothing is a control character."""
 
 import io
+import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -142,9 +145,27 @@ def test_never_emitted_is_all_of_that_and_no_more(tokenizers: dict[str, Tokenize
     assert "\n" in tokenizer.decode([*tokenizer.encode("a"), pieces.index("<0x0A>")])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sampling_depends_on_the_seed_alone(tokenizers: dict[str, Tokenizer], kind: str) -> None:
-    tokenizer, texts = tokenizers[kind], sentences()[:200]
+def test_sampling_without_dropout_is_encoding(tokenizers: dict[str, Tokenizer]) -> None:
+    texts = [*sentences(), "", " a  b ", "x\u2581y \u2581", "\U0001f600 <s> </s> <unk> <0x41>", "a\0b\n"]
+    usual = tokenizers["bpe"].encode_batch(texts)
+    assert tokenizers["bpe"].sample_batch(texts, 0.0, seed=1) == usual
+    assert tokenizers["bpe"].sample_batch(texts, 0.01, seed=1) != usual  # the control
+
+
+def test_sampling_is_the_same_in_another_process(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+    tokenizer, texts = tokenizers["bpe"], sentences()[:50]
+    (tmp_path / "model").write_bytes(tokenizer.model)
+    code = (
+        "import json, sys; from pathlib import Path; from translator.data.tokenizer import Tokenizer\n"
+        "print(json.dumps(Tokenizer.load(Path(sys.argv[1])).sample_batch(json.load(sys.stdin), 0.3, seed=7)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == tokenizer.sample_batch(texts, 0.3, seed=7)
+
+
+def test_sampling_depends_on_the_seed_alone(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer, texts = tokenizers["bpe"], sentences()[:200]
     once = tokenizer.sample_batch(texts, 0.3, seed=7)
     assert tokenizer.sample_batch(texts, 0.3, seed=8) != once
     assert tokenizer.sample_batch(texts[5:], 0.3, seed=7) != once[5:]

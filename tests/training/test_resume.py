@@ -223,17 +223,12 @@ def first_step(stderr: bytes) -> int:
     return int(found.group(1).replace(",", ""))
 
 
-SALTED = pytest.mark.xfail(
-    strict=True, reason="SentencePiece 0.2.3 salts its random generator with something new in each process"
-)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
         pytest.param((), id="plain"),
-        pytest.param(("tokenizer.dropout=0.1",), id="sampled pieces", marks=SALTED),
+        pytest.param(("tokenizer.dropout=0.1",), id="sampled pieces"),
     ],
 )
 def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -> None:

@@ -6,9 +6,11 @@ for a space; a U+2581 of the text itself is spelled in bytes too.
 """
 
 import io
+import random
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import sentencepiece
@@ -112,19 +114,50 @@ class Tokenizer:
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return a random segmentation of each text, for training; it decodes to the same text.
 
-        SentencePiece's generator belongs to a thread and is seeded when the thread starts; `encode` starts
-        its own threads, so one thread a call makes the result depend on `seed` alone.
+        BPE-dropout (Provilkov et al. 2020): pieces are merged in the vocabulary's order, and each possible
+        merge is left out with some probability, drawn anew at every step. The result depends on `seed`
+        alone; SentencePiece's own sampling differs from process to process, whatever its seed.
+
+        Args:
+            texts: what to cut into pieces.
+            dropout: probability of leaving out a merge; 0 gives what `encode_batch` gives.
+            seed: of the draw.
         """
-        prepared = [self._stand_in(text) for text in texts]
-        sentencepiece.set_random_generator_seed(seed % 2**32)
-        encoded = self._processor.encode(
-            [text for text, _ in prepared],
-            enable_sampling=True,
-            nbest_size=-1,
-            alpha=dropout,
-            num_threads=1,
-        )
-        return [self._restore(ids, mark) for ids, (_, mark) in zip(encoded, prepared, strict=True)]
+        draw = random.Random(seed)
+        sampled = []
+        for text in texts:
+            text, mark = self._stand_in(text)
+            # As SentencePiece sees it: a mark before the text and for every space; no merge crosses one.
+            marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
+            words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
+            ids = [i for word in words for i in self._sample_word(word, dropout, draw)]
+            sampled.append(self._restore(ids, mark))
+        return sampled
+
+    def _sample_word(self, word: str, dropout: float, draw: random.Random) -> list[int]:
+        pieces = list(word)
+        while len(pieces) > 1:
+            merges = [
+                (rank, place)
+                for place, (left, right) in enumerate(pairwise(pieces))
+                if (rank := self._rank.get(left + right)) is not None and draw.random() >= dropout
+            ]
+            if not merges:
+                break
+            _, place = min(merges)  # the earliest learnt, then the leftmost
+            pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+        return [i for piece in pieces for i in self._spell(piece)]
+
+    def _spell(self, piece: str) -> list[int]:
+        """The id of a piece, or those of its bytes where the vocabulary lacks it."""
+        known = self._rank.get(piece)
+        return [known] if known is not None else [self._bytes[value] for value in piece.encode()]
+
+    @cached_property
+    def _rank(self) -> dict[str, int]:
+        """Piece → id of all ordinary pieces; in a BPE vocabulary the ids are in the order of the merges."""
+        special = {PAD, UNK, BOS, EOS, *self._bytes}
+        return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids without special pieces; bytes that are no UTF-8 become U+FFFD."""
