@@ -217,6 +217,10 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         time.sleep(0.005)
 
 
+def epochs_at(checkpoint: Path) -> float:
+    return float(torch.load(checkpoint, weights_only=True)[STATE]["progress"]["epochs"])
+
+
 def first_step(stderr: bytes) -> int:
     found = re.search(r"^ *\d+%  step ([\d,]+) ", stderr.decode(), re.MULTILINE)
     assert found is not None, stderr.decode()
@@ -239,8 +243,8 @@ def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -
 
     last = tmp_path / "runs" / "killed" / "checkpoints" / "last.ckpt"
     with start("train", path, *KILLABLE, *more, "run.name=killed") as process:
-        # After the first checkpoint (0.6 s apart), and then for nearly half the time to the next.
-        wait_for(last.exists, process)
+        # After a checkpoint in the middle of an epoch, and then for nearly half the 0.6 s to the next.
+        wait_for(lambda: last.exists() and epochs_at(last) % 1 != 0, process)
         time.sleep(0.25)
         process.kill()
     assert process.returncode == -signal.SIGKILL
