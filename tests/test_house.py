@@ -13,6 +13,7 @@ FILES = sorted((ROOT / "translator").rglob("*.py"))
 
 #: Layer of each file or folder of `translator/`. A module imports lower layers and its own package.
 LAYERS = {
+    "alignment": 0,
     "allocator": 0,
     "errors": 0,
     "symbols": 0,
@@ -92,7 +93,8 @@ def problems(module: str, source: str) -> list[str]:
         if top == "translator":
             below = imported != FRONT and layer(imported) < layer(module)
             beside = imported != FRONT and layer(imported) == layer(module)
-            if not below and not (beside and package(imported) == package(module)):
+            siblings = package(module) in (package(imported), imported.rpartition(".")[0])
+            if not below and not (beside and siblings):
                 found.append(f"{module} imports {imported}")
         elif top not in sys.stdlib_module_names and top != "torch":
             owner = IMPORTERS.get(top)

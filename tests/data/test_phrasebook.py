@@ -1,25 +1,50 @@
-"""The embedded corpus: the same everywhere, disjoint splits, sound French spelling."""
+"""The embedded corpus: the same everywhere, disjoint splits, all of the lexicon, links that fit the words."""
 
 import hashlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from itertools import islice
 
 import pytest
 
+from translator.alignment import words
 from translator.data import phrasebook
+from translator.data.phrasebook import constructions, lexicon, parts, splits
+from translator.data.phrasebook.clauses import Clause, realise
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.phrases import Sentence, finish, pattern
 
+GENERATED = splits.generated()
+CORPUS = {split: list(phrasebook.pairs(split)) for split in phrasebook.SPLITS}
+ALL = [pair for pairs in CORPUS.values() for pair in pairs]
+EXAMPLES = [example for examples in GENERATED.values() for example in examples]
+FRENCH = "\n".join(pair["fr"] for pair in ALL)
 DIGEST_SCRIPT = """
 import hashlib
 from translator.data import phrasebook
 text = "".join(f"{p['fr']}\\t{p['en']}\\n" for s in phrasebook.SPLITS for p in phrasebook.pairs(s))
 print(hashlib.blake2b(text.encode()).hexdigest())
 """
-CORPUS = {split: list(phrasebook.pairs(split)) for split in phrasebook.SPLITS}
-ALL = [pair for pairs in CORPUS.values() for pair in pairs]
-FRENCH = "\n".join(pair["fr"] for pair in ALL)
+#: What the issue that made this corpus asks of it, by the name the grammar notes.
+ASKED_FOR = """
+    definite indefinite partitive demonstrative possessive number quantity general_article pas_de
+    adjective_before adjective_after bel,_nouvel,_vieil possession_with_de
+    present passé_composé passé_composé_with_être imparfait futur futur_proche conditionnel imperative passive
+    reflexive passé_récent en_train
+    pas jamais plus rien rien_as_subject personne personne_as_subject que pas_encore
+    pronoun_me_te_nous_vous pronoun_le_la_les pronoun_lui_leur two_pronouns en en_with_a_number y
+    pronoun_before_infinitive
+    est-ce_que inversion intonation où quand pourquoi comment combien_de quel qui_as_subject à_qui,_avec_qui
+    depuis_quand
+    relative_qui relative_que relative_où relative_dont
+    comparison_plus comparison_moins comparison_aussi superlative
+    modal infinitive il_faut si_with_futur si_with_conditionnel parce_que pendant_que que_clause
+    joined_by_et joined_by_mais joined_by_donc pour_and_infinitive sans_and_infinitive avant_de_and_infinitive
+    il_y_a c'est il_est_with_a_job depuis pendant date hour price age weather tu vous set_phrase caption
+""".split()
 
 
 def digest() -> str:
@@ -27,39 +52,29 @@ def digest() -> str:
     return hashlib.blake2b("".join(lines).encode()).hexdigest()
 
 
-def words(pairs: list[dict[str, str]], language: str) -> set[str]:
-    return {word for pair in pairs for word in re.findall(r"[^\W\d_]+", pair[language].lower())}
-
-
 def hits(pattern: str) -> list[str]:
     return [match[0] for match in re.finditer(pattern, FRENCH, re.IGNORECASE)]
 
 
-def test_a_second_generation_gives_the_same_text() -> None:
-    before = digest()
-    phrasebook._corpus.cache_clear()
-    assert digest() == before
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "4321"])
-def test_text_does_not_depend_on_the_hash_seed(hash_seed: str) -> None:
-    command = [sys.executable, "-c", DIGEST_SCRIPT]
+def test_text_is_the_same_in_another_process_with_another_hash_seed() -> None:
     environment = os.environ | {
-        "PYTHONHASHSEED": hash_seed,
+        "PYTHONHASHSEED": "4321",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
+    command = [sys.executable, "-c", DIGEST_SCRIPT]
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert output.stdout.strip() == digest()
 
 
 def test_split_sizes() -> None:
-    assert 6000 <= len(CORPUS["train"]) <= 9000
-    assert len(CORPUS["val"]) == 300
-    assert len(CORPUS["test"]) == 300
+    sizes = {split: len(pairs) for split, pairs in CORPUS.items()}
+    assert sizes["train"] >= 40_000
+    assert (sizes["val"], sizes["test"], sizes["test_compositional"]) == (2000, 2000, 1000)
+    assert sizes["challenge"] == 300
 
 
 def test_unknown_split_names_the_allowed_ones_at_once() -> None:
-    with pytest.raises(ValueError, match=r"'dev'.*train, val, test"):
+    with pytest.raises(ValueError, match=r"'dev'.*train, val, test, test_compositional, challenge"):
         phrasebook.pairs("dev")
 
 
@@ -68,107 +83,176 @@ def test_changing_a_pair_leaves_the_corpus_alone() -> None:
     assert next(phrasebook.pairs("val")) == CORPUS["val"][0]
 
 
-def test_a_pair_has_the_two_languages() -> None:
-    assert {tuple(pair) for pair in ALL} == {phrasebook.LANGUAGES}
+def test_no_french_sentence_occurs_twice_in_the_generated_splits() -> None:
+    assert len({e.sentence.fr for e in EXAMPLES}) == len(EXAMPLES)
 
 
-def test_no_french_sentence_occurs_twice() -> None:
-    assert len({pair["fr"] for pair in ALL}) == len(ALL)
+def test_challenge_has_no_sentence_of_the_grammar_and_none_twice() -> None:
+    challenge = [pair["fr"] for pair in CORPUS["challenge"]]
+    assert set(challenge) & {e.sentence.fr for e in EXAMPLES} == set()
+    assert len(set(challenge)) == len(challenge)
 
 
-def test_every_draw_of_a_french_sentence_has_the_same_english() -> None:
-    english: dict[str, set[str]] = {}
-    for fr, en in phrasebook._drawn():
-        english.setdefault(fr, set()).add(en)
+def test_one_french_sentence_has_one_english() -> None:
+    english = defaultdict(set)
+    for pair in ALL:
+        english[pair["fr"]].add(pair["en"])
+    for example in islice(splits.drawn(seed=2), 30_000):  # and what another seed would draw
+        english[example.sentence.fr].add(example.sentence.en)
     assert {fr: en for fr, en in english.items() if len(en) > 1} == {}
 
 
+def test_every_construction_is_there() -> None:
+    counts = Counter(name for e in GENERATED["train"] for name in e.constructions)
+    assert {n: counts[n] for n in (name.replace("_", " ") for name in ASKED_FOR) if counts[n] < 25} == {}
+
+
+def test_every_way_to_build_a_sentence_is_drawn() -> None:
+    builders = {build for build, weight in constructions.CONSTRUCTIONS if weight > 0}
+    assert len(builders) == len(constructions.CONSTRUCTIONS)
+
+
+def test_lexicon_is_large_enough() -> None:
+    assert len(lexicon.lemmas(lexicon.load())) >= 1200
+
+
+def test_every_lemma_is_used_in_training() -> None:
+    text = "\n".join(pair["fr"] for pair in CORPUS["train"]).lower()
+    stream = " ".join(words(text))
+    loaded = lexicon.load()
+    forms = {("noun", n.lemma): [f for f in n.fr if f] for n in loaded.nouns}
+    forms |= {("adjective", a.lemma): list(a.forms) for a in loaded.adjectives}
+    for verb in loaded.verbs:
+        conjugated = verb.forms
+        forms["verb", verb.lemma] = [
+            conjugated.infinitive,
+            conjugated.participle,
+            *(*conjugated.present, *conjugated.imperfect, *conjugated.future, *conjugated.conditional),
+        ]
+    for entry in (*loaded.adverbs, *loaded.times, *loaded.names):
+        forms["entry", entry.fr] = [entry.fr]
+    bag = f" {stream} "
+    unused = [
+        lemma
+        for lemma, several in forms.items()
+        if not any(f" {' '.join(words(form.removeprefix('*').lower()))} " in bag for form in several)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("split", ["val", "test", "test_compositional"])
 @pytest.mark.parametrize("language", phrasebook.LANGUAGES)
-def test_held_out_words_occur_in_training(language: str) -> None:
-    held_out = words(CORPUS["val"] + CORPUS["test"], language)
-    assert held_out - words(CORPUS["train"], language) == set()
+def test_held_out_words_occur_in_training(split: str, language: str) -> None:
+    known = {word.lower() for pair in CORPUS["train"] for word in words(pair[language])}
+    held_out = Counter(word.lower() for pair in CORPUS[split] for word in words(pair[language]))
+    unknown = sum(count for word, count in held_out.items() if word not in known)
+    assert unknown / held_out.total() < 0.005  # a rare form of a known word
+
+
+def test_parts_of_compositional_sentences_meet_only_there() -> None:
+    met = {pair for split in ("train", "val", "test") for e in GENERATED[split] for pair in e.combinations}
+    parts = {part for e in GENERATED["train"] for pair in e.combinations for part in pair}
+    for example in GENERATED["test_compositional"]:
+        new = {pair for pair in example.combinations if splits.kept_back(*pair)}
+        assert new, example
+        assert not new & met
+        assert {part for pair in new for part in pair} <= parts
+
+
+def test_links_fit_the_words() -> None:
+    """Every pair ends in a mark that is linked, so a word too many or too few on either side shows."""
+    for example in EXAMPLES:
+        sentence = example.sentence
+        last = (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1)
+        assert sentence.links[-1] == last, sentence
+        assert len(set(sentence.links)) == len(sentence.links)
+
+
+def test_nearly_every_word_is_linked() -> None:
+    counts = Counter[str]()
+    for example in EXAMPLES:
+        sentence = example.sentence
+        counts["fr"] += len(words(sentence.fr))
+        counts["en"] += len(words(sentence.en))
+        counts["linked fr"] += len({i for i, _ in sentence.links})
+        counts["linked en"] += len({j for _, j in sentence.links})
+    assert counts["linked fr"] / counts["fr"] > 0.95
+    assert counts["linked en"] / counts["en"] > 0.95
+
+
+def _said(lemma: str, who: str, tense: str, negation: str = "", question: str = "") -> Sentence:
+    loaded = lexicon.load()
+    verb = next(v for v in loaded.verbs if v.lemma == lemma and v.intransitive)
+    clause = Clause(parts.pronoun(Draw(loaded, 1), only=(who,)), verb, tense, negation, question)
+    mark = "?" if question else "."
+    return finish(pattern(f"{{0}} {mark}", f"{{0}} {mark}", realise(clause, loaded.conjugations)))
+
+
+@pytest.mark.parametrize(
+    ("said", "fr", "en", "links"),
+    [
+        (("dormir", "tu", "passé composé"), "Tu as dormi.", "You slept.", "0-0 1-1 2-1 3-2"),
+        (
+            ("dormir", "tu", "passé composé", "pas"),
+            "Tu n'as pas dormi.",
+            "You did not sleep.",
+            "0-0 1-2 2-1 2-3 3-2 4-1 4-3 5-4",
+        ),
+        (
+            ("danser", "on", "present", "", "est-ce que"),
+            "Est-ce qu'on danse ?",
+            "Are we dancing?",
+            "0-0 1-0 2-0 3-1 4-0 4-2 5-3",
+        ),
+        (
+            ("danser", "il", "present", "jamais", "inversion"),
+            "Ne danse-t-il jamais ?",
+            "Does he never dance?",
+            "0-2 1-0 1-3 2-1 3-2 4-4",
+        ),
+        (
+            ("se réveiller", "elle", "futur proche"),
+            "Elle va se réveiller.",
+            "She is going to wake up.",
+            "0-0 1-1 1-2 1-3 2-4 2-5 3-4 3-5 4-6",
+        ),
+    ],
+)
+def test_links_of_known_clauses(said: tuple[str, ...], fr: str, en: str, links: str) -> None:
+    sentence = _said(*said)
+    assert (sentence.fr, sentence.en) == (fr, en)
+    assert " ".join(f"{i}-{j}" for i, j in sentence.links) == links
+
+
+def test_alignments_are_in_the_order_of_the_pairs() -> None:
+    lines = list(phrasebook.alignments("test"))
+    assert len(lines) == len(CORPUS["test"])
+    assert all(re.fullmatch(r"\d+-\d+( \d+-\d+)*", line) for line in lines)
 
 
 @pytest.mark.parametrize("language", phrasebook.LANGUAGES)
 def test_sentences_are_tidy(language: str) -> None:
-    mark = r"(?:\.| [?!])" if language == "fr" else "[.?!]"
-    tidy = re.compile(rf"[A-ZÀÉÊÎÔŒ][\w'-]*(?:,? [\w'-]+)*{mark}")
-    assert [pair[language] for pair in ALL if not tidy.fullmatch(pair[language])] == []
-
-
-def test_both_languages_end_in_the_same_mark() -> None:
-    assert [pair for pair in ALL if pair["fr"][-1] != pair["en"][-1]] == []
+    mark = r"(?:[.…]| [?!])" if language == "fr" else "[.?!]"
+    tidy = re.compile(rf"[A-ZÀÂÇÉÈÊÎÔŒ][\w'-]*(?:,? [\w'-]+)*{mark}")
+    loose = [pair[language] for pair in ALL if not tidy.fullmatch(pair[language])]
+    assert [text for text in loose if text.count(".") + text.count("!") + text.count("?") == 1] == []
 
 
 def test_short_words_are_elided_before_a_vowel() -> None:
-    vowel = "(?!hibou)[aeiouyhàâäéèêëîïôöùûüœ]"
-    assert hits(rf"\b(?:le|la|je|me|te|se|ne|de|que|ce|ma|beau|nouveau) {vowel}\w*") == []
-    assert hits(rf"\b(?:un|le|ce|mon|notre) vieux {vowel}\w*") == []
-    elided = {match.lower() for match in hits(r"\b(?:l|d|qu|j|n|c)'")}
-    assert elided == {"l'", "d'", "qu'", "j'", "n'", "c'"}
-    assert {"l'hôtel", "mon horloge", "cet homme", "vieil hôtel"} <= set(
-        hits(r"\b(?:l'hôtel|mon horloge|cet homme|vieil hôtel)\b")
-    )
-
-
-def test_nothing_is_elided_before_a_consonant_or_a_sounded_h() -> None:
-    assert hits(r"\b(?:l|d|j|n|c|qu)'(?:hibou|[^aeiouyhàâéèêîôœ])\w*") == []
-    assert hits(r"\b(?:cet|bel|nouvel|vieil) (?:hibou|[^aeiouyhàâéèêîôœ])\w*") == []
-    assert "le hibou" in hits(r"\ble hibou\b")
+    refuse = "|".join(n.fr[0][1:5] for n in lexicon.load().nouns if n.fr[0].startswith("*"))
+    vowel = rf"(?!{refuse}|onz|huit|oui)[aeiouhàâéèêîôœ]"
+    assert hits(rf"(?<![-\w])(?:le|la|je|me|te|se|ne|de|que) {vowel}\w*") == []
+    assert {m.lower() for m in hits(r"\b(?:l|d|qu|j|n|c|s|m|t)'")} == {
+        "l'", "d'", "qu'", "j'", "n'", "c'", "s'", "m'", "t'",
+    }  # fmt: skip
 
 
 def test_prepositions_contract_with_the_article() -> None:
-    assert hits(r"(?<!\w)(?:à|de) les? \w+") == []
-    assert {"au parc", "du parc"} <= set(hits(r"\b(?:au|du) parc\b"))
-
-
-def test_participle_of_aller_agrees_with_the_subject() -> None:
-    clause = r"\b(ils|elles|elle|il) (?:ne |n')?(\w+)(?: pas)? (allée?s?)\b"
-    found = {" ".join(groups) for groups in re.findall(clause, FRENCH.lower())}
-    assert found == {"il est allé", "elle est allée", "ils sont allés", "elles sont allées"}
+    assert hits(r"(?<!\w)(?:à|de) les? (?!\w+(?:er|ir|re)\b)\w+") == []
+    assert hits(r"\b(?:au|du|aux) \w+") != []
 
 
 def test_english_article_fits_the_next_sound() -> None:
     english = "\n".join(pair["en"] for pair in ALL)
-    assert re.findall(r"\b(?:a [aeiou]|an [^aeiou])\w*", english, re.IGNORECASE) == []
-
-
-def lexicon() -> Iterator[tuple[str, str]]:
-    """Yield each form in the lexicon with its language."""
-    for noun in phrasebook._NOUNS:
-        for fr, en in zip(noun.fr, noun.en, strict=True):
-            yield from (("fr", fr), ("en", en))
-            if noun.kind in ("mass", "drink", "place"):
-                break  # these stay singular
-    for adjective in phrasebook._ADJECTIVES:
-        yield from (("fr", form) for form in adjective.fr)
-        yield "en", adjective.en
-    for verb in phrasebook._VERBS:
-        # "aller chercher" means to fetch: the infinitive is left out on purpose
-        yield from (("fr", form) for form in verb.fr if form != "chercher")
-        yield from (("en", form) for form in verb.en)
-    for phrase in (*phrasebook._PRONOUNS, *phrasebook._NAMES):
-        yield from (("fr", phrase.fr), ("en", phrase.en))
-    for entry in (
-        *phrasebook._NUMBERS,
-        *phrasebook._GREETINGS,
-        *phrasebook._ON,
-        *phrasebook._NEAR,
-    ):
-        yield from zip(phrasebook.LANGUAGES, entry, strict=True)
-    for *french, singular, plural in phrasebook._DETERMINERS.values():
-        yield from (("fr", form) for form in french if not form.startswith("de "))
-        yield from (("en", form) for form in (singular, plural))
-
-
-def test_every_lexicon_entry_is_used_in_training() -> None:
-    text = {
-        language: "\n".join(pair[language].lower() for pair in CORPUS["train"])
-        for language in phrasebook.LANGUAGES
-    }
-    unused = [
-        (language, form)
-        for language, form in lexicon()
-        if not re.search(rf"(?<!\w){re.escape(form.lower())}(?!\w)", text[language])
-    ]
-    assert unused == []
+    wrong = re.findall(r"\b(?:a [aeio]\w*|an [^aeiouh]\w*)", english, re.IGNORECASE)
+    assert [w for w in wrong if not re.match(r"a (?:eu|one|once)", w, re.IGNORECASE)] == []

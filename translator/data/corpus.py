@@ -116,7 +116,7 @@ def fingerprints(config: DataConfig) -> dict[str, str]:
         DataError: a file cannot be read or fetched.
     """
     if config.format == "phrasebook":
-        return {"phrasebook": _phrasebook_digest(config)}
+        return {"phrasebook": phrasebook.fingerprint()}
     if config.format == "hub":
         theirs = [split for split in split_names(config) if split not in config.held_out]
         return {split: str(_load_hub(config, split)._fingerprint) for split in theirs}
@@ -190,7 +190,7 @@ def _from_rows(
             raise DataError(f"data.files.{split} has no pairs; name a file that has some")
 
     what = [READER_VERSION, config.format, split, sorted(digests.items()), _column_names(config)]
-    what.append(_phrasebook_digest(config) if config.format == "phrasebook" else "")
+    what.append(phrasebook.fingerprint() if config.format == "phrasebook" else "")
     try:
         return Dataset.from_generator(
             generate,
@@ -325,14 +325,6 @@ def _phrasebook_rows(
 ) -> Iterator[readers.Row]:  # the languages are its column names
     for number, pair in zip(count(1), phrasebook.pairs(split)):
         yield readers.Row(number, *readers.pair_of(pair, str(source), str(target), where="phrasebook"), 0)
-
-
-def _phrasebook_digest(config: DataConfig) -> str:
-    digest = hashlib.sha256()
-    for split in phrasebook.SPLITS:
-        for pair in phrasebook.pairs(split):
-            digest.update("\t".join([split, *pair.values()]).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:

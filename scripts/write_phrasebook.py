@@ -1,0 +1,100 @@
+"""Write the embedded phrasebook as files, or show what it is made of.
+
+python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .links, and both sides in words
+python scripts/write_phrasebook.py --samples   five sentences of each construction, for reading
+python scripts/write_phrasebook.py --random 400 --seed 7   pairs drawn from the training split
+python scripts/write_phrasebook.py --counts    lemmas, constructions and distinct words
+"""
+
+import argparse
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+from translator.alignment import words
+from translator.data import phrasebook
+from translator.data.phrasebook import lexicon, splits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="where to write; made if it is not there")
+    parser.add_argument("--samples", action="store_true", help="print five sentences of each construction")
+    parser.add_argument(
+        "--random", type=int, default=0, metavar="N", help="print N pairs of the training split"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of --random")
+    parser.add_argument("--counts", action="store_true", help="print what the phrasebook is made of")
+    arguments = parser.parse_args()
+    if not (arguments.folder or arguments.samples or arguments.random or arguments.counts):
+        parser.error("give a folder, --samples, --random N or --counts")
+    if arguments.folder:
+        return write(arguments.folder)
+    if arguments.samples:
+        print_samples()
+    if arguments.random:
+        examples = splits.generated()["train"]
+        for example in random.Random(arguments.seed).sample(examples, min(arguments.random, len(examples))):
+            print(f"{example.sentence.fr}\t{example.sentence.en}")
+    if arguments.counts:
+        print_counts()
+    return 0
+
+
+def write(folder: Path) -> int:
+    """Write each split; files that are there already are not touched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts: dict[Path, list[str]] = {}
+    for split in phrasebook.SPLITS:
+        pairs = list(phrasebook.pairs(split))
+        for language in phrasebook.LANGUAGES:
+            lines = [pair[language] for pair in pairs]
+            texts[folder / f"{split}.{language}"] = lines
+            if split != "challenge":  # nobody has aligned it
+                texts[folder / f"{split}.words.{language}"] = [" ".join(words(line)) for line in lines]
+        if split != "challenge":
+            texts[folder / f"{split}.links"] = list(phrasebook.alignments(split))
+    there = [path for path in texts if path.exists()]
+    if there:
+        print(f"error: {there[0]}: exists; name another folder, or move it away", file=sys.stderr)
+        return 1
+    for path, lines in texts.items():
+        unfinished = path.with_name(path.name + ".unfinished")
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    return 0
+
+
+def print_samples() -> None:
+    """Print five sentences of each construction of the training split."""
+    shown: dict[str, list[str]] = {}
+    for example in splits.generated()["train"]:
+        for name in example.constructions:
+            if len(shown.setdefault(name, [])) < 5:
+                shown[name].append(f"    {example.sentence.fr}  |  {example.sentence.en}")
+    for name in sorted(shown):
+        print(name, *shown[name], sep="\n")
+
+
+def print_counts() -> None:
+    """Print the size of the lexicon and of each split, and how often each construction occurs."""
+    lexical = lexicon.load()
+    print(f"{len(lexicon.lemmas(lexical)):,} French lemmas")
+    for split in phrasebook.SPLITS:
+        pairs = list(phrasebook.pairs(split))
+        counts = [
+            len({word.lower() for pair in pairs for word in words(pair[language])})
+            for language in phrasebook.LANGUAGES
+        ]
+        print(f"{split}: {len(pairs):,} pairs, {counts[0]:,} French and {counts[1]:,} English words")
+    built = Counter(name for example in splits.generated()["train"] for name in example.constructions)
+    print(f"{len(built)} constructions in train:")
+    for name, count in sorted(built.items()):
+        print(f"  {count:6,}  {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""A clause in both languages: one verb with its subject, tense, negation, question, pronouns and objects.
+
+Everything that moves between the two languages is decided here; what the clause talks about is drawn in
+`parts`. The English of a tense is chosen by `aspect`; docs/phrasebook.md tells the choices.
+"""
+
+from dataclasses import dataclass, field
+
+from translator.data.phrasebook import french
+from translator.data.phrasebook.english import BE_PAST, BE_PRESENT
+from translator.data.phrasebook.french import Conjugation
+from translator.data.phrasebook.lexicon import Verb
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag
+
+REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
+#: Second word of a negation → English, and where it goes: after the auxiliary, or at the object's place.
+NEGATIONS = {
+    "pas": (),
+    "plus": ("anymore",),
+    "jamais": (),
+    "rien": ("anything",),
+    "personne": ("anyone",),
+    "que": (),
+    "pas encore": ("yet",),
+}
+BASE, THIRD, PAST, PARTICIPLE, ING = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Pronoun:
+    """A pronoun before the French verb.
+
+    Attributes:
+        fr: me, le, lui, y, en …
+        en: its English words, as objects after the verb.
+        slot: rank among pronouns: me 1, le 2, lui 3, y 4, en 5.
+        direct: (feminine, plural) where a participle agrees with it.
+    """
+
+    fr: str
+    en: tuple[str, ...]
+    slot: int
+    direct: tuple[bool, bool] | None = None
+
+
+@dataclass(slots=True)
+class Clause:
+    """What a clause says.
+
+    Attributes:
+        tense: present, passé composé, imparfait, futur, futur proche, conditionnel, passé récent or
+            en train.
+        negation: a key of `NEGATIONS`, or empty.
+        question: empty, est-ce que, inversion, intonation, or `subject` where the subject asks.
+        asked: a question word that comes first (où).
+        objects: after the verb, in order; the French side has its prepositions.
+        tail: adverbs and the like after the objects.
+        frequency: an adverb such as often, beside the finite verb.
+        habit: whether something in the clause says that it happens again and again.
+        since: whether it has gone on since.
+        perfect: whether English tells what is done by now: has already eaten.
+        agrees: (feminine, plural) of a direct object that comes before the verb, for the participle.
+        linked: tag of a pronoun whose English stands among the objects.
+        manner: an adverb such as vite, right after the French verb and after the English objects.
+        as_present: whether a French future is an English present: quand tu viendras, when you come.
+    """
+
+    subject: Phrase
+    verb: Verb
+    tense: str = "present"
+    negation: str = ""
+    question: str = ""
+    asked: Phrase | None = None
+    pronouns: list[Pronoun] = field(default_factory=list)
+    objects: list[Phrase] = field(default_factory=list)
+    tail: list[Phrase] = field(default_factory=list)
+    frequency: Phrase | None = None
+    habit: bool = False
+    since: bool = False
+    perfect: bool = False
+    agrees: tuple[bool, bool] | None = None
+    linked: dict[str, int] = field(default_factory=dict)
+    as_present: bool = False
+    manner: Phrase | None = None
+
+
+def aspect(clause: Clause) -> str:
+    """Return the English tense for a French one."""
+    simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
+    simple = simple or clause.frequency is not None
+    if clause.tense == "present":
+        if clause.since:
+            return "perfect" if clause.verb.state else "perfect progressive"
+        return "present" if simple else "progressive"
+    if clause.tense == "imparfait":
+        return "past" if simple else "past progressive"
+    if clause.tense == "passé composé":
+        done = clause.perfect or clause.negation in ("jamais", "pas encore")
+        return "perfect" if done else "past"
+    if clause.as_present:
+        return "present"
+    return {
+        "en train": "progressive",
+        "futur": "future",
+        "futur proche": "going to",
+        "conditionnel": "would",
+        "passé récent": "just",
+    }[clause.tense]
+
+
+def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
+    """Return auxiliaries and main words of an English verb.
+
+    Args:
+        verb: whose English.
+        tense: as `aspect` names it.
+        person: place in I, you, he, we, you, they.
+        split: whether an auxiliary is needed, for a question or `not`.
+    """
+    base = verb.en[BASE]
+    if base in ("can", "must"):
+        return _modal(base, tense, person, split=split)
+    if tense == "would" and verb.lemma == "vouloir":
+        return ["would"], ["like", *verb.rest]
+    has, be = ("has" if person == 2 else "have"), BE_PRESENT[person]
+    does = "does" if person == 2 else "do"
+    auxiliaries, form = {
+        "present": ([does], BASE) if split else ([], THIRD if person == 2 else BASE),
+        "past": (["did"], BASE) if split else ([], PAST),
+        "progressive": ([be], ING),
+        "past progressive": ([BE_PAST[person]], ING),
+        "perfect": ([has], PARTICIPLE),
+        "perfect progressive": ([has, "been"], ING),
+        "just": ([has, "just"], PARTICIPLE),
+        "future": (["will"], BASE),
+        "going to": ([be, "going", "to"], BASE),
+        "would": (["would"], BASE),
+    }[tense]
+    if base == "be" and tense in ("present", "past"):
+        return [(BE_PAST if tense == "past" else BE_PRESENT)[person]], list(verb.rest)
+    return auxiliaries, [verb.en[form], *verb.rest]
+
+
+def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
+    """Can and must, with what stands for them in the tenses they do not have."""
+    if base == "can":
+        if tense in ("present", "progressive"):
+            return ["can"], []
+        if tense == "future":
+            return ["will"], ["be", "able", "to"]
+        if tense == "going to":
+            return [BE_PRESENT[person], "going", "to"], ["be", "able", "to"]
+        return ["could"], []
+    if tense == "future":
+        return ["will"], ["have", "to"]
+    if tense == "going to":
+        return [BE_PRESENT[person], "going", "to"], ["have", "to"]
+    if tense == "would":
+        return ["should"], []
+    if tense in ("past", "perfect"):
+        return (["did"], ["have", "to"]) if split else ([], ["had", "to"])
+    return ["must"], []
+
+
+def realise(clause: Clause, conjugations: dict[str, Conjugation]) -> Phrase:
+    """Put a clause into words; no capital, no final mark."""
+    tags = {"verb": new_tag(), "not": new_tag(), "question": new_tag(), "aux": new_tag()}
+    pronouns = sorted(clause.pronouns, key=lambda pronoun: pronoun.slot)
+    pronoun_tags = {pronoun.fr: clause.linked.get(pronoun.fr) or new_tag() for pronoun in pronouns}
+    return Phrase(
+        _french(clause, pronouns, pronoun_tags, tags, conjugations),
+        _english(clause, pronouns, pronoun_tags, tags),
+    )
+
+
+def _french(
+    clause: Clause,
+    pronouns: list[Pronoun],
+    pronoun_tags: dict[str, int],
+    tags: dict[str, int],
+    conjugations: dict[str, Conjugation],
+) -> list[Word]:
+    verb, subject, v = clause.verb, clause.subject, (tags["verb"],)
+    finite, middle, main = _french_verb(clause, tags, conjugations)
+    hung = [Word(pronoun.fr, (pronoun_tags[pronoun.fr],)) for pronoun in pronouns]
+    if verb.reflexive:
+        hung.insert(0, Word(REFLEXIVE[subject.person], v))
+    first, *second = clause.negation.split() or [""]
+    negative = (tags["not"],)
+    out: list[Word] = []
+    if clause.asked:
+        out += clause.asked.fr
+    if clause.question == "est-ce que":
+        q = (tags["question"],)
+        out += [Word("est", q), Word("-ce", q), Word("que", q)]
+    is_pronoun = len(subject.fr) == 1 and subject.fr[0].text in _HANGING
+    if clause.question != "inversion" or not is_pronoun:
+        out += subject.fr
+    if first:
+        out.append(Word("ne", negative))
+    before_main = main and clause.tense != "passé composé"
+    if not before_main:
+        out += hung
+    out.append(finite)
+    if clause.question == "inversion":
+        out.append(_inverted(subject, finite.text))
+    if first and first not in ("personne", "que"):
+        out += [Word(part, negative) for part in (first, *second)]
+    if clause.frequency:
+        out += clause.frequency.fr
+    out += middle
+    if before_main:
+        out += hung
+    if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
+        out += [*clause.manner.fr, *main] if main else clause.manner.fr
+    elif clause.manner:
+        out += [*main, *clause.manner.fr]
+    else:
+        out += main
+    if first in ("personne", "que"):
+        out.append(Word(first, negative))
+    for phrase in [*clause.objects, *clause.tail]:
+        out += phrase.fr
+    return out
+
+
+_HANGING = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce")
+
+
+def _inverted(subject: Phrase, finite: str) -> Word:
+    """The subject's pronoun, hung on the verb: `-t-il`."""
+    pronoun = subject.fr[0].text
+    if len(subject.fr) > 1 or pronoun not in _HANGING:
+        pronoun = ("elle" if subject.feminine else "il") + ("s" if subject.plural else "")
+    euphonic = "t-" if finite[-1] in "aec" and pronoun[0] in "eio" else ""
+    return Word(f"-{euphonic}{pronoun}", (subject.head,))
+
+
+def _french_verb(
+    clause: Clause, tags: dict[str, int], conjugations: dict[str, Conjugation]
+) -> tuple[Word, list[Word], list[Word]]:
+    """Finite verb, fixed words after it, and participle or infinitive."""
+    verb, person, v, aux = clause.verb, clause.subject.person, (tags["verb"],), (tags["aux"],)
+    forms = verb.forms
+    simple = {
+        "present": forms.present,
+        "imparfait": forms.imperfect,
+        "futur": forms.future,
+        "conditionnel": forms.conditional,
+    }
+    if clause.tense in simple:
+        return Word(simple[clause.tense][person], v), [], []
+    if clause.tense == "passé composé":
+        auxiliary = conjugations["être" if verb.etre else "avoir"].present[person]
+        return Word(auxiliary, v), [], [Word(_participle(clause), v)]
+    infinitive = [Word(forms.infinitive, v)]
+    if clause.tense == "futur proche":
+        return Word(conjugations["aller"].present[person], aux), [], infinitive
+    if clause.tense == "passé récent":
+        return Word(conjugations["venir"].present[person], aux), [Word("de", aux)], infinitive
+    middle = [Word(word, aux) for word in ("en", "train", "de")]
+    return Word(conjugations["être"].present[person], aux), middle, infinitive
+
+
+def _participle(clause: Clause) -> str:
+    verb, subject = clause.verb, clause.subject
+    agrees = clause.agrees
+    for pronoun in clause.pronouns:
+        agrees = pronoun.direct or agrees
+    if verb.etre and not (verb.reflexive and verb.direct):
+        agrees = (subject.feminine, subject.plural)
+    is_feminine, is_plural = agrees or (False, False)
+    return french.agree(verb.forms.participle, is_feminine=is_feminine, is_plural=is_plural)
+
+
+def _english(
+    clause: Clause, pronouns: list[Pronoun], pronoun_tags: dict[str, int], tags: dict[str, int]
+) -> list[Word]:
+    verb, subject, v, negative = clause.verb, clause.subject, (tags["verb"],), (tags["not"],)
+    first = clause.negation.split()[0] if clause.negation else ""
+    is_negative = first in ("pas", "plus", "rien", "personne")
+    inverted = clause.question not in ("", "subject")
+    tense = aspect(clause)
+    auxiliaries, main = english_verb(verb, tense, subject.en_person, split=inverted or is_negative)
+    separate = clause.tense in ("futur proche", "passé récent", "en train")
+    aux_tag = (tags["aux"],) if separate else v
+    out: list[Word] = list(clause.asked.en) if clause.asked else []
+    head, *others = auxiliaries or [""]
+    if inverted:
+        out.append(Word(head, (*aux_tag, tags["question"])))
+    out += subject.en
+    if head == "can" and is_negative and not inverted:
+        out.append(Word("cannot", (*v, *negative)))
+    else:
+        if head and not inverted:
+            out.append(Word(head, aux_tag))
+        if is_negative:
+            out.append(Word("not", negative))
+    if first in ("jamais", "que"):
+        out.append(Word("never" if first == "jamais" else "only", negative))
+    if clause.frequency:
+        out += clause.frequency.en
+    out += [Word(word, aux_tag) for word in others]
+    out += [Word(word, v) for word in main]
+    particle = [Word(word, v) for word in verb.particle.split()]
+    spoken = [Word(word, (pronoun_tags[p.fr],)) for p in _english_order(clause, pronouns) for word in p.en]
+    out += spoken + particle if spoken and len(pronouns) == 1 and pronouns[0].slot != 5 else particle + spoken
+    objects = list(clause.objects)
+    if first in ("rien", "personne"):
+        out += [Word(word, negative) for word in NEGATIONS[first]]
+    for phrase in objects:
+        out += phrase.en
+    if first in ("plus", "pas") and NEGATIONS[clause.negation]:
+        out += [Word(word, negative) for word in NEGATIONS[clause.negation]]
+    for phrase in [*([clause.manner] if clause.manner else []), *clause.tail]:
+        out += phrase.en
+    return out
+
+
+def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
+    """English says `it to him`: what is given before whom it is given to."""
+    return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

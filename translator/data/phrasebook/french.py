@@ -1,0 +1,196 @@
+"""French on its own: plurals, feminines, conjugation, and the spelling of words side by side."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
+#: Words that lose their vowel before another one; an article is one of them.
+_ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
+_PRESENT = {
+    "er": ("e", "es", "e", "ons", "ez", "ent"),
+    "ir": ("is", "is", "it", "issons", "issez", "issent"),
+    "re": ("s", "s", "", "ons", "ez", "ent"),
+}
+_IMPERFECT = ("ais", "ais", "ait", "ions", "iez", "aient")
+_FUTURE = ("ai", "as", "a", "ons", "ez", "ont")
+
+
+@dataclass(frozen=True, slots=True)
+class Conjugation:
+    """The forms of a verb; six are for je, tu, il, nous, vous, ils.
+
+    Attributes:
+        imperative: for tu, nous, vous.
+        participle: past participle, masculine singular.
+        present_participle: of the gerund, `en mangeant`.
+    """
+
+    infinitive: str
+    present: tuple[str, ...]
+    imperfect: tuple[str, ...]
+    future: tuple[str, ...]
+    conditional: tuple[str, ...]
+    imperative: tuple[str, ...]
+    participle: str
+    present_participle: str
+
+
+def starts_with_vowel(word: str) -> bool:
+    """Whether `le` becomes `l'` before this word; `*` stands before a word that refuses it (`*hibou`)."""
+    return word[:1].lower() in VOWELS
+
+
+def plural(word: str) -> str:
+    """Return the regular plural of a noun or masculine adjective."""
+    if word[-1] in "sxz":
+        return word
+    if word.endswith("al"):
+        return word[:-2] + "aux"
+    return word + ("x" if word.endswith(("eau", "au", "eu")) else "s")
+
+
+def feminine(adjective: str) -> str:
+    """Return the regular feminine singular of an adjective or participle."""
+    if adjective.endswith("e"):
+        return adjective
+    for ending, other in (("eux", "euse"), ("er", "ère"), ("if", "ive")):
+        if adjective.endswith(ending):
+            return adjective[: -len(ending)] + other
+    return adjective + "e"
+
+
+def agree(participle: str, *, is_feminine: bool, is_plural: bool) -> str:
+    """Return a participle in the gender and number of what it agrees with."""
+    form = participle + ("e" if is_feminine else "")
+    return form if not is_plural or form.endswith("s") else form + "s"
+
+
+def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
+    """Conjugate a verb in -er, -ir (finir) or -re (vendre).
+
+    Args:
+        infinitive: without `se`.
+        doubles: whether a consonant doubles before a silent e (appeler: j'appelle).
+
+    Raises:
+        ValueError: another ending.
+    """
+    group, stem = infinitive[-2:], infinitive[:-2]
+    if group not in _PRESENT:
+        raise ValueError(f"{infinitive!r} is not a regular verb; give its model in verbs.tsv")
+    present = tuple(_join(stem, ending, doubles=doubles) for ending in _PRESENT[group])
+    future = infinitive.removesuffix("e")
+    if group == "er":
+        future = _silent(stem, doubles=doubles) + "er"
+        if re.search(r"é[^aeiouyéè]+$", stem):
+            future = infinitive  # préférera keeps its é
+    imperfect = present[3].removesuffix("ons")
+    participle = {"er": "é", "ir": "i", "re": "u"}[group]
+    return from_parts(infinitive, present, imperfect, future, stem + participle)
+
+
+def from_parts(
+    infinitive: str,
+    present: tuple[str, ...],
+    imperfect: str,
+    future: str,
+    participle: str,
+    imperative: tuple[str, ...] = (),
+) -> Conjugation:
+    """Build a conjugation from its parts: stems of imperfect and future, imperative only where irregular."""
+    if not imperative:
+        tu = present[1]
+        if tu.endswith(("es", "as")) and not infinitive.endswith(("re", "oir")):
+            tu = tu[:-1]  # mange, va, ouvre
+        imperative = (tu, present[3], present[4])
+    # The stem of `nous mangeons` keeps its e only before a and o.
+    soft = re.sub(r"(?<=g)e$", "", imperfect).removesuffix("ç") + ("c" if imperfect.endswith("ç") else "")
+    return Conjugation(
+        infinitive,
+        present,
+        tuple((soft if ending.startswith("i") else imperfect) + ending for ending in _IMPERFECT),
+        tuple(future + ending for ending in _FUTURE),
+        tuple(future + ending for ending in _IMPERFECT),
+        imperative,
+        participle,
+        imperfect + "ant",
+    )
+
+
+def like(model: Conjugation, infinitive: str) -> Conjugation:
+    """Conjugate a verb as another one that ends alike: revenir as venir, construire as conduire.
+
+    Raises:
+        ValueError: a form of the model does not start as its infinitive does.
+    """
+    tail = 0
+    while tail < min(len(model.infinitive), len(infinitive)) and (
+        model.infinitive[-tail - 1] == infinitive[-tail - 1]
+    ):
+        tail += 1
+    old, new = model.infinitive[: len(model.infinitive) - tail], infinitive[: len(infinitive) - tail]
+
+    def form(word: str) -> str:
+        if not word.startswith(old):
+            raise ValueError(f"{infinitive!r} cannot follow {model.infinitive!r}: {word!r} is no {old!r}…")
+        return new + word[len(old) :]
+
+    def forms(several: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(form, several))
+
+    return Conjugation(
+        infinitive,
+        forms(model.present),
+        forms(model.imperfect),
+        forms(model.future),
+        forms(model.conditional),
+        forms(model.imperative),
+        form(model.participle),
+        form(model.present_participle),
+    )
+
+
+def _join(stem: str, ending: str, *, doubles: bool) -> str:
+    if ending in ("e", "es", "ent"):
+        return _silent(stem, doubles=doubles) + ending
+    if ending.startswith(("a", "o")):
+        if stem.endswith("g"):
+            return stem + "e" + ending  # mangeons
+        if stem.endswith("c"):
+            return stem[:-1] + "ç" + ending  # commençons
+    return stem + ending
+
+
+def _silent(stem: str, *, doubles: bool) -> str:
+    """Stem of an -er verb before an e that is not heard: achèt-, préfèr-, appell-, nettoi-."""
+    if doubles:
+        return stem + stem[-1]
+    if stem.endswith(("oy", "uy", "ay")):
+        return stem[:-1] + "i"
+    return re.sub(r"[eé](?=(?:[bcdfglmnprstv]|[bcdfgpt][rl]|qu|gu|gn|ch)$)", "è", stem)
+
+
+@cache
+def _spelled(word: str, following: str) -> str:
+    """A word as it is before the next one, with the space that may stand between them."""
+    bare = word.removeprefix("*")
+    if following.startswith("-") or following in (".", ",", "…", ""):
+        if following == "-en" and word in ("-moi", "-toi"):
+            return word[:2] + "'"
+        return bare
+    elides = word.lower() in _ELIDING or (word.lower() == "ce" and following in ("est", "était"))
+    if elides and starts_with_vowel(following):
+        return bare[:-1] + "'"
+    if bare.endswith("'"):
+        return bare  # already written so, in a set phrase
+    if word.lower() == "si" and following in ("il", "ils"):
+        return bare[:-1] + "'"
+    return bare + " "
+
+
+def spell(words: list[str]) -> str:
+    """Write words as a sentence: elision, spaces, a capital. A word begins with `-` where it hangs on."""
+    text = "".join(map(_spelled, words, [*words[1:], ""]))
+    text = text.replace("' -en", "'en").replace("'-en", "'en")
+    return text[0].upper() + text[1:]

@@ -1,0 +1,371 @@
+"""The words of the phrasebook, read from the tables beside this file (`nouns.tsv` and its siblings).
+
+What the columns mean is told in docs/phrasebook.md.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from translator.data.phrasebook import english, french
+from translator.data.phrasebook.french import Conjugation
+
+TABLES = Path(__file__).parent
+
+#: Group of classes → its members; what is not here is a class of its own.
+GROUPS = {
+    "human": "person family job",
+    "animal": "pet farm wild bird insect fish",
+    "living": "human animal",
+    "eatable": "food fruit vegetable sweet",
+    "wearable": "clothes accessory",
+    "thing": "furniture kitchenware tool toy device stationery object readable instrument",
+    "place": "building room outdoor region",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A noun in one gender. `fr` may begin with `*`, which refuses elision.
+
+    Attributes:
+        lemma: the dictionary form, the same for boulanger and boulangère.
+        fr, en: singular and plural; a plural is empty where the noun is not counted, a singular where
+            there is only the plural.
+        where: French and English preposition of being there, and whether English drops its article.
+    """
+
+    lemma: str
+    fr: tuple[str, str]
+    en: tuple[str, str]
+    feminine: bool
+    classes: frozenset[str]
+    where: tuple[str, str, bool] | None
+
+    @property
+    def is_human(self) -> bool:
+        """Whether it names a person."""
+        return not self.classes.isdisjoint(("person", "family", "job"))
+
+    @property
+    def counted(self) -> bool:
+        """Whether one speaks of several of them."""
+        return bool(self.fr[0] and self.fr[1]) and "single" not in self.classes
+
+
+@dataclass(frozen=True, slots=True)
+class Adjective:
+    """An adjective; `forms` are masculine and feminine singular, then plural."""
+
+    lemma: str
+    forms: tuple[str, str, str, str]
+    before_vowel: str
+    before: bool
+    en: str
+    comparative: str
+    superlative: str
+    applies: frozenset[str]
+
+    @property
+    def graded(self) -> bool:
+        """Whether there is more or less of it."""
+        return self.comparative != "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One meaning of a verb with what may stand around it.
+
+    Attributes:
+        en: forms of the first English word: base, third person, past, participle, -ing.
+        rest: the English words after it (`for` of look for); `particle` is what an object pronoun
+            goes before (`on` of turn on).
+        state: whether English tells it in the simple present.
+        liking: whether a definite object is meant of all there is of it.
+        happens: whether it comes over somebody, so that nobody is told or wants to do it.
+        preposition: French one before the object (à, de, …).
+        object: classes of the object, or what it is instead: inf, goes, stays, that.
+        second: French preposition, classes and English preposition of a second object.
+    """
+
+    lemma: str
+    reflexive: bool
+    forms: Conjugation
+    etre: bool
+    en: tuple[str, str, str, str, str]
+    rest: tuple[str, ...]
+    particle: str
+    state: bool
+    liking: bool
+    happens: bool
+    subject: frozenset[str]
+    preposition: str
+    object: frozenset[str]
+    second: tuple[str, frozenset[str], str] | None
+    where: frozenset[str]
+    how: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The lemma with what tells its meanings apart."""
+        return f"{self.lemma}={' '.join((self.en[0], *self.rest, self.particle)).strip()}"
+
+    @property
+    def intransitive(self) -> bool:
+        """Whether it stands without an object."""
+        return not self.object
+
+    @property
+    def direct(self) -> bool:
+        """Whether it has a direct object that is a thing or a being."""
+        return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
+
+
+#: What stands in a verb's `object` that is no class of nouns.
+VERBAL = ("inf", "goes", "stays", "that")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A word or expression that does not change: an adverb, a time, a name, a set phrase."""
+
+    fr: str
+    en: str
+    kind: str
+    links: tuple[tuple[int, int], ...] = ()
+    gender: str = ""
+    where: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """All words by table, with a memory of which noun belongs to which classes."""
+
+    nouns: tuple[Noun, ...]
+    adjectives: tuple[Adjective, ...]
+    verbs: tuple[Verb, ...]
+    conjugations: dict[str, Conjugation]
+    adverbs: tuple[Entry, ...]
+    times: tuple[Entry, ...]
+    names: tuple[Entry, ...]
+    phrases: tuple[Entry, ...]
+    _found: dict[object, list[Noun]] = field(default_factory=dict)
+    _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
+    _leading: dict[str, Verb] = field(default_factory=dict)
+    _plain: dict[object, Verb] = field(default_factory=dict)
+
+    def of(self, *classes: str) -> list[Noun]:
+        """Return the nouns of some classes or groups, in the table's order."""
+        if classes not in self._found:
+            wanted = leaves(classes)
+            self._found[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
+        return self._found[classes]
+
+    def own(self, lemma: str, *en: str) -> Verb:
+        """Return a regular verb that one does to a part of oneself: se laver (les mains)."""
+        key = (lemma, en)
+        if key not in self._plain:
+            forms = french.regular(lemma.removeprefix("se ").removeprefix("s'"))
+            five = (en[0], en[1], en[2], en[3], en[4])
+            some, none = leaves(["living"]), frozenset[str]()
+            body = leaves(["body"])
+            self._plain[key] = Verb(
+                lemma, True, forms, True, five, (), "", False, False, False, some, "", body, None, none, ()
+            )
+        return self._plain[key]
+
+    def leads(self, verb: Verb) -> bool:
+        """Whether this is the meaning of a verb that is taken where its object does not tell: je le porte."""
+        if not self._leading:
+            for one in self.verbs:
+                if one.direct:
+                    self._leading.setdefault(one.lemma, one)
+        return self._leading.get(verb.lemma) is verb
+
+    def has_living_twin(self, verb: Verb) -> bool:
+        """Whether people do with the same word what this verb says of things: tomber."""
+        return any(
+            v.lemma == verb.lemma and v.subject & leaves(["living"]) for v in self.verbs if v is not verb
+        )
+
+    def suiting(self, noun: Noun) -> list[Adjective]:
+        """Return the adjectives that a noun sensibly has."""
+        key = (noun.lemma, noun.classes)
+        if key not in self._suiting:
+            suits = [a for a in self.adjectives if not a.applies.isdisjoint(noun.classes)]
+            # une petite amie is a girlfriend
+            self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
+        return self._suiting[key]
+
+    def plain(self, lemma: str, *en: str) -> Verb:
+        """Return an irregular verb as a state with no object of its own, such as être = be.
+
+        Args:
+            lemma: of `conjugations.tsv`.
+            en: base, third person, past, participle and -ing form of its English.
+        """
+        key = (lemma, en)
+        if key not in self._plain:
+            forms, none = self.conjugations[lemma], frozenset[str]()
+            five = (en[0], en[1], en[2], en[3], en[4])
+            self._plain[key] = Verb(
+                lemma, False, forms, False, five, (), "", True, False, False, none, "", none, None, none, ()
+            )
+        return self._plain[key]
+
+
+def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
+    """Return the French words of the tables, each with the name of its table."""
+    return {
+        *(("noun", noun.lemma) for noun in lexicon.nouns),
+        *(("adjective", adjective.lemma) for adjective in lexicon.adjectives),
+        *(("verb", verb.lemma) for verb in lexicon.verbs),
+        *(("adverb", entry.fr) for entry in lexicon.adverbs),
+        *(("name", entry.fr) for entry in lexicon.names),
+    }
+
+
+def leaves(classes: tuple[str, ...] | list[str]) -> frozenset[str]:
+    """Return classes with every group replaced by its members."""
+    found: list[str] = []
+    for name in classes:
+        found += leaves(GROUPS[name].split()) if name in GROUPS else [name]
+    return frozenset(found)
+
+
+def rows(table: str) -> Iterator[dict[str, str]]:
+    """Yield the lines of a table by column name; lines that begin with `#` are comments."""
+    with (TABLES / f"{table}.tsv").open(encoding="utf-8", newline="") as file:
+        lines = (line for line in file if line.strip() and not line.startswith("#"))
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""):
+            yield {name: (value or "").strip() for name, value in row.items() if name}
+
+
+@cache
+def load() -> Lexicon:
+    """Read all tables."""
+    conjugations = {row["infinitive"]: _conjugation(row) for row in rows("conjugations")}
+    return Lexicon(
+        nouns=tuple(noun for row in rows("nouns") for noun in _nouns(row)),
+        adjectives=tuple(_adjective(row) for row in rows("adjectives")),
+        verbs=tuple(_verb(row, conjugations) for row in rows("verbs")),
+        conjugations=conjugations,
+        adverbs=tuple(Entry(r["french"], r["english"], r["class"]) for r in rows("adverbs")),
+        times=tuple(Entry(r["french"], r["english"], r["when"], _links(r["links"])) for r in rows("times")),
+        names=tuple(_name(row) for row in rows("names")),
+        phrases=tuple(Entry(r["french"], r["english"], "", _links(r["links"])) for r in rows("phrases")),
+    )
+
+
+def _nouns(row: dict[str, str]) -> Iterator[Noun]:
+    classes = frozenset(row["classes"].split())
+    where = None
+    if row["where"]:
+        french_preposition, english_preposition, *bare = row["where"].split("|")
+        where = (french_preposition, english_preposition, bool(bare))
+
+    def noun(singular: str, many: str, feminine: bool) -> Noun:
+        fr = (singular, many or french.plural(singular))
+        en = (row["english"], row["english_plural"] or english.plural(row["english"]))
+        if many == "=":
+            fr, en = ("", singular), ("", row["english_plural"] or row["english"])
+            if row["english_plural"] == "-":
+                en = (row["english"], "")  # les mathématiques: mathematics is
+        elif many == "-":
+            fr, en = (singular, ""), (row["english"], "")
+        elif en[0] == en[1] and en[0].endswith("s"):
+            en = ("", en[1])  # un pantalon: pants
+        return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where)
+
+    genders = "mf" if row["gender"] == "mf" else row["gender"]
+    for gender in genders:
+        yield noun(row["french"], row["plural"], gender == "f")
+    if row["feminine"]:
+        yield noun(row["feminine"], "", True)
+
+
+def _adjective(row: dict[str, str]) -> Adjective:
+    masculine = row["french"]
+    fem = row["feminine"] or french.feminine(masculine)
+    invariable = row["feminine"] == masculine and row["plural"] == masculine
+    plurals = (row["plural"] or french.plural(masculine), fem if invariable else french.plural(fem))
+    comparative, superlative = row["comparative"], row["superlative"]
+    return Adjective(
+        masculine.removeprefix("*"),
+        (masculine, fem, *plurals),
+        row["before_vowel"],
+        row["place"] == "before",
+        row["english"],
+        comparative or f"more {row['english']}",
+        superlative or f"most {row['english']}",
+        leaves(row["applies"].split()),
+    )
+
+
+def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
+    fr = row["french"]
+    infinitive = fr.removeprefix("se ").removeprefix("s'")
+    model = row["model"] or (infinitive if infinitive in conjugations else "")
+    if model in conjugations:
+        forms = french.like(conjugations[model], infinitive)
+    else:
+        forms = french.regular(infinitive, doubles=model in ("appeler", "jeter"))
+    whole, _, particle = row["english"].partition("|")
+    base, *rest = whole.split()
+    past = row["past"] or english.past(base)
+    preposition, *classes = row["object"].split() or [""]
+    if preposition in leaves(classes) or _is_class(preposition):
+        preposition, classes = "", [preposition, *classes] if preposition else []
+    second = None
+    if row["second"]:
+        what, _, to = row["second"].partition(":")
+        second = (what.split()[0], leaves(what.split()[1:]), to)
+    return Verb(
+        fr,
+        fr != infinitive,
+        forms,
+        row["auxiliary"] == "être" or fr != infinitive,
+        (base, english.third(base), past, row["participle"] or past, english.ing(base)),
+        tuple(rest),
+        particle,
+        row["kind"] in ("state", "liking"),
+        row["kind"] == "liking",
+        row["kind"] == "happens",
+        leaves(row["subject"].split()),
+        preposition,
+        leaves(classes),
+        second,
+        leaves(row["where"].split()),
+        tuple(row["how"].split()),
+    )
+
+
+_PREPOSITIONS = frozenset("à de avec sur dans en chez contre pour par vers devant derrière sous".split())
+
+
+def _is_class(word: str) -> bool:
+    return word not in _PREPOSITIONS
+
+
+def _conjugation(row: dict[str, str]) -> Conjugation:
+    present = tuple(row[person] for person in ("je", "tu", "il", "nous", "vous", "ils"))
+    return french.from_parts(
+        row["infinitive"],
+        present,
+        row["imperfect"],
+        row["future"],
+        row["participle"],
+        tuple(row["imperative"].split()),
+    )
+
+
+def _name(row: dict[str, str]) -> Entry:
+    fr_where, _, en_where = row["where"].partition("|")
+    return Entry(row["french"], row["english"], row["class"], (), row["gender"], (fr_where, en_where))
+
+
+def _links(cell: str) -> tuple[tuple[int, int], ...]:
+    pairs = (link.split("-") for link in cell.split())
+    return tuple((int(i), int(j)) for i, j in pairs)

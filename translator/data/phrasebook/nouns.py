@@ -1,0 +1,233 @@
+"""Noun phrases: determiners, adjectives and possession, agreeing in both languages."""
+
+from translator.data.phrasebook import french
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.lexicon import Adjective, Entry, Noun
+from translator.data.phrasebook.numbers import number
+from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag
+
+#: Determiner → French masculine, feminine, plural and English singular, plural.
+DETERMINERS = {
+    "definite": ("le", "la", "les", "the", "the"),
+    "indefinite": ("un", "une", "des", "a", "some"),
+    "demonstrative": ("ce", "cette", "ces", "this", "these"),
+    "which": ("quel", "quelle", "quels", "which", "which"),
+    "every": ("chaque", "chaque", "", "every", ""),
+    "several": ("", "", "plusieurs", "", "several"),
+    "a few": ("", "", "quelques", "", "a few"),
+    "no": ("aucun", "aucune", "", "any", ""),
+    "general": ("le", "la", "les", "", ""),
+}
+#: Quantity before `de` → English before what is counted and before what is not.
+QUANTITIES = {
+    "beaucoup": ("a lot of", "a lot of"),
+    "trop": ("too many", "too much"),
+    "assez": ("enough", "enough"),
+    "peu": ("few", "little"),
+    "moins": ("fewer", "less"),
+}
+#: For je, tu, il, nous, vous, ils.
+POSSESSIVES = (
+    ("mon", "ma", "mes"),
+    ("ton", "ta", "tes"),
+    ("son", "sa", "ses"),
+    ("notre", "notre", "nos"),
+    ("votre", "votre", "vos"),
+    ("leur", "leur", "leurs"),
+)
+EN_POSSESSIVES = ("my", "your", "his", "our", "your", "their")
+
+
+def noun_phrase(
+    noun: Noun,
+    kind: str,
+    *,
+    plural: bool = False,
+    adjectives: tuple[Adjective, ...] = (),
+    owner: tuple[int, str] | None = None,
+    count: int = 0,
+) -> Phrase:
+    """Build a noun with its determiner and adjectives.
+
+    Args:
+        noun: of the lexicon; one that is only counted, or only not, overrules `plural`.
+        kind: a key of `DETERMINERS` or `QUANTITIES`, `possessive`, `number`, `negated` (pas de) or `bare`.
+        plural: whether there are several.
+        adjectives: at most one that stands before and one that stands after the noun.
+        owner: for `possessive`: place in je, tu, il …, and the English word.
+        count: for `number`.
+    """
+    plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
+    fr, en, n_tag = [], [], new_tag()
+    before = [adjective for adjective in adjectives if adjective.before]
+    after = [adjective for adjective in adjectives if not adjective.before]
+    noun_text = noun.fr[plural]
+    tags = [new_tag() for _ in adjectives]
+    for adjective, tag in zip(before, tags, strict=False):
+        form = adjective.forms[noun.feminine + 2 * plural]
+        if (
+            adjective.before_vowel
+            and not noun.feminine
+            and not plural
+            and french.starts_with_vowel(noun_text)
+        ):
+            form = adjective.before_vowel
+        fr.append(Word(form, (tag,)))
+    fr.append(Word(noun_text, (n_tag,)))
+    for adjective, tag in zip(after, tags[len(before) :], strict=True):
+        fr += [Word(part, (tag,)) for part in adjective.forms[noun.feminine + 2 * plural].split()]
+    for adjective, tag in zip([*before, *after], tags, strict=True):
+        en += [Word(part, (tag,)) for part in adjective.en.split()]
+    en_plural = (plural and bool(noun.en[1])) or not noun.en[0]
+    en += _split(noun.en[en_plural] or noun.en[0], n_tag)
+    if " " in noun_text:
+        fr = [part for word in fr for part in (_split(word.text, word.tags[0]))]
+
+    det_fr, det_en = _determiner(
+        noun,
+        kind,
+        plural=plural,
+        en_plural=en_plural,
+        vowel=french.starts_with_vowel(fr[0].text),
+        described=bool(before),
+        owner=owner,
+        count=count,
+    )
+    return Phrase(
+        det_fr + fr,
+        det_en + en,
+        person=5 if plural else 2,
+        en_person=5 if en_plural and [word.text for word in det_en] != ["a", "pair", "of"] else 2,
+        feminine=noun.feminine,
+        owner=owner_word(noun, plural=plural),
+        article=kind in ("definite", "general"),
+        human=noun.is_human,
+        head=n_tag,
+    )
+
+
+def owner_word(noun: Noun, *, plural: bool) -> str:
+    """Return the English possessive for what a noun has."""
+    if plural:
+        return "their"
+    if noun.is_human:
+        return "her" if noun.feminine else "his"
+    return "its"
+
+
+def _split(text: str, tag: int) -> list[Word]:
+    """Words of an entry: `chemin de fer`, `swimming pool`, `l'eau`."""
+    text = text.replace("d'", "de ").replace("l'", "la ")
+    return [Word(part, (tag,)) for part in text.split()]
+
+
+def _determiner(
+    noun: Noun,
+    kind: str,
+    *,
+    plural: bool,
+    en_plural: bool,
+    vowel: bool,
+    described: bool,
+    owner: tuple[int, str] | None,
+    count: int,
+) -> tuple[list[Word], list[Word]]:
+    tag = new_tag()
+    if kind == "bare":
+        return [], []
+    if kind == "possessive":
+        assert owner is not None
+        place, english_word = owner
+        form = POSSESSIVES[place][2 if plural else noun.feminine and not vowel]
+        return [Word(form, (tag,))], [Word(english_word, (tag,))]
+    if kind == "number":
+        figures = number(count, feminine=noun.feminine)
+        return [Word(w, (tag,)) for w in figures[0]], [Word(w, (tag,)) for w in figures[1]]
+    if kind in QUANTITIES:
+        many, much = QUANTITIES[kind]
+        words = (many if en_plural else much).split()
+        return [Word(kind, (tag,)), Word("de", (tag,))], [Word(w, (tag,)) for w in words]
+    if kind == "negated":
+        return [Word("de", (tag,))], [Word("any", (tag,))]
+    if kind == "all":
+        other = new_tag()
+        tous = ("tout", "toute", "tous", "toutes")[noun.feminine + 2 * plural]
+        article = Word("les" if plural else ("la" if noun.feminine else "le"), (other,))
+        return [Word(tous, (tag,)), article], [Word("all", (tag,)), Word("the", (other,))]
+    if kind == "indefinite" and not plural and not noun.fr[1]:
+        return _partitive(noun, vowel=vowel, tag=tag)
+    *forms, one, several = DETERMINERS[kind]
+    form = forms[2] if plural else forms[noun.feminine]
+    if kind == "which" and plural and noun.feminine:
+        form = "quelles"
+    if form == "ce" and vowel:
+        form = "cet"
+    english_words = (several if en_plural and plural else one).split()
+    if kind == "indefinite":
+        if plural and described:
+            form = "de"  # de grands arbres
+        if not noun.fr[0]:
+            english_words = []  # des lunettes → glasses
+        elif en_plural and not plural:
+            english_words = ["a", "pair", "of"]
+    elif kind == "demonstrative" and en_plural:
+        english_words = ["these"]
+    return [Word(form, (tag,))], [Word(word, (tag,)) for word in english_words]
+
+
+def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[Word]]:
+    some = [Word("some", (tag,))]
+    if vowel:
+        return [Word("de", (tag,)), Word("la", (tag,))], some
+    return ([Word("de", (tag,)), Word("la", (tag,))] if noun.feminine else [Word("du", (tag,))]), some
+
+
+def fitting(d: Draw, noun: Noun, chance: float, *, kind: str = "definite") -> tuple[Adjective, ...]:
+    """Draw an adjective, sometimes two, that suits a noun."""
+    if not d.chance(chance / 3 if d.calm else chance):
+        return ()
+    candidates = d.lexicon.suiting(noun)
+    if not candidates:
+        return ()
+    chosen = d.pick(candidates)
+    d.combine(noun.lemma, chosen.lemma)
+    d.build("adjective before" if chosen.before else "adjective after")
+    if chosen.before_vowel and not noun.feminine and noun.fr[0] and french.starts_with_vowel(noun.fr[0]):
+        d.build("bel, nouvel, vieil")
+    others = [a for a in candidates if a.before != chosen.before]
+    if others and d.chance(0.05):
+        second = d.pick(others)
+        d.combine(noun.lemma, second.lemma)
+        return (chosen, second) if chosen.before else (second, chosen)
+    return (chosen,)
+
+
+def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Phrase:
+    """Build `la voiture de Paul`: Paul's car; what belongs to things has `of`: le toit de la maison."""
+    d.build("possession with de")
+    owned = noun_phrase(noun, "definite", plural=plural)
+    of = new_tag()
+    if owner.human:
+        head = [word for word in owned.en if word.text != "the"]
+        last = owner.en[-1].text
+        mark = "'" if last.endswith("s") and owner.en_person == 5 else "'s"
+        en = [*owner.en, Word(mark, (of,)), *head]
+    else:
+        en = [*owned.en, Word("of", (of,)), *owner.en]
+    owned.fr += after_preposition("de", owner, of)
+    owned.en = en
+    return owned
+
+
+def name(entry: Entry) -> Phrase:
+    """Build the name of a person or town."""
+    tag = new_tag()
+    is_feminine = entry.gender == "f"
+    return Phrase(
+        [Word(part, (tag,)) for part in entry.fr.split()],
+        [Word(part, (tag,)) for part in entry.en.split()],
+        feminine=is_feminine,
+        owner="her" if is_feminine else "his",
+        human=entry.kind in ("first", "surname"),
+        head=tag,
+    )

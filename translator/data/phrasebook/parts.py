@@ -1,0 +1,397 @@
+"""What a clause talks about, drawn so that it makes sense: subjects, objects and adjuncts."""
+
+from dataclasses import replace
+
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.french import starts_with_vowel
+from translator.data.phrasebook.lexicon import VERBAL, Noun, Verb, leaves
+from translator.data.phrasebook.nouns import (
+    EN_POSSESSIVES,
+    fitting,
+    noun_phrase,
+    possessor,
+)
+from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, pattern
+from translator.data.phrasebook.places import PLACES, adverb, first_name, location, time, word_for_word
+
+HUMAN = leaves(["human"])
+
+
+LIVING = leaves(["living"])
+
+
+#: Nouns that stand with a general article wherever they are.
+GENERAL = frozenset(("game", "sport", "subject", "language"))
+
+
+#: French, English, place in je tu il nous vous ils, the same in English, feminine, English possessive.
+_SUBJECTS = (
+    ("je", "I", 0, 0, None, "my"),
+    ("tu", "you", 1, 1, None, "your"),
+    ("il", "he", 2, 2, False, "his"),
+    ("elle", "she", 2, 2, True, "her"),
+    ("on", "we", 2, 3, False, "our"),
+    ("nous", "we", 3, 3, None, "our"),
+    ("vous", "you", 4, 4, None, "your"),
+    ("ils", "they", 5, 5, False, "their"),
+    ("elles", "they", 5, 5, True, "their"),
+)
+
+
+#: An object pronoun → English, slot, and which subjects it cannot go with (they would be reflexive).
+_PERSONS = (
+    ("me", "me", 0, (0, 3)),
+    ("te", "you", 1, (1, 4)),
+    ("nous", "us", 3, (0, 3)),
+    ("vous", "you", 4, (1, 4)),
+)
+
+
+def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:
+    """Draw a subject pronoun; of things, il and elle are `it`. Whether `je` is a woman is drawn too."""
+    if things:
+        only = ("il", "elle", "ils", "elles")
+    french, english, person, en_person, feminine, owner = d.pick(
+        [row for row in _SUBJECTS if not only or row[0] in only]
+    )
+    if things and person == 2:
+        english, owner = "it", "its"
+    tag = new_tag()
+    return Phrase(
+        [Word(french, (tag,))],
+        [Word(english, (tag,))],
+        person=person,
+        en_person=en_person,
+        feminine=d.chance(0.4) if feminine is None else feminine,
+        owner=owner,
+        head=tag,
+    )
+
+
+def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
+    """Draw who or what does something."""
+    human = not verb.subject.isdisjoint(HUMAN)
+    living = not verb.subject.isdisjoint(LIVING)
+    if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
+        max(pronouns, 0.65) if d.calm else pronouns
+    ):
+        d.build("subject pronoun")
+        return pronoun(d) if human else pronoun(d, things=not living, only=("il", "elle", "ils", "elles"))
+    if human and d.chance(0.05):
+        d.build("quelqu'un, tout le monde")
+        return word_for_word(*d.pick(_ANYONE))
+    if human and d.chance(0.35):
+        one = first_name(d)
+        if d.chance(0.8):
+            return one
+        d.build("coordination of subjects")
+        return both(one, first_name(d) if d.chance(0.5) else relative_of(d, one))
+    return being(
+        d,
+        d.noun(d.pick(("person", "family")))
+        if human and d.chance(0.75) and (verb.subject >= HUMAN)
+        else d.pick(d.lexicon.of(*sorted(verb.subject))),
+    )
+
+
+_ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
+
+
+def relative_of(d: Draw, one: Phrase) -> Phrase:
+    """Draw somebody's relation: sa mère."""
+    noun = d.noun("family")
+    return noun_phrase(noun, "possessive", owner=(2, one.owner))
+
+
+def both(one: Phrase, other: Phrase) -> Phrase:
+    """Join two: Paul et sa mère."""
+    joined = pattern("{0} et_a {1}", "{0} and_a {1}", one, other)
+    joined.person = joined.en_person = 5
+    joined.feminine = one.feminine and other.feminine
+    joined.owner, joined.human, joined.head = "their", True, one.head
+    return joined
+
+
+def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
+    """Draw a noun phrase for a person, animal or thing as a subject or after a preposition."""
+    if noun.classes & GENERAL:
+        return noun_phrase(noun, "general", plural=noun.counted)
+    plural = noun.counted and d.chance(0.33)
+    described = fitting(d, noun, adjectives)
+    if "family" in noun.classes:
+        if d.chance(0.2):
+            return possessor(d, noun, first_name(d), plural=plural)
+        return noun_phrase(noun, "possessive", plural=plural, owner=any_owner(d))
+    kind = _kind(d, noun, plural=plural)
+    if kind == "possessive":
+        return noun_phrase(noun, kind, plural=plural, adjectives=described, owner=any_owner(d))
+    if kind == "number":
+        d.build("number")
+        return noun_phrase(noun, kind, adjectives=described, count=d.below(2, 13))
+    return noun_phrase(noun, kind, plural=plural, adjectives=described)
+
+
+def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
+    kind = d.pick(("definite",) * 8 + ("possessive",) * 3 + ("demonstrative",) * 2 + ("indefinite",) * 2)
+    if d.known and kind == "indefinite":
+        kind = "definite"
+    elif d.chance(0.08) and noun.counted and not d.calm and not d.known:
+        kind = d.pick(("several", "a few", "number")) if plural else "every"
+    if noun.classes & {"job"} and kind == "possessive" and not plural:
+        kind = "definite"
+    d.build(kind if kind != "number" else "number")
+    return kind
+
+
+def any_owner(d: Draw) -> tuple[int, str]:
+    """Draw a possessor that is not named: son without anyone to refer to is `his`."""
+    place = d.pick((0, 0, 1, 2, 3, 4, 5))
+    d.build("possessive")
+    return place, EN_POSSESSIVES[place]
+
+
+def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
+    """Draw the possessor of an object: mostly the subject."""
+    if who is None or d.chance(0.25):
+        place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
+        return place, english
+    if who.person in (2, 5):
+        return who.person, who.owner
+    return who.person, EN_POSSESSIVES[who.person]
+
+
+def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", general: bool = False) -> Phrase:
+    """Draw a noun phrase as an object.
+
+    Args:
+        d: where chance comes from.
+        noun: its noun.
+        who: the subject, for possessives.
+        negation: after pas, plus and jamais, `un`, `du` and `des` become `de`; after que, `some` goes.
+        general: whether a definite article is meant of all there is: aimer le chocolat.
+    """
+    plural = noun.counted and d.chance(0.35)
+    if noun.classes & {"game", "sport", "subject", "language"} or (
+        general and d.chance(0.75) and not noun.is_human
+    ):
+        d.build("general article")
+        return noun_phrase(noun, "general", plural=noun.counted)
+    described = fitting(d, noun, 0.22)
+    if noun.is_human and d.chance(0.25):
+        return first_name(d)
+    if "family" in noun.classes:
+        d.build("possessive")
+        return noun_phrase(noun, "possessive", plural=plural, owner=owner_of(d, who))
+    if d.chance(0.07) and noun.counted and not noun.is_human:
+        owner = first_name(d) if d.chance(0.6) else being(d, d.noun("person", "family"), adjectives=0.0)
+        if owner.en_person == 2 or owner.en[-1].text.endswith("s"):
+            return possessor(d, noun, owner, plural=plural)
+    kinds: tuple[str, ...] = (
+        ("definite",) * 5 + ("indefinite",) * 5 + ("possessive",) * 3 + ("demonstrative",) * 2
+    )
+    if "body" in noun.classes:
+        kinds = ("possessive",) * len(kinds)
+    kind = d.pick(kinds if not general else ("possessive", "demonstrative"))
+    if "money" in noun.classes and noun.counted:
+        kind = "number"
+    elif d.chance(0.03) and noun.counted:
+        d.build("tous les")
+        return noun_phrase(noun, "all", plural=True)
+    if d.chance(0.12) and not noun.classes & {"body"} and not d.calm and negation != "que":
+        kind = d.pick(
+            ("number", "several", "a few", "quantity", "quantity") if noun.counted else ("quantity",)
+        )
+    d.build(kind)
+    if kind == "quantity":
+        words = ("beaucoup", "trop", "assez", "peu")
+        return noun_phrase(noun, d.pick(words[:3] if negation else words), plural=True, adjectives=described)
+    if kind in ("several", "a few"):
+        return noun_phrase(noun, kind, plural=True, adjectives=described)
+    if kind == "number":
+        return noun_phrase(noun, kind, adjectives=described, count=d.below(2, 13))
+    if kind == "possessive":
+        return noun_phrase(noun, kind, plural=plural, adjectives=described, owner=owner_of(d, who))
+    if kind == "indefinite":
+        d.build("partitive" if not noun.fr[1] else "indefinite")
+        if negation in ("pas", "plus", "jamais", "pas encore"):
+            d.build("pas de")
+            phrase = noun_phrase(noun, "negated", plural=plural, adjectives=described)
+            if not plural and noun.fr[1] and phrase.en_person == 2:  # pas de chien → not … a dog
+                phrase.en[0] = Word("a", phrase.en[0].tags)
+            return phrase
+    phrase = noun_phrase(noun, kind, plural=plural, adjectives=described)
+    if negation == "que" and phrase.en[0].text == "some":
+        phrase.en = phrase.en[1:]
+    return phrase
+
+
+def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, english: str = "") -> Phrase:
+    """Draw `à mon frère`, with the English preposition where the verb does not bring it."""
+    if noun.classes & (GENERAL | {"music", "weather", "instrument"}):
+        kind = "definite" if noun.classes & {"instrument"} else "general"
+        phrase = noun_phrase(noun, kind, plural=noun.counted and bool(noun.classes & {"music"}))
+    else:
+        phrase = thing(d, noun, who)
+        if preposition == "de" and phrase.fr[0].text in ("des", "du", "de"):
+            phrase = noun_phrase(noun, "definite", plural=phrase.plural)
+    tag = new_tag()
+    return replace(
+        phrase,
+        fr=after_preposition(preposition, phrase, tag),
+        en=[*(Word(word, (tag,)) for word in english.split()), *phrase.en],
+    )
+
+
+def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", but: str = "") -> list[Phrase]:
+    """Draw what a verb needs after it, in order.
+
+    Args:
+        d: where chance comes from.
+        verb: which verb.
+        who: the subject.
+        negation: of the clause.
+        but: `direct` or `second` where that object is a pronoun or asked for, and so left out.
+    """
+    found = []
+    if verb.object and but != "direct":
+        found.append(_object(d, verb, who, negation))
+        if "time" in verb.object and verb.where:  # passer une heure dans le parc
+            found.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
+    if verb.second and but != "second":
+        preposition, classes, english = verb.second
+        found.append(prepositional(d, preposition, d.noun(*sorted(classes)), who, english or "to"))
+    return found
+
+
+def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
+    if verb.object & {"goes", "stays"}:
+        classes = tuple(sorted(verb.where)) or PLACES
+        return location(d, goes="goes" in verb.object, classes=classes)
+    if "inf" in verb.object:
+        d.build("infinitive")
+        action = d.pick(doings(d))
+        phrase = infinitive(d, action, who, ing=not _takes_to(verb), bare=True)
+        tag = new_tag()
+        return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
+    noun = d.noun(*sorted(verb.object))
+    d.combine(verb.key, noun.lemma)
+    if verb.preposition:
+        return prepositional(d, verb.preposition, noun, who)
+    if verb.reflexive or ("body" in noun.classes and verb.object <= {"body"}):
+        return noun_phrase(
+            noun, "definite", plural=noun.counted and noun.lemma in _PAIRS
+        )  # elle se lave les mains
+    return thing(d, noun, who, negation=negation, general=verb.liking)
+
+
+#: Parts of the body that one has two or more of, and washes or brushes together.
+_PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
+
+
+def _takes_to(verb: Verb) -> bool:
+    return verb.rest[-1:] == ("to",) or verb.en[0] in ("can", "must", "let", "make")
+
+
+def doings(d: Draw) -> list[Verb]:
+    """Verbs that say what people do: an infinitive can be made of each."""
+    return [
+        v
+        for v in d.lexicon.verbs
+        if not (v.state or v.happens) and v.subject & HUMAN and not v.object & set(VERBAL[2:])
+    ]
+
+
+def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, bare: bool = False) -> Phrase:
+    """Draw an infinitive with its objects: manger une pomme → eat an apple, or eating an apple."""
+    if "inf" in verb.object:
+        verb = d.pick([v for v in doings(d) if "inf" not in v.object])
+    d.combine(verb.key, "infinitive")
+    tag, hung = new_tag(), []
+    if verb.reflexive:
+        hung = [Word(REFLEXIVE[who.person], (tag,))]
+    spoken: list[Word] = []
+    rest: list[Phrase]
+    if verb.direct and not verb.reflexive and d.lexicon.leads(verb) and d.chance(0.15):
+        chosen = direct_pronoun(d, verb, who)
+        own = new_tag()
+        hung, spoken = [Word(chosen.fr, (own,))], [Word(word, (own,)) for word in chosen.en]
+        d.build("pronoun before infinitive")
+        rest = objects(d, verb, who, but="direct")
+    else:
+        rest = objects(d, verb, who)
+    particle = [Word(word, (tag,)) for word in verb.particle.split()]
+    main = [Word(word, (tag,)) for word in (verb.en[4 if ing else 0], *verb.rest)]
+    phrase = Phrase(
+        [*hung, Word(verb.forms.infinitive, (tag,))],
+        [*main, *(spoken + particle if spoken else particle)],
+    )
+    for part in rest:
+        phrase = phrase + part
+    return phrase
+
+
+def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
+    """Draw me, te, le, la, les … for a direct object: `le` is him of verbs that people undergo, else it."""
+    human = "person" in verb.object
+    if human and d.chance(0.5):
+        french, english, person, _ = d.pick(
+            [row for row in _PERSONS if who.person not in row[3] and who.en_person not in row[3]]
+        )
+        d.build("pronoun me te nous vous")
+        return Pronoun(french, (english,), 1, (False, person > 2))
+    d.build("pronoun le la les")
+    french = d.pick(("le", "la", "les"))
+    if human and french == "la" and starts_with_vowel(verb.forms.infinitive):
+        french = "le"  # l' does not tell him from her
+    english = {"le": "him" if human else "it", "la": "her" if human else "it", "les": "them"}[french]
+    return Pronoun(french, (english,), 2, (french == "la", french == "les"))
+
+
+def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False) -> Pronoun:
+    """Draw me, te, lui, leur …; `to` is the English preposition, or empty."""
+    lead = tuple(to.split())
+    if d.chance(0.5) and not things_only:
+        french, english, _, _ = d.pick(
+            [row for row in _PERSONS if who.person not in row[3] and who.en_person not in row[3]]
+        )
+        d.build("pronoun me te nous vous")
+        return Pronoun(french, (*lead, english), 1)
+    d.build("pronoun lui leur")
+    french = d.pick(("lui", "leur"))
+    return Pronoun(french, (*lead, "him" if french == "lui" else "them"), 3)
+
+
+def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
+    """Add, in place, what may say how, where and when."""
+    verb = clause.verb
+    if verb.how and d.chance(chance / 2):
+        how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}
+        chosen = d.pick(verb.how)
+        if not (verb.state or verb.happens) and d.chance(0.35):
+            chosen = d.pick([adverb for adverb in how if adverb.endswith("ment")])
+        if chosen == "ensemble" and not clause.subject.plural:
+            chosen = "bien"
+        if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):
+            clause.manner = word_for_word(chosen, how[chosen])
+            d.build("adverb of manner")
+            d.combine(verb.key, chosen)
+    if verb.where and not verb.object & {"goes", "stays"} and d.chance(chance):
+        clause.tail.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
+    if d.chance(chance * 0.8):
+        when = {
+            "present": ("present", "habit", "habit", "any"),
+            "passé composé": ("past", "past", "any"),
+            "imparfait": ("past", "habit"),
+            "futur": ("future", "future", "any"),
+            "futur proche": ("future", "future", "any"),
+        }.get(clause.tense)
+        if when and clause.negation in ("", "pas"):
+            kind = d.pick(when)
+            if kind == "habit" and verb.lemma in ("venir", "partir"):
+                kind = when[0]
+            clause.tail.append(time(d, kind))
+            clause.habit = clause.habit or kind == "habit"
+    elif d.chance(0.1) and not clause.negation and clause.tense in ("present", "imparfait"):
+        clause.frequency = adverb(d, "frequency")
+        d.build("adverb of frequency")

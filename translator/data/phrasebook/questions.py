@@ -1,0 +1,177 @@
+"""Questions of three kinds, with and without a question word."""
+
+from translator.data.phrasebook import parts, places
+from translator.data.phrasebook.clauses import Clause
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.nouns import noun_phrase
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
+from translator.data.phrasebook.statements import TENSES, clause, lasts, say, verbs
+
+FORMS = ("est-ce que", "inversion", "intonation")
+_TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
+
+
+def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
+    """Turn a clause into a question; `je` is not put after its verb."""
+    form = form or d.pick(FORMS)
+    if form == "inversion" and drawn.subject.person == 0:
+        form = "est-ce que"
+    drawn.question = form
+    d.build(form)
+    d.combine(drawn.verb.key, form)
+    d.combine(drawn.tense, form)
+    return say(d, drawn, "?")
+
+
+def yes_or_no(d: Draw) -> Phrase:
+    """Est-ce que tu manges ? Manges-tu ? Tu manges ?"""
+    d.known = True
+    negation = d.pick(("pas", "pas", "plus", "jamais")) if d.chance(0.15) else ""
+    return _ask(d, clause(d, tense=d.pick(_TENSES), negation=negation))
+
+
+def with_pronoun(d: Draw) -> Phrase:
+    """Est-ce que tu le connais ?"""
+    d.known = True
+    verb = d.pick(verbs(d, lambda v: d.lexicon.leads(v) and v.direct and not v.reflexive))
+    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+    drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
+    return _ask(d, drawn)
+
+
+def _two_forms(d: Draw) -> str:
+    return d.pick(("est-ce que", "inversion"))
+
+
+def where(d: Draw) -> Phrase:
+    """Où habites-tu ? Où est-ce que les enfants jouent ?"""
+    d.known = True
+    d.build("où")
+    verb = d.pick(verbs(d, lambda v: bool(v.object & {"goes", "stays"} or v.where) and "inf" not in v.object))
+    drawn = clause(
+        d,
+        verb=verb,
+        but="direct" if verb.object & {"goes", "stays"} else "",
+        tense=d.pick(_TENSES),
+        simple=True,
+    )
+    drawn.asked = pattern("où_a", "where_a")
+    return _ask(d, drawn, _two_forms(d))
+
+
+def when_why_how(d: Draw) -> Phrase:
+    """Quand pars-tu ? Pourquoi pleure-t-elle ? Comment est-ce que vous travaillez ?"""
+    d.known = True
+    french, english = d.pick(
+        (("quand", "when"), ("pourquoi", "why"), ("pourquoi", "why"), ("comment", "how"))
+    )
+    d.build(french)
+    tense = d.pick(_TENSES)
+    verb = d.pick(verbs(d, lambda v: not v.state or french == "pourquoi"))
+    negation = "pas" if french == "pourquoi" and d.chance(0.25) else ""
+    drawn = clause(d, verb=verb, tense=tense, negation=negation, simple=True)
+    drawn.asked = places.word_for_word(french, english)
+    if tense == "present" and french == "quand":
+        drawn.tense = "futur"
+    return _ask(d, drawn, _two_forms(d))
+
+
+def what(d: Draw) -> Phrase:
+    """Qu'est-ce que tu manges ? Que manges-tu ?"""
+    d.known = True
+    d.build("que")
+    verb = d.pick(
+        verbs(
+            d,
+            lambda v: (
+                d.lexicon.leads(v)
+                and v.direct
+                and not v.reflexive
+                and not v.liking
+                and not v.object & parts.LIVING
+            ),
+        )
+    )
+    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+    drawn.asked = pattern("que_a", "what_a")
+    form = _two_forms(d)
+    if len(drawn.subject.fr) > 1:
+        form = "est-ce que"
+    return _ask(d, drawn, form)
+
+
+def whom(d: Draw) -> Phrase:
+    """Qui est-ce que tu connais ? À qui parles-tu ? Avec qui dansez-vous ?"""
+    d.known = True
+    d.build("à qui, avec qui")
+    kind = d.pick(("qui", "à", "avec"))
+    if kind == "qui":
+        verb = d.pick(
+            verbs(
+                d,
+                lambda v: (
+                    d.lexicon.leads(v) and v.direct and not v.reflexive and bool(v.object & parts.HUMAN)
+                ),
+            )
+        )
+        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+        drawn.asked = pattern("qui_a", "who_a")
+        return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))
+    tag, own = new_tag(), new_tag()
+    if kind == "à":
+        verb = d.pick(verbs(d, lambda v: v.preposition == "à" and bool(v.object & parts.HUMAN)))
+        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES), simple=True)
+        drawn.asked = Phrase([Word("à", ()), Word("qui", (own,))], [Word("who", (own,))])
+    else:
+        verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & parts.HUMAN)))
+        drawn = clause(d, verb=verb, tense=d.pick(_TENSES), simple=True)
+        drawn.asked = Phrase([Word("avec", (tag,)), Word("qui", (own,))], [Word("who", (own,))])
+        drawn.tail = [Phrase([], [Word("with", (tag,))])]
+    return _ask(d, drawn, _two_forms(d))
+
+
+def who(d: Draw) -> Phrase:
+    """Qui mange la pomme ?"""
+    d.build("qui as subject")
+    verb = d.pick(verbs(d, lambda v: bool(v.subject & parts.HUMAN)))
+    tag = new_tag()
+    asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], head=tag)
+    drawn = clause(d, verb=verb, subject=asking, tense=d.pick(_TENSES))
+    drawn.question = "subject"
+    return say(d, drawn, "?")
+
+
+def how_many(d: Draw) -> Phrase:
+    """Combien de pommes as-tu mangées ? Quel livre lis-tu ?"""
+    d.known = True
+    verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
+    noun = d.pick(d.lexicon.of(*sorted(verb.object)))
+    d.combine(verb.key, noun.lemma)
+    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES), simple=True)
+    if d.chance(0.5) and noun.fr[1]:
+        d.build("combien de")
+        counted = noun_phrase(noun, "bare", plural=True)
+        drawn.asked = pattern("combien_a de_b {0}", "how_a many_ab {0}", counted)
+    else:
+        d.build("quel")
+        counted = noun_phrase(noun, "which", plural=noun.counted and d.chance(0.3))
+        drawn.asked = counted
+    if drawn.tense == "passé composé":
+        drawn.agrees = (counted.feminine, counted.plural or drawn.asked is not counted)
+    return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))
+
+
+def since_when(d: Draw) -> Phrase:
+    """Depuis quand habitez-vous ici ?"""
+    d.known = True
+    d.build("depuis quand")
+    verb = d.pick(verbs(d, lasts))
+    drawn = clause(d, verb=verb, tense="present", simple=True)
+    drawn.since = True
+    drawn.asked = d.pick(
+        (
+            pattern("depuis_a quand_b", "since_a when_b"),
+            pattern("depuis_a combien_a de_a temps_a", "how_a long_a"),
+        )
+    )
+    return _ask(d, drawn, _two_forms(d))

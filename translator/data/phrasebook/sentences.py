@@ -1,0 +1,341 @@
+"""Constructions of more than one clause: relatives, conditions, reasons, and joined clauses."""
+
+from dataclasses import replace
+
+from translator.data.phrasebook import parts, places
+from translator.data.phrasebook.clauses import Clause, realise
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.lexicon import VERBAL, Adjective, Noun, Verb
+from translator.data.phrasebook.nouns import noun_phrase
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
+from translator.data.phrasebook.statements import clause, lasts, say, verbs
+
+_TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur")
+
+
+def _put(d: Draw, drawn: Clause) -> Phrase:
+    return realise(drawn, d.lexicon.conjugations)
+
+
+def _joined(head: Phrase, tail: Phrase) -> Phrase:
+    return replace(head, fr=head.fr + tail.fr, en=head.en + tail.en)
+
+
+def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
+    """Add `qui dort` to a noun."""
+    d.build("relative qui")
+    fitting = verbs(d, lambda v: bool(v.subject & noun.classes) and "inf" not in v.object)
+    if not fitting:
+        return head
+    verb = d.pick(fitting)
+    tag = new_tag()
+    english = "who" if noun.is_human else "that"
+    who = replace(head, fr=[Word("qui", (tag,))], en=[Word(english, (tag,))])
+    drawn = clause(d, verb=verb, subject=who, tense=d.pick(_TOLD), simple=d.chance(0.6))
+    d.combine(verb.key, "qui")
+    return _joined(head, _put(d, drawn))
+
+
+def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
+    """Add `que j'ai achetée` to a noun."""
+    fitting = verbs(d, lambda v: v.direct and not v.reflexive and bool(v.object & noun.classes))
+    if not fitting:
+        return head
+    d.build("relative que")
+    verb = d.pick(fitting)
+    d.combine(verb.key, "relative que")
+    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=d.chance(0.7))
+    drawn.agrees = (head.feminine, head.plural)
+    return _joined(head, pattern("que_a {0}", "that_a {0}", _put(d, drawn)))
+
+
+def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
+    """Add `où j'habite` to a place."""
+    fitting = verbs(d, lambda v: bool(v.where & noun.classes) and "goes" not in v.object)
+    if not fitting:
+        return head
+    d.build("relative où")
+    verb = d.pick(fitting)
+    d.combine(verb.key, "relative où")
+    but = "direct" if verb.object & {"stays"} else ""
+    drawn = clause(d, verb=verb, tense=d.pick(_TOLD), simple=True, but=but)
+    return _joined(head, pattern("où_a {0}", "where_a {0}", _put(d, drawn)))
+
+
+def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
+    """Add `dont je parle` to a noun."""
+    fitting = verbs(d, lambda v: v.preposition == "de" and bool(v.object & noun.classes))
+    if not fitting:
+        return head
+    d.build("relative dont")
+    verb = d.pick(fitting)
+    d.combine(verb.key, "relative dont")
+    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=True)
+    return _joined(head, pattern("dont_a {0}", "that_a {0}", _put(d, drawn)))
+
+
+_RELATIVES = (described_by_qui, described_by_qui, described_by_que, described_by_que, described_by_que)
+
+
+def relative(d: Draw) -> Phrase:
+    """Le garçon qui mange une pomme est content; je connais la ville où tu habites."""
+    build = d.pick((*_RELATIVES, described_by_where, described_by_dont))
+    if build is described_by_where:
+        noun = d.pick(d.lexicon.of(*places.PLACES))
+    elif build is described_by_dont:
+        of = verbs(d, lambda v: v.preposition == "de" and not v.object & set(VERBAL))
+        noun = d.noun(*sorted(d.pick(of).object))
+    else:
+        noun = d.noun("human", "animal", "thing", "eatable", "clothes", "vehicle")
+    plural = noun.counted and d.chance(0.3)
+    if "family" in noun.classes:
+        head = noun_phrase(noun, "possessive", plural=plural, owner=(0, "my"))
+    else:
+        kind = d.pick(("definite", "definite", "definite", "demonstrative"))
+        head = noun_phrase(noun, kind, plural=plural)
+    place = d.pick(("subject", "object", "c'est", "voilà"))
+    whole = build(d, noun, head)
+    if place == "voilà":
+        return pattern(
+            "voilà_a {0} .", "here_a is_a {0} ." if head.en_person == 2 else "here_a are_a {0} .", whole
+        )
+    if place == "c'est" or (place == "object" and not _takers(d, noun)):
+        d.build("c'est")
+        return it_is(whole)
+    if place == "object":
+        verb = d.pick(_takers(d, noun))
+        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=True)
+        drawn.objects.insert(0, whole)
+        return say(d, drawn)
+    return _with_relative_subject(d, noun, whole)
+
+
+def it_is(what: Phrase, french: str = "est", english: str = "is", mark: str = ".") -> Phrase:
+    """Build `C'est …`: he or she is of a person, it is of a thing, they are."""
+    who = ("she" if what.feminine else "he") if what.human else "it"
+    if what.en_person == 5:
+        who, english = "they", {"is": "are", "was": "were"}[english]
+    if what.plural:
+        french = {"est": "sont", "était": "étaient"}[french]
+    return pattern(f"ce_a {french}_b {{0}} {mark}", f"{who}_a {english}_b {{0}} {mark}", what)
+
+
+def _takers(d: Draw, noun: Noun) -> list[Verb]:
+    return verbs(d, lambda v: v.direct and not v.reflexive and not v.second and bool(v.object & noun.classes))
+
+
+def _with_relative_subject(d: Draw, noun: Noun, whole: Phrase) -> Phrase:
+    adjectives = [a for a in d.lexicon.adjectives if a.applies & noun.classes]
+    acting = verbs(d, lambda v: bool(v.subject & noun.classes) and v.intransitive)
+    if adjectives and (not acting or d.chance(0.5)):
+        return say(
+            d, be_adjective(d, whole, d.pick(adjectives), tense=d.pick(("present", "present", "imparfait")))
+        )
+    verb_list = acting or verbs(d, lambda v: bool(v.subject & noun.classes))
+    if not verb_list:
+        return it_is(whole)
+    verb = d.pick(verb_list)
+    return say(d, clause(d, verb=verb, subject=whole, tense=d.pick(_TOLD), simple=True))
+
+
+def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
+    """Build a clause with être and what somebody or something is."""
+    verb = d.lexicon.plain("être", "be", "is", "was", "been", "being")
+    d.build(tense, *([negation] if negation else []))
+    return Clause(subject, verb, tense, negation, objects=[what])
+
+
+def be_adjective(
+    d: Draw, subject: Phrase, adjective: Adjective, *, tense: str = "present", negation: str = ""
+) -> Clause:
+    """Build `Elle est contente`, sometimes with très."""
+    tag = new_tag()
+    form = adjective.forms[subject.feminine + 2 * subject.plural]
+    what = Phrase(spread(form, tag), spread(adjective.en, tag))
+    if d.chance(0.25) and adjective.graded:
+        degree = places.adverb(d, "degree")
+        d.build("adverb of degree")
+        what = degree + what
+    return be(d, subject, what, tense=tense, negation=negation)
+
+
+def condition(d: Draw) -> Phrase:
+    """S'il pleut, je resterai à la maison; si j'avais le temps, je lirais."""
+    d.calm = True
+    if d.chance(0.5):
+        d.build("si with futur")
+        first, second = "present", d.pick(("futur", "futur", "present"))
+    else:
+        d.build("si with conditionnel")
+        first, second = "imparfait", "conditionnel"
+    one = clause(d, tense=first, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
+    one.habit = True
+    other = clause(d, tense=second, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
+    other.habit = other.habit or second == "present"
+    main = _put(d, other)
+    if second in ("futur", "conditionnel") and d.chance(0.3):
+        return pattern("{0} si_a {1} .", "{0} if_a {1} .", main, _put(d, one))
+    return pattern("si_a {0} , {1} .", "if_a {0} , {1} .", _put(d, one), main)
+
+
+def because(d: Draw) -> Phrase:
+    """Je reste ici parce que je suis fatigué."""
+    d.calm = True
+    d.build("parce que")
+    tense = d.pick(("present", "passé composé", "futur"))
+    one = clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.25) else "")
+    if d.chance(0.5):
+        who = parts.pronoun(d)
+        other = _feels(d, who, "imparfait" if tense == "passé composé" else "present")
+    else:
+        told = {"passé composé": "imparfait", "futur": "present"}.get(tense, tense)
+        other = _put(d, clause(d, tense=told, simple=True, negation="pas" if d.chance(0.3) else ""))
+    return pattern("{0} parce_a que_a {1} .", "{0} because_a {1} .", _put(d, one), other)
+
+
+def _feels(d: Draw, who: Phrase, tense: str) -> Phrase:
+    if d.chance(0.5):
+        return _put(d, avoir(d, who, tense=tense))
+    adjectives = [a for a in d.lexicon.adjectives if "person" in a.applies and not a.before]
+    return _put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
+
+
+#: French noun after avoir → English adjective after be.
+STATES = (
+    ("faim", "hungry"),
+    ("soif", "thirsty"),
+    ("froid", "cold"),
+    ("chaud", "hot"),
+    ("peur", "afraid"),
+    ("sommeil", "sleepy"),
+    ("raison", "right"),
+    ("tort", "wrong"),
+)
+
+
+def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
+    """Build `J'ai faim`: I am hungry."""
+    d.build("avoir faim", tense, *([negation] if negation else []))
+    french, english = d.pick(STATES)
+    verb = d.lexicon.plain("avoir", "be", "is", "was", "been", "being")
+    what = places.word_for_word(french, english)
+    if d.chance(0.25):
+        what = pattern("très_a {0}", "very_a {0}", what)
+    d.combine(french, tense)
+    return Clause(who, verb, tense, negation, objects=[what])
+
+
+def when(d: Draw) -> Phrase:
+    """Quand je suis arrivé, elle dormait; quand tu viendras, nous mangerons."""
+    d.calm = True
+    kind = d.pick(("past", "past", "future", "habit", "while"))
+    if kind == "while":
+        d.build("pendant que")
+        told = d.pick(("present", "imparfait"))
+        one, other = (clause(d, tense=told, verb=_doing(d), simple=True) for _ in range(2))
+        return pattern("{0} pendant_a que_a {1} .", "{0} while_a {1} .", _put(d, one), _put(d, other))
+    d.build("quand")
+    if kind == "past":
+        one = clause(d, tense="passé composé", verb=_doing(d), simple=True)
+        other = clause(d, tense="imparfait", verb=_doing(d), simple=d.chance(0.6))
+        if other.tail:
+            other.habit = False
+    elif kind == "future":
+        one = clause(d, tense="futur", simple=True)
+        one.as_present = True
+        other = clause(d, tense="futur", simple=d.chance(0.6))
+    else:
+        one, other = clause(d, tense="present", simple=True), clause(d, tense="present", simple=True)
+        one.habit = other.habit = True
+    first, second = _put(d, one), _put(d, other)
+    if d.chance(0.4):
+        return pattern("{0} quand_a {1} .", "{0} when_a {1} .", second, first)
+    return pattern("quand_a {0} , {1} .", "when_a {0} , {1} .", first, second)
+
+
+def _doing(d: Draw) -> Verb:
+    return d.pick(verbs(d, lambda v: not v.state and bool(v.subject & parts.HUMAN) and "inf" not in v.object))
+
+
+def purpose(d: Draw) -> Phrase:
+    """Il travaille pour gagner de l'argent; mange avant de partir; sans parler."""
+    d.calm = True
+    french, english, ing = d.pick(
+        (
+            ("pour", "to", False),
+            ("pour", "to", False),
+            ("sans", "without", True),
+            ("avant de", "before", True),
+        )
+    )
+    d.build(f"{french} and infinitive")
+    one = clause(d, verb=_doing(d), simple=True, negation="pas" if d.chance(0.12) else "")
+    what = parts.infinitive(d, d.pick(parts.doings(d)), one.subject, ing=ing)
+    tag = new_tag()
+    lead = Phrase([Word(w, (tag,)) for w in french.split()], [Word(english, (tag,))])
+    return pattern("{0} {1} {2} .", "{0} {1} {2} .", _put(d, one), lead, what)
+
+
+def joined(d: Draw) -> Phrase:
+    """Paul lit et Marie dort; je veux partir, mais je suis fatigué."""
+    d.calm = True
+    french, english = d.pick((("et", "and"), ("et", "and"), ("mais", "but"), ("mais", "but"), ("donc", "so")))
+    d.build(f"joined by {french}")
+    tense = d.pick(_TOLD)
+    one = clause(d, tense=tense, simple=True, negation="pas" if d.chance(0.15) else "")
+    if d.chance(0.4) and tense != "futur":
+        other = _feels(d, parts.pronoun(d), "imparfait" if tense == "passé composé" else tense)
+    else:
+        other = _put(d, clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.3) else ""))
+    comma = "" if french == "et" else ", "
+    line = f"{{0}} {comma}{french}_a {{1}} ."
+    return pattern(line, line.replace(french, english), _put(d, one), other)
+
+
+def thinks(d: Draw) -> Phrase:
+    """Je pense que Paul est malade; elle sait que tu viendras."""
+    d.calm = True
+    d.build("que clause")
+    verb = d.pick([v for v in d.lexicon.verbs if "that" in v.object])
+    tense = d.pick(("present", "present", "imparfait" if verb.state else "passé composé"))
+    one = clause_that(d, verb, tense)
+    told = "imparfait" if tense != "present" else d.pick(("present", "futur", "passé composé"))
+    if d.chance(0.35):
+        other = _feels(d, parts.pronoun(d), "present" if tense == "present" else "imparfait")
+    else:
+        other = _put(d, clause(d, tense=told, simple=d.chance(0.6)))
+    return pattern("{0} que_a {1} .", "{0} that_a {1} .", _put(d, one), other)
+
+
+def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
+    """Build the clause before `que`."""
+    who = parts.subject(d, verb, pronouns=0.7)
+    d.build(tense)
+    d.combine(verb.key, tense)
+    return Clause(who, verb, tense, habit=True)
+
+
+_SPANS = ("minute", "heure", "jour", "semaine", "mois", "année", "an")
+
+
+def since(d: Draw) -> Phrase:
+    """J'habite ici depuis deux ans; il a dormi pendant trois heures; il est parti il y a une semaine."""
+    kind = d.pick(("depuis", "pendant", "il y a"))
+    d.build(kind)
+    count = d.below(1, 13)
+    unit = d.pick([n for n in d.lexicon.of("time") if n.lemma in _SPANS])
+    span = noun_phrase(unit, "number" if count > 1 else "indefinite", count=count)
+    if kind == "depuis":
+        verb = d.pick(verbs(d, lasts))
+        drawn = clause(d, verb=verb, tense="present", simple=True)
+        drawn.since = True
+        drawn.tail.append(pattern("depuis_a {0}", "for_a {0}", span))
+    elif kind == "pendant":
+        verb = d.pick(verbs(d, lambda v: not v.state and not v.object & set(VERBAL) and v.lemma != "mourir"))
+        drawn = clause(d, verb=verb, tense=d.pick(("passé composé", "futur")), simple=True)
+        drawn.tail.append(pattern("pendant_a {0}", "for_a {0}", span))
+    else:
+        verb = d.pick(verbs(d, lambda v: not v.state and "inf" not in v.object))
+        drawn = clause(d, verb=verb, tense="passé composé", simple=True)
+        drawn.tail.append(pattern("il_a y_a a_a {0}", "{0} ago_a", span))
+    return say(d, drawn)
