@@ -10,6 +10,7 @@ PIP_ARGS ?=
 ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+JUDGES := $(VENV)/.judges
 # Two processes of one thread: threads that wait for each other on busy cores cost ten times more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -28,6 +29,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[logs,dev]'
 	@touch $@
 
+$(JUDGES): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[judges]'
+	@touch $@
+
 check: install  ## lint, format and type checks; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,7 +43,7 @@ test: install  ## checks and quick tests, under two minutes
 	@$(MAKE) --no-print-directory check
 	$(PYTEST) -m 'not slow and not system and not gpu'
 
-test-all: install  ## the tests that `make test` leaves out
+test-all: $(JUDGES)  ## the tests that `make test` leaves out
 	$(PYTEST) -m '(slow or system) and not gpu'
 
 data: install  ## look a corpus over before training on it

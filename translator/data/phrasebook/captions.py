@@ -2,7 +2,6 @@
 
 from translator.data.phrasebook import parts, places
 from translator.data.phrasebook.clauses import Clause
-from translator.data.phrasebook.descriptions import near
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import Noun
 from translator.data.phrasebook.nouns import fitting, noun_phrase
@@ -66,7 +65,7 @@ def caption_noun(d: Draw) -> Phrase:
     described = fitting(d, noun, 0.5)
     wears = noun_phrase(noun, "indefinite", plural=noun.lemma in _BY_TWO, adjectives=described)
     if kind == "avec":
-        place = near(d)
+        place = places.location(d, goes=False)
         return pattern("{0} avec_a {1} {2} .", "{0} with_a {1} {2} .", who, wears, place)
     if kind == "en train de":
         action = parts.infinitive(d, d.pick(parts.doings(d)), who, ing=True)

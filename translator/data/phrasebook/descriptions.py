@@ -294,8 +294,9 @@ def exclamation(d: Draw) -> Phrase:
     """Quel beau jardin ! Comme elle est jolie !"""
     d.build("exclamation")
     chosen = d.pick([a for a in d.lexicon.adjectives if a.graded])
-    if d.chance(0.5):
-        noun = d.noun(*sorted(chosen.applies - {"family"}) or ("person",))
+    nouns = [n for n in d.lexicon.of(*sorted(chosen.applies)) if not n.classes & (parts.GENERAL | {"family"})]
+    if nouns and d.chance(0.5):
+        noun = d.pick(nouns)
         d.combine(noun.lemma, chosen.lemma)
         plural = noun.counted and d.chance(0.3)
         what = noun_phrase(noun, "which", plural=plural, adjectives=(chosen,))

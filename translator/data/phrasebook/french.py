@@ -23,7 +23,6 @@ class Conjugation:
     Attributes:
         imperative: for tu, nous, vous.
         participle: past participle, masculine singular.
-        present_participle: of the gerund, `en mangeant`.
     """
 
     infinitive: str
@@ -33,7 +32,6 @@ class Conjugation:
     conditional: tuple[str, ...]
     imperative: tuple[str, ...]
     participle: str
-    present_participle: str
 
 
 def starts_with_vowel(word: str) -> bool:
@@ -114,7 +112,6 @@ def from_parts(
         tuple(future + ending for ending in _IMPERFECT),
         imperative,
         participle,
-        imperfect + "ant",
     )
 
 
@@ -147,7 +144,6 @@ def like(model: Conjugation, infinitive: str) -> Conjugation:
         forms(model.conditional),
         forms(model.imperative),
         form(model.participle),
-        form(model.present_participle),
     )
 
 

@@ -118,6 +118,11 @@ class Verb:
         return not self.object
 
     @property
+    def measures(self) -> bool:
+        """Whether its object is how much or how long: coûter, durer, passer une heure."""
+        return "time" in self.object or (self.object == {"money"} and "person" not in self.subject)
+
+    @property
     def direct(self) -> bool:
         """Whether it has a direct object that is a thing or a being."""
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
@@ -180,7 +185,7 @@ class Lexicon:
         """Whether this is the meaning of a verb that is taken where its object does not tell: je le porte."""
         if not self._leading:
             for one in self.verbs:
-                if one.direct:
+                if one.direct and not one.measures:
                     self._leading.setdefault(one.lemma, one)
         return self._leading.get(verb.lemma) is verb
 
@@ -280,6 +285,8 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
         return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where)
 
     genders = "mf" if row["gender"] == "mf" else row["gender"]
+    if genders == "mf" and french.starts_with_vowel(row["french"]):
+        genders = "m"  # l'enfant does not tell him from her
     for gender in genders:
         yield noun(row["french"], row["plural"], gender == "f")
     if row["feminine"]:

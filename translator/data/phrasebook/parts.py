@@ -122,7 +122,7 @@ def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
     if "family" in noun.classes:
         if d.chance(0.2):
             return possessor(d, noun, first_name(d), plural=plural)
-        return noun_phrase(noun, "possessive", plural=plural, owner=any_owner(d))
+        return noun_phrase(noun, "possessive", plural=plural, owner=any_owner(d, noun))
     kind = _kind(d, noun, plural=plural)
     if kind == "possessive":
         return noun_phrase(noun, kind, plural=plural, adjectives=described, owner=any_owner(d))
@@ -144,9 +144,10 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
     return kind
 
 
-def any_owner(d: Draw) -> tuple[int, str]:
-    """Draw a possessor that is not named: son without anyone to refer to is `his`."""
-    place = d.pick((0, 0, 1, 2, 3, 4, 5))
+def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
+    """Draw a possessor that is not named: son without anyone to refer to is `his`; one has a spouse alone."""
+    alone = noun is not None and noun.lemma in ("mari", "épouse")
+    place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
     return place, EN_POSSESSIVES[place]
 
@@ -271,7 +272,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
     if "inf" in verb.object:
         d.build("infinitive")
         action = d.pick(doings(d))
-        phrase = infinitive(d, action, who, ing=not _takes_to(verb), bare=True)
+        phrase = infinitive(d, action, who, ing=not _takes_to(verb), negation=negation)
         tag = new_tag()
         return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
     noun = d.noun(*sorted(verb.object))
@@ -302,7 +303,7 @@ def doings(d: Draw) -> list[Verb]:
     ]
 
 
-def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, bare: bool = False) -> Phrase:
+def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
     """Draw an infinitive with its objects: manger une pomme → eat an apple, or eating an apple."""
     if "inf" in verb.object:
         verb = d.pick([v for v in doings(d) if "inf" not in v.object])
@@ -319,7 +320,7 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, bare: boo
         d.build("pronoun before infinitive")
         rest = objects(d, verb, who, but="direct")
     else:
-        rest = objects(d, verb, who)
+        rest = objects(d, verb, who, negation=negation)
     particle = [Word(word, (tag,)) for word in verb.particle.split()]
     main = [Word(word, (tag,)) for word in (verb.en[4 if ing else 0], *verb.rest)]
     phrase = Phrase(
@@ -371,7 +372,7 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         if not (verb.state or verb.happens) and d.chance(0.35):
             chosen = d.pick([adverb for adverb in how if adverb.endswith("ment")])
         if chosen == "ensemble" and not clause.subject.plural:
-            chosen = "bien"
+            chosen = ""
         if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):
             clause.manner = word_for_word(chosen, how[chosen])
             d.build("adverb of manner")

@@ -51,7 +51,9 @@ def needs(d: Draw) -> Phrase:
         d.combine(f"avoir {french}", noun.lemma)
         phrase = Phrase([Word(french, (tag,)), *after_preposition("de", what, tag)], [*words, *what.en])
     d.build(tense)
-    return asked(d, Clause(who, verb, tense, perhaps_not(d), objects=[phrase]))
+    said = asked(d, Clause(who, verb, tense, perhaps_not(d), objects=[phrase]))
+    said.en = [w._replace(tags=(*w.tags, tag)) if w.text.startswith("need") else w for w in said.en]
+    return said
 
 
 _NOT_ACHING = {

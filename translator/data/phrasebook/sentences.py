@@ -38,7 +38,9 @@ def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     """Add `que j'ai achetée` to a noun."""
-    fitting = verbs(d, lambda v: v.direct and not v.reflexive and bool(v.object & noun.classes))
+    fitting = verbs(
+        d, lambda v: v.direct and not v.reflexive and not v.measures and bool(v.object & noun.classes)
+    )
     if not fitting:
         return head
     d.build("relative que")
@@ -331,7 +333,7 @@ def since(d: Draw) -> Phrase:
         drawn.since = True
         drawn.tail.append(pattern("depuis_a {0}", "for_a {0}", span))
     elif kind == "pendant":
-        verb = d.pick(verbs(d, lambda v: not v.state and not v.object & set(VERBAL) and v.lemma != "mourir"))
+        verb = d.pick(verbs(d, lambda v: not (v.state or v.happens) and not v.object & set(VERBAL)))
         drawn = clause(d, verb=verb, tense=d.pick(("passé composé", "futur")), simple=True)
         drawn.tail.append(pattern("pendant_a {0}", "for_a {0}", span))
     else:

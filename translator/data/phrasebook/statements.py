@@ -64,7 +64,8 @@ def clause(
     if verb.etre and not verb.reflexive and tense == "passé composé":
         d.build("passé composé with être")
     drawn = Clause(who, verb, tense, negation)
-    drawn.objects = parts.objects(d, verb, who, negation=negation, but=but)
+    hidden = "pas" if who.fr[-1].text == "ne" else ""  # personne ne veut de pain
+    drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, but=but)
     if not simple:
         parts.adjuncts(d, drawn)
     return drawn

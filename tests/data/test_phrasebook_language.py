@@ -1,0 +1,136 @@
+"""The phrasebook against judges of the languages: a speller for each, and a conjugator of French.
+
+They are no part of what the project needs: `.ci/run` installs hunspell with Debian's dictionaries, and
+`make test-all` installs verbecc.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from typing import Any
+
+import pytest
+
+from translator.alignment import words
+from translator.data import phrasebook
+from translator.data.phrasebook import french, lexicon
+from translator.data.phrasebook.french import Conjugation
+
+pytestmark = pytest.mark.system
+
+#: Sound words that Debian's dictionaries do not have.
+ALLOWED = {
+    "fr": {
+        # feminine job names that French usage has made since the dictionary was frozen
+    },
+    "en": {
+        # French first names, surnames and towns that English writes as they are
+    },
+}
+PERSONS = ("je", "tu", "il", "nous", "vous", "ils")
+
+
+def unknown_words(language: str) -> set[str]:
+    """Distinct words of all splits that hunspell does not know, without the names of the tables."""
+    dictionary = {"fr": "fr_FR", "en": "en_US"}[language]
+    names = {part for e in lexicon.load().names for part in re.split(r"[ -]", e.fr + " " + e.en)}
+    text = {
+        word
+        for split in phrasebook.SPLITS
+        for pair in phrasebook.pairs(split)
+        for word in words(pair[language])
+    }
+    plain = {word.strip("-'").removeprefix("t-") for word in text}
+    plain = {word for word in plain if word[:1].isalpha() and word not in names}
+    found = subprocess.run(
+        ["hunspell", "-d", dictionary, "-i", "utf-8", "-l"],
+        input="\n".join(sorted(plain)),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    return set(found)
+
+
+def needs_hunspell() -> None:
+    if shutil.which("hunspell") is None:
+        if os.environ.get("CI"):
+            pytest.fail("hunspell is not installed, and .ci/run should have installed it")
+        pytest.skip("hunspell is not installed (Debian: hunspell hunspell-fr hunspell-en-us)")
+
+
+@pytest.mark.parametrize("language", phrasebook.LANGUAGES)
+def test_every_word_is_known_to_the_speller(language: str) -> None:
+    needs_hunspell()
+    assert unknown_words(language) - set(ALLOWED[language]) == set()
+
+
+def test_the_speller_finds_a_wrong_word() -> None:
+    """The control of the test above."""
+    needs_hunspell()
+    found = subprocess.run(
+        ["hunspell", "-d", "fr_FR", "-i", "utf-8", "-l"],
+        input="mangeons manjons",
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert found == ["manjons"]
+
+
+@cache
+def conjugator() -> Any:
+    import verbecc
+
+    return verbecc.CompleteConjugator(lang="fr")
+
+
+def judged(infinitive: str) -> dict[str, list[set[str]]]:
+    """Forms by tense as the conjugator gives them, with their variants, without their pronouns."""
+    moods = conjugator().conjugate(infinitive).get_data()["moods"]
+    subject = re.compile(r"^(?:j'|(?:je|tu|il|nous|vous|ils|elles) )")
+
+    def by_person(tense: list[dict[str, Any]]) -> list[set[str]]:
+        rows = {str(row["pr"].value): row["c"] for row in tense if "pr" in row}
+        return [{subject.sub("", form) for form in rows[person]} for person in PERSONS if person in rows]
+
+    imperative = moods["imperatif"]["imperatif-présent"]
+    return {
+        "present": by_person(moods["indicatif"]["présent"]),
+        "imperfect": by_person(moods["indicatif"]["imparfait"]),
+        "future": by_person(moods["indicatif"]["futur-simple"]),
+        "conditional": by_person(moods["conditionnel"]["présent"]),
+        "imperative": [set(row["c"]) for row in imperative],
+        "participle": [set(row["c"]) for row in moods["participe"]["participe-passé"][:1]],
+    }
+
+
+def conjugations() -> dict[str, Conjugation]:
+    loaded = lexicon.load()
+    return loaded.conjugations | {verb.forms.infinitive: verb.forms for verb in loaded.verbs}
+
+
+@pytest.mark.filterwarnings("ignore")  # the conjugator's own
+def test_conjugations_are_those_of_an_independent_conjugator() -> None:
+    wrong = []
+    for infinitive, ours in sorted(conjugations().items()):
+        for tense, theirs in judged(infinitive).items():
+            forms = getattr(ours, tense)
+            forms = [forms] if isinstance(forms, str) else list(forms)
+            if len(theirs) != len(forms):
+                continue  # falloir and pleuvoir are of il alone, pouvoir gives no orders
+            if infinitive == "protéger" and tense in ("future", "conditional"):
+                # The spelling of 1990 has protègera, the classic one, which we write, protégera.
+                theirs = [{form.replace("protèg", "protég") for form in has} for has in theirs]
+            wrong += [
+                (infinitive, form, has) for form, has in zip(forms, theirs, strict=True) if form not in has
+            ]
+    assert wrong == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_conjugator_finds_a_wrong_form() -> None:
+    """The control of the test above: partir conjugated as if it were finir."""
+    wrong = french.regular("partir").present
+    assert all(form not in has for form, has in zip(wrong, judged("partir")["present"], strict=True))
