@@ -23,6 +23,8 @@ NEGATIONS = {
     "que": (),
     "pas encore": ("yet",),
 }
+#: Tenses made of avoir or être and a participle.
+COMPOUND = ("passé composé", "plus-que-parfait")
 BASE, THIRD, PAST, PARTICIPLE, ING = range(5)
 
 
@@ -48,8 +50,8 @@ class Clause:
     """What a clause says.
 
     Attributes:
-        tense: present, passé composé, imparfait, futur, futur proche, conditionnel, passé récent or
-            en train.
+        tense: present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
+            passé récent or en train.
         negation: a key of `NEGATIONS`, or empty.
         question: empty, est-ce que, inversion, intonation, or `subject` where the subject asks.
         asked: a question word that comes first (où).
@@ -101,6 +103,7 @@ def aspect(clause: Clause) -> str:
         return "present"
     return {
         "en train": "progressive",
+        "plus-que-parfait": "past perfect",
         "futur": "future",
         "futur proche": "going to",
         "conditionnel": "would",
@@ -130,6 +133,7 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
         "progressive": ([be], ING),
         "past progressive": ([BE_PAST[person]], ING),
         "perfect": ([has], PARTICIPLE),
+        "past perfect": (["had"], PARTICIPLE),
         "perfect progressive": ([has, "been"], ING),
         "just": ([has, "just"], PARTICIPLE),
         "future": (["will"], BASE),
@@ -157,7 +161,7 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
         return [BE_PRESENT[person], "going", "to"], ["have", "to"]
     if tense == "would":
         return ["should"], []
-    if tense in ("past", "perfect"):
+    if tense in ("past", "perfect", "past perfect"):
         return (["did"], ["have", "to"]) if split else ([], ["had", "to"])
     return ["must"], []
 
@@ -198,7 +202,7 @@ def _french(
         out += subject.fr
     if first:
         out.append(Word("ne", negative))
-    before_main = main and clause.tense != "passé composé"
+    before_main = main and clause.tense not in COMPOUND
     if not before_main:
         out += hung
     out.append(finite)
@@ -250,8 +254,10 @@ def _french_verb(
     }
     if clause.tense in simple:
         return Word(simple[clause.tense][person], v), [], []
-    if clause.tense == "passé composé":
-        auxiliary = conjugations["être" if verb.etre else "avoir"].present[person]
+    if clause.tense in COMPOUND:
+        auxiliary_forms = conjugations["être" if verb.etre else "avoir"]
+        past = clause.tense == "plus-que-parfait"
+        auxiliary = (auxiliary_forms.imperfect if past else auxiliary_forms.present)[person]
         return Word(auxiliary, v), [], [Word(_participle(clause), v)]
     infinitive = [Word(forms.infinitive, v)]
     if clause.tense == "futur proche":
@@ -302,6 +308,9 @@ def _english(
         out += clause.frequency.en
     out += [Word(word, aux_tag) for word in others]
     out += [Word(word, v) for word in main]
+    if verb.preposition and verb.rest and clause.objects and main and "inf" not in verb.object:
+        governed = clause.objects[0].fr[0].tags[:1]  # danser avec: dance with
+        out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
     spoken = [Word(word, (pronoun_tags[p.fr],)) for p in _english_order(clause, pronouns) for word in p.en]
     out += spoken + particle if spoken and len(pronouns) == 1 and pronouns[0].slot != 5 else particle + spoken

@@ -2,10 +2,12 @@
 
 from translator.data.phrasebook import (
     captions,
+    comparisons,
     descriptions,
     everyday,
     people,
     questions,
+    reported,
     sentences,
     statements,
 )
@@ -42,6 +44,13 @@ CONSTRUCTIONS: tuple[tuple[Construction, int], ...] = (
     (questions.who, 3),
     (questions.how_many, 4),
     (questions.since_when, 1),
+    (statements.tense_statement("plus-que-parfait"), 2),
+    (comparisons.manner, 3),
+    (comparisons.mine, 2),
+    (comparisons.this_one, 2),
+    (comparisons.that_thing, 2),
+    (reported.wondered, 5),
+    (reported.told_to, 4),
     (sentences.relative, 12),
     (sentences.condition, 6),
     (sentences.because, 5),

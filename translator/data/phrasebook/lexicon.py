@@ -181,6 +181,21 @@ class Lexicon:
             )
         return self._plain[key]
 
+    def told(self, lemma: str, en: tuple[str, str, str, str, str]) -> Verb:
+        """Return a verb that one does to people, such as aider, with an English of its own."""
+        key = (lemma, en)
+        if key not in self._plain:
+            some, none = leaves(["human"]), frozenset[str]()
+            forms = self.conjugations.get(lemma) or next(
+                (v.forms for v in self.verbs if v.lemma == lemma), None
+            )
+            if forms is None:
+                forms = french.like(self.conjugations["mettre"], lemma)
+            self._plain[key] = Verb(
+                lemma, False, forms, False, en, (), "", False, False, False, some, "", some, None, none, ()
+            )
+        return self._plain[key]
+
     def leads(self, verb: Verb) -> bool:
         """Whether this is the meaning of a verb that is taken where its object does not tell: je le porte."""
         if not self._leading:

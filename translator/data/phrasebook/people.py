@@ -190,7 +190,24 @@ def full_of(d: Draw) -> Phrase:
 
 #: What one does to one's own body: elle se lave les mains.
 _OWN = (
-    ("laver", "wash", "washes", "washed", "washed", "washing", "main visage pied bras dos cou oreille barbe"),
+    (
+        "toucher",
+        "touch",
+        "touches",
+        "touched",
+        "touched",
+        "touching",
+        "visage front joue lèvre barbe peau os ventre",
+    ),
+    (
+        "laver",
+        "wash",
+        "washes",
+        "washed",
+        "washed",
+        "washing",
+        "main visage pied bras dos cou oreille barbe corps",
+    ),
     (
         "casser",
         "break",

@@ -16,6 +16,8 @@ def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
     form = form or d.pick(FORMS)
     if form == "inversion" and drawn.subject.person == 0:
         form = "est-ce que"
+    if drawn.verb.lemma == "rendre" and drawn.subject.person == 4:
+        form = "est-ce que"  # rendez-vous is an appointment
     drawn.question = form
     d.build(form)
     d.combine(drawn.verb.key, form)

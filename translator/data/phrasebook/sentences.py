@@ -10,7 +10,7 @@ from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
 from translator.data.phrasebook.statements import clause, lasts, say, verbs
 
-_TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur")
+_TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur", "plus-que-parfait")
 
 
 def _put(d: Draw, drawn: Clause) -> Phrase:
@@ -190,7 +190,9 @@ def because(d: Draw) -> Phrase:
         who = parts.pronoun(d)
         other = _feels(d, who, "imparfait" if tense == "passé composé" else "present")
     else:
-        told = {"passé composé": "imparfait", "futur": "present"}.get(tense, tense)
+        told = {"passé composé": d.pick(("imparfait", "plus-que-parfait")), "futur": "present"}.get(
+            tense, tense
+        )
         other = _put(d, clause(d, tense=told, simple=True, negation="pas" if d.chance(0.3) else ""))
     return pattern("{0} parce_a que_a {1} .", "{0} because_a {1} .", _put(d, one), other)
 
@@ -301,7 +303,11 @@ def thinks(d: Draw) -> Phrase:
     verb = d.pick([v for v in d.lexicon.verbs if "that" in v.object])
     tense = d.pick(("present", "present", "imparfait" if verb.state else "passé composé"))
     one = clause_that(d, verb, tense)
-    told = "imparfait" if tense != "present" else d.pick(("present", "futur", "passé composé"))
+    told = (
+        d.pick(("imparfait", "plus-que-parfait"))
+        if tense != "present"
+        else d.pick(("present", "futur", "passé composé"))
+    )
     if d.chance(0.35):
         other = _feels(d, parts.pronoun(d), "present" if tense == "present" else "imparfait")
     else:

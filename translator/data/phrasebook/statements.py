@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from translator.data.phrasebook import parts, places
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, realise
+from translator.data.phrasebook.clauses import COMPOUND, REFLEXIVE, Clause, Pronoun, realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import agree
 from translator.data.phrasebook.lexicon import VERBAL, Verb, leaves
@@ -61,7 +61,7 @@ def clause(
         d.combine(verb.key, negation)
     if verb.reflexive:
         d.build("reflexive")
-    if verb.etre and not verb.reflexive and tense == "passé composé":
+    if verb.etre and not verb.reflexive and tense in COMPOUND:
         d.build("passé composé with être")
     drawn = Clause(who, verb, tense, negation)
     hidden = "pas" if who.fr[-1].text == "ne" else ""  # personne ne veut de pain
