@@ -62,8 +62,11 @@ def generated() -> dict[str, list[Example]]:
         sentence = finish(places.fixed(entry))
         ordinary[sentence.fr] = Example(sentence, frozenset({"set phrase"}), frozenset())
     n_phrases = len(ordinary)
+    by_hand = {french for french, _ in challenge()}
     for example in drawn():
         french = example.sentence.fr
+        if french in by_hand:
+            continue
         (composed if example.is_compositional else ordinary).setdefault(french, example)
         if len(ordinary) == N_TRAIN + N_VAL + N_TEST:
             break
