@@ -6,7 +6,7 @@ What the columns mean is told in docs/phrasebook.md.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from translator.data.phrasebook import english, french
@@ -160,6 +160,21 @@ class Lexicon:
     _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
     _leading: dict[str, Verb] = field(default_factory=dict)
     _plain: dict[object, Verb] = field(default_factory=dict)
+
+    @cached_property
+    def clausal(self) -> tuple[Verb, ...]:
+        """The verbs that make a clause without a second one after que."""
+        return tuple(verb for verb in self.verbs if "that" not in verb.object)
+
+    @cached_property
+    def doings(self) -> tuple[Verb, ...]:
+        """The verbs that say what people do on purpose."""
+        human, not_done = leaves(["human"]), {"stays", "that"}
+        return tuple(
+            v
+            for v in self.verbs
+            if not (v.state or v.happens) and v.subject & human and not v.object & not_done
+        )
 
     def of(self, *classes: str) -> list[Noun]:
         """Return the nouns of some classes or groups, in the table's order."""

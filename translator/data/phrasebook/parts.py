@@ -5,7 +5,7 @@ from dataclasses import replace
 from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import starts_with_vowel
-from translator.data.phrasebook.lexicon import VERBAL, Noun, Verb, leaves
+from translator.data.phrasebook.lexicon import Noun, Verb, leaves
 from translator.data.phrasebook.nouns import (
     EN_POSSESSIVES,
     fitting,
@@ -294,13 +294,9 @@ def _takes_to(verb: Verb) -> bool:
     return verb.rest[-1:] == ("to",) or verb.en[0] in ("can", "must", "let", "make")
 
 
-def doings(d: Draw) -> list[Verb]:
+def doings(d: Draw) -> tuple[Verb, ...]:
     """Verbs that say what people do: an infinitive can be made of each."""
-    return [
-        v
-        for v in d.lexicon.verbs
-        if not (v.state or v.happens) and v.subject & HUMAN and not v.object & set(VERBAL[2:])
-    ]
+    return d.lexicon.doings
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:

@@ -23,7 +23,8 @@ def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
     """Return verbs that make a clause by themselves, or those of them that are wanted."""
-    return [v for v in d.lexicon.verbs if "that" not in v.object and (wanted is None or wanted(v))]
+    clausal = d.lexicon.clausal
+    return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
 
 def clause(
@@ -47,7 +48,7 @@ def clause(
         but: an object to leave out: `direct` or `second`.
         simple: whether to leave out adverbs, places and times.
     """
-    verb = verb or d.pick(_plain(d))
+    verb = verb or d.pick(d.lexicon.clausal)
     tense = tense or d.pick(_COMMON_TENSES)
     if verb.lemma == "mourir":
         tense, negation = "passé composé", ""
@@ -80,10 +81,6 @@ def lasts(verb: Verb) -> bool:
         and not (verb.state or verb.happens or verb.etre)
         and bool(verb.subject & parts.HUMAN)
     )
-
-
-def _plain(d: Draw) -> list[Verb]:
-    return verbs(d)
 
 
 def statement(d: Draw) -> Phrase:
