@@ -1,12 +1,15 @@
 """The embedded corpus: the same everywhere, disjoint splits, all of the lexicon, links that fit the words."""
 
 import hashlib
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from itertools import islice
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -24,6 +27,7 @@ EXAMPLES = [example for examples in GENERATED.values() for example in examples]
 FRENCH = "\n".join(pair["fr"] for pair in ALL)
 DIGEST_SCRIPT = """
 import hashlib
+import importlib.util
 from translator.data import phrasebook
 text = "".join(f"{p['fr']}\\t{p['en']}\\n" for s in phrasebook.SPLITS for p in phrasebook.pairs(s))
 print(hashlib.blake2b(text.encode()).hexdigest())
@@ -256,3 +260,44 @@ def test_english_article_fits_the_next_sound() -> None:
     english = "\n".join(pair["en"] for pair in ALL)
     wrong = re.findall(r"\b(?:a [aeio]\w*|an [^aeiouh]\w*)", english, re.IGNORECASE)
     assert [w for w in wrong if not re.match(r"a (?:eu|one|once)", w, re.IGNORECASE)] == []
+
+
+def _script() -> ModuleType:
+    path = Path(__file__).parents[2] / "scripts" / "write_phrasebook.py"
+    spec = importlib.util.spec_from_file_location("write_phrasebook", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_script_writes_each_split_with_its_words_and_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = _script()
+    monkeypatch.setattr(sys, "argv", ["write_phrasebook.py", str(tmp_path)])
+    assert script.main() == 0
+    test = {
+        name: (tmp_path / f"test.{name}").read_text(encoding="utf-8").splitlines() for name in ("fr", "en")
+    }
+    assert [{"fr": f, "en": e} for f, e in zip(test["fr"], test["en"], strict=True)] == CORPUS["test"]
+    split_words = (tmp_path / "test.words.fr").read_text(encoding="utf-8").splitlines()
+    assert split_words == [" ".join(words(line)) for line in test["fr"]]
+    assert (tmp_path / "test.links").read_text().splitlines() == list(phrasebook.alignments("test"))
+    assert len((tmp_path / "challenge.fr").read_text(encoding="utf-8").splitlines()) == 300
+    (tmp_path / "test.fr").write_text("mine\n")
+    assert script.main() == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}")
+    assert (tmp_path / "test.fr").read_text() == "mine\n"
+
+
+def test_script_prints_samples_of_each_construction(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["write_phrasebook.py", "--samples"])
+    assert _script().main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line for line in lines if not line.startswith("    ")]
+    assert {name.replace("_", " ") for name in ASKED_FOR} <= set(names)
+    assert len(lines) <= 6 * len(names)
