@@ -60,10 +60,13 @@ def manner(d: Draw) -> Phrase:
 def mine(d: Draw) -> Phrase:
     """Ta voiture est plus chère que la mienne; où est la tienne ?"""
     d.build("le mien")
-    own = d.pick(_MINE)
+    place = d.below(0, 6)
+    own, owner = _MINE[place], parts.any_owner(d)
+    while owner[0] == place:
+        owner = parts.any_owner(d)
     noun = d.noun("thing", "clothes", "vehicle", "pet")
     plural = noun.counted and d.chance(0.3)
-    what = noun_phrase(noun, d.pick(("demonstrative", "possessive")), plural=plural, owner=parts.any_owner(d))
+    what = noun_phrase(noun, d.pick(("demonstrative", "possessive")), plural=plural, owner=owner)
     pronoun = _mine(own, what)
     graded = [a for a in d.lexicon.suiting(noun) if a.graded]
     if graded and d.chance(0.6):

@@ -78,7 +78,7 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
     ):
         d.build("subject pronoun")
         return pronoun(d) if human else pronoun(d, things=not living, only=("il", "elle", "ils", "elles"))
-    if human and d.chance(0.05):
+    if human and not d.known and d.chance(0.05):
         d.build("quelqu'un, tout le monde")
         return word_for_word(*d.pick(_ANYONE))
     if human and d.chance(0.35):

@@ -64,9 +64,14 @@ def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     return _joined(head, pattern("où_a {0}", "where_a {0}", _put(d, drawn)))
 
 
+def _of_what(verb: Verb) -> bool:
+    """Whether its object follows de, and can be told as dont: parler de, not faire de la natation."""
+    return verb.preposition == "de" and verb.object.isdisjoint((*VERBAL, "outing", "training", "instrument"))
+
+
 def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     """Add `dont je parle` to a noun."""
-    fitting = verbs(d, lambda v: v.preposition == "de" and bool(v.object & noun.classes))
+    fitting = verbs(d, lambda v: _of_what(v) and bool(v.object & noun.classes))
     if not fitting:
         return head
     d.build("relative dont")
@@ -85,7 +90,7 @@ def relative(d: Draw) -> Phrase:
     if build is described_by_where:
         noun = d.pick(d.lexicon.of(*places.PLACES))
     elif build is described_by_dont:
-        of = verbs(d, lambda v: v.preposition == "de" and not v.object & set(VERBAL))
+        of = verbs(d, lambda v: _of_what(v))
         noun = d.noun(*sorted(d.pick(of).object))
     else:
         noun = d.noun("human", "animal", "thing", "eatable", "clothes", "vehicle")
@@ -223,7 +228,7 @@ def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -
     french, english = d.pick(STATES)
     verb = d.lexicon.plain("avoir", "be", "is", "was", "been", "being")
     what = places.word_for_word(french, english)
-    if d.chance(0.25):
+    if d.chance(0.25) and french not in ("raison", "tort"):
         what = pattern("très_a {0}", "very_a {0}", what)
     d.combine(french, tense)
     return Clause(who, verb, tense, negation, objects=[what])

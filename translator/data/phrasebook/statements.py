@@ -354,15 +354,18 @@ def must(d: Draw) -> Phrase:
     """Il faut manger; il ne faut pas courir."""
     d.build("il faut")
     we = parts.pronoun(d, only=("on",))
-    what = parts.infinitive(d, d.pick(parts.doings(d)), we)
-    if d.chance(0.3):
-        d.combine("il faut", "pas")
-        return pattern("il_a ne_b faut_a pas_b {0} .", "we_a must_a not_b {0} .", what)
-    if d.chance(0.25):
-        return pattern("il_a fallait_a {0} .", "we_a had_a to_a {0} .", what)
-    if d.chance(0.15):
-        return pattern("il_a faudra_a {0} .", "we_a will_a have_a to_a {0} .", what)
-    return pattern("il_a faut_a {0} .", "we_a must_a {0} .", what)
+    fr, en, negation = d.pick(
+        (
+            ("il_a faut_a", "we_a must_a", ""),
+            ("il_a faut_a", "we_a must_a", ""),
+            ("il_a ne_b faut_a pas_b", "we_a must_a not_b", "pas"),
+            ("il_a fallait_a", "we_a had_a to_a", ""),
+            ("il_a faudra_a", "we_a will_a have_a to_a", ""),
+        )
+    )
+    d.combine("il faut", negation or "without negation")
+    what = parts.infinitive(d, d.pick(parts.doings(d)), we, negation=negation)
+    return pattern(f"{fr} {{0}} .", f"{en} {{0}} .", what)
 
 
 def passive(d: Draw) -> Phrase:
