@@ -41,6 +41,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_console_commands_run_in_order(checkout: Path) -> None:
     commands = [c for c in console_commands() if not any(word in c for word in LEFT_OUT)]
     assert any(c.startswith("make train") for c in commands)
@@ -51,7 +52,7 @@ def test_console_commands_run_in_order(checkout: Path) -> None:
         if command.startswith("make train"):
             command += " ARGS='train.max_steps=30 validation.every_steps=30'"
         done = subprocess.run(
-            command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True, timeout=280
+            command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert done.stdout.strip(), command
