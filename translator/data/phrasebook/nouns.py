@@ -4,7 +4,7 @@ from translator.data.phrasebook import french
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import Adjective, Entry, Noun
 from translator.data.phrasebook.numbers import number
-from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag
+from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, spread
 
 #: Determiner → French masculine, feminine, plural and English singular, plural.
 DETERMINERS = {
@@ -58,38 +58,16 @@ def noun_phrase(
         count: for `number`.
     """
     plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
-    fr, en, n_tag = [], [], new_tag()
-    before = [adjective for adjective in adjectives if adjective.before]
-    after = [adjective for adjective in adjectives if not adjective.before]
-    noun_text = noun.fr[plural]
-    tags = [new_tag() for _ in adjectives]
-    for adjective, tag in zip(before, tags, strict=False):
-        form = adjective.forms[noun.feminine + 2 * plural]
-        if (
-            adjective.before_vowel
-            and not noun.feminine
-            and not plural
-            and french.starts_with_vowel(noun_text)
-        ):
-            form = adjective.before_vowel
-        fr.append(Word(form, (tag,)))
-    fr.append(Word(noun_text, (n_tag,)))
-    for adjective, tag in zip(after, tags[len(before) :], strict=True):
-        fr += [Word(part, (tag,)) for part in adjective.forms[noun.feminine + 2 * plural].split()]
-    for adjective, tag in zip([*before, *after], tags, strict=True):
-        en += [Word(part, (tag,)) for part in adjective.en.split()]
     en_plural = (plural and bool(noun.en[1])) or not noun.en[0]
-    en += _split(noun.en[en_plural] or noun.en[0], n_tag)
-    if " " in noun_text:
-        fr = [part for word in fr for part in (_split(word.text, word.tags[0]))]
-
+    head = new_tag()
+    fr, en = _described(noun, adjectives, head, plural=plural, en_plural=en_plural)
     det_fr, det_en = _determiner(
         noun,
         kind,
         plural=plural,
         en_plural=en_plural,
         vowel=french.starts_with_vowel(fr[0].text),
-        described=bool(before),
+        described=any(adjective.before for adjective in adjectives),
         owner=owner,
         count=count,
     )
@@ -102,8 +80,29 @@ def noun_phrase(
         owner=owner_word(noun, plural=plural),
         article=kind in ("definite", "general"),
         human=noun.is_human,
-        head=n_tag,
+        head=head,
     )
+
+
+def _described(
+    noun: Noun, adjectives: tuple[Adjective, ...], head: int, *, plural: bool, en_plural: bool
+) -> tuple[list[Word], list[Word]]:
+    """A noun between the adjectives before and after it; in English all come before."""
+    text, agreement = noun.fr[plural], noun.feminine + 2 * plural
+    before = [adjective for adjective in adjectives if adjective.before]
+    after = [adjective for adjective in adjectives if not adjective.before]
+    fr: list[Word] = []
+    after_fr: list[Word] = []
+    en: list[Word] = []
+    for adjective in [*before, *after]:
+        tag, form = new_tag(), adjective.forms[agreement]
+        if adjective.before_vowel and agreement == 0 and french.starts_with_vowel(text):
+            form = adjective.before_vowel
+        (fr if adjective.before else after_fr).extend(spread(form, tag))
+        en += spread(adjective.en, tag)
+    fr += [*_split(text, head), *after_fr]
+    en += _split(noun.en[en_plural] or noun.en[0], head)
+    return fr, en
 
 
 def owner_word(noun: Noun, *, plural: bool) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import starts_with_vowel
-from translator.data.phrasebook.lexicon import Noun, Verb, leaves
+from translator.data.phrasebook.lexicon import Adjective, Noun, Verb, leaves
 from translator.data.phrasebook.nouns import (
     EN_POSSESSIVES,
     fitting,
@@ -173,9 +173,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         general: whether a definite article is meant of all there is: aimer le chocolat.
     """
     plural = noun.counted and d.chance(0.35)
-    if noun.classes & {"game", "sport", "subject", "language"} or (
-        general and d.chance(0.75) and not noun.is_human
-    ):
+    if noun.classes & GENERAL or (general and d.chance(0.75) and not noun.is_human):
         d.build("general article")
         return noun_phrase(noun, "general", plural=noun.counted)
     described = fitting(d, noun, 0.22)
@@ -203,6 +201,20 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         kind = d.pick(
             ("number", "several", "a few", "quantity", "quantity") if noun.counted else ("quantity",)
         )
+    return _determined(d, noun, kind, who, negation, plural=plural, described=described)
+
+
+def _determined(
+    d: Draw,
+    noun: Noun,
+    kind: str,
+    who: Phrase | None,
+    negation: str,
+    *,
+    plural: bool,
+    described: tuple[Adjective, ...],
+) -> Phrase:
+    """An object with a determiner that has been drawn; negation changes some of them."""
     d.build(kind)
     if kind == "quantity":
         words = ("beaucoup", "trop", "assez", "peu")
