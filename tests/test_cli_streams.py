@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,13 @@ def test_a_reader_that_goes_away_ends_it_while_the_input_is_open(
 
 def test_ctrl_c_ends_a_filter_that_waits_for_a_line(trained: Trained) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
     with subprocess.Popen(
-        command("translate", "--model", trained.model), bufsize=0, env=environment(), **pipes
+        command("translate", "--model", trained.model),
+        bufsize=0,
+        env=environment(),
+        preexec_fn=heard,
+        **pipes,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
