@@ -213,14 +213,12 @@ def _french(
     if clause.frequency:
         out += clause.frequency.fr
     out += middle
-    if before_main:
-        out += hung
     if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
-        out += [*clause.manner.fr, *main] if main else clause.manner.fr
-    elif clause.manner:
-        out += [*main, *clause.manner.fr]
+        out += clause.manner.fr  # il va bien la laver
+        out += [*hung, *main] if before_main else main
     else:
-        out += main
+        out += [*hung, *main] if before_main else main
+        out += clause.manner.fr if clause.manner else []
     if first in ("personne", "que"):
         out.append(Word(first, negative))
     for phrase in [*clause.objects, *clause.tail]:

@@ -192,7 +192,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     if "body" in noun.classes:
         kinds = ("possessive",) * len(kinds)
     kind = d.pick(kinds if not general else ("possessive", "demonstrative"))
-    if "money" in noun.classes and noun.counted:
+    if noun.classes & {"money", "time"} and noun.counted:
         kind = "number"
     elif d.chance(0.03) and noun.counted:
         d.build("tous les")
