@@ -1,7 +1,6 @@
 """Comparing how things are done, and naming what one has or means: mieux que moi, la mienne, celui-ci."""
 
 from translator.data.phrasebook import parts, places
-from translator.data.phrasebook.descriptions import described_by
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import Verb
 from translator.data.phrasebook.nouns import noun_phrase
@@ -138,7 +137,6 @@ def that_thing(d: Draw) -> Phrase:
     """Ce livre-là est à Paul: that book is Paul's; cette fille-là est grande."""
     d.build("ce …-là")
     chosen = d.pick([a for a in d.lexicon.adjectives if a.graded or not a.before])
-    who = described_by(d, chosen)
     noun = d.noun(*sorted(chosen.applies - {"family"}) or ("person",))
     plural = noun.counted and d.chance(0.3)
     who = noun_phrase(noun, "demonstrative", plural=plural)

@@ -17,7 +17,7 @@ TABLES = Path(__file__).parent
 #: Group of classes → its members; what is not here is a class of its own.
 GROUPS = {
     "human": "person family job",
-    "animal": "pet farm wild bird insect fish",
+    "animal": "pet farm wild bird insect fish dog",
     "living": "human animal",
     "eatable": "food fruit vegetable sweet",
     "wearable": "clothes accessory",

@@ -386,15 +386,16 @@ def passive(d: Draw) -> Phrase:
         )
     )
     d.combine(verb.key, "passive")
-    noun = d.pick(d.lexicon.of(*sorted(verb.object)))
-    patient = parts.being(d, noun)
+    negation = _maybe_not(d) if d.chance(0.4) else ""
+    d.known = bool(negation)
+    patient = parts.being(d, d.pick(d.lexicon.of(*sorted(verb.object))))
     tense = d.pick(("present", "passé composé", "passé composé", "futur", "futur proche"))
     d.build(tense)
     be = d.lexicon.plain("être", "be", "is", "was", "been", "being")
     tag = new_tag()
     form = agree(verb.forms.participle, is_feminine=patient.feminine, is_plural=patient.plural)
     english = [Word(w, (tag,)) for w in (verb.en[3], *verb.rest, *verb.particle.split())]
-    drawn = Clause(patient, be, tense, _maybe_not(d) if d.chance(0.4) else "")
+    drawn = Clause(patient, be, tense, negation)
     drawn.objects = [Phrase([Word(form, (tag,))], english)]
     if d.chance(0.6):
         agents = sorted(verb.subject)
