@@ -60,6 +60,12 @@ def hits(pattern: str) -> list[str]:
     return [match[0] for match in re.finditer(pattern, FRENCH, re.IGNORECASE)]
 
 
+def test_a_second_generation_gives_the_same_text() -> None:
+    before = digest()
+    splits.generated.cache_clear()
+    assert digest() == before
+
+
 def test_text_is_the_same_in_another_process_with_another_hash_seed() -> None:
     environment = os.environ | {
         "PYTHONHASHSEED": "4321",
@@ -236,10 +242,14 @@ def test_alignments_are_in_the_order_of_the_pairs() -> None:
 
 @pytest.mark.parametrize("language", phrasebook.LANGUAGES)
 def test_sentences_are_tidy(language: str) -> None:
-    mark = r"(?:[.…]| [?!])" if language == "fr" else "[.?!]"
-    tidy = re.compile(rf"[A-ZÀÂÇÉÈÊÎÔŒ][\w'-]*(?:,? [\w'-]+)*{mark}")
-    loose = [pair[language] for pair in ALL if not tidy.fullmatch(pair[language])]
-    assert [text for text in loose if text.count(".") + text.count("!") + text.count("?") == 1] == []
+    mark = r"(?:\.| [?!])" if language == "fr" else "[.?!]"
+    sentence = rf"[A-ZÀÂÇÉÈÊÎÔŒ][\w'-]*(?:,? [\w'-]+)*{mark}"
+    tidy = re.compile(rf"{sentence}(?: {sentence})*")
+    assert [pair[language] for pair in ALL if not tidy.fullmatch(pair[language])] == []
+
+
+def test_both_languages_end_in_the_same_mark() -> None:
+    assert [pair for pair in ALL if pair["fr"][-1] != pair["en"][-1]] == []
 
 
 def test_short_words_are_elided_before_a_vowel() -> None:
@@ -249,6 +259,22 @@ def test_short_words_are_elided_before_a_vowel() -> None:
     assert {m.lower() for m in hits(r"\b(?:l|d|qu|j|n|c|s|m|t)'")} == {
         "l'", "d'", "qu'", "j'", "n'", "c'", "s'", "m'", "t'",
     }  # fmt: skip
+
+
+def test_nothing_is_elided_before_a_consonant_or_a_sounded_h() -> None:
+    sounded = "|".join(n.fr[0][1:] for n in lexicon.load().nouns if n.fr[0].startswith("*"))
+    assert hits(rf"\b(?:l|d|j|n|c|qu)'(?:(?:{sounded})\b|[^aeiouyhàâéèêîôœ])\w*") == []
+    assert hits(rf"\b(?:cet|bel|nouvel|vieil) (?:(?:{sounded})\b|[^aeiouyhàâéèêîôœ])\w*") == []
+    assert (
+        hits(r"\b(?:un|le|ce|mon|notre) (?:vieux|beau|nouveau) (?=[aeiouéèêîôœ])(?!et\b|à\b|en\b)\w+") == []
+    )
+    assert "le hibou" in [hit.lower() for hit in hits(r"\ble hibou\b")]
+
+
+def test_participle_of_aller_agrees_with_the_subject() -> None:
+    clause = r"\b(?<!')(ils|elles|elle|il) (?:ne |n')?(?:y )?(est|sont)(?: pas| jamais)? (allée?s?)\b"
+    found = {" ".join(groups) for groups in re.findall(clause, FRENCH.lower())}
+    assert found == {"il est allé", "elle est allée", "ils sont allés", "elles sont allées"}
 
 
 def test_prepositions_contract_with_the_article() -> None:

@@ -10,7 +10,7 @@ from translator.data.phrasebook import french
 from translator.data.phrasebook.english import BE_PAST, BE_PRESENT
 from translator.data.phrasebook.french import Conjugation
 from translator.data.phrasebook.lexicon import Verb
-from translator.data.phrasebook.phrases import Phrase, Word, new_tag
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag, spread
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
 #: Second word of a negation → English, and where it goes: after the auxiliary, or at the object's place.
@@ -63,6 +63,7 @@ class Clause:
         perfect: whether English tells what is done by now: has already eaten.
         agrees: (feminine, plural) of a direct object that comes before the verb, for the participle.
         linked: tag of a pronoun whose English stands among the objects.
+        also: tags that the English verb has besides: avoir besoin is one word, need.
         manner: an adverb such as vite, right after the French verb and after the English objects.
         as_present: whether a French future is an English present: quand tu viendras, when you come.
     """
@@ -83,6 +84,7 @@ class Clause:
     agrees: tuple[bool, bool] | None = None
     linked: dict[str, int] = field(default_factory=dict)
     as_present: bool = False
+    also: tuple[int, ...] = ()
     manner: Phrase | None = None
 
 
@@ -164,6 +166,12 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
     if tense in ("past", "perfect", "past perfect"):
         return (["did"], ["have", "to"]) if split else ([], ["had", "to"])
     return ["must"], []
+
+
+def english_words(verb: Verb, form: str, tag: int, spoken: list[Word]) -> list[Word]:
+    """Return an English verb with pronoun objects and particle: turn it on, look at it."""
+    main, particle = spread(" ".join((form, *verb.rest)), tag), spread(verb.particle, tag)
+    return [*main, *(spoken + particle if spoken else particle)]
 
 
 def realise(clause: Clause, conjugations: dict[str, Conjugation]) -> Phrase:
@@ -305,7 +313,7 @@ def _english(
     if clause.frequency:
         out += clause.frequency.en
     out += [Word(word, aux_tag) for word in others]
-    out += [Word(word, v) for word in main]
+    out += [Word(word, v + clause.also) for word in main]
     if verb.preposition and verb.rest and clause.objects and main and "inf" not in verb.object:
         governed = clause.objects[0].fr[0].tags[:1]  # danser avec: dance with
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))

@@ -2,11 +2,10 @@
 
 from translator.data.phrasebook import parts, places
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.lexicon import Verb
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
 from translator.data.phrasebook.sentences import be, it_is
-from translator.data.phrasebook.statements import TENSES, clause, say, verbs
+from translator.data.phrasebook.statements import TENSES, clause, leading, say, verbs
 
 _MANNERS = (
     ("mieux", "better"),
@@ -34,10 +33,6 @@ _MINE = (
 
 
 _BETTER = ("meilleur", "meilleure", "meilleurs", "meilleures")
-
-
-def _takes(verb: Verb) -> bool:
-    return verb.direct and not (verb.reflexive or verb.second or verb.measures)
 
 
 def manner(d: Draw) -> Phrase:
@@ -75,29 +70,13 @@ def mine(d: Draw) -> Phrase:
         form = spread(chosen.forms[what.feminine + 2 * what.plural], tag)
         fr = [Word("plus", (than,)), *form]
         if chosen.lemma == "bon":
-            fr = [
-                Word(
-                    ("meilleur", "meilleure", "meilleurs", "meilleures")[what.feminine + 2 * what.plural],
-                    (tag,),
-                )
-            ]
+            fr = [Word(_BETTER[what.feminine + 2 * what.plural], (tag,))]
         compared = Phrase(fr, spread(chosen.comparative, tag, than))
         return say(d, be(d, what, compared + pattern("que_a {0}", "than_a {0}", pronoun)))
     if d.chance(0.4):
         pronoun.en_person = pronoun.person = what.person
         return it_is(pronoun)
-    verb = d.pick(
-        verbs(
-            d,
-            lambda v: (
-                d.lexicon.leads(v)
-                and v.direct
-                and not v.reflexive
-                and not v.second
-                and bool(v.object & noun.classes)
-            ),
-        )
-    )
+    verb = d.pick(leading(d, lambda v: not v.second and bool(v.object & noun.classes)))
     drawn = clause(d, verb=verb, but="direct", simple=True)
     drawn.objects.insert(0, pronoun)
     return say(d, drawn)
@@ -117,17 +96,7 @@ def this_one(d: Draw) -> Phrase:
         what = pattern(f"{french}_a {here}_b", f"{'this' if here == '-ci' else 'that'}_b one_a")
     else:
         what = pattern(f"{french}_a {here}_a", f"{'these' if here == '-ci' else 'those'}_a")
-    verb = d.pick(
-        verbs(
-            d,
-            lambda v: (
-                d.lexicon.leads(v)
-                and v.direct
-                and not (v.reflexive or v.second)
-                and not v.object & parts.LIVING
-            ),
-        )
-    )
+    verb = d.pick(leading(d, lambda v: not (v.second or v.object & parts.LIVING)))
     drawn = clause(d, verb=verb, but="direct", simple=True)
     drawn.objects.insert(0, what)
     return say(d, drawn)

@@ -142,20 +142,18 @@ _WEATHER = (
     ("il_a ne_n pleut_b pas_n", "it_a is_b not_n raining_b"),
     ("il_a ne_n fait_b pas_n froid_c", "it_a is_b not_n cold_c"),
     ("il_a ne_n neige_b plus_n", "it_a is_b not_n snowing_b anymore_n"),
-    ("il_a y_b a_b de_s le_s soleil_c", "it_a is_b sunny_csb"),
-    ("il_a y_b a_b de_s le_s vent_c", "it_a is_b windy_csb"),
+    ("il_a y_b a_b du_s soleil_c", "it_a is_b sunny_csb"),
+    ("il_a y_b a_b du_s vent_c", "it_a is_b windy_csb"),
 )
 
 
-_SINCE_WHEN = {"pleuvait": "past", "neigeait": "past", "plu": "past", "neigé": "past", "faisait": "past"}
+_IS_PAST = ("pleuvait", "neigeait", "plu", "neigé", "faisait")
 
 
 def weather(d: Draw) -> Phrase:
     """Il pleut; il fera beau demain; il neigeait quand je suis parti."""
     d.build("weather")
     fr, en = d.pick(_WEATHER)
-    if "le_s" in fr:
-        fr = fr.replace("de_s le_s", "du_s")
     phrase = pattern(fr, en)
     kind = d.pick(("alone", "time", "time", "place", "place", "si", "but"))
     if kind == "place":
@@ -163,7 +161,7 @@ def weather(d: Draw) -> Phrase:
             "{0} {1} .", "{0} {1} .", phrase, d.pick((places.in_town, places.in_country))(d, goes=False)
         )
     future = any(mark in fr for mark in ("ra_", "va_"))
-    past = any(mark in fr for mark in _SINCE_WHEN)
+    past = any(mark in fr for mark in _IS_PAST)
     when = "future" if future else ("past" if past else "present")
     if kind == "time":
         return pattern("{0} {1} .", "{0} {1} .", phrase, places.time(d, when))

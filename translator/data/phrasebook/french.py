@@ -172,8 +172,6 @@ def _spelled(word: str, following: str) -> str:
     """A word as it is before the next one, with the space that may stand between them."""
     bare = word.removeprefix("*")
     if following.startswith("-") or following in (".", ",", "…", ""):
-        if following == "-en" and word in ("-moi", "-toi"):
-            return word[:2] + "'"
         return bare
     elides = word.lower() in _ELIDING or (word.lower() == "ce" and following in ("est", "était"))
     if elides and starts_with_vowel(following):
@@ -188,5 +186,4 @@ def _spelled(word: str, following: str) -> str:
 def spell(words: list[str]) -> str:
     """Write words as a sentence: elision, spaces, a capital. A word begins with `-` where it hangs on."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
-    text = text.replace("' -en", "'en").replace("'-en", "'en")
     return text[0].upper() + text[1:]

@@ -123,6 +123,11 @@ class Verb:
         return "time" in self.object or (self.object == {"money"} and "person" not in self.subject)
 
     @property
+    def takes(self) -> bool:
+        """Whether it is done to something: direct, not reflexive, and no measure."""
+        return self.direct and not self.reflexive and not self.measures
+
+    @property
     def direct(self) -> bool:
         """Whether it has a direct object that is a thing or a being."""
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
@@ -141,7 +146,6 @@ class Entry:
     kind: str
     links: tuple[tuple[int, int], ...] = ()
     gender: str = ""
-    where: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,6 @@ class Lexicon:
     phrases: tuple[Entry, ...]
     _found: dict[object, list[Noun]] = field(default_factory=dict)
     _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
-    _leading: dict[str, Verb] = field(default_factory=dict)
     _plain: dict[object, Verb] = field(default_factory=dict)
 
     @cached_property
@@ -183,41 +186,58 @@ class Lexicon:
             self._found[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
         return self._found[classes]
 
-    def own(self, lemma: str, *en: str) -> Verb:
-        """Return a regular verb that one does to a part of oneself: se laver (les mains)."""
+    def plain(self, lemma: str, *en: str, done_to: tuple[str, ...] = ()) -> Verb:
+        """Return a verb of people with an English that the table does not give it: avoir (faim) = be.
+
+        Args:
+            lemma: of a verb in the tables, or a regular one; `se laver` is reflexive.
+            en: base, third person, past, participle and -ing form of its English.
+            done_to: classes of its object; without any it is a state.
+        """
         key = (lemma, en)
         if key not in self._plain:
-            forms = french.regular(lemma.removeprefix("se ").removeprefix("s'"))
-            five = (en[0], en[1], en[2], en[3], en[4])
-            some, none = leaves(["living"]), frozenset[str]()
-            body = leaves(["body"])
+            base, third, past, participle, ing = en
+            infinitive = lemma.removeprefix("se ").removeprefix("s'")
+            known = self.conjugations.get(infinitive) or next(
+                (verb.forms for verb in self.verbs if verb.lemma == infinitive), None
+            )
+            reflexive, none = lemma != infinitive, frozenset[str]()
             self._plain[key] = Verb(
-                lemma, True, forms, True, five, (), "", False, False, False, some, "", body, None, none, ()
+                lemma=lemma,
+                reflexive=reflexive,
+                forms=known or french.regular(infinitive),
+                etre=reflexive,
+                en=(base, third, past, participle, ing),
+                rest=(),
+                particle="",
+                state=not done_to,
+                liking=False,
+                happens=False,
+                subject=leaves(["human"]),
+                preposition="",
+                object=leaves(done_to),
+                second=None,
+                where=none,
+                how=(),
             )
         return self._plain[key]
 
-    def told(self, lemma: str, en: tuple[str, str, str, str, str]) -> Verb:
-        """Return a verb that one does to people, such as aider, with an English of its own."""
-        key = (lemma, en)
-        if key not in self._plain:
-            some, none = leaves(["human"]), frozenset[str]()
-            forms = self.conjugations.get(lemma) or next(
-                (v.forms for v in self.verbs if v.lemma == lemma), None
-            )
-            if forms is None:
-                forms = french.like(self.conjugations["mettre"], lemma)
-            self._plain[key] = Verb(
-                lemma, False, forms, False, en, (), "", False, False, False, some, "", some, None, none, ()
-            )
-        return self._plain[key]
+    @cached_property
+    def _first(self) -> dict[str, Verb]:
+        first: dict[str, Verb] = {}
+        for verb in self.verbs:
+            if verb.takes:
+                first.setdefault(verb.lemma, verb)
+        return first
+
+    @cached_property
+    def leading(self) -> tuple[Verb, ...]:
+        """The meanings that are taken where an object does not tell which: je le porte, I wear it."""
+        return tuple(self._first.values())
 
     def leads(self, verb: Verb) -> bool:
-        """Whether this is the meaning of a verb that is taken where its object does not tell: je le porte."""
-        if not self._leading:
-            for one in self.verbs:
-                if one.direct and not one.measures:
-                    self._leading.setdefault(one.lemma, one)
-        return self._leading.get(verb.lemma) is verb
+        """Whether a verb is one of `leading`."""
+        return self._first.get(verb.lemma) is verb
 
     def has_living_twin(self, verb: Verb) -> bool:
         """Whether people do with the same word what this verb says of things: tomber."""
@@ -233,22 +253,6 @@ class Lexicon:
             # une petite amie is a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
         return self._suiting[key]
-
-    def plain(self, lemma: str, *en: str) -> Verb:
-        """Return an irregular verb as a state with no object of its own, such as être = be.
-
-        Args:
-            lemma: of `conjugations.tsv`.
-            en: base, third person, past, participle and -ing form of its English.
-        """
-        key = (lemma, en)
-        if key not in self._plain:
-            forms, none = self.conjugations[lemma], frozenset[str]()
-            five = (en[0], en[1], en[2], en[3], en[4])
-            self._plain[key] = Verb(
-                lemma, False, forms, False, five, (), "", True, False, False, none, "", none, None, none, ()
-            )
-        return self._plain[key]
 
 
 def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
@@ -289,7 +293,7 @@ def load() -> Lexicon:
         conjugations=conjugations,
         adverbs=tuple(Entry(r["french"], r["english"], r["class"]) for r in rows("adverbs")),
         times=tuple(Entry(r["french"], r["english"], r["when"], _links(r["links"])) for r in rows("times")),
-        names=tuple(_name(row) for row in rows("names")),
+        names=tuple(Entry(r["french"], r["english"], r["class"], (), r["gender"]) for r in rows("names")),
         phrases=tuple(Entry(r["french"], r["english"], "", _links(r["links"])) for r in rows("phrases")),
     )
 
@@ -314,7 +318,7 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
             en = ("", en[1])  # un pantalon: pants
         return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where)
 
-    genders = "mf" if row["gender"] == "mf" else row["gender"]
+    genders = row["gender"]
     if genders == "mf" and french.starts_with_vowel(row["french"]):
         genders = "m"  # l'enfant does not tell him from her
     for gender in genders:
@@ -353,7 +357,7 @@ def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
     base, *rest = whole.split()
     past = row["past"] or english.past(base)
     preposition, *classes = row["object"].split() or [""]
-    if preposition in leaves(classes) or _is_class(preposition):
+    if preposition not in _PREPOSITIONS:
         preposition, classes = "", [preposition, *classes] if preposition else []
     second = None
     if row["second"]:
@@ -382,10 +386,6 @@ def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
 _PREPOSITIONS = frozenset("à de avec sur dans en chez contre pour par vers devant derrière sous".split())
 
 
-def _is_class(word: str) -> bool:
-    return word not in _PREPOSITIONS
-
-
 def _conjugation(row: dict[str, str]) -> Conjugation:
     present = tuple(row[person] for person in ("je", "tu", "il", "nous", "vous", "ils"))
     return french.from_parts(
@@ -396,11 +396,6 @@ def _conjugation(row: dict[str, str]) -> Conjugation:
         row["participle"],
         tuple(row["imperative"].split()),
     )
-
-
-def _name(row: dict[str, str]) -> Entry:
-    fr_where, _, en_where = row["where"].partition("|")
-    return Entry(row["french"], row["english"], row["class"], (), row["gender"], (fr_where, en_where))
 
 
 def _links(cell: str) -> tuple[tuple[int, int], ...]:

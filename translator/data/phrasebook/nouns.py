@@ -15,7 +15,6 @@ DETERMINERS = {
     "every": ("chaque", "chaque", "", "every", ""),
     "several": ("", "", "plusieurs", "", "several"),
     "a few": ("", "", "quelques", "", "a few"),
-    "no": ("aucun", "aucune", "", "any", ""),
     "general": ("le", "la", "les", "", ""),
 }
 #: Quantity before `de` → English before what is counted and before what is not.
@@ -24,7 +23,6 @@ QUANTITIES = {
     "trop": ("too many", "too much"),
     "assez": ("enough", "enough"),
     "peu": ("few", "little"),
-    "moins": ("fewer", "less"),
 }
 #: For je, tu, il, nous, vous, ils.
 POSSESSIVES = (
@@ -181,7 +179,7 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
     return ([Word("de", (tag,)), Word("la", (tag,))] if noun.feminine else [Word("du", (tag,))]), some
 
 
-def fitting(d: Draw, noun: Noun, chance: float, *, kind: str = "definite") -> tuple[Adjective, ...]:
+def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
     """Draw an adjective, sometimes two, that suits a noun."""
     if not d.chance(chance / 3 if d.calm else chance):
         return ()

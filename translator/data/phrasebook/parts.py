@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.lexicon import Adjective, Noun, Verb, leaves
@@ -140,7 +140,7 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
         kind = d.pick(("several", "a few", "number")) if plural else "every"
     if noun.classes & {"job"} and kind == "possessive" and not plural:
         kind = "definite"
-    d.build(kind if kind != "number" else "number")
+    d.build(kind)
     return kind
 
 
@@ -321,7 +321,7 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
         hung = [Word(REFLEXIVE[who.person], (tag,))]
     spoken: list[Word] = []
     rest: list[Phrase]
-    if verb.direct and not verb.reflexive and d.lexicon.leads(verb) and d.chance(0.15):
+    if d.lexicon.leads(verb) and d.chance(0.15):
         chosen = direct_pronoun(d, verb, who)
         own = new_tag()
         hung, spoken = [Word(chosen.fr, (own,))], [Word(word, (own,)) for word in chosen.en]
@@ -329,11 +329,9 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
         rest = objects(d, verb, who, but="direct")
     else:
         rest = objects(d, verb, who, negation=negation)
-    particle = [Word(word, (tag,)) for word in verb.particle.split()]
-    main = [Word(word, (tag,)) for word in (verb.en[4 if ing else 0], *verb.rest)]
     phrase = Phrase(
         [*hung, Word(verb.forms.infinitive, (tag,))],
-        [*main, *(spoken + particle if spoken else particle)],
+        english_words(verb, verb.en[4 if ing else 0], tag, spoken),
     )
     for part in rest:
         phrase = phrase + part

@@ -6,6 +6,7 @@ from translator.data.phrasebook import parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.descriptions import STATES, asked, perhaps_not
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.nouns import name, noun_phrase
 from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, pattern
@@ -51,9 +52,10 @@ def needs(d: Draw) -> Phrase:
         d.combine(f"avoir {french}", noun.lemma)
         phrase = Phrase([Word(french, (tag,)), *after_preposition("de", what, tag)], [*words, *what.en])
     d.build(tense)
-    said = asked(d, Clause(who, verb, tense, perhaps_not(d), objects=[phrase]))
-    said.en = [w._replace(tags=(*w.tags, tag)) if w.text.startswith("need") else w for w in said.en]
-    return said
+    drawn = Clause(who, verb, tense, perhaps_not(d), objects=[phrase])
+    if french == "besoin":
+        drawn.also = (tag,)
+    return asked(d, drawn)
 
 
 _NOT_ACHING = {
@@ -64,7 +66,6 @@ _NOT_ACHING = {
     "ongle",
     "os",
     "peau",
-    "sang",
     "front",
     "lèvre",
     "joue",
@@ -88,12 +89,8 @@ def ache(d: Draw) -> Phrase:
     d.build(tense)
     tag = new_tag()
     what = Phrase([Word("mal", (tag,)), *after_preposition("à", place, tag)], [])
-    drawn = Clause(
-        replace(who, en=owned, en_person=5 if plural else 2), verb, tense, perhaps_not(d, 0.1), objects=[what]
-    )
-    phrase = asked(d, drawn)
-    phrase.en = [w._replace(tags=(*w.tags, tag)) if w.text.startswith("hurt") else w for w in phrase.en]
-    return phrase
+    hurting = replace(who, en=owned, en_person=5 if plural else 2)
+    return asked(d, Clause(hurting, verb, tense, perhaps_not(d, 0.1), objects=[what], also=(tag,)))
 
 
 def age(d: Draw) -> Phrase:
@@ -129,7 +126,6 @@ def called(d: Draw) -> Phrase:
     )
     if who.plural:
         who = parts.pronoun(d, only=("je",))
-    owner = who.owner
     entries = [e for e in d.lexicon.names if e.kind == "first" and (e.gender == "f") == who.feminine]
     full = name(d.pick(entries))
     if d.chance(0.3):
@@ -140,10 +136,9 @@ def called(d: Draw) -> Phrase:
     tag = new_tag()
     fr = [*who.fr, Word(se, (tag,)), Word(forms[who.person], (tag,)), *full.fr]
     if len(who.fr) == 1:
-        en = [Word(owner, who.fr[0].tags), Word("name", (tag,)), Word("is", (tag,)), *full.en]
+        en = [Word(who.owner, who.fr[0].tags), Word("name", (tag,)), Word("is", (tag,)), *full.en]
     else:
-        mark = "'s"
-        en = [*who.en, Word(mark, (tag,)), Word("name", (tag,)), Word("is", (tag,)), *full.en]
+        en = [*who.en, Word("'s", (tag,)), Word("name", (tag,)), Word("is", (tag,)), *full.en]
     return pattern("{0} .", "{0} .", Phrase(fr, en))
 
 
@@ -230,7 +225,8 @@ def own_body(d: Draw) -> Phrase:
     """Je me lave les mains; elle s'est cassé la jambe."""
     d.build("reflexive with a part of the body", "reflexive")
     french, *english, what = d.pick(_OWN)
-    verb = d.lexicon.own(f"se {french}" if french[0] not in "e" else f"s'{french}", *english)
+    reflexive = f"s'{french}" if starts_with_vowel(french) else f"se {french}"
+    verb = d.lexicon.plain(reflexive, *english, done_to=("body",))
     noun = d.pick([n for n in d.lexicon.of("body") if n.lemma in what.split()])
     plural = noun.lemma in _BOTH and french != "casser"
     who = parts.pronoun(d) if d.chance(0.6) else places.first_name(d)

@@ -49,8 +49,7 @@ def in_town(d: Draw, *, goes: bool) -> Phrase:
 
 def country(entry: Entry, preposition: str) -> list[Word]:
     """Return the French side of a country after à (en, au, aux) or de (de, d', du, des)."""
-    tag, own = new_tag(), new_tag()
-    del tag
+    own = new_tag()
     vowel = entry.fr[0] in "AEIOUÉÎ"
     words = [Word(part, (own,)) for part in entry.fr.split()]
     if preposition == "à":

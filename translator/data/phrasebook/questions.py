@@ -5,7 +5,7 @@ from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
-from translator.data.phrasebook.statements import TENSES, clause, lasts, say, verbs
+from translator.data.phrasebook.statements import TENSES, clause, lasts, leading, say, verbs
 
 FORMS = ("est-ce que", "inversion", "intonation")
 _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
@@ -35,7 +35,7 @@ def yes_or_no(d: Draw) -> Phrase:
 def with_pronoun(d: Draw) -> Phrase:
     """Est-ce que tu le connais ?"""
     d.known = True
-    verb = d.pick(verbs(d, lambda v: d.lexicon.leads(v) and v.direct and not v.reflexive))
+    verb = d.pick(d.lexicon.leading)
     drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
     drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
     return _ask(d, drawn)
@@ -82,18 +82,7 @@ def what(d: Draw) -> Phrase:
     """Qu'est-ce que tu manges ? Que manges-tu ?"""
     d.known = True
     d.build("que")
-    verb = d.pick(
-        verbs(
-            d,
-            lambda v: (
-                d.lexicon.leads(v)
-                and v.direct
-                and not v.reflexive
-                and not v.liking
-                and not v.object & parts.LIVING
-            ),
-        )
-    )
+    verb = d.pick(leading(d, lambda v: not (v.liking or v.object & parts.LIVING)))
     drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
     form = _two_forms(d)
@@ -108,14 +97,7 @@ def whom(d: Draw) -> Phrase:
     d.build("à qui, avec qui")
     kind = d.pick(("qui", "à", "avec"))
     if kind == "qui":
-        verb = d.pick(
-            verbs(
-                d,
-                lambda v: (
-                    d.lexicon.leads(v) and v.direct and not v.reflexive and bool(v.object & parts.HUMAN)
-                ),
-            )
-        )
+        verb = d.pick(leading(d, lambda v: bool(v.object & parts.HUMAN)))
         drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
         drawn.asked = pattern("qui_a", "who_a")
         return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))

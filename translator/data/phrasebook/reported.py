@@ -1,10 +1,10 @@
 """What one asks, wonders and tells others to do: je ne sais pas où il est; elle m'a dit de venir."""
 
 from translator.data.phrasebook import parts, places
-from translator.data.phrasebook.clauses import Clause, Pronoun, realise
+from translator.data.phrasebook.clauses import Clause, realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
-from translator.data.phrasebook.statements import clause, say, verbs
+from translator.data.phrasebook.statements import clause, leading, say, verbs
 
 _LEADS = (
     ("je_a ne_n sais_b pas_n", "I_a do_b not_n know_b", "."),
@@ -36,11 +36,7 @@ def wondered(d: Draw) -> Phrase:
     past = "savait" in fr
     tense = d.pick(("imparfait", "plus-que-parfait") if past else ("present", "passé composé", "futur"))
     if d.chance(0.25):
-        verb = d.pick(
-            verbs(
-                d, lambda v: d.lexicon.leads(v) and not (v.reflexive or v.liking or v.object & parts.LIVING)
-            )
-        )
+        verb = d.pick(leading(d, lambda v: not (v.liking or v.object & parts.LIVING)))
         told = realise(clause(d, verb=verb, but="direct", tense=tense, simple=True), d.lexicon.conjugations)
         return pattern(f"{fr} ce_z que_z {{0}} {mark}", f"{en} what_z {{0}} {mark}", told)
     word, english = d.pick(_ASKED)
@@ -67,14 +63,14 @@ def told_to(d: Draw) -> Phrase:
     d.build("verb with a person and an infinitive")
     d.calm = True
     french, english, direct, lead = d.pick(_TELLING)
-    verb = d.lexicon.told(french, english)
+    verb = d.lexicon.plain(french, *english, done_to=("human",))
     who = parts.subject(d, verb)
     tense = d.pick(("present", "passé composé", "passé composé", "futur", "plus-que-parfait"))
     d.build(tense)
     drawn = Clause(who, verb, tense, "pas" if d.chance(0.12) else "")
     if d.chance(0.7):
         pronoun = parts.direct_pronoun(d, verb, who) if direct else parts.indirect_pronoun(d, who, "")
-        drawn.pronouns = [Pronoun(pronoun.fr, pronoun.en, pronoun.slot, pronoun.direct)]
+        drawn.pronouns = [pronoun]
     else:
         name = places.first_name(d)
         tag = new_tag()

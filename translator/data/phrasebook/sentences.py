@@ -90,7 +90,7 @@ def relative(d: Draw) -> Phrase:
     if build is described_by_where:
         noun = d.pick(d.lexicon.of(*places.PLACES))
     elif build is described_by_dont:
-        of = verbs(d, lambda v: _of_what(v))
+        of = verbs(d, _of_what)
         noun = d.noun(*sorted(d.pick(of).object))
     else:
         noun = d.noun("human", "animal", "thing", "eatable", "clothes", "vehicle")
@@ -117,14 +117,14 @@ def relative(d: Draw) -> Phrase:
     return _with_relative_subject(d, noun, whole)
 
 
-def it_is(what: Phrase, french: str = "est", english: str = "is", mark: str = ".") -> Phrase:
+def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
     """Build `C'est …`: he or she is of a person, it is of a thing, they are."""
     who = ("she" if what.feminine else "he") if what.human else "it"
     if what.en_person == 5:
         who, english = "they", {"is": "are", "was": "were"}[english]
     if what.plural:
         french = {"est": "sont", "était": "étaient"}[french]
-    return pattern(f"ce_a {french}_b {{0}} {mark}", f"{who}_a {english}_b {{0}} {mark}", what)
+    return pattern(f"ce_a {french}_b {{0}} .", f"{who}_a {english}_b {{0}} .", what)
 
 
 def _takers(d: Draw, noun: Noun) -> list[Verb]:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from translator.data.phrasebook import parts, places
-from translator.data.phrasebook.clauses import COMPOUND, REFLEXIVE, Clause, Pronoun, realise
+from translator.data.phrasebook.clauses import COMPOUND, REFLEXIVE, Clause, Pronoun, english_words, realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import agree
 from translator.data.phrasebook.lexicon import VERBAL, Verb, leaves
 from translator.data.phrasebook.numbers import number
-from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
 
 Construction = Callable[[Draw], Phrase]
 TENSES = ("present", "passé composé", "imparfait", "futur", "futur proche", "conditionnel")
@@ -25,6 +25,11 @@ def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
     """Return verbs that make a clause by themselves, or those of them that are wanted."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
+
+
+def leading(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
+    """Return those of the verbs that can stand with a pronoun for their object which are wanted."""
+    return [verb for verb in d.lexicon.leading if wanted(verb)]
 
 
 def clause(
@@ -115,7 +120,7 @@ def negative_rien(d: Draw) -> Phrase:
     """Il ne mange rien."""
     if d.chance(0.2):
         return _nobody(d, "rien", "nothing")
-    verb = d.pick(verbs(d, lambda v: d.lexicon.leads(v) and _of_things(v) and not v.liking and not v.second))
+    verb = d.pick(leading(d, lambda v: not (v.liking or v.second or v.object & parts.LIVING)))
     return say(d, clause(d, verb=verb, negation="rien", but="direct", tense=d.pick(TENSES)))
 
 
@@ -123,11 +128,7 @@ def negative_personne(d: Draw) -> Phrase:
     """Il ne voit personne."""
     if d.chance(0.4):
         return _nobody(d, "personne", "nobody")
-    verb = d.pick(
-        verbs(
-            d, lambda v: d.lexicon.leads(v) and v.direct and not v.reflexive and bool(v.object & parts.HUMAN)
-        )
-    )
+    verb = d.pick(leading(d, lambda v: bool(v.object & parts.HUMAN)))
     return say(d, clause(d, verb=verb, negation="personne", but="direct", tense=d.pick(TENSES)))
 
 
@@ -149,18 +150,7 @@ def something(d: Draw) -> Phrase:
     french, english = d.pick((("quelque chose", "something"), ("quelqu'un", "someone"), ("ça", "that")))
     d.build("quelque chose, quelqu'un, ça")
     human = french == "quelqu'un"
-    verb = d.pick(
-        verbs(
-            d,
-            lambda v: (
-                d.lexicon.leads(v)
-                and v.direct
-                and not v.reflexive
-                and not v.second
-                and ("person" in v.object) == human
-            ),
-        )
-    )
+    verb = d.pick(leading(d, lambda v: not v.second and ("person" in v.object) == human))
     drawn = clause(d, verb=verb, but="direct", tense=d.pick(TENSES))
     drawn.objects.insert(0, places.word_for_word(french, english))
     return say(d, drawn)
@@ -187,13 +177,9 @@ def not_yet(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-def _of_things(verb: Verb) -> bool:
-    return verb.direct and not verb.reflexive and not verb.object & parts.LIVING
-
-
 def with_direct_pronoun(d: Draw) -> Phrase:
     """Je le mange; je les ai mangées."""
-    verb = d.pick(verbs(d, lambda v: d.lexicon.leads(v) and v.direct and not v.reflexive))
+    verb = d.pick(d.lexicon.leading)
     drawn = clause(d, verb=verb, but="direct", negation=_maybe_not(d), tense=d.pick(TENSES))
     drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
     d.combine(verb.key, "direct pronoun")
@@ -215,10 +201,8 @@ def with_indirect_pronoun(d: Draw) -> Phrase:
         dative = verb.en[0] in _DATIVE and not verb.particle
         to = "" if dative else verb.second[2]
         pronoun = parts.indirect_pronoun(d, drawn.subject, to)
-        if not dative:  # explains the problem to me
-            tag = new_tag()
-            drawn.pronouns = [Pronoun(pronoun.fr, (), pronoun.slot)]
-            return _late(d, drawn, pronoun, tag)
+        if not dative:
+            return _late(d, drawn, pronoun)
     else:
         drawn = clause(d, verb=verb, but="direct", negation=negation, tense=d.pick(TENSES))
         pronoun = parts.indirect_pronoun(d, drawn.subject, "")
@@ -232,29 +216,21 @@ _DATIVE = frozenset(("give show lend send tell bring offer sell teach read write
 
 
 def _gives(verb: Verb) -> bool:
-    return (
-        bool(verb.second)
-        and verb.second is not None
-        and verb.second[0] == "à"
-        and bool(verb.second[1] & parts.HUMAN)
-    )
+    return verb.second is not None and verb.second[0] == "à" and bool(verb.second[1] & parts.HUMAN)
 
 
-def _late(d: Draw, drawn: Clause, pronoun: Pronoun, tag: int) -> Phrase:
-    """English says the pronoun after the object; it is linked all the same."""
-    drawn.pronouns = []
-    drawn.objects[-1] = Phrase(
-        drawn.objects[-1].fr, [*drawn.objects[-1].en, *(Word(word, (tag,)) for word in pronoun.en)]
-    )
-    drawn.pronouns = [Pronoun(pronoun.fr, (), pronoun.slot)]
-    drawn.linked[pronoun.fr] = tag
+def _late(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
+    """English says the pronoun after the object, and it is linked all the same: explains it to me."""
+    tag = new_tag()
+    drawn.objects.append(Phrase([], [Word(word, (tag,)) for word in pronoun.en]))
+    drawn.pronouns, drawn.linked[pronoun.fr] = [Pronoun(pronoun.fr, (), pronoun.slot)], tag
     return say(d, drawn)
 
 
 def with_two_pronouns(d: Draw) -> Phrase:
     """Il me le donne; je lui en parle."""
     d.build("two pronouns")
-    verb = d.pick(verbs(d, lambda v: d.lexicon.leads(v) and _gives(v)))
+    verb = d.pick(leading(d, _gives))
     drawn = clause(d, verb=verb, but="second", negation=_maybe_not(d), tense=d.pick(TENSES))
     drawn.objects = []
     assert verb.second is not None
@@ -278,17 +254,9 @@ def with_en(d: Draw) -> Phrase:
     """J'en mange; j'en ai deux."""
     d.build("en")
     verb = d.pick(
-        verbs(
+        leading(
             d,
-            lambda v: (
-                d.lexicon.leads(v)
-                and v.direct
-                and not v.reflexive
-                and not v.liking
-                and not v.second
-                and not v.object & parts.HUMAN
-                and bool(v.object & _COUNTED)
-            ),
+            lambda v: not (v.liking or v.second or v.object & parts.HUMAN) and bool(v.object & _COUNTED),
         )
     )
     negation = _maybe_not(d)
@@ -410,72 +378,55 @@ def passive(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
+#: Of whom one orders: place in je, tu, il … → pronoun and place among the imperatives.
+_ORDERED = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
+
+
 def order(d: Draw) -> Phrase:
     """Mange ta soupe ! Ne le touchez pas ! Allons au parc !"""
     d.build("imperative")
     verb = d.pick(verbs(d, lambda v: bool(v.subject & parts.HUMAN) and not (v.state or v.happens)))
     person = d.pick((1, 1, 4, 4, 3))
-    who = parts.pronoun(d, only=(("tu", "nous", "vous")[(1, 3, 4).index(person)],))
+    who = parts.pronoun(d, only=(_ORDERED[person][0],))
     d.combine(verb.key, "imperative")
-    d.build(("tu", "nous", "vous")[(1, 3, 4).index(person)])
-    form = verb.forms.imperative[(1, 3, 4).index(person)]
+    d.build(_ORDERED[person][0])
     negation = d.pick(("pas", "pas", "jamais", "plus")) if d.chance(0.3) and person != 3 else ""
-    hung: list[Word] = []
-    spoken: list[Word] = []
-    v = new_tag()
-    if verb.reflexive:
-        hung = [Word(REFLEXIVE[person], (v,))]
-    but = ""
-    if verb.direct and not verb.reflexive and d.lexicon.leads(verb) and d.chance(0.35):
+    d.build(*([negation] if negation else []))
+    chosen, but = None, ""
+    if d.lexicon.leads(verb) and d.chance(0.35):
         but = "direct"
         chosen = parts.direct_pronoun(d, verb, parts.pronoun(d, only=("tu" if person != 3 else "nous",)))
         if chosen.fr in ("te", "vous", "nous"):
             chosen = Pronoun("les", ("them",), 2)
-        own = new_tag()
+    elif verb.object & {"goes"} and d.chance(0.3) and person != 1:
+        chosen, but = Pronoun("y", ("there",), 4), "direct"
+    elif _gives(verb) and d.chance(0.5) and verb.en[0] in _DATIVE and not verb.particle:
+        french, english = d.pick((("me", "me"), ("lui", "him"), ("leur", "them")))
+        chosen, but = Pronoun(french, (english,), 3), "second"
+    rest = parts.objects(d, verb, who, negation=negation, but=but)
+    return _ordered(verb, person, negation, chosen, rest)
+
+
+def _ordered(verb: Verb, person: int, negation: str, chosen: Pronoun | None, rest: list[Phrase]) -> Phrase:
+    v, n, own = new_tag(), new_tag(), new_tag()
+    form = Word(verb.forms.imperative[_ORDERED[person][1]], (v,))
+    hung = [Word(REFLEXIVE[person], (v,))] if verb.reflexive else []
+    spoken: list[Word] = []
+    if chosen:
         hung.append(Word(chosen.fr, (own,)))
         spoken = [Word(word, (own,)) for word in chosen.en]
-    elif verb.object & {"goes"} and d.chance(0.3) and person != 1:
-        but = "direct"
-        own = new_tag()
-        hung.append(Word("y", (own,)))
-        spoken = [Word("there", (own,))]
-    elif _gives(verb) and d.chance(0.5) and verb.en[0] in _DATIVE and not verb.particle:
-        but = "second"
-        own = new_tag()
-        french, english = d.pick((("me", "me"), ("lui", "him"), ("leur", "them")))
-        hung.append(Word(french, (own,)))
-        spoken = [Word(english, (own,))]
-    rest = parts.objects(d, verb, who, negation=negation, but=but)
-    return _ordered(d, verb, person, form, negation, hung, spoken, rest, v)
-
-
-def _ordered(
-    d: Draw,
-    verb: Verb,
-    person: int,
-    form: str,
-    negation: str,
-    hung: list[Word],
-    spoken: list[Word],
-    rest: list[Phrase],
-    v: int,
-) -> Phrase:
-    n = new_tag()
-    d.build(*([negation] if negation else []))
     if negation:
-        fr = [Word("ne", (n,)), *hung, Word(form, (v,)), Word(negation, (n,))]
+        fr = [Word("ne", (n,)), *hung, form, Word(negation, (n,))]
     else:
         strong = {"me": "moi", "te": "toi"}
-        fr = [Word(form, (v,)), *(Word("-" + strong.get(w.text, w.text), w.tags) for w in hung)]
-    main = [Word(w, (v,)) for w in (verb.en[0], *verb.rest)]
-    particle = [Word(w, (v,)) for w in verb.particle.split()]
-    en = [*main, *(spoken + particle if spoken else particle)]
-    if negation in ("pas", "plus"):
-        en = [Word("do", (n,)), Word("not", (n,)), *en]
-    elif negation == "jamais":
-        en = [Word("never", (n,)), *en]
-    elif person == 3:
-        en = [Word("let", (v,)), Word("'s", (v,)), *en]
+        fr = [form, *(Word("-" + strong.get(w.text, w.text), w.tags) for w in hung)]
+    en = {
+        "": spread("let 's", v) if person == 3 else [],
+        "pas": spread("do not", n),
+        "plus": spread("do not", n),
+        "jamais": spread("never", n),
+    }[negation]
+    en = en + english_words(verb, verb.en[0], v, spoken)
     phrase = Phrase(fr, en)
     for part in rest:
         phrase = phrase + part
