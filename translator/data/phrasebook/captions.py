@@ -3,10 +3,10 @@
 from translator.data.phrasebook import parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.lexicon import Noun
 from translator.data.phrasebook.nouns import fitting, noun_phrase
 from translator.data.phrasebook.phrases import Phrase, pattern
 from translator.data.phrasebook.statements import say
+from translator.data.phrasebook.vocabulary import Noun
 
 #: What one wears two of.
 _BY_TWO = (

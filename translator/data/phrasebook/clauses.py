@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from translator.data.phrasebook import french
 from translator.data.phrasebook.english import BE_PAST, BE_PRESENT
 from translator.data.phrasebook.french import Conjugation
-from translator.data.phrasebook.lexicon import Verb
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, spread
+from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
 #: Second word of a negation → English, and where it goes: after the auxiliary, or at the object's place.

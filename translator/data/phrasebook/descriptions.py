@@ -1,20 +1,16 @@
 """What things and people are, compared, counted and placed."""
 
-from dataclasses import replace
-
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.english import BE_PRESENT
-from translator.data.phrasebook.lexicon import Adjective, leaves
-from translator.data.phrasebook.nouns import fitting, name, noun_phrase
+from translator.data.phrasebook.nouns import fitting, noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, pattern, spread
 from translator.data.phrasebook.sentences import be, be_adjective, it_is
 from translator.data.phrasebook.statements import clause, say, verbs
+from translator.data.phrasebook.vocabulary import Adjective, leaves
 
 STATES = ("present",) * 4 + ("imparfait", "imparfait", "futur", "conditionnel")
-
-
 _FORMS = ("est-ce que", "inversion", "intonation")
 
 
@@ -49,94 +45,10 @@ def described_by(d: Draw, chosen: Adjective) -> Phrase:
     """Draw a subject that an adjective suits."""
     if "person" in chosen.applies and d.chance(0.55):
         d.build("subject pronoun")
-        return parts.pronoun(d) if d.chance(0.75) else places.first_name(d)
+        return beings.pronoun(d) if d.chance(0.75) else places.first_name(d)
     noun = d.noun(*sorted(chosen.applies))
     d.combine(noun.lemma, f"est {chosen.lemma}")
-    return parts.being(d, noun, adjectives=0.0)
-
-
-def comparison(d: Draw) -> Phrase:
-    """Paul est plus grand que Marie."""
-    d.known = True
-    chosen = d.pick([a for a in d.lexicon.adjectives if a.graded])
-    who = described_by(d, chosen)
-    degree = d.pick(("plus", "plus", "moins", "aussi"))
-    d.build(f"comparison {degree}")
-    d.combine(chosen.lemma, degree)
-    form, tag, than = chosen.forms[who.feminine + 2 * who.plural], new_tag(), new_tag()
-    if who.human or len(who.fr) == 1:
-        second = places.first_name(d) if d.chance(0.5) else _strong(d)
-    else:
-        second = parts.being(d, d.noun(*sorted(chosen.applies)), adjectives=0.0)
-    better = degree == "plus" and chosen.lemma == "bon"
-    fr = [Word("meilleur" + ("e" if who.feminine else "") + ("s" if who.plural else ""), (tag,))]
-    if not better:
-        fr = [Word(degree, (than,)), *spread(form, tag)]
-    graded = {
-        "plus": [Word(w, (tag, than)) for w in chosen.comparative.split()],
-        "moins": [Word("less", (than,)), *spread(chosen.en, tag)],
-        "aussi": [Word("as", (than,)), *spread(chosen.en, tag)],
-    }[degree]
-    if chosen.comparative.startswith("more ") and degree == "plus":
-        graded = [Word("more", (than,)), *spread(chosen.en, tag)]
-    what = Phrase(fr, graded) + pattern(
-        "que_a {0}", "as_a {0}" if degree == "aussi" else "than_a {0}", second
-    )
-    return asked(
-        d, be(d, who, what, tense=d.pick(("present", "present", "imparfait")), negation=perhaps_not(d, 0.1))
-    )
-
-
-_STRONG = (("moi", "me"), ("toi", "you"), ("lui", "him"), ("elle", "her"), ("nous", "us"), ("eux", "them"))
-
-
-def _strong(d: Draw) -> Phrase:
-    return places.word_for_word(*d.pick(_STRONG))
-
-
-def superlative(d: Draw) -> Phrase:
-    """C'est la plus grande maison du village; Paul est le plus gentil."""
-    chosen = d.pick([a for a in d.lexicon.adjectives if a.graded])
-    noun = d.pick(
-        [n for n in d.lexicon.of(*sorted(chosen.applies)) if n.counted and "family" not in n.classes]
-        or d.lexicon.of("person")
-    )
-    degree = d.pick(("plus", "plus", "plus", "moins"))
-    d.build("superlative")
-    d.combine(chosen.lemma, f"le {degree}")
-    d.combine(noun.lemma, chosen.lemma)
-    base = noun_phrase(noun, "bare")
-    tag, the, most = new_tag(), new_tag(), new_tag()
-    article = "la" if noun.feminine else "le"
-    form = chosen.forms[int(noun.feminine)]
-    graded = [Word(degree, (most,)), *spread(form, tag)]
-    if chosen.lemma == "bon" and degree == "plus":
-        graded = [Word("meilleure" if noun.feminine else "meilleur", (tag,))]
-    if chosen.before:
-        fr = [Word(article, (the,)), *graded, *base.fr]
-    else:
-        fr = [Word(article, (the,)), *base.fr, Word(article, (the,)), *graded]
-    if degree == "moins":
-        best = [Word("least", (most,)), *spread(chosen.en, tag)]
-    elif chosen.superlative.startswith("most "):
-        best = [Word("most", (most,)), *spread(chosen.en, tag)]
-    else:
-        best = [Word(chosen.superlative, (tag, most))]
-    whole = replace(base, fr=fr, en=[Word("the", (the,)), *best, *base.en])
-    if d.chance(0.5) and (noun.is_human or noun.classes & leaves(["place", "animal"])):
-        classes = ("group", "region") if noun.is_human else ("region",)
-        there = d.noun(*classes)
-        where, english = noun_phrase(there, "definite"), there.where[1] if there.where else "in"
-        of = new_tag()
-        whole = replace(
-            whole,
-            fr=whole.fr + after_preposition("de", where, of),
-            en=[*whole.en, Word(english, (of,)), *where.en],
-        )
-    if noun.is_human and d.chance(0.5):
-        names = [e for e in d.lexicon.names if e.kind == "first" and (e.gender == "f") == noun.feminine]
-        return say(d, be(d, name(d.pick(names)), whole))
-    return it_is(whole)
+    return beings.being(d, noun, adjectives=0.0)
 
 
 def identity(d: Draw) -> Phrase:
@@ -152,7 +64,7 @@ def identity(d: Draw) -> Phrase:
     kind = d.pick(("indefinite", "indefinite", "possessive"))
     if noun.classes & {"family"}:
         kind = "possessive"
-    what = noun_phrase(noun, kind, plural=plural, adjectives=fitting(d, noun, 0.4), owner=parts.any_owner(d))
+    what = noun_phrase(noun, kind, plural=plural, adjectives=fitting(d, noun, 0.4), owner=beings.any_owner(d))
     if kind == "indefinite" and what.en and what.en[0].text == "some":
         what.en = what.en[1:]
     who = ("she" if what.feminine else "he") if what.human else "it"
@@ -173,7 +85,7 @@ def identity(d: Draw) -> Phrase:
 
 
 def _job(d: Draw) -> Phrase:
-    who = parts.pronoun(d) if d.chance(0.6) else places.first_name(d)
+    who = beings.pronoun(d) if d.chance(0.6) else places.first_name(d)
     jobs = [n for n in d.lexicon.of("job") if n.feminine == who.feminine]
     noun = d.pick(jobs)
     bare = noun_phrase(noun, "bare", plural=who.plural)
@@ -244,7 +156,7 @@ def where_it_is(d: Draw) -> Phrase:
     if d.chance(0.25):
         d.build("où")
         noun = d.noun("thing", "living", "building", "clothes")
-        who = parts.being(d, noun, adjectives=0.1)
+        who = beings.being(d, noun, adjectives=0.1)
         many = who.en_person == 5
         return pattern(
             f"où_a {'sont' if who.plural else 'est'}_b {{0}} ?",
@@ -252,12 +164,12 @@ def where_it_is(d: Draw) -> Phrase:
             who,
         )
     if d.chance(0.5):
-        who = parts.being(
+        who = beings.being(
             d, d.noun("object", "readable", "toy", "stationery", "kitchenware", "clothes", "pet")
         )
         place = near(d)
     else:
-        who = parts.pronoun(d) if d.chance(0.5) else parts.being(d, d.noun("living"))
+        who = beings.pronoun(d) if d.chance(0.5) else beings.being(d, d.noun("living"))
         place = places.location(d, goes=False)
     return asked(d, be(d, who, place, tense=d.pick(STATES[:6]), negation=perhaps_not(d, 0.1)), 0.15)
 
@@ -294,7 +206,9 @@ def exclamation(d: Draw) -> Phrase:
     """Quel beau jardin ! Comme elle est jolie !"""
     d.build("exclamation")
     chosen = d.pick([a for a in d.lexicon.adjectives if a.graded])
-    nouns = [n for n in d.lexicon.of(*sorted(chosen.applies)) if not n.classes & (parts.GENERAL | {"family"})]
+    nouns = [
+        n for n in d.lexicon.of(*sorted(chosen.applies)) if not n.classes & (beings.GENERAL | {"family"})
+    ]
     if nouns and d.chance(0.5):
         noun = d.pick(nouns)
         d.combine(noun.lemma, chosen.lemma)

@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from translator.data.phrasebook.lexicon import Lexicon, Noun
+from translator.data.phrasebook.lexicon import Lexicon
+from translator.data.phrasebook.vocabulary import Noun
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Hours, dates, prices, weather and quantities."""
 
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.english import BE_PAST
@@ -73,7 +73,7 @@ def date(d: Draw) -> Phrase:
     if kind == "we are":
         return pattern("nous_a sommes_b {0} .", "it_a is_b {0} .", when)
     if kind == "birthday":
-        kin = parts.being(d, d.noun("family"))
+        kin = beings.being(d, d.noun("family"))
         tag, of = new_tag(), new_tag()
         fr = [Word("le", ()), Word("anniversaire", (tag,)), *after_preposition("de", kin, of)]
         mark = "'" if kin.en[-1].text.endswith("s") else "'s"
@@ -91,7 +91,7 @@ def date(d: Draw) -> Phrase:
 def _born(d: Draw, when: Phrase) -> Phrase:
     """Elle est née à Paris; je suis né le douze mai."""
     d.build("naître", "passé composé with être", "passé composé")
-    who = parts.pronoun(d) if d.chance(0.6) else parts.being(d, d.noun("person", "family"))
+    who = beings.pronoun(d) if d.chance(0.6) else beings.being(d, d.noun("person", "family"))
     place = d.pick((places.in_town, places.in_country))(d, goes=False)
     what = place if d.chance(0.6) else pattern("{0}", "on_a {0}", when)
     fr = d.lexicon.conjugations["être"].present[who.person]

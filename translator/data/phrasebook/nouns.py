@@ -2,9 +2,9 @@
 
 from translator.data.phrasebook import french
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.lexicon import Adjective, Entry, Noun
 from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, spread
+from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun
 
 #: Determiner → French masculine, feminine, plural and English singular, plural.
 DETERMINERS = {

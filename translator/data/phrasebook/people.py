@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.descriptions import STATES, asked, perhaps_not
 from translator.data.phrasebook.draw import Draw
@@ -16,7 +16,7 @@ from translator.data.phrasebook.statements import clause, say, verbs
 
 def feeling(d: Draw) -> Phrase:
     """J'ai faim; elle avait très froid; as-tu peur ?"""
-    who = parts.pronoun(d) if d.chance(0.7) else parts.being(d, d.noun("human"))
+    who = beings.pronoun(d) if d.chance(0.7) else beings.being(d, d.noun("human"))
     return asked(d, avoir(d, who, tense=d.pick(STATES), negation=perhaps_not(d)), 0.25)
 
 
@@ -32,7 +32,7 @@ def needs(d: Draw) -> Phrase:
     )
     third = {"need": "needs", "feel": "feels", "be": "is"}[base]
     verb = d.lexicon.plain("avoir", base, third, past, past, base + "ing")
-    who = parts.pronoun(d) if d.chance(0.7) else parts.being(d, d.noun("human"))
+    who = beings.pronoun(d) if d.chance(0.7) else beings.being(d, d.noun("human"))
     tag = new_tag()
     tense = d.pick(STATES)
     d.combine(f"avoir {french}", tense)
@@ -76,7 +76,7 @@ def ache(d: Draw) -> Phrase:
     """J'ai mal à la tête: my head hurts."""
     d.build("avoir mal à")
     noun = d.pick([n for n in d.lexicon.of("body") if n.lemma not in _NOT_ACHING])
-    who = parts.pronoun(d) if d.chance(0.7) else places.first_name(d)
+    who = beings.pronoun(d) if d.chance(0.7) else places.first_name(d)
     plural = noun.lemma in ("dent", "pied", "jambe", "œil", "genou", "oreille")
     place = noun_phrase(noun, "definite", plural=plural)
     body = place.en[1:]
@@ -96,7 +96,7 @@ def ache(d: Draw) -> Phrase:
 def age(d: Draw) -> Phrase:
     """Mon frère a douze ans; quel âge as-tu ?"""
     d.build("age")
-    who = parts.pronoun(d) if d.chance(0.5) else parts.being(d, d.noun("family"))
+    who = beings.pronoun(d) if d.chance(0.5) else beings.being(d, d.noun("family"))
     if d.chance(0.2):
         verb = d.lexicon.plain("avoir", "be", "is", "was", "been", "being")
         drawn = Clause(who, verb, "present")
@@ -120,12 +120,12 @@ def called(d: Draw) -> Phrase:
     """Je m'appelle Paul; il s'appelle Pierre Dupont."""
     d.build("je m'appelle")
     who = (
-        parts.pronoun(d, only=("je", "tu", "il", "elle"))
+        beings.pronoun(d, only=("je", "tu", "il", "elle"))
         if d.chance(0.6)
-        else parts.being(d, d.noun("family", "pet"))
+        else beings.being(d, d.noun("family", "pet"))
     )
     if who.plural:
-        who = parts.pronoun(d, only=("je",))
+        who = beings.pronoun(d, only=("je",))
     entries = [e for e in d.lexicon.names if e.kind == "first" and (e.gender == "f") == who.feminine]
     full = name(d.pick(entries))
     if d.chance(0.3):
@@ -145,7 +145,7 @@ def called(d: Draw) -> Phrase:
 def origin(d: Draw) -> Phrase:
     """Il vient de Paris; elle vient du Japon; la France est un pays."""
     d.build("venir de a place")
-    who = parts.pronoun(d) if d.chance(0.6) else parts.being(d, d.noun("person", "job", "family"))
+    who = beings.pronoun(d) if d.chance(0.6) else beings.being(d, d.noun("person", "job", "family"))
     verb = d.lexicon.plain("venir", "come", "comes", "came", "come", "coming")
     if d.chance(0.5):
         entry = d.pick([e for e in d.lexicon.names if e.kind == "country"])
@@ -172,7 +172,7 @@ def full_of(d: Draw) -> Phrase:
     d.known = True
     feeling_noun = noun_phrase(d.noun("feeling"), "bare")
     if d.chance(0.6):
-        who = parts.pronoun(d) if d.chance(0.6) else parts.being(d, d.noun("person", "family"))
+        who = beings.pronoun(d) if d.chance(0.6) else beings.being(d, d.noun("person", "family"))
         forms = ("plein", "pleine", "pleins", "pleines")
         what = pattern(
             f"{forms[who.feminine + 2 * who.plural]}_a de_b {{0}}", "full_a of_b {0}", feeling_noun
@@ -229,7 +229,7 @@ def own_body(d: Draw) -> Phrase:
     verb = d.lexicon.plain(reflexive, *english, done_to=("body",))
     noun = d.pick([n for n in d.lexicon.of("body") if n.lemma in what.split()])
     plural = noun.lemma in _BOTH and french != "casser"
-    who = parts.pronoun(d) if d.chance(0.6) else places.first_name(d)
+    who = beings.pronoun(d) if d.chance(0.6) else places.first_name(d)
     body = noun_phrase(noun, "definite", plural=plural)
     body.en = [Word(who.owner, body.fr[0].tags), *body.en[1:]]
     tense = d.pick(("present", "present", "passé composé", "futur", "futur proche", "imparfait"))

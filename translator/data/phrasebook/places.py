@@ -2,13 +2,13 @@
 
 from translator.alignment import words
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.lexicon import Entry
 from translator.data.phrasebook.nouns import (
     fitting,
     name,
     noun_phrase,
 )
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, pattern
+from translator.data.phrasebook.vocabulary import Entry
 
 PLACES = ("building", "outdoor", "region", "room")
 

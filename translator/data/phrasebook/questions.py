@@ -1,6 +1,6 @@
 """Questions of three kinds, with and without a question word."""
 
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
@@ -82,7 +82,7 @@ def what(d: Draw) -> Phrase:
     """Qu'est-ce que tu manges ? Que manges-tu ?"""
     d.known = True
     d.build("que")
-    verb = d.pick(leading(d, lambda v: not (v.liking or v.object & parts.LIVING)))
+    verb = d.pick(leading(d, lambda v: not (v.liking or v.object & beings.LIVING)))
     drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
     form = _two_forms(d)
@@ -97,17 +97,17 @@ def whom(d: Draw) -> Phrase:
     d.build("à qui, avec qui")
     kind = d.pick(("qui", "à", "avec"))
     if kind == "qui":
-        verb = d.pick(leading(d, lambda v: bool(v.object & parts.HUMAN)))
+        verb = d.pick(leading(d, lambda v: bool(v.object & beings.HUMAN)))
         drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
         drawn.asked = pattern("qui_a", "who_a")
         return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))
     tag, own = new_tag(), new_tag()
     if kind == "à":
-        verb = d.pick(verbs(d, lambda v: v.preposition == "à" and bool(v.object & parts.HUMAN)))
+        verb = d.pick(verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN)))
         drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("à", ()), Word("qui", (own,))], [Word("who", (own,))])
     else:
-        verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & parts.HUMAN)))
+        verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & beings.HUMAN)))
         drawn = clause(d, verb=verb, tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("avec", (tag,)), Word("qui", (own,))], [Word("who", (own,))])
         drawn.tail = [Phrase([], [Word("with", (tag,))])]
@@ -117,7 +117,7 @@ def whom(d: Draw) -> Phrase:
 def who(d: Draw) -> Phrase:
     """Qui mange la pomme ?"""
     d.build("qui as subject")
-    verb = d.pick(verbs(d, lambda v: bool(v.subject & parts.HUMAN)))
+    verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN)))
     tag = new_tag()
     asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], head=tag)
     drawn = clause(d, verb=verb, subject=asking, tense=d.pick(_TENSES))

@@ -1,6 +1,6 @@
 """What one asks, wonders and tells others to do: je ne sais pas où il est; elle m'a dit de venir."""
 
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
@@ -36,7 +36,7 @@ def wondered(d: Draw) -> Phrase:
     past = "savait" in fr
     tense = d.pick(("imparfait", "plus-que-parfait") if past else ("present", "passé composé", "futur"))
     if d.chance(0.25):
-        verb = d.pick(leading(d, lambda v: not (v.liking or v.object & parts.LIVING)))
+        verb = d.pick(leading(d, lambda v: not (v.liking or v.object & beings.LIVING)))
         told = realise(clause(d, verb=verb, but="direct", tense=tense, simple=True), d.lexicon.conjugations)
         return pattern(f"{fr} ce_z que_z {{0}} {mark}", f"{en} what_z {{0}} {mark}", told)
     word, english = d.pick(_ASKED)
@@ -64,7 +64,7 @@ def told_to(d: Draw) -> Phrase:
     d.calm = True
     french, english, direct, lead = d.pick(_TELLING)
     verb = d.lexicon.plain(french, *english, done_to=("human",))
-    who = parts.subject(d, verb)
+    who = beings.subject(d, verb)
     tense = d.pick(("present", "passé composé", "passé composé", "futur", "plus-que-parfait"))
     d.build(tense)
     drawn = Clause(who, verb, tense, "pas" if d.chance(0.12) else "")
@@ -75,7 +75,7 @@ def told_to(d: Draw) -> Phrase:
         name = places.first_name(d)
         tag = new_tag()
         drawn.objects = [name if direct else Phrase([Word("à", (tag,)), *name.fr], name.en)]
-    someone = parts.pronoun(d, only=("il",))
+    someone = beings.pronoun(d, only=("il",))
     action = d.pick([v for v in parts.doings(d) if not v.reflexive and "inf" not in v.object])
     what = parts.infinitive(d, action, someone)
     own = new_tag()

@@ -1,120 +1,19 @@
-"""Constructions of more than one clause: relatives, conditions, reasons, and joined clauses."""
+"""Constructions of more than one clause: conditions, reasons, times, joined clauses; and être."""
 
-from dataclasses import replace
-
-from translator.data.phrasebook import parts, places
+from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.lexicon import VERBAL, Adjective, Noun, Verb
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
 from translator.data.phrasebook.statements import clause, lasts, say, verbs
+from translator.data.phrasebook.vocabulary import VERBAL, Adjective, Verb
 
-_TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur", "plus-que-parfait")
+TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur", "plus-que-parfait")
 
 
-def _put(d: Draw, drawn: Clause) -> Phrase:
+def put(d: Draw, drawn: Clause) -> Phrase:
+    """Put a clause into words, to be part of a sentence."""
     return realise(drawn, d.lexicon.conjugations)
-
-
-def _joined(head: Phrase, tail: Phrase) -> Phrase:
-    return replace(head, fr=head.fr + tail.fr, en=head.en + tail.en)
-
-
-def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add `qui dort` to a noun."""
-    d.build("relative qui")
-    fitting = verbs(d, lambda v: bool(v.subject & noun.classes) and "inf" not in v.object)
-    if not fitting:
-        return head
-    verb = d.pick(fitting)
-    tag = new_tag()
-    english = "who" if noun.is_human else "that"
-    who = replace(head, fr=[Word("qui", (tag,))], en=[Word(english, (tag,))])
-    drawn = clause(d, verb=verb, subject=who, tense=d.pick(_TOLD), simple=d.chance(0.6))
-    d.combine(verb.key, "qui")
-    return _joined(head, _put(d, drawn))
-
-
-def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add `que j'ai achetée` to a noun."""
-    fitting = verbs(
-        d, lambda v: v.direct and not v.reflexive and not v.measures and bool(v.object & noun.classes)
-    )
-    if not fitting:
-        return head
-    d.build("relative que")
-    verb = d.pick(fitting)
-    d.combine(verb.key, "relative que")
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=d.chance(0.7))
-    drawn.agrees = (head.feminine, head.plural)
-    return _joined(head, pattern("que_a {0}", "that_a {0}", _put(d, drawn)))
-
-
-def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add `où j'habite` to a place."""
-    fitting = verbs(d, lambda v: bool(v.where & noun.classes) and "goes" not in v.object)
-    if not fitting:
-        return head
-    d.build("relative où")
-    verb = d.pick(fitting)
-    d.combine(verb.key, "relative où")
-    but = "direct" if verb.object & {"stays"} else ""
-    drawn = clause(d, verb=verb, tense=d.pick(_TOLD), simple=True, but=but)
-    return _joined(head, pattern("où_a {0}", "where_a {0}", _put(d, drawn)))
-
-
-def _of_what(verb: Verb) -> bool:
-    """Whether its object follows de, and can be told as dont: parler de, not faire de la natation."""
-    return verb.preposition == "de" and verb.object.isdisjoint((*VERBAL, "outing", "training", "instrument"))
-
-
-def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add `dont je parle` to a noun."""
-    fitting = verbs(d, lambda v: _of_what(v) and bool(v.object & noun.classes))
-    if not fitting:
-        return head
-    d.build("relative dont")
-    verb = d.pick(fitting)
-    d.combine(verb.key, "relative dont")
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=True)
-    return _joined(head, pattern("dont_a {0}", "that_a {0}", _put(d, drawn)))
-
-
-_RELATIVES = (described_by_qui, described_by_qui, described_by_que, described_by_que, described_by_que)
-
-
-def relative(d: Draw) -> Phrase:
-    """Le garçon qui mange une pomme est content; je connais la ville où tu habites."""
-    build = d.pick((*_RELATIVES, described_by_where, described_by_dont))
-    if build is described_by_where:
-        noun = d.pick(d.lexicon.of(*places.PLACES))
-    elif build is described_by_dont:
-        of = verbs(d, _of_what)
-        noun = d.noun(*sorted(d.pick(of).object))
-    else:
-        noun = d.noun("human", "animal", "thing", "eatable", "clothes", "vehicle")
-    plural = noun.counted and d.chance(0.3)
-    if "family" in noun.classes:
-        head = noun_phrase(noun, "possessive", plural=plural, owner=(0, "my"))
-    else:
-        kind = d.pick(("definite", "definite", "definite", "demonstrative"))
-        head = noun_phrase(noun, kind, plural=plural)
-    place = d.pick(("subject", "object", "c'est", "voilà"))
-    whole = build(d, noun, head)
-    if place == "voilà":
-        return pattern(
-            "voilà_a {0} .", "here_a is_a {0} ." if head.en_person == 2 else "here_a are_a {0} .", whole
-        )
-    if place == "c'est" or (place == "object" and not _takers(d, noun)):
-        d.build("c'est")
-        return it_is(whole)
-    if place == "object":
-        verb = d.pick(_takers(d, noun))
-        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TOLD), simple=True)
-        drawn.objects.insert(0, whole)
-        return say(d, drawn)
-    return _with_relative_subject(d, noun, whole)
 
 
 def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
@@ -125,24 +24,6 @@ def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
     if what.plural:
         french = {"est": "sont", "était": "étaient"}[french]
     return pattern(f"ce_a {french}_b {{0}} .", f"{who}_a {english}_b {{0}} .", what)
-
-
-def _takers(d: Draw, noun: Noun) -> list[Verb]:
-    return verbs(d, lambda v: v.direct and not v.reflexive and not v.second and bool(v.object & noun.classes))
-
-
-def _with_relative_subject(d: Draw, noun: Noun, whole: Phrase) -> Phrase:
-    adjectives = [a for a in d.lexicon.adjectives if a.applies & noun.classes]
-    acting = verbs(d, lambda v: bool(v.subject & noun.classes) and v.intransitive)
-    if adjectives and (not acting or d.chance(0.5)):
-        return say(
-            d, be_adjective(d, whole, d.pick(adjectives), tense=d.pick(("present", "present", "imparfait")))
-        )
-    verb_list = acting or verbs(d, lambda v: bool(v.subject & noun.classes))
-    if not verb_list:
-        return it_is(whole)
-    verb = d.pick(verb_list)
-    return say(d, clause(d, verb=verb, subject=whole, tense=d.pick(_TOLD), simple=True))
 
 
 def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
@@ -179,10 +60,10 @@ def condition(d: Draw) -> Phrase:
     one.habit = True
     other = clause(d, tense=second, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
     other.habit = other.habit or second == "present"
-    main = _put(d, other)
+    main = put(d, other)
     if second in ("futur", "conditionnel") and d.chance(0.3):
-        return pattern("{0} si_a {1} .", "{0} if_a {1} .", main, _put(d, one))
-    return pattern("si_a {0} , {1} .", "if_a {0} , {1} .", _put(d, one), main)
+        return pattern("{0} si_a {1} .", "{0} if_a {1} .", main, put(d, one))
+    return pattern("si_a {0} , {1} .", "if_a {0} , {1} .", put(d, one), main)
 
 
 def because(d: Draw) -> Phrase:
@@ -192,21 +73,21 @@ def because(d: Draw) -> Phrase:
     tense = d.pick(("present", "passé composé", "futur"))
     one = clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.25) else "")
     if d.chance(0.5):
-        who = parts.pronoun(d)
+        who = beings.pronoun(d)
         other = _feels(d, who, "imparfait" if tense == "passé composé" else "present")
     else:
         told = {"passé composé": d.pick(("imparfait", "plus-que-parfait")), "futur": "present"}.get(
             tense, tense
         )
-        other = _put(d, clause(d, tense=told, simple=True, negation="pas" if d.chance(0.3) else ""))
-    return pattern("{0} parce_a que_a {1} .", "{0} because_a {1} .", _put(d, one), other)
+        other = put(d, clause(d, tense=told, simple=True, negation="pas" if d.chance(0.3) else ""))
+    return pattern("{0} parce_a que_a {1} .", "{0} because_a {1} .", put(d, one), other)
 
 
 def _feels(d: Draw, who: Phrase, tense: str) -> Phrase:
     if d.chance(0.5):
-        return _put(d, avoir(d, who, tense=tense))
+        return put(d, avoir(d, who, tense=tense))
     adjectives = [a for a in d.lexicon.adjectives if "person" in a.applies and not a.before]
-    return _put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
+    return put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
 
 
 #: French noun after avoir → English adjective after be.
@@ -242,7 +123,7 @@ def when(d: Draw) -> Phrase:
         d.build("pendant que")
         told = d.pick(("present", "imparfait"))
         one, other = (clause(d, tense=told, verb=_doing(d), simple=True) for _ in range(2))
-        return pattern("{0} pendant_a que_a {1} .", "{0} while_a {1} .", _put(d, one), _put(d, other))
+        return pattern("{0} pendant_a que_a {1} .", "{0} while_a {1} .", put(d, one), put(d, other))
     d.build("quand")
     if kind == "past":
         one = clause(d, tense="passé composé", verb=_doing(d), simple=True)
@@ -256,14 +137,16 @@ def when(d: Draw) -> Phrase:
     else:
         one, other = clause(d, tense="present", simple=True), clause(d, tense="present", simple=True)
         one.habit = other.habit = True
-    first, second = _put(d, one), _put(d, other)
+    first, second = put(d, one), put(d, other)
     if d.chance(0.4):
         return pattern("{0} quand_a {1} .", "{0} when_a {1} .", second, first)
     return pattern("quand_a {0} , {1} .", "when_a {0} , {1} .", first, second)
 
 
 def _doing(d: Draw) -> Verb:
-    return d.pick(verbs(d, lambda v: not v.state and bool(v.subject & parts.HUMAN) and "inf" not in v.object))
+    return d.pick(
+        verbs(d, lambda v: not v.state and bool(v.subject & beings.HUMAN) and "inf" not in v.object)
+    )
 
 
 def purpose(d: Draw) -> Phrase:
@@ -282,7 +165,7 @@ def purpose(d: Draw) -> Phrase:
     what = parts.infinitive(d, d.pick(parts.doings(d)), one.subject, ing=ing)
     tag = new_tag()
     lead = Phrase([Word(w, (tag,)) for w in french.split()], [Word(english, (tag,))])
-    return pattern("{0} {1} {2} .", "{0} {1} {2} .", _put(d, one), lead, what)
+    return pattern("{0} {1} {2} .", "{0} {1} {2} .", put(d, one), lead, what)
 
 
 def joined(d: Draw) -> Phrase:
@@ -290,15 +173,15 @@ def joined(d: Draw) -> Phrase:
     d.calm = True
     french, english = d.pick((("et", "and"), ("et", "and"), ("mais", "but"), ("mais", "but"), ("donc", "so")))
     d.build(f"joined by {french}")
-    tense = d.pick(_TOLD)
+    tense = d.pick(TOLD)
     one = clause(d, tense=tense, simple=True, negation="pas" if d.chance(0.15) else "")
     if d.chance(0.4) and tense != "futur":
-        other = _feels(d, parts.pronoun(d), "imparfait" if tense == "passé composé" else tense)
+        other = _feels(d, beings.pronoun(d), "imparfait" if tense == "passé composé" else tense)
     else:
-        other = _put(d, clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.3) else ""))
+        other = put(d, clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.3) else ""))
     comma = "" if french == "et" else ", "
     line = f"{{0}} {comma}{french}_a {{1}} ."
-    return pattern(line, line.replace(french, english), _put(d, one), other)
+    return pattern(line, line.replace(french, english), put(d, one), other)
 
 
 def thinks(d: Draw) -> Phrase:
@@ -314,15 +197,15 @@ def thinks(d: Draw) -> Phrase:
         else d.pick(("present", "futur", "passé composé"))
     )
     if d.chance(0.35):
-        other = _feels(d, parts.pronoun(d), "present" if tense == "present" else "imparfait")
+        other = _feels(d, beings.pronoun(d), "present" if tense == "present" else "imparfait")
     else:
-        other = _put(d, clause(d, tense=told, simple=d.chance(0.6)))
-    return pattern("{0} que_a {1} .", "{0} that_a {1} .", _put(d, one), other)
+        other = put(d, clause(d, tense=told, simple=d.chance(0.6)))
+    return pattern("{0} que_a {1} .", "{0} that_a {1} .", put(d, one), other)
 
 
 def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
     """Build the clause before `que`."""
-    who = parts.subject(d, verb, pronouns=0.7)
+    who = beings.subject(d, verb, pronouns=0.7)
     d.build(tense)
     d.combine(verb.key, tense)
     return Clause(who, verb, tense, habit=True)

@@ -1,0 +1,143 @@
+"""Who or what does something: pronouns, names and noun phrases as subjects, and whose things are."""
+
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.nouns import (
+    EN_POSSESSIVES,
+    fitting,
+    noun_phrase,
+    possessor,
+)
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
+from translator.data.phrasebook.places import first_name, word_for_word
+from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
+
+HUMAN = leaves(["human"])
+LIVING = leaves(["living"])
+#: Nouns that stand with a general article wherever they are.
+GENERAL = frozenset(("game", "sport", "subject", "language"))
+#: French, English, place in je tu il nous vous ils, the same in English, feminine, English possessive.
+_SUBJECTS = (
+    ("je", "I", 0, 0, None, "my"),
+    ("tu", "you", 1, 1, None, "your"),
+    ("il", "he", 2, 2, False, "his"),
+    ("elle", "she", 2, 2, True, "her"),
+    ("on", "we", 2, 3, False, "our"),
+    ("nous", "we", 3, 3, None, "our"),
+    ("vous", "you", 4, 4, None, "your"),
+    ("ils", "they", 5, 5, False, "their"),
+    ("elles", "they", 5, 5, True, "their"),
+)
+
+
+def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:
+    """Draw a subject pronoun; of things, il and elle are `it`. Whether `je` is a woman is drawn too."""
+    if things:
+        only = ("il", "elle", "ils", "elles")
+    french, english, person, en_person, feminine, owner = d.pick(
+        [row for row in _SUBJECTS if not only or row[0] in only]
+    )
+    if things and person == 2:
+        english, owner = "it", "its"
+    tag = new_tag()
+    return Phrase(
+        [Word(french, (tag,))],
+        [Word(english, (tag,))],
+        person=person,
+        en_person=en_person,
+        feminine=d.chance(0.4) if feminine is None else feminine,
+        owner=owner,
+        head=tag,
+    )
+
+
+def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
+    """Draw who or what does something."""
+    human = not verb.subject.isdisjoint(HUMAN)
+    living = not verb.subject.isdisjoint(LIVING)
+    if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
+        max(pronouns, 0.65) if d.calm else pronouns
+    ):
+        d.build("subject pronoun")
+        return pronoun(d) if human else pronoun(d, things=not living, only=("il", "elle", "ils", "elles"))
+    if human and not d.known and d.chance(0.05):
+        d.build("quelqu'un, tout le monde")
+        return word_for_word(*d.pick(_ANYONE))
+    if human and d.chance(0.35):
+        one = first_name(d)
+        if d.chance(0.8):
+            return one
+        d.build("coordination of subjects")
+        return both(one, first_name(d) if d.chance(0.5) else relative_of(d, one))
+    return being(
+        d,
+        d.noun(d.pick(("person", "family")))
+        if human and d.chance(0.75) and (verb.subject >= HUMAN)
+        else d.pick(d.lexicon.of(*sorted(verb.subject))),
+    )
+
+
+_ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
+
+
+def relative_of(d: Draw, one: Phrase) -> Phrase:
+    """Draw somebody's relation: sa mère."""
+    noun = d.noun("family")
+    return noun_phrase(noun, "possessive", owner=(2, one.owner))
+
+
+def both(one: Phrase, other: Phrase) -> Phrase:
+    """Join two: Paul et sa mère."""
+    joined = pattern("{0} et_a {1}", "{0} and_a {1}", one, other)
+    joined.person = joined.en_person = 5
+    joined.feminine = one.feminine and other.feminine
+    joined.owner, joined.human, joined.head = "their", True, one.head
+    return joined
+
+
+def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
+    """Draw a noun phrase for a person, animal or thing as a subject or after a preposition."""
+    if noun.classes & GENERAL:
+        return noun_phrase(noun, "general", plural=noun.counted)
+    plural = noun.counted and d.chance(0.33)
+    described = fitting(d, noun, adjectives)
+    if "family" in noun.classes:
+        if d.chance(0.2):
+            return possessor(d, noun, first_name(d), plural=plural)
+        return noun_phrase(noun, "possessive", plural=plural, owner=any_owner(d, noun))
+    kind = _kind(d, noun, plural=plural)
+    if kind == "possessive":
+        return noun_phrase(noun, kind, plural=plural, adjectives=described, owner=any_owner(d))
+    if kind == "number":
+        d.build("number")
+        return noun_phrase(noun, kind, adjectives=described, count=d.below(2, 13))
+    return noun_phrase(noun, kind, plural=plural, adjectives=described)
+
+
+def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
+    kind = d.pick(("definite",) * 8 + ("possessive",) * 3 + ("demonstrative",) * 2 + ("indefinite",) * 2)
+    if d.known and kind == "indefinite":
+        kind = "definite"
+    elif d.chance(0.08) and noun.counted and not d.calm and not d.known:
+        kind = d.pick(("several", "a few", "number")) if plural else "every"
+    if noun.classes & {"job"} and kind == "possessive" and not plural:
+        kind = "definite"
+    d.build(kind)
+    return kind
+
+
+def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
+    """Draw a possessor that is not named: son without anyone to refer to is `his`; one has a spouse alone."""
+    alone = noun is not None and noun.lemma in ("mari", "épouse")
+    place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
+    d.build("possessive")
+    return place, EN_POSSESSIVES[place]
+
+
+def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
+    """Draw the possessor of an object: mostly the subject."""
+    if who is None or d.chance(0.25):
+        place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
+        return place, english
+    if who.person in (2, 5):
+        return who.person, who.owner
+    return who.person, EN_POSSESSIVES[who.person]
