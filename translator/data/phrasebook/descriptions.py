@@ -205,6 +205,7 @@ def near(d: Draw) -> Phrase:
 def exclamation(d: Draw) -> Phrase:
     """Quel beau jardin ! Comme elle est jolie !"""
     d.build("exclamation")
+    d.known = True
     chosen = d.pick([a for a in d.lexicon.adjectives if a.graded])
     nouns = [
         n for n in d.lexicon.of(*sorted(chosen.applies)) if not n.classes & (beings.GENERAL | {"family"})

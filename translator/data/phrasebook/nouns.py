@@ -138,8 +138,10 @@ def _determiner(
         form = POSSESSIVES[place][2 if plural else noun.feminine and not vowel]
         return [Word(form, (tag,))], [Word(english_word, (tag,))]
     if kind == "number":
-        figures = number(count, feminine=noun.feminine)
-        return [Word(w, (tag,)) for w in figures[0]], [Word(w, (tag,)) for w in figures[1]]
+        fr, en = number(count, feminine=noun.feminine)
+        if noun.fr[0] and not noun.en[0]:
+            en = [*en, "pairs", "of"]  # quatre pantalons: four pairs of pants
+        return [Word(w, (tag,)) for w in fr], [Word(w, (tag,)) for w in en]
     if kind in QUANTITIES:
         many, much = QUANTITIES[kind]
         words = (many if en_plural else much).split()

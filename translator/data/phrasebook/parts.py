@@ -37,7 +37,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     plural = noun.counted and d.chance(0.35)
     if noun.classes & GENERAL or (general and d.chance(0.75) and not noun.is_human):
         d.build("general article")
-        return noun_phrase(noun, "general", plural=noun.counted)
+        return noun_phrase(noun, "general", plural=noun.counted and "season" not in noun.classes)
     described = fitting(d, noun, 0.22)
     if noun.is_human and d.chance(0.25):
         return first_name(d)

@@ -122,6 +122,7 @@ _ORDERED = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 def order(d: Draw) -> Phrase:
     """Mange ta soupe ! Ne le touchez pas ! Allons au parc !"""
     d.build("imperative")
+    d.calm = True
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN) and not (v.state or v.happens)))
     person = d.pick((1, 1, 4, 4, 3))
     who = beings.pronoun(d, only=(_ORDERED[person][0],))

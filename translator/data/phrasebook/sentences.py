@@ -227,7 +227,7 @@ def since(d: Draw) -> Phrase:
         drawn.since = True
         drawn.tail.append(pattern("depuis_a {0}", "for_a {0}", span))
     elif kind == "pendant":
-        verb = d.pick(verbs(d, lambda v: not (v.state or v.happens) and not v.object & set(VERBAL)))
+        verb = d.pick(verbs(d, lambda v: not (v.state or v.happens or v.etre) and not v.object & set(VERBAL)))
         drawn = clause(d, verb=verb, tense=d.pick(("passé composé", "futur")), simple=True)
         drawn.tail.append(pattern("pendant_a {0}", "for_a {0}", span))
     else:

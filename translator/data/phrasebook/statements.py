@@ -241,6 +241,7 @@ def passive(d: Draw) -> Phrase:
                 and not v.state
                 and not v.reflexive
                 and not v.object & {"time"}
+                and v.en[0] != "have"
                 and not v.rest
                 and not v.second
                 and not v.particle
