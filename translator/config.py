@@ -247,6 +247,9 @@ class HardwareConfig(Section):
     """auto: bf16-mixed where the device multiplies bfloat16 itself, else 32-true."""
     threads: PositiveInt | None = None
     """CPU threads of each process; null: torch's own choice."""
+    workers: PositiveInt | None = None
+    """Among how many of them each batch is shared out, on a CPU and in one process; null: all, at most 4.
+    Results of different numbers differ in rounding and in what dropout draws."""
 
 
 class Config(Section):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins import Precision
 from phrases import run_command
 from torch import Tensor
 from torch.nn import functional as F
@@ -141,7 +142,7 @@ def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broke
     sums: Gradients = {}
     for rank in range(n_ranks):
         module = fresh_module(config, prepared)
-        module._trainer = SimpleNamespace(world_size=1 if broken else n_ranks)  # type: ignore[assignment]
+        module._trainer = SimpleNamespace(world_size=1 if broken else n_ranks, precision_plugin=Precision())  # type: ignore[assignment]
         module.log = lambda *_, **__: None  # type: ignore[method-assign]
         stream = BatchStream(
             prepared.train,

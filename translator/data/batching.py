@@ -7,7 +7,8 @@ all ranks see in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import torch
@@ -57,6 +58,29 @@ class Batch:
             self.position,
             self.epochs,
         )
+
+    def shares(self, n: int) -> list["Batch"]:
+        """Cut the batch into at most `n` runs of rows with about as many real tokens each.
+
+        Rows of a batch are in order of length, so each share sheds some of the padding.
+        """
+        source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
+        done = (source_lengths + target_lengths).cumsum(0)
+        bounds = torch.searchsorted(done, done[-1] * torch.arange(n + 1) / n).tolist()
+        shares = []
+        for start, end in pairwise([*bounds[:-1], len(done)]):
+            if start < end:
+                rows = slice(start, end)
+                source, target = int(source_lengths[rows].max()), int(target_lengths[rows].max())
+                shares.append(
+                    replace(
+                        self,
+                        source_ids=self.source_ids[rows, :source],
+                        target_in=self.target_in[rows, :target],
+                        target_out=self.target_out[rows, :target],
+                    )
+                )
+        return shares
 
 
 class Pairs(Protocol):

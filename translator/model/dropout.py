@@ -16,6 +16,7 @@ class Dropout(nn.Module):
     def __init__(self, probability: float):
         super().__init__()
         self.probability = probability
+        self.generator: torch.Generator | None = None  # on a CPU; None: torch's global one
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with some values dropped while training, `x` itself otherwise; any shape."""
@@ -24,7 +25,9 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
         threshold = min(round(256 * self.probability), 255)
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(
+            -(2**63), None, generator=self.generator
+        )
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
         return x * ((random_bytes >= threshold).to(x.dtype) * (256 / (256 - threshold)))
 

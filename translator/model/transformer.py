@@ -77,7 +77,12 @@ class Transformer(nn.Module):
 
     def logits(self, states: Tensor) -> Tensor:
         """(…, D) → (…, V), by the embedding matrix."""
-        return F.linear(states, self.embedding.weight)
+        return F.linear(states, self.output_weight)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """What turns states into logits: (V, D), the embedding matrix."""
+        return self.embedding.weight
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first target token, one hypothesis a sentence."""

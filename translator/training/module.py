@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,9 +21,13 @@ from translator.symbols import PAD
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
 from translator.training.loss import token_loss
 from translator.training.schedule import Progress, learning_rate
+from translator.training.workers import Workers
 
 #: Key of our own state in a checkpoint.
 STATE = "passerelle"
+
+#: Workers of a machine with many cores, where the configuration does not say; more were not measured.
+MOST_WORKERS = 4
 
 
 class TranslationModule(LightningModule):
@@ -37,8 +42,29 @@ class TranslationModule(LightningModule):
         self._clock: float | None = None
         self._hypotheses: dict[int, str] = {}
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
+        self._workers: Workers | None = None
+        self._share_losses: list[Tensor] = []
 
     # -- training ----------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Start the threads, if there are to be several."""
+        n_workers = self._n_workers()
+        if n_workers > 1:
+            threads = max(1, torch.get_num_threads() // n_workers)
+            self._workers = Workers(self.model, n_workers=n_workers, threads_each=threads)
+
+    def _n_workers(self) -> int:
+        """One without a CPU of our own: other devices, and other processes beside this one."""
+        if self.device.type != "cpu" or self.trainer.world_size > 1:
+            return 1
+        return self.config.hardware.workers or min(torch.get_num_threads(), MOST_WORKERS)
+
+    def teardown(self, stage: str) -> None:
+        """End the threads."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set what the step depends on: the random state and the learning rate.
@@ -48,7 +74,10 @@ class TranslationModule(LightningModule):
         """
         trainer = self.trainer
         seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
-        torch.manual_seed((seed * trainer.world_size + trainer.global_rank) % 2**63)
+        seed = (seed * trainer.world_size + trainer.global_rank) % 2**62
+        torch.manual_seed(seed)
+        if self._workers is not None:
+            self._workers.seed(seed)
         if self._clock is None:
             self._clock = time.monotonic()
         rate = learning_rate(self.config.train, self.progress)
@@ -62,13 +91,33 @@ class TranslationModule(LightningModule):
         Lightning divides by the batches accumulated and averages over ranks; both are undone, and the sum
         is divided by the real target tokens of the whole step.
         """
-        states = self.model.decode(self.model.encode(batch.source_ids), batch.target_in)
-        real = batch.target_out != PAD
-        logits = self.model.logits(states[real])  # (real tokens, V)
-        smoothed, plain = token_loss(logits, batch.target_out[real], self.config.train.label_smoothing)
-        self.log("train_loss", plain / real.sum())
-        undo = self.config.train.accumulate * self.trainer.world_size
-        return smoothed * (undo / batch.n_step_tokens)
+        undo = self.config.train.accumulate * self.trainer.world_size / batch.n_step_tokens
+        share_loss = partial(self._share_loss, factor=undo)
+        if self._workers is None:
+            loss, plain = share_loss(self.model, batch)
+        else:
+            shares = self._workers.losses(batch, share_loss)
+            self._share_losses = [loss for loss, _ in shares]
+            loss, plain = (torch.stack(values).sum() for values in zip(*shares, strict=True))
+        self.log("train_loss", plain / (batch.target_out != PAD).sum())
+        return loss
+
+    def _share_loss(self, model: Transformer, batch: Batch, *, factor: float) -> tuple[Tensor, Tensor]:
+        """`factor` times the smoothed loss, and the plain loss, summed over the batch's tokens."""
+        with self.trainer.precision_plugin.forward_context():  # a thread has its own
+            states = model.decode(model.encode(batch.source_ids), batch.target_in)
+            real = batch.target_out != PAD
+            smoothing = self.config.train.label_smoothing
+            smoothed, plain = token_loss(states[real], model.output_weight, batch.target_out[real], smoothing)
+        return smoothed * factor, plain
+
+    def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
+        """Go back through the step, each worker through its own share; Lightning's hook."""
+        if self._workers is None:
+            super().backward(loss, *args, **options)
+        else:
+            self._workers.backward(loss, self._share_losses)
+            self._share_losses = []
 
     def account(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""
@@ -160,8 +209,9 @@ class TranslationModule(LightningModule):
         if pairs:
             lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
             real = lines.target_out != PAD
-            logits = self.model(lines.source_ids, lines.target_in)[real]
-            losses = token_loss(logits, lines.target_out[real], self.config.train.label_smoothing)
+            states = self.model.decode(self.model.encode(lines.source_ids), lines.target_in)[real]
+            smoothing = self.config.train.label_smoothing
+            losses = token_loss(states, self.model.output_weight, lines.target_out[real], smoothing)
             for i, value in enumerate((*losses, real.sum())):
                 self._validation_sums[i] += float(value)
             if not math.isfinite(self._validation_sums[0]):
