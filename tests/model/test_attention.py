@@ -96,7 +96,7 @@ def test_recorded_weights_sum_to_one_and_are_zero_where_hidden(role: str) -> Non
 @pytest.mark.parametrize("role", ROLES)
 def test_recording_changes_nothing(role: str) -> None:
     case, record = case_of(role), []
-    assert torch.equal(case.attend(record), case.attend())
+    torch.testing.assert_close(case.attend(record), case.attend())
     # What was recorded is what was used: with the values it gives the result.
     value = case.attention.project(case.memory).value
     again = case.attention.output((record[0] @ value).transpose(1, 2).flatten(2))

@@ -29,7 +29,9 @@ class Dropout(nn.Module):
             -(2**63), None, generator=self.generator
         )
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        return x * ((random_bytes >= threshold).to(x.dtype) * (256 / (256 - threshold)))
+        # Written as numbers at once; by way of booleans it takes three times as long.
+        keep = torch.ge(random_bytes, threshold, out=torch.empty_like(x))
+        return x * keep.mul_(256 / (256 - threshold))
 
     def extra_repr(self) -> str:
         """Show the probability in `print(model)`."""
