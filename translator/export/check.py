@@ -93,7 +93,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """Lines as a search takes them: tokenised parts, and the number of the line that each is of."""
 
     ids: list[list[int]]
@@ -119,14 +119,15 @@ def check(
         DataError: no line has text.
         ExportError: the two do not agree; the message shows the first difference.
     """
-    parts = _cut(translator, lines)
+    parts = cut(translator, lines)
     if not parts.ids:
         raise DataError("there is no text to check the export with; give a file with some lines")
     calls = _compare_greedy(translator, engine, parts)
     n_lines = len(set(parts.owners))
     if references is None:
         return Agreement(n_lines, calls, None, None)
-    ours, theirs = (_texts(translator, parts, ids, len(lines)) for ids in _beams(translator, engine, parts))
+    found = search_both(translator, engine, parts.ids, BEAM_SIZE)
+    ours, theirs = (_texts(translator, parts, ids, len(lines)) for ids in found)
     scores = bleu(ours, references), bleu(theirs, references)  # of every line, blank ones too
     if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
         raise ExportError(
@@ -137,18 +138,19 @@ def check(
     return Agreement(n_lines, calls, scores, same)
 
 
-def _cut(translator: Translator, lines: Sequence[str]) -> _Parts:
+def cut(translator: Translator, lines: Sequence[str]) -> Parts:
+    """Tokenise lines as `Translator.translate` does: one that is too long in parts, blank ones left out."""
     limit = translator.config.model.max_length - 1
-    parts = _Parts([], [])
+    parts = Parts([], [])
     for number, line in enumerate(lines):
         if line.strip():
-            cut = split_text(line.strip(), lambda part: len(translator.tokenizer.encode(part)) <= limit)
-            parts.ids.extend(translator.tokenizer.encode_batch(cut))
-            parts.owners.extend([number] * len(cut))
+            texts = split_text(line.strip(), lambda part: len(translator.tokenizer.encode(part)) <= limit)
+            parts.ids.extend(translator.tokenizer.encode_batch(texts))
+            parts.owners.extend([number] * len(texts))
     return parts
 
 
-def _both(
+def search_both(
     translator: Translator, engine: Engine, sources: list[list[int]], beam_size: int
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Both programs' outputs by the same rules: ids of the best translation of each source."""
@@ -159,12 +161,8 @@ def _both(
     return ours, theirs
 
 
-def _beams(translator: Translator, engine: Engine, parts: _Parts) -> tuple[list[list[int]], list[list[int]]]:
-    return _both(translator, engine, parts.ids, BEAM_SIZE)
-
-
-def _compare_greedy(translator: Translator, engine: Engine, parts: _Parts) -> list[CloseCall]:
-    ours, theirs = _both(translator, engine, parts.ids, 1)
+def _compare_greedy(translator: Translator, engine: Engine, parts: Parts) -> list[CloseCall]:
+    ours, theirs = search_both(translator, engine, parts.ids, 1)
     calls = []
     for source, owner, our_ids, their_ids in zip(parts.ids, parts.owners, ours, theirs, strict=True):
         if our_ids == their_ids:
@@ -192,22 +190,25 @@ def retrace(translator: Translator, source: Sequence[int], output: Sequence[int]
         output: ids of its translation, without symbols.
 
     Returns:
-        Σ log p, end symbol included, and the most that a step lost against our best allowed choice there,
-        which is 0 for our own greedy output. Where the output is as long as it may be, its end is forced.
+        Σ log p, end symbol included, and the most that a step lost against our best allowed choice there:
+        0 for our own greedy output, infinite where a step took what may not be taken (a forbidden piece,
+        an end at once, more pieces than the source allows).
     """
     chosen = torch.tensor([*output, EOS])[:, None]  # (T, 1)
     log_probs = translator.model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *output]]))
     log_probs = log_probs[0].float().log_softmax(-1)  # (T, V)
-    taken = log_probs.gather(1, chosen)[:, 0].double()  # (T,)
-    log_probs[:, translator.tokenizer.never_emitted] = -torch.inf
-    log_probs[0, EOS] = -torch.inf
-    lost = log_probs.max(1).values.double() - taken
-    if len(chosen) >= translator.longest_output(source, translator.config.search):
-        lost = lost[:-1]
-    return float(taken.sum()), float(lost.max())
+    total = float(log_probs.gather(1, chosen).double().sum())
+    limit = max(2, translator.longest_output(source, translator.config.search))
+    may = torch.ones_like(log_probs, dtype=torch.bool)
+    may[:, translator.tokenizer.never_emitted] = False
+    may[0, EOS] = False
+    may[limit - 1 :] = torch.arange(log_probs.size(1)) == EOS
+    allowed = log_probs.masked_fill(~may, -torch.inf)
+    lost = allowed.max(1).values - allowed.gather(1, chosen)[:, 0]  # (T,)
+    return total, float(lost.max())
 
 
-def _texts(translator: Translator, parts: _Parts, outputs: list[list[int]], n_lines: int) -> list[str]:
+def _texts(translator: Translator, parts: Parts, outputs: list[list[int]], n_lines: int) -> list[str]:
     """The text of each line, joined from its parts as `Translator.translate` does; empty where blank."""
     texts: list[list[str]] = [[] for _ in range(n_lines)]
     for owner, ids in zip(parts.owners, outputs, strict=True):
