@@ -91,7 +91,8 @@ def test_a_tie_is_a_close_call_and_is_told(translator: Translator, lines: list[s
     first = found.close_calls[0]
     assert first.log_probs[0] == pytest.approx(first.log_probs[1], abs=1e-4)
     told = found.lines()
-    assert told[0].endswith(f"{len(found.close_calls)} close calls")
+    n_close = len({call.line for call in found.close_calls})
+    assert told[0] == f"greedy: {25 - n_close} of 25 lines identical, {n_close} close calls"
     assert told[1].startswith(f"line {first.line}: close call")
 
 

@@ -14,8 +14,10 @@ import translator.export
 from translator import Translator
 from translator.bundle import MANIFEST
 from translator.cli import main
+from translator.data import phrasebook
 from translator.export import check as checking
 from translator.export import to_ctranslate2
+from translator.export.folder import lines_to_check
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,6 +79,14 @@ def test_lines_of_the_phrasebook_by_default(
     code, said, err = run(capsys, tmp_path / "out", "--model", model)
     assert (code, err) == (0, [])
     assert re.fullmatch(r"greedy: \d+ of 300 lines identical, \d close calls", said[0])
+
+
+@pytest.mark.parametrize(("language", "line"), [("fr", 0), ("en", 1), ("de", 0)])
+def test_those_lines_are_in_the_source_language(tmp_path: Path, language: str, line: int) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps({"format_version": 1, "source_language": language}))
+    lines = lines_to_check(tmp_path)
+    assert len(lines) == 300
+    assert lines[0] == list(next(phrasebook.pairs("challenge")).values())[line]
 
 
 def break_positions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,9 +78,10 @@ class Agreement:
 
     def lines(self) -> list[str]:
         """Return what to print."""
+        n_close = len({call.line for call in self.close_calls})
         said = [
-            f"greedy: {self.n_lines - len(self.close_calls):,} of {self.n_lines:,} lines identical, "
-            f"{len(self.close_calls):,} close calls",
+            f"greedy: {self.n_lines - n_close:,} of {self.n_lines:,} lines identical, "
+            f"{n_close:,} close calls",
             *map(str, self.close_calls),
         ]
         if self.bleu is not None:
