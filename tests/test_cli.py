@@ -25,7 +25,7 @@ from translator.inference import Translator
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-VERBS = ("train", "check-data", "translate", "evaluate", "score", "info")
+VERBS = ("train", "check-data", "translate", "evaluate", "score", "export", "info")
 
 LONG = "Le chat dort dans la maison et la reine chante sous le pont, " * 8
 #: Lines that break filters which are careless: each with its ending.
@@ -264,7 +264,12 @@ def test_the_newest_finished_run_is_the_default(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("translate", "Bonjour."), ("evaluate",), ("score", "--source", "a", "--target", "a")],
+    [
+        ("translate", "Bonjour."),
+        ("evaluate",),
+        ("export", "out"),
+        ("score", "--source", "a", "--target", "a"),
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_without_any_run_the_line_says_make_train(
@@ -742,6 +747,7 @@ def test_refused_model_folders(run: Run, model: Path, tmp_path: Path, wrong: str
         ("translate", "--model", model, "Bonjour."),
         ("evaluate", "--model", model),
         ("score", "--model", model, "--source", tmp_path / "a", "--target", tmp_path / "a"),
+        ("export", model.parent / "out", "--model", model),
         ("info", model),
     ):
         assert said in run(*arguments).refusal()

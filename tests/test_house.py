@@ -29,6 +29,7 @@ LAYERS = {
     "evaluator": 3,
     "stream": 3,
     "training": 4,
+    "export": 4,
     "cli": 5,
 }
 
@@ -45,6 +46,7 @@ IMPORTERS = {
     "lightning": "translator.training",
     "matplotlib": "translator.training",
     "tensorboard": "translator.training",
+    "ctranslate2": "translator.export.to_ctranslate2",
 }
 
 #: The package's front door names what is behind it, and imports it only when asked.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -314,6 +314,32 @@ def score_command(
     translator = _load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):
         print(f"{log_prob:.6f}")
+
+
+@app.command("export")
+def export_command(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to be made.")],
+    model: ModelOption = None,
+    file_format: Annotated[Literal["ctranslate2"], typer.Option("--format", help="Whose.")] = "ctranslate2",
+    lines: Annotated[
+        Path | None, typer.Option("--check", help="Lines to compare on. [default: 300 of the phrasebook]")
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option("--check-references", help="Their translations: compare BLEU too.")
+    ] = None,
+) -> None:
+    """Write a model for CTranslate2, once it is seen to translate as ours does, line by line."""
+    if references is not None and lines is None:
+        raise UsageError("--check-references are translations of the lines of --check; give both")
+    from translator.export.folder import export, lines_to_check
+
+    folder = _model_folder(model)
+    if lines is not None and references is not None:
+        sources, targets = _parallel(lines, references)
+    else:
+        sources, targets = (lines_to_check(folder) if lines is None else _lines(lines)), None
+    print("\n".join(export(folder, output, sources, targets).lines()))
+    print(f"exported: {output}")
 
 
 @app.command("info")

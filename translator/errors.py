@@ -5,6 +5,7 @@ PasserelleError                 exit 1: one line on stderr, never a traceback
 ├── DataError                   a corpus: missing, badly encoded, unequal sides, no network
 ├── ModelError                  a model folder: absent, damaged, of another version
 ├── TrainingError               a run that cannot start or go on
+├── ExportError                 a model that another program cannot take over, or does not read as ours
 └── UsageError                  exit 2: the command line itself
 
 A message says what is wrong with its value, what is allowed and what to do, in this order, with the
@@ -32,6 +33,10 @@ class ModelError(PasserelleError):
 
 class TrainingError(PasserelleError):
     """A training run that cannot start or go on."""
+
+
+class ExportError(PasserelleError):
+    """A model that cannot be exported, or an export that does not translate as the model does."""
 
 
 class UsageError(PasserelleError):

@@ -143,6 +143,11 @@ class Translator:
                 results[row] = result
         return [result for result in results if result is not None]
 
+    def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
+        """Return the most pieces of a translation, end symbol included, of a tokenised source."""
+        wanted = int(len(source) * options.max_length_ratio) + options.max_length_offset
+        return min(wanted, self.config.model.max_length)
+
     @torch.inference_mode()
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
         """Return Σ log p of each given translation, end symbol included, by teacher forcing.
@@ -178,13 +183,7 @@ class Translator:
     ) -> list[Result]:
         device = device_of(self.model)
         source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
-        longest = [
-            min(
-                int(len(ids) * options.max_length_ratio) + options.max_length_offset + len(prefix),
-                self.config.model.max_length + len(prefix),
-            )
-            for ids in sources
-        ]
+        longest = [self.longest_output(ids, options) + len(prefix) for ids in sources]
         return search(
             ModelStepper(self.model, self.model.encode(source_ids)),
             torch.tensor(longest, device=device),

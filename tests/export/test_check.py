@@ -1,0 +1,139 @@
+"""The check itself: what it lets pass, and what it does not, with engines that cheat."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from phrases import Trained
+
+from translator import Translator
+from translator.config import SearchConfig
+from translator.errors import DataError, ExportError
+from translator.export.check import CLOSE_CALL, check, retrace
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Change = Callable[[list[int]], list[int]]
+
+
+class Echo:
+    """Our own search in the place of another program's, and a change to what it finds."""
+
+    def __init__(self, translator: Translator, change: Change, *, beam_size: int = 1):
+        self.translator, self.change, self.beam_size = translator, change, beam_size
+
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        *,
+        beam_size: int,
+        length_penalty: float,
+    ) -> list[list[int]]:
+        options = self.translator.config.search.model_copy(update={"beam_size": beam_size})
+        assert length_penalty == options.length_penalty
+        assert list(max_lengths) == [self.translator.longest_output(ids, options) for ids in sources]
+        found = [result.hypotheses[0].ids for result in self.translator.search(sources, options)]
+        return [self.change(ids) for ids in found] if beam_size == self.beam_size else found
+
+
+@pytest.fixture
+def translator(trained: Trained) -> Translator:
+    return Translator.load(trained.model)
+
+
+def test_the_same_is_the_same(translator: Translator, lines: list[str], references: list[str]) -> None:
+    found = check(translator, Echo(translator, lambda ids: ids), lines, references)
+    assert (found.n_lines, found.close_calls, found.n_beam_identical) == (25, [], 25)
+    assert found.bleu is not None
+    assert found.bleu[0] == found.bleu[1]
+    without = check(translator, Echo(translator, lambda ids: ids), lines)
+    assert (without.bleu, without.n_beam_identical) == (None, None)
+    assert without.lines() == ["greedy: 25 of 25 lines identical, 0 close calls"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda ids: ids[:-1], lambda ids: [*ids, ids[-1]], lambda ids: [ids[-1], *ids[1:]], lambda ids: []],
+    ids=["too short", "too long", "another piece", "empty"],
+)
+def test_another_output_is_refused_in_one_line(
+    translator: Translator, lines: list[str], change: Change
+) -> None:
+    with pytest.raises(ExportError, match=r"line \d+ becomes") as caught:
+        check(translator, Echo(translator, change), lines)
+    assert "\n" not in str(caught.value)
+
+
+def twins(translator: Translator, distance: float) -> tuple[int, int]:
+    """Make some piece that is often chosen and one that never is alike, and return both."""
+    found = translator.search(translator.tokenizer.encode_batch(["Le chat dort à Lyon."]), greedy(translator))
+    often = found[0].hypotheses[0].ids[0]
+    never = len(translator.tokenizer) - 1
+    weight = translator.model.embedding.weight
+    with torch.no_grad():
+        weight[never] = weight[often] * (1 - distance)
+    return often, never
+
+
+def greedy(translator: Translator) -> SearchConfig:
+    return translator.config.search.model_copy(update={"beam_size": 1})
+
+
+def test_a_tie_is_a_close_call_and_is_told(translator: Translator, lines: list[str]) -> None:
+    often, twin = twins(translator, 0)
+    swapped = Echo(translator, lambda ids: [twin if number == often else number for number in ids])
+    found = check(translator, swapped, lines)
+    assert found.close_calls
+    assert all(call.lost < CLOSE_CALL for call in found.close_calls)
+    first = found.close_calls[0]
+    assert first.log_probs[0] == pytest.approx(first.log_probs[1], abs=1e-4)
+    told = found.lines()
+    n_close = len({call.line for call in found.close_calls})
+    assert told[0] == f"greedy: {25 - n_close} of 25 lines identical, {n_close} close calls"
+    assert told[1].startswith(f"line {first.line}: close call")
+
+
+def test_what_is_not_quite_a_tie_is_refused(translator: Translator, lines: list[str]) -> None:
+    often, twin = twins(translator, 1e-3)
+    swapped = Echo(translator, lambda ids: [twin if number == often else number for number in ids])
+    with pytest.raises(ExportError, match="becomes"):
+        check(translator, swapped, lines)
+
+
+def test_a_beam_of_another_quality_is_refused(
+    translator: Translator, lines: list[str], references: list[str]
+) -> None:
+    worse = Echo(translator, lambda ids: ids[1:], beam_size=5)
+    with pytest.raises(ExportError, match="with a beam of 5, BLEU"):
+        check(translator, worse, lines, references)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " \t"]])
+def test_nothing_to_check_with_is_refused(translator: Translator, lines: list[str]) -> None:
+    with pytest.raises(DataError, match="no text"):
+        check(translator, Echo(translator, lambda ids: ids), lines)
+
+
+def test_our_own_greedy_search_loses_nothing(translator: Translator, lines: list[str]) -> None:
+    sources = translator.tokenizer.encode_batch([line for line in lines if 0 < len(line) < 60])
+    for source, found in zip(sources, translator.search(sources, greedy(translator)), strict=True):
+        [best] = found.hypotheses
+        log_prob, lost = retrace(translator, source, best.ids)
+        assert log_prob == pytest.approx(best.log_prob, abs=1e-4)
+        assert lost < 1e-4
+        _, lost = retrace(translator, source, best.ids[:-1])
+        assert lost > 1e-2
+
+
+def test_what_may_not_be_taken_is_infinitely_bad(translator: Translator) -> None:
+    source = translator.tokenizer.encode("Le chat dort.")
+    piece = translator.tokenizer.encode("a")[0]
+    most = translator.longest_output(source, greedy(translator))
+    assert retrace(translator, source, [piece] * (most - 1))[1] < math.inf
+    assert retrace(translator, source, [piece] * most)[1] == math.inf
+    assert retrace(translator, source, [])[1] == math.inf
+    for forbidden in translator.tokenizer.never_emitted:
+        assert retrace(translator, source, [piece, forbidden])[1] == math.inf

@@ -1,0 +1,217 @@
+"""Whether an exported model translates as ours does: the same search by both, compared line by line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from translator.data.splitting import split_text
+from translator.errors import DataError, ExportError
+from translator.evaluation import bleu
+from translator.inference import Translator
+from translator.symbols import BOS, EOS
+
+#: A greedy choice that is this near to our best one, in log p, is a rounding error and no other model.
+CLOSE_CALL = 1e-4
+
+#: Beam searches differ in more than rounding (when to stop, what is summed), so their BLEU is compared.
+BEAM_SIZE, MAX_BLEU_DIFFERENCE = 5, 0.1
+
+
+class Engine(Protocol):
+    """Another program with our model in it."""
+
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        *,
+        beam_size: int,
+        length_penalty: float,
+    ) -> list[list[int]]:
+        """Translate tokenised sources by the rules of our search; the ids of the best of each, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class CloseCall:
+    """A line that came out otherwise by rounding.
+
+    Attributes:
+        line: its number, from 1.
+        ours: our translation.
+        theirs: the other program's.
+        lost: how far below our model's best choice, in log p, the other's furthest choice is.
+        log_probs: Σ log p of the two, by our model.
+    """
+
+    line: int
+    ours: str
+    theirs: str
+    lost: float
+    log_probs: tuple[float, float]
+
+    def __str__(self) -> str:
+        ours, theirs = self.log_probs
+        return (
+            f"line {self.line}: close call, {self.lost:.1e} apart: {self.ours!r} ({ours:.4f}), "
+            f"exported {self.theirs!r} ({theirs:.4f})"
+        )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a check found.
+
+    Attributes:
+        n_lines: lines translated greedily by both, blank ones left out.
+        close_calls: those that are not identical; none of them is decided by more than rounding.
+        bleu: ours and the other's with a beam of 5; None without references.
+        n_beam_identical: lines that are identical with that beam; None without references.
+    """
+
+    n_lines: int
+    close_calls: list[CloseCall]
+    bleu: tuple[float, float] | None
+    n_beam_identical: int | None
+
+    def lines(self) -> list[str]:
+        """Return what to print."""
+        n_close = len({call.line for call in self.close_calls})
+        said = [
+            f"greedy: {self.n_lines - n_close:,} of {self.n_lines:,} lines identical, "
+            f"{n_close:,} close calls",
+            *map(str, self.close_calls),
+        ]
+        if self.bleu is not None:
+            ours, theirs = self.bleu
+            said.append(
+                f"beam {BEAM_SIZE}: {self.n_beam_identical:,} of {self.n_lines:,} lines identical, "
+                f"BLEU {ours:.2f}, exported {theirs:.2f}"
+            )
+        return said
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Lines as a search takes them: tokenised parts, and the number of the line that each is of."""
+
+    ids: list[list[int]]
+    owners: list[int]
+
+
+def check(
+    translator: Translator, engine: Engine, lines: Sequence[str], references: Sequence[str] | None = None
+) -> Agreement:
+    """Translate lines by our model and by the exported one, in float32, and compare.
+
+    Greedily, every line must be identical, or such that our own greedy search could have found it: at each
+    step, what the other chose is within `CLOSE_CALL` of our best choice. With references, the BLEU of both
+    with a beam must be within `MAX_BLEU_DIFFERENCE`.
+
+    Args:
+        translator: our model, on the CPU.
+        engine: the exported one.
+        lines: in the source language; blank ones are left out.
+        references: a translation of each line.
+
+    Raises:
+        DataError: no line has text.
+        ExportError: the two do not agree; the message shows the first difference.
+    """
+    parts = cut(translator, lines)
+    if not parts.ids:
+        raise DataError("there is no text to check the export with; give a file with some lines")
+    calls = _compare_greedy(translator, engine, parts)
+    n_lines = len(set(parts.owners))
+    if references is None:
+        return Agreement(n_lines, calls, None, None)
+    found = search_both(translator, engine, parts.ids, BEAM_SIZE)
+    ours, theirs = (_texts(translator, parts, ids, len(lines)) for ids in found)
+    scores = bleu(ours, references), bleu(theirs, references)  # of every line, blank ones too
+    if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
+        raise ExportError(
+            f"the exported model translates otherwise: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
+            f"instead of {scores[0]:.2f}; nothing was written"
+        )
+    same = sum(ours[number] == theirs[number] for number in set(parts.owners))
+    return Agreement(n_lines, calls, scores, same)
+
+
+def cut(translator: Translator, lines: Sequence[str]) -> Parts:
+    """Tokenise lines as `Translator.translate` does: one that is too long in parts, blank ones left out."""
+    limit = translator.config.model.max_length - 1
+    parts = Parts([], [])
+    for number, line in enumerate(lines):
+        if line.strip():
+            texts = split_text(line.strip(), lambda part: len(translator.tokenizer.encode(part)) <= limit)
+            parts.ids.extend(translator.tokenizer.encode_batch(texts))
+            parts.owners.extend([number] * len(texts))
+    return parts
+
+
+def search_both(
+    translator: Translator, engine: Engine, sources: list[list[int]], beam_size: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Both programs' outputs by the same rules: ids of the best translation of each source."""
+    options = translator.config.search.model_copy(update={"beam_size": beam_size})
+    ours = [found.hypotheses[0].ids for found in translator.search(sources, options)]
+    limits = [translator.longest_output(ids, options) for ids in sources]
+    theirs = engine.search(sources, limits, beam_size=beam_size, length_penalty=options.length_penalty)
+    return ours, theirs
+
+
+def _compare_greedy(translator: Translator, engine: Engine, parts: Parts) -> list[CloseCall]:
+    ours, theirs = search_both(translator, engine, parts.ids, 1)
+    calls = []
+    for source, owner, our_ids, their_ids in zip(parts.ids, parts.owners, ours, theirs, strict=True):
+        if our_ids == their_ids:
+            continue
+        (our_log_prob, _), (their_log_prob, lost) = (
+            retrace(translator, source, ids) for ids in (our_ids, their_ids)
+        )
+        texts = [translator.tokenizer.decode(ids) for ids in (our_ids, their_ids)]
+        call = CloseCall(owner + 1, texts[0], texts[1], lost, (our_log_prob, their_log_prob))
+        if lost > CLOSE_CALL:
+            raise ExportError(
+                f"the exported model translates otherwise: line {call.line} becomes {call.theirs!r} instead "
+                f"of {call.ours!r}, by {lost:.4f} in log p; nothing was written"
+            )
+        calls.append(call)
+    return calls
+
+
+@torch.inference_mode()
+def retrace(translator: Translator, source: Sequence[int], output: Sequence[int]) -> tuple[float, float]:
+    """Follow an output step by step with our model, by teacher forcing.
+
+    Args:
+        source: ids of the source, without symbols.
+        output: ids of its translation, without symbols.
+
+    Returns:
+        Σ log p, end symbol included, and the most that a step lost against our best allowed choice there:
+        0 for our own greedy output, infinite where a step took what may not be taken (a forbidden piece,
+        an end at once, more pieces than the source allows).
+    """
+    chosen = torch.tensor([*output, EOS])[:, None]  # (T, 1)
+    log_probs = translator.model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *output]]))
+    log_probs = log_probs[0].float().log_softmax(-1)  # (T, V)
+    total = float(log_probs.gather(1, chosen).double().sum())
+    limit = max(2, translator.longest_output(source, translator.config.search))
+    may = torch.ones_like(log_probs, dtype=torch.bool)
+    may[:, translator.tokenizer.never_emitted] = False
+    may[0, EOS] = False
+    may[limit - 1 :] = torch.arange(log_probs.size(1)) == EOS
+    allowed = log_probs.masked_fill(~may, -torch.inf)
+    lost = allowed.max(1).values - allowed.gather(1, chosen)[:, 0]  # (T,)
+    return total, float(lost.max())
+
+
+def _texts(translator: Translator, parts: Parts, outputs: list[list[int]], n_lines: int) -> list[str]:
+    """The text of each line, joined from its parts as `Translator.translate` does; empty where blank."""
+    texts: list[list[str]] = [[] for _ in range(n_lines)]
+    for owner, ids in zip(parts.owners, outputs, strict=True):
+        texts[owner].append(translator.tokenizer.decode(ids))
+    return [" ".join(text) for text in texts]

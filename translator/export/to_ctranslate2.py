@@ -1,0 +1,155 @@
+"""Our weights as a CTranslate2 model, and such a model at work. The only importer of `ctranslate2`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import torch
+from ctranslate2.specs import TransformerSpec
+from ctranslate2.specs.common_spec import Activation
+from torch import Tensor, nn
+
+from translator.config import ModelConfig
+from translator.data.tokenizer import Tokenizer
+from translator.model.attention import Attention
+from translator.model.layers import Layer, Stack
+from translator.model.positions import sinusoids
+from translator.model.transformer import Transformer
+from translator.symbols import BOS, EOS, UNK
+
+VERSION = str(ctranslate2.__version__)
+
+#: The position table's rows, unless the model takes more: CTranslate2 cuts a source after 1024 pieces.
+N_POSITIONS = 1024
+
+#: PyTorch's GELU is the exact one, CTranslate2's name for which is plain GELU.
+ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
+
+
+def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Write the weights and the vocabulary in float32; CTranslate2 quantises while it loads, if asked.
+
+    Args:
+        folder: an existing folder; `model.bin`, `config.json` and `shared_vocabulary.json` come into it.
+        model: the weights.
+        tokenizer: its vocabulary, piece by piece in the order of ids.
+        config: the shape of the model.
+    """
+    spec = _specification(model, config)
+    pieces = tokenizer.pieces(range(len(tokenizer)))
+    spec.register_source_vocabulary(pieces)
+    spec.register_target_vocabulary(pieces)
+    spec.config.bos_token, spec.config.eos_token = pieces[BOS], pieces[EOS]
+    spec.config.unk_token, spec.config.decoder_start_token = pieces[UNK], pieces[BOS]
+    spec.config.add_source_eos = True  # as ours reads a source: no start symbol, one end symbol
+    spec.config.layer_norm_epsilon = next(m.eps for m in model.modules() if isinstance(m, nn.LayerNorm))
+    spec.validate()
+    spec.optimize()
+    spec.save(str(folder))
+
+
+def _specification(model: Transformer, config: ModelConfig) -> Any:
+    """Fill CTranslate2's description of a Transformer with our weights."""
+    spec = TransformerSpec.from_config(
+        (config.n_encoder_layers, config.n_decoder_layers),
+        config.n_heads,
+        pre_norm=config.norm == "pre",
+        activation=ACTIVATIONS[config.activation],
+    )
+    embedding = _values(model.embedding.weight)
+    # CTranslate2's own sinusoids begin at position 1 and have other frequencies.
+    positions = sinusoids(max(N_POSITIONS, config.max_length), config.width)
+    spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
+    spec.decoder.projection.weight = embedding
+    for part, stack in ((spec.encoder, model.encoder), (spec.decoder, model.decoder)):
+        part.scale_embeddings = True  # by √D
+        part.position_encodings.encodings = positions
+        _fill_stack(part, stack)
+    return spec
+
+
+def _fill_stack(spec: Any, stack: Stack) -> None:
+    if isinstance(stack.norm, nn.LayerNorm):
+        _fill_norm(spec.layer_norm, stack.norm)
+    for part, layer in zip(spec.layer, stack.layers, strict=True):
+        assert isinstance(layer, Layer)
+        ours = layer.self_attention
+        _fill_linear(part.self_attention.linear[0], ours.query, ours.key_value)
+        _fill_linear(part.self_attention.linear[1], ours.output)
+        _fill_norm(part.self_attention.layer_norm, layer.self_norm)
+        if isinstance(layer.cross_attention, Attention):
+            ours = layer.cross_attention
+            for place, linear in enumerate((ours.query, ours.key_value, ours.output)):
+                _fill_linear(part.attention.linear[place], linear)
+            _fill_norm(part.attention.layer_norm, layer.cross_norm)
+        _fill_linear(part.ffn.linear_0, layer.feed_forward.inner)
+        _fill_linear(part.ffn.linear_1, layer.feed_forward.outer)
+        _fill_norm(part.ffn.layer_norm, layer.feed_norm)
+
+
+def _fill_linear(spec: Any, *linears: nn.Linear) -> None:
+    """Set one linear map, (out, in), from ours, one below the other."""
+    spec.weight = torch.cat([_values(linear.weight) for linear in linears])
+    spec.bias = torch.cat([_values(linear.bias) for linear in linears])
+
+
+def _fill_norm(spec: Any, norm: nn.LayerNorm) -> None:
+    spec.gamma, spec.beta = _values(norm.weight), _values(norm.bias)
+
+
+def _values(parameter: Tensor) -> Tensor:
+    return parameter.detach().cpu().float().contiguous()
+
+
+class CTranslate2Engine:
+    """An exported folder at work on the CPU, in float32, under the rules of our own search."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer):
+        """Load a folder that `write_model` wrote."""
+        threads = torch.get_num_threads()
+        self._translator = ctranslate2.Translator(
+            str(folder), device="cpu", compute_type="float32", inter_threads=1, intra_threads=threads
+        )
+        self._pieces = tokenizer.pieces(range(len(tokenizer)))
+        self._ids = {piece: number for number, piece in enumerate(self._pieces)}
+        self._never = [[self._pieces[number]] for number in tokenizer.never_emitted]
+
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        *,
+        beam_size: int,
+        length_penalty: float,
+        batch_size: int = 64,
+    ) -> list[list[int]]:
+        """Search for the translations of tokenised sources; the ids of the best of each, in order.
+
+        Args:
+            sources: ids, without start and end symbols.
+            max_lengths: most pieces of each output, end symbol included. CTranslate2 has one limit for a
+                call and does not count the end symbol, so those of like length are translated together.
+            beam_size: hypotheses kept; 1 is greedy.
+            length_penalty: α.
+            batch_size: sentences decoded together.
+        """
+        rows_by_length = defaultdict(list)
+        for row, most in enumerate(max_lengths):
+            rows_by_length[most].append(row)
+        outputs: list[list[int]] = [[] for _ in sources]
+        for most, rows in rows_by_length.items():
+            results = self._translator.translate_batch(
+                [[self._pieces[number] for number in sources[row]] for row in rows],
+                beam_size=beam_size,
+                length_penalty=length_penalty,
+                min_decoding_length=1,
+                max_decoding_length=max(1, most - 1),
+                max_input_length=0,
+                suppress_sequences=self._never,
+                max_batch_size=batch_size,
+            )
+            for row, result in zip(rows, results, strict=True):
+                outputs[row] = [self._ids[piece] for piece in result.hypotheses[0]]
+        return outputs
