@@ -12,7 +12,7 @@ from translator.evaluation import bleu
 from translator.inference import Translator
 from translator.symbols import BOS, EOS
 
-#: A greedy choice that is this near to our best one, in log p, is a rounding error and no other model.
+#: Two greedy outputs whose Σ log p, by our model, are this near differ by a rounding error.
 CLOSE_CALL = 1e-4
 
 #: Beam searches differ in more than rounding (when to stop, what is summed), so their BLEU is compared.
@@ -42,22 +42,18 @@ class CloseCall:
         line: its number, from 1.
         ours: our translation.
         theirs: the other program's.
-        lost: how far below our model's best choice, in log p, the other's furthest choice is.
         log_probs: Σ log p of the two, by our model.
     """
 
     line: int
     ours: str
     theirs: str
-    lost: float
     log_probs: tuple[float, float]
 
     def __str__(self) -> str:
         ours, theirs = self.log_probs
-        return (
-            f"line {self.line}: close call, {self.lost:.1e} apart: {self.ours!r} ({ours:.4f}), "
-            f"exported {self.theirs!r} ({theirs:.4f})"
-        )
+        alternatives = f"{self.ours!r} ({ours:.5f}), exported {self.theirs!r} ({theirs:.5f})"
+        return f"line {self.line}: close call: {alternatives}"
 
 
 @dataclass(frozen=True)
@@ -106,9 +102,8 @@ def check(
 ) -> Agreement:
     """Translate lines by our model and by the exported one, in float32, and compare.
 
-    Greedily, every line must be identical, or such that our own greedy search could have found it: at each
-    step, what the other chose is within `CLOSE_CALL` of our best choice. With references, the BLEU of both
-    with a beam must be within `MAX_BLEU_DIFFERENCE`.
+    Greedily, every line must be identical, or our model must score both outputs within `CLOSE_CALL`. With
+    references, the BLEU of both with a beam must be within `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
@@ -168,45 +163,31 @@ def _compare_greedy(translator: Translator, engine: Engine, parts: Parts) -> lis
     for source, owner, our_ids, their_ids in zip(parts.ids, parts.owners, ours, theirs, strict=True):
         if our_ids == their_ids:
             continue
-        (our_log_prob, _), (their_log_prob, lost) = (
-            retrace(translator, source, ids) for ids in (our_ids, their_ids)
-        )
+        ours_scored, theirs_scored = (log_prob(translator, source, ids) for ids in (our_ids, their_ids))
         texts = [translator.tokenizer.decode(ids) for ids in (our_ids, their_ids)]
-        call = CloseCall(owner + 1, texts[0], texts[1], lost, (our_log_prob, their_log_prob))
-        if lost > CLOSE_CALL:
+        call = CloseCall(owner + 1, texts[0], texts[1], (ours_scored, theirs_scored))
+        distance = abs(ours_scored - theirs_scored)
+        if distance > CLOSE_CALL:
             raise ExportError(
                 f"the exported model translates otherwise: line {call.line} becomes {call.theirs!r} instead "
-                f"of {call.ours!r}, by {lost:.4f} in log p; nothing was written"
+                f"of {call.ours!r}, {distance:.4f} apart in log p; nothing was written"
             )
         calls.append(call)
     return calls
 
 
 @torch.inference_mode()
-def retrace(translator: Translator, source: Sequence[int], output: Sequence[int]) -> tuple[float, float]:
-    """Follow an output step by step with our model, by teacher forcing.
+def log_prob(translator: Translator, source: Sequence[int], output: Sequence[int]) -> float:
+    """Return Σ log p of an output by our model, end symbol included, by teacher forcing.
 
     Args:
+        translator: our model.
         source: ids of the source, without symbols.
         output: ids of its translation, without symbols.
-
-    Returns:
-        Σ log p, end symbol included, and the most that a step lost against our best allowed choice there:
-        0 for our own greedy output, infinite where a step took what may not be taken (a forbidden piece,
-        an end at once, more pieces than the source allows).
     """
-    chosen = torch.tensor([*output, EOS])[:, None]  # (T, 1)
     log_probs = translator.model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *output]]))
     log_probs = log_probs[0].float().log_softmax(-1)  # (T, V)
-    total = float(log_probs.gather(1, chosen).double().sum())
-    limit = max(2, translator.longest_output(source, translator.config.search))
-    may = torch.ones_like(log_probs, dtype=torch.bool)
-    may[:, translator.tokenizer.never_emitted] = False
-    may[0, EOS] = False
-    may[limit - 1 :] = torch.arange(log_probs.size(1)) == EOS
-    allowed = log_probs.masked_fill(~may, -torch.inf)
-    lost = allowed.max(1).values - allowed.gather(1, chosen)[:, 0]  # (T,)
-    return total, float(lost.max())
+    return float(log_probs.gather(1, torch.tensor([*output, EOS])[:, None]).double().sum())
 
 
 def _texts(translator: Translator, parts: Parts, outputs: list[list[int]], n_lines: int) -> list[str]:

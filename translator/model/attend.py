@@ -10,9 +10,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Te
     """Return what `attention.attention_weights(query, key, keep) @ value` does.
 
     Sentences are short, so the time goes into the operations between the products. Here scale and mask are
-    part of the first product and the softmax is fit for short rows: forward and backward take 1.9 ms instead of
-    2.8 ms at (B, H, L, E) = (65, 4, 18, 64), 1.0 instead of 2.3 ms at (110, 4, 11, 32) (1 thread of an AMD
-    Zen 4, bfloat16); PyTorch's fused kernel 18 ms.
+    part of the first product and the softmax is fit for short rows: forward and backward take two thirds of
+    the plain time at (B, H, L, E) = (65, 4, 18, 64), (65, 4, 18, 32) and (110, 4, 11, 32); PyTorch's fused
+    kernel takes six times as long (1 thread of an AMD Zen 4, bfloat16).
 
     Args:
         query: (B, H, Q, E).
@@ -41,7 +41,7 @@ class _Attend(torch.autograd.Function):
             scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scale)
         weights = softmax(scores)
         ctx.save_for_backward(q, k, v, weights)
-        return torch.bmm(weights.to(q.dtype), v).unflatten(0, (n_batch, n_heads))
+        return torch.bmm(weights.to(q.dtype), v).view(query.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -55,7 +55,7 @@ class _Attend(torch.autograd.Function):
             torch.baddbmm(nothing, of_scores.transpose(1, 2), q, beta=0, alpha=scale),
             torch.bmm(weights.to(q.dtype).transpose(1, 2), of_mixed),
         )
-        of_query, of_key, of_value = (x.unflatten(0, heads) for x in found)
+        of_query, of_key, of_value = (x.view(*heads, *x.shape[1:]) for x in found)
         return of_query, of_key, of_value, None
 
 
