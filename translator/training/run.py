@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -85,7 +85,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
     with told_to_other_processes(folder):
-        _fit(module, TranslationData(config, prepared, validation), folder)
+        fit(module, TranslationData(config, prepared, validation), folder)
     if not _is_first_process():
         return None
     _draw(folder)
@@ -119,7 +119,10 @@ def _say_what_is_trained(config: Config, prepared: Prepared, folder: Path) -> No
         console.note(prepared.vocabulary_message)
 
 
-def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None:
+def fit(
+    module: TranslationModule, data: TranslationData, folder: Path, *, watchers: Sequence[Callback] = ()
+) -> None:
+    """Run the training loop, from where the run in `folder` stands; `watchers` see each step last."""
     config = module.config
     checkpoints = folder / "checkpoints"
     saver = SaveForResuming(checkpoints / "last.ckpt", 60 * config.train.checkpoint_minutes)
@@ -133,6 +136,7 @@ def _fit(module: TranslationModule, data: TranslationData, folder: Path) -> None
     ]
     if config.validation.patience is not None:
         callbacks.append(EarlyStopping("val_bleu", mode="max", patience=config.validation.patience))
+    callbacks += watchers
     last = saver.path if saver.path.is_file() else None
     with _quiet_lightning():
         trainer = Trainer(

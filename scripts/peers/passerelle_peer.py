@@ -1,0 +1,80 @@
+"""This project, measured as its peers are: the whole training loop, and the search behind `translate`.
+
+In our own environment. Measured in training: `training.run.fit`, as `translator train` runs it (Lightning's loop,
+averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the same
+configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the longest
+output is a matter of each sentence here and of each batch for the peers.
+
+Job keys of its own: `config` (of training), `workers`, `precision` also int8 in decoding.
+"""
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from jobs import Job, Rows, Stopwatch, measure_decoding, read_batches, run, use_threads
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from translator import Translator
+from translator.allocator import keep_freed_memory
+from translator.bundle import build_model
+from translator.config import validate
+from translator.data import corpus
+from translator.data.preparation import prepare
+from translator.training.data import TranslationData
+from translator.training.module import TranslationModule
+from translator.training.run import fit
+
+PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+class Measure(Callback):
+    """Tells the stopwatch of each step."""
+
+    def __init__(self, stopwatch: Stopwatch):
+        self.stopwatch = stopwatch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.stopwatch.losses.append(float(outputs["loss"]))
+        trainer.should_stop = self.stopwatch.step_done()
+
+
+def train(job: Job) -> Job:
+    use_threads(job)
+    keep_freed_memory()
+    config = validate(job["config"])
+    hardware = {"workers": job.get("workers"), "precision": PRECISION[job["precision"]], "accelerator": "cpu"}
+    config = config.model_copy(update={"hardware": config.hardware.model_copy(update=hardware)})
+    prepared = prepare(config)
+    validation = corpus.open_split(config.data, "val", seed=config.train.seed).select(range(2))
+    torch.manual_seed(config.train.seed)
+    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+    stopwatch = Stopwatch(job, read_batches(job))
+    with tempfile.TemporaryDirectory() as folder:
+        data = TranslationData(config, prepared, validation)
+        fit(module, data, Path(folder), watchers=[Measure(stopwatch)])
+    return stopwatch.result()
+
+
+def decode(job: Job) -> Job:
+    use_threads(job)
+    translator = Translator.load(job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]}))
+    options = translator.config.search.model_copy(
+        update={name: job[name] for name in ("beam_size", "length_penalty", "max_length_ratio", "max_length_offset")}
+    )
+
+    def translate(batches: list[Rows]) -> Rows:
+        sources = [row[:-1] for row in itertools.chain.from_iterable(batches)]  # we add the end symbol ourselves
+        found = translator.search(sources, options, batch_size=job["batch_size"])
+        return [result.hypotheses[0].ids for result in found]
+
+    return measure_decoding(job, translate)
+
+
+if __name__ == "__main__":
+    run(train=train, decode=decode)
