@@ -11,18 +11,20 @@ sees the same batch however many they are. Further keys: `vocabulary_size` `widt
 `encoder_layers` `decoder_layers` `dropout` `label_smoothing` `learning_rate` (constant) `threads` (of each
 process) `processes` `precision` (float32, bfloat16) `warmup_steps` (run but not measured, at least 1) and
 `steps` or `seconds` (measured). Result: `target_tokens_per_second` (real target tokens, end symbols included)
-`seconds` `steps` `loss_first` `loss_last` (of a target token, smoothed) `peak_memory_mb` (all processes).
+`seconds` `steps` `loss_first` `loss_last` (of a target token, smoothed) `peak_memory_mb` `cpu_seconds` (these two of all processes).
 
 **decode**: `model` is a folder that `convert.py` wrote (for CTranslate2, `translator export`); `sources` a JSON
 file of rows: ids ending in the end symbol, for CTranslate2 pieces without one. `beam_size` `length_penalty`
 `max_length_ratio` `max_length_offset` (a batch's outputs stop at ratio · longest source + offset, end symbols
 not counted in the source) `batch_size` `threads` `precision`; `single`: also one sentence at a time. `output`
 is where the outputs are written, rows like the sources but without end symbols. Result: `sentences_per_second`
-`seconds` `peak_memory_mb` `output_ids` (the path) and, if asked, `latency_ms` (median of the first 50).
+`seconds` `cpu_seconds` `peak_memory_mb` `output_ids` (the path) and, if asked, `latency_ms` (median of the first 50).
 Loading the model is not measured; everything from rows in to rows out is.
 
 **score**: `model`, `pairs` (a batch as above, in a JSON file), `output`. Writes Σ log p of each pair's target,
 end symbol included, by teacher forcing.
+
+`cpu_seconds` far below threads · processes · `seconds` tells of a busy machine.
 
 Special ids are ours: padding 0, unknown 1, start 2, end 3. Any job may have `keep_freed_memory`: true sets
 glibc's allocator as `translator/allocator.py` does for us, which no peer does by itself.
@@ -103,7 +105,7 @@ class Stopwatch:
         self._most_steps, self._most_seconds = job.get("steps"), job.get("seconds")
         self._processes = job["processes"]
         self._steps, self._measured_tokens = 0, 0
-        self._start = self._end = 0.0
+        self._start = self._end = self._cpu_start = self._cpu_end = 0.0
         self.losses: list[float] = []
         self.done = False
 
@@ -111,12 +113,12 @@ class Stopwatch:
         """Count a step; True when no more are wanted, in all processes at the same step."""
         if self.done:
             return True
-        self._end = time.perf_counter()
+        self._end, self._cpu_end = time.perf_counter(), time.process_time()
         if self._steps >= self._warmup:
             self._measured_tokens += self._tokens[self._steps % len(self._tokens)]
         self._steps += 1
         if self._steps <= self._warmup:
-            self._start = self._end
+            self._start, self._cpu_start = self._end, self._cpu_end
         if self._most_steps is not None:
             self.done = self._steps - self._warmup >= self._most_steps
         else:
@@ -124,21 +126,24 @@ class Stopwatch:
         return self.done
 
     def _agree(self, enough: bool) -> bool:
-        return enough if self._processes == 1 else _sum_over_processes(float(enough)) > 0
+        return self._over_processes(float(enough)) > 0
+
+    def _over_processes(self, value: float) -> float:
+        return value if self._processes == 1 else _sum_over_processes(value)
 
     def result(self) -> Job:
         """The result of a training job; each process must ask for it."""
         if not self.done:
             sys.exit(f"training stopped by itself after {self._steps} steps")
         seconds = self._end - self._start
-        memory = peak_memory_mb() if self._processes == 1 else _sum_over_processes(peak_memory_mb())
         return {
             "target_tokens_per_second": self._measured_tokens / seconds,
             "seconds": seconds,
             "steps": self._steps - self._warmup,
             "loss_first": float(self.losses[0]),
             "loss_last": float(self.losses[-1]),
-            "peak_memory_mb": memory,
+            "peak_memory_mb": self._over_processes(peak_memory_mb()),
+            "cpu_seconds": self._over_processes(self._cpu_end - self._cpu_start),
         }
 
 
@@ -161,18 +166,19 @@ def measure_decoding(job: Job, translate: Callable[[list[list[list[Any]]]], list
     """Time `translate`, which turns batches of source rows into output rows, in order."""
     sources = json.loads(Path(job["sources"]).read_text(encoding="utf-8"))
     translate([sources[: job["batch_size"]][:8]])  # what is only made once is made now
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))  # like lengths together
     size = job["batch_size"]
     batches = [[sources[i] for i in order[at : at + size]] for at in range(0, len(order), size)]
     outputs: list[list[Any]] = [[] for _ in sources]
     for i, output in zip(order, translate(batches), strict=True):
         outputs[i] = output
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     Path(job["output"]).write_text(json.dumps(outputs), encoding="utf-8")
     result = {
         "sentences_per_second": len(sources) / seconds,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "output_ids": job["output"],
         "peak_memory_mb": peak_memory_mb(),
     }
