@@ -219,7 +219,7 @@ def convert(model: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", type=Path, help="a model folder of ours")
     parser.add_argument("out", type=Path, help="where the two folders go")
     arguments = parser.parse_args()

@@ -6,7 +6,8 @@ length is the call's, all calls handed over at once. It only decodes.
 Job keys of its own: `threads` is `intra_threads`, `inter_threads` (default 1) the batches at a time,
 `compute_type` (float32, int8, int16, …; default: the job's precision).
 
-Settings tried: see `SETTINGS`.
+Settings tried (the same model): int8 decodes nearly twice as fast as float32 on one thread; for two cores,
+two `inter_threads` of one thread beat two `intra_threads`.
 """
 
 import ctranslate2

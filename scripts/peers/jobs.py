@@ -1,33 +1,34 @@
-"""What the adapters share: reading a job, the stopwatch, the decoding order. The standard library; torch if there.
+"""What the adapters share: reading a job, the stopwatch, the order of decoding. Needs torch only to train.
 
     .peers/NAME/bin/python scripts/peers/NAME_peer.py train|decode|score JOB.json
 
 runs one job in a peer's own environment; the last line of stdout is the result, one JSON object.
 
-**train**: `batches` is a JSONL file, a batch a line: {"source": rows, "target": rows}, rows of ids that end in
-the end symbol, without a start symbol. Every peer trains on these batches, in this order, again from the top
-when they run out. With `processes` above 1 each takes every n-th row of every batch, so that an optimiser step
-sees the same batch however many they are. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
+**train**: `batches` is a JSONL file, a batch a line: {"source": rows, "target": rows}, rows of ids that end
+in the end symbol, without a start symbol. Every peer trains on these batches, in this order, again from the
+top when they run out. With `processes` above 1 each takes every n-th row of every batch, so that an optimiser
+step sees the same batch however many they are. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
 `encoder_layers` `decoder_layers` `dropout` `label_smoothing` `learning_rate` (constant) `threads` (of each
 process) `processes` `precision` (float32, bfloat16) `warmup_steps` (run but not measured, at least 1) and
-`steps` or `seconds` (measured). Result: `target_tokens_per_second` (real target tokens, end symbols included)
-`seconds` `steps` `loss_first` `loss_last` (of a target token, smoothed) `peak_memory_mb` `cpu_seconds` (these two of all processes).
+`steps` or `seconds` (measured). Result: `target_tokens_per_second` (real target tokens, end symbols
+included) `seconds` `steps` `loss_first` `loss_last` (of a target token, smoothed; of the first process)
+`peak_memory_mb` `cpu_seconds` (these two of all processes).
 
-**decode**: `model` is a folder that `convert.py` wrote (for CTranslate2, `translator export`); `sources` a JSON
-file of rows: ids ending in the end symbol, for CTranslate2 pieces without one. `beam_size` `length_penalty`
-`max_length_ratio` `max_length_offset` (a batch's outputs stop at ratio · longest source + offset, end symbols
-not counted in the source) `batch_size` `threads` `precision`; `single`: also one sentence at a time. `output`
-is where the outputs are written, rows like the sources but without end symbols. Result: `sentences_per_second`
-`seconds` `cpu_seconds` `peak_memory_mb` `output_ids` (the path) and, if asked, `latency_ms` (median of the first 50).
-Loading the model is not measured; everything from rows in to rows out is.
+**decode**: `model` is a folder that `convert.py` wrote (for CTranslate2, `translator export`); `sources` a
+JSON file of rows: ids ending in the end symbol, for CTranslate2 pieces without one. `beam_size`
+`length_penalty` `max_length_ratio` `max_length_offset` (a batch's outputs stop at ratio · longest source +
+offset, end symbols not counted in the source) `batch_size` `threads` `precision`; `single`: also one sentence
+at a time. `output` is where the outputs are written, rows like the sources but without end symbols. Result:
+`sentences_per_second` `seconds` `cpu_seconds` `peak_memory_mb` `output_ids` (the path) and, if asked,
+`latency_ms` (median of the first 50). Loading the model is not measured; everything from rows in to rows out
+is, putting like lengths together included.
 
-**score**: `model`, `pairs` (a batch as above, in a JSON file), `output`. Writes Σ log p of each pair's target,
-end symbol included, by teacher forcing.
-
-`cpu_seconds` far below threads · processes · `seconds` tells of a busy machine.
+**score**: `model`, `pairs` (a batch as above, in a JSON file), `threads`, `precision`, `output`. Writes
+Σ log p of each pair's target, end symbol included, by teacher forcing.
 
 Special ids are ours: padding 0, unknown 1, start 2, end 3. Any job may have `keep_freed_memory`: true sets
-glibc's allocator as `translator/allocator.py` does for us, which no peer does by itself.
+glibc's allocator as `translator/allocator.py` does for us, which no peer does by itself. `cpu_seconds` far
+below threads · processes · `seconds` tells of a busy machine.
 """
 
 import ctypes

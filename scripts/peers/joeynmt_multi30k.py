@@ -2,10 +2,10 @@
 
     .peers/joeynmt/bin/python scripts/peers/joeynmt_multi30k.py --data FOLDER --out FOLDER --minutes 30
 
---data has train.fr, train.en, val.fr and val.en. --out gets the SentencePiece vocabulary (8,000 pieces of both
-languages), JoeyNMT's model_dir and val.hyps.*. The minutes are of training; validation does not count. The
-last line of stdout is JSON: beam-5 BLEU on val, plain text, of the last weights and of the best (by greedy
-BLEU on val, if there was a validation).
+--data has train.fr, train.en, val.fr and val.en. --out gets the SentencePiece vocabulary (8,000 pieces of
+both languages), JoeyNMT's model_dir and val.hyps.*. The minutes are of training; validation does not count.
+The last line of stdout is JSON: beam-5 BLEU on val, plain text, of the last weights and of the best ones (by
+greedy BLEU on val, if there was a validation).
 """
 
 import argparse
@@ -104,7 +104,7 @@ def score(name: str, model: Any, data: Any, args: Any, arguments: argparse.Names
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30)

@@ -4,7 +4,9 @@ Measured: Lightning's loop over real steps (forward, F.cross_entropy with label 
 at 1.0, Adam). Pre-norm, one tied embedding, Lightning's DDP for more than one process. It trains only:
 nn.Transformer has no decoding.
 
-Settings tried: see `SETTINGS`.
+Settings tried (width 128, 4 + 4 layers, AMD Zen 4): bfloat16 takes a quarter less CPU time than float32; two
+processes of one thread beat one of two threads; fused Adam gains nothing and forbids clipping in bfloat16;
+`keep_freed_memory` saves a few per cent.
 """
 
 import math
@@ -67,10 +69,7 @@ class PlainTransformer(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        fused = self.job.get("fused", False)
-        return torch.optim.Adam(
-            self.parameters(), lr=self.job["learning_rate"], betas=(0.9, 0.98), fused=fused
-        )
+        return torch.optim.Adam(self.parameters(), lr=self.job["learning_rate"], betas=(0.9, 0.98))
 
 
 class Endless(IterableDataset):
@@ -91,7 +90,7 @@ class Measure(lightning.Callback):
     def __init__(self, stopwatch: Stopwatch):
         self.stopwatch = stopwatch
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:  # noqa: ANN001
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
         self.stopwatch.losses.append(outputs["loss"].item())
         trainer.should_stop = self.stopwatch.step_done()
 

@@ -5,14 +5,19 @@ weights run in it unchanged (`convert.py`). Measured in training: the Trainer's 
 (DataCollatorForSeq2Seq), label smoother, clipping and AdamW (weight decay 0), fed with our batches. More than
 one process: torchrun, which is the library's own way.
 
-Settings tried: see `SETTINGS`.
+Settings tried (width 128, 4 + 4 layers, AMD Zen 4): attention `eager` (job key `attention`) beats `sdpa` in
+training, in bfloat16 by 40 % of the CPU time; fused AdamW (job key `optimizer`) is a little faster than the
+plain one; bfloat16 beats float32, in decoding too; two processes of one thread beat one of two threads;
+`keep_freed_memory` saves 10 %. In decoding, attention and a batch of 16 to 64 make little difference.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +60,7 @@ def pegasus_config(job: Job) -> transformers.PegasusConfig:
         eos_token_id=EOS,
         forced_eos_token_id=None,
         decoder_start_token_id=BOS,
-        attn_implementation=job.get("attention", "sdpa"),
+        attn_implementation=job.get("attention", "eager"),
     )
 
 
@@ -66,7 +71,8 @@ def padding_tokenizer(vocabulary_size: int) -> transformers.PreTrainedTokenizerF
 
     words = {"<pad>": PAD, **{f"{i}": i for i in range(1, vocabulary_size)}}
     model = Tokenizer(WordLevel(words, unk_token="1"))
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", padding_side="right")
+    special = {"pad_token": "<pad>", "padding_side": "right"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=model, **special)
 
 
 class Groups:
@@ -103,7 +109,7 @@ class Measure(transformers.TrainerCallback):
     def __init__(self, stopwatch: Stopwatch):
         self.stopwatch = stopwatch
 
-    def on_step_end(self, args, state, control, **kwargs):  # noqa: ANN001, ANN003, ANN201
+    def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop = self.stopwatch.step_done()
 
 
@@ -114,7 +120,7 @@ def arguments(job: Job, folder: str) -> TrainingArguments:
         max_steps=10**9,
         learning_rate=job["learning_rate"],
         lr_scheduler_type="constant",
-        optim=job.get("optimizer", "adamw_torch"),
+        optim=job.get("optimizer", "adamw_torch_fused"),
         adam_beta2=0.98,
         label_smoothing_factor=job["label_smoothing"],
         max_grad_norm=1.0,
@@ -166,7 +172,7 @@ def load(job: Job) -> PegasusForConditionalGeneration:
     return PegasusForConditionalGeneration.from_pretrained(
         job["model"],
         dtype=getattr(torch, job["precision"]),
-        attn_implementation=job.get("attention", "sdpa"),
+        attn_implementation=job.get("attention", "eager"),
     ).eval()
 
 
@@ -194,9 +200,6 @@ def decode(job: Job) -> Job:
 
 @torch.inference_mode()
 def score(job: Job) -> Job:
-    import json
-    from pathlib import Path
-
     model = load(job)
     pairs = json.loads(Path(job["pairs"]).read_text(encoding="utf-8"))
     source, target = pad(pairs["source"]), pad(pairs["target"])

@@ -1,8 +1,8 @@
 """Do the peers compute what ours computes? python scripts/peers/verify.py MODEL SOURCE_FILE TARGET_FILE
 
 Runs in our own environment, from the project's folder; the peers run in theirs (`make peers`). Converts the
-model, then compares Σ log p of given translations, token by token forced, and greedy outputs. Exit status 1 if
-a score is more than 0.001 away or more than 2 % of the greedy outputs differ.
+model, then compares Σ log p of given translations, by teacher forcing, and greedy outputs. Exit status 1
+if a score is more than 0.001 away or more than 2 % of the greedy outputs differ.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def compare(name: str, ours: Translator, sources: list[str], targets: list[str],
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", type=Path, help="a model folder of ours")
     parser.add_argument("source", type=Path, help="a text file")
     parser.add_argument("target", type=Path, help="its translation, line by line")
