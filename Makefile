@@ -11,11 +11,12 @@ ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUDGES := $(VENV)/.judges
+PEERS := joeynmt transformers pytorch ctranslate2
 # Two processes of one thread: threads that wait for each other on busy cores cost ten times more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all data train translate evaluate clean
+.PHONY: help install check test test-all data train translate evaluate peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,13 @@ translate: install  ## translate TEXT="…", or lines of standard input
 
 evaluate: install  ## score the newest model on its test split
 	$(BIN)/translator evaluate $(ARGS)
+
+peers: $(PEERS:%=.peers/%/.installed)  ## make the environments of the benchmark's peers, in .peers
+
+.peers/%/.installed: scripts/peers/%.txt
+	$(PYTHON) -m venv --clear .peers/$*
+	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
+	@touch $@
 
 clean:  ## remove .venv, caches and prepared corpora; never a run
 	rm -rf $(VENV) data/cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
