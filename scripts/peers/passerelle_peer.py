@@ -1,7 +1,7 @@
 """This project, measured as its peers are: the whole training loop, and the search behind `translate`.
 
-In our own environment. Measured in training: `training.run.fit`, as `translator train` runs it (Lightning's loop,
-averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the same
+In our own environment. Measured in training: `training.run.fit`, as `translator train` runs it (Lightning's
+loop, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the same
 configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the longest
 output is a matter of each sentence here and of each batch for the peers.
 
@@ -63,13 +63,20 @@ def train(job: Job) -> Job:
 
 def decode(job: Job) -> Job:
     use_threads(job)
-    translator = Translator.load(job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]}))
+    translator = Translator.load(
+        job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]})
+    )
     options = translator.config.search.model_copy(
-        update={name: job[name] for name in ("beam_size", "length_penalty", "max_length_ratio", "max_length_offset")}
+        update={
+            name: job[name]
+            for name in ("beam_size", "length_penalty", "max_length_ratio", "max_length_offset")
+        }
     )
 
     def translate(batches: list[Rows]) -> Rows:
-        sources = [row[:-1] for row in itertools.chain.from_iterable(batches)]  # we add the end symbol ourselves
+        sources = [
+            row[:-1] for row in itertools.chain.from_iterable(batches)
+        ]  # we add the end symbol ourselves
         found = translator.search(sources, options, batch_size=job["batch_size"])
         return [result.hypotheses[0].ids for result in found]
 

@@ -31,7 +31,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Tensor:
         n_batch, n_heads, n_queries, _ = query.shape
-        q, k, v = (x.flatten(0, 1) for x in (query, key, value))  # (B · H, L, E)
+        q, k, v = (wide(x.flatten(0, 1)) for x in (query, key, value))  # (B · H, L, E)
         scale = q.size(2) ** -0.5
         if keep is None:
             scores = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=scale)
@@ -41,21 +41,22 @@ class _Attend(torch.autograd.Function):
             scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scale)
         weights = softmax(scores)
         ctx.save_for_backward(q, k, v, weights)
-        return torch.bmm(weights.to(q.dtype), v).view(query.shape)
+        ctx.dtype = query.dtype
+        return torch.bmm(weights, v).to(query.dtype).view(query.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, weights = ctx.saved_tensors
         heads, scale, nothing = gradients[0].shape[:2], q.size(2) ** -0.5, q.new_empty(1, 1, 1)
-        of_mixed = gradients[0].flatten(0, 1)  # (B · H, Q, E)
+        of_mixed = wide(gradients[0].flatten(0, 1))  # (B · H, Q, E)
         weighted = weights * torch.bmm(of_mixed, v.transpose(1, 2))
-        of_scores = weighted.addcmul_(weights, weighted.sum(-1, keepdim=True), value=-1).to(q.dtype)
+        of_scores = weighted.addcmul_(weights, weighted.sum(-1, keepdim=True), value=-1)
         found = (
             torch.baddbmm(nothing, of_scores, k, beta=0, alpha=scale),
             torch.baddbmm(nothing, of_scores.transpose(1, 2), q, beta=0, alpha=scale),
-            torch.bmm(weights.to(q.dtype).transpose(1, 2), of_mixed),
+            torch.bmm(weights.transpose(1, 2), of_mixed),
         )
-        of_query, of_key, of_value = (x.view(*heads, *x.shape[1:]) for x in found)
+        of_query, of_key, of_value = (x.to(ctx.dtype).view(*heads, *x.shape[1:]) for x in found)
         return of_query, of_key, of_value, None
 
 

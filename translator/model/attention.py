@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from translator.model.attend import attend
 from translator.model.dropout import Dropout
+from translator.model.packing import Packing
 
 
 class KeyValue(NamedTuple):
@@ -62,11 +63,12 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = Dropout(dropout)
 
-    def project(self, memory: Tensor) -> KeyValue:
+    def project(self, memory: Tensor, packing: Packing | None = None) -> KeyValue:
         """Turn what is to be attended to into keys and values.
 
         Args:
-            memory: (B, K, M) float.
+            memory: (B, K, M) float; if packed, (R, M).
+            packing: of the memory.
 
         Returns:
             Keys and values, each (B, H, K, E).
@@ -76,7 +78,8 @@ class Attention(nn.Module):
         """
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
-        key, value = self.key_value(memory).chunk(2, dim=-1)
+        joint = self.key_value(memory)
+        key, value = (joint if packing is None else packing.unpack(joint)).chunk(2, dim=-1)  # (B, K, D) each
         return KeyValue(self._split(key), self._split(value))
 
     def forward(
@@ -85,18 +88,20 @@ class Attention(nn.Module):
         kv: KeyValue,
         keep: Tensor | None = None,
         *,
+        packing: Packing | None = None,
         record: list[Tensor] | None = None,
     ) -> Tensor:
         """Attend from each query position over the given keys and values.
 
         Args:
-            query: (B, Q, D) float; the input of the sublayer.
+            query: (B, Q, D) float; the input of the sublayer. If packed, (R, D).
             kv: keys and values from `project`, each (B, H, K, E).
             keep: bool, broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
+            packing: of the queries.
             record: the attention weights, (B, H, Q, K), are appended to it; each row sums to one.
 
         Returns:
-            (B, Q, D) float, in `query`'s dtype outside autocast.
+            As `query`, in its dtype outside autocast.
 
         Raises:
             ValueError: `query` is not D wide; the message names both widths.
@@ -105,7 +110,8 @@ class Attention(nn.Module):
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
-        q = self._split(self.query(query))  # (B, H, Q, E)
+        q = self.query(query)
+        q = self._split(q if packing is None else packing.unpack(q))  # (B, H, Q, E)
         probability = self.dropout.probability if self.training else 0.0
         mixed: Tensor  # (B, H, Q, E)
         if record is None and q.device.type != "cpu":
@@ -117,7 +123,8 @@ class Attention(nn.Module):
             if record is not None:
                 record.append(weights)
             mixed = self.dropout(weights) @ kv.value
-        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, Q, D)
+        merged = mixed.transpose(1, 2).flatten(2)  # (B, Q, D)
+        result: Tensor = self.output(merged if packing is None else packing.pack(merged))
         return result
 
     def _split(self, x: Tensor) -> Tensor:

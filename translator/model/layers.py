@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from translator.model.attention import Attention, KeyValue
 from translator.model.dropout import Dropout
+from translator.model.packing import Packing
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 
@@ -91,33 +92,37 @@ class Layer(nn.Module):
         past: KeyValue | None = None,
         cross: KeyValue | None = None,
         cross_keep: Tensor | None = None,
+        packing: Packing | None = None,
         record: Record | None = None,
     ) -> tuple[Tensor, KeyValue]:
         """Run the layer.
 
         Args:
-            x: (B, L, D).
+            x: (B, L, D); if packed, (R, D).
             keep: what self-attention may look at, broadcastable to (B, H, L, K); None: everything.
             past: keys and values of earlier positions; `x` continues them.
             cross: the memory, projected by this layer's `cross_attention`. Its batch may be smaller than
                 x's by a factor W, where L is 1: the W hypotheses of a sentence are more queries to the
                 same keys, so the source is kept once a sentence.
             cross_keep: what cross-attention may look at.
+            packing: of x.
             record: takes the attention weights.
 
         Returns:
-            (B, L, D), and the keys and values of self-attention, `past` included.
+            As x, and the keys and values of self-attention, `past` included.
         """
         h = self._before(self.self_norm, x)
-        kv = self.self_attention.project(h)
+        kv = self.self_attention.project(h, packing)
         if past is not None:
             kv = past.then(kv)
         weights = None if record is None else record.self_attention
-        x = self._after(self.self_norm, x, self.self_attention(h, kv, keep, record=weights))
+        x = self._after(self.self_norm, x, self.self_attention(h, kv, keep, packing=packing, record=weights))
         if self.cross_attention is not None and cross is not None:
-            h = self._before(self.cross_norm, x).reshape(cross.key.size(0), -1, x.size(-1))  # (B, L or W, D)
+            h = self._before(self.cross_norm, x)
+            if packing is None:
+                h = h.reshape(cross.key.size(0), -1, x.size(-1))  # (B, L or W, D)
             weights = None if record is None else record.cross_attention
-            update = self.cross_attention(h, cross, cross_keep, record=weights)
+            update = self.cross_attention(h, cross, cross_keep, packing=packing, record=weights)
             x = self._after(self.cross_norm, x, update.reshape(x.shape))
         h = self._before(self.feed_norm, x)
         return self._after(self.feed_norm, x, self.feed_forward(h)), kv
@@ -142,9 +147,10 @@ class Stack(nn.Module):
         )
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
 
-    def project(self, memory: Tensor) -> list[KeyValue]:
-        """Project a memory, (B, K, M), for the cross-attention of each layer."""
-        return [layer.cross_attention.project(memory) for layer in self._layers()]  # type: ignore[union-attr]
+    def project(self, memory: Tensor, packing: Packing | None = None) -> list[KeyValue]:
+        """Project a memory, (B, K, M) or packed (R, M), for the cross-attention of each layer."""
+        attentions = [layer.cross_attention for layer in self._layers()]
+        return [attention.project(memory, packing) for attention in attentions if attention is not None]
 
     def forward(
         self,
@@ -154,6 +160,7 @@ class Stack(nn.Module):
         past: Sequence[KeyValue] | None = None,
         cross: Sequence[KeyValue] | None = None,
         cross_keep: Tensor | None = None,
+        packing: Packing | None = None,
         record: Record | None = None,
     ) -> tuple[Tensor, list[KeyValue]]:
         """Run all layers; `past` and `cross` hold one entry a layer (see `Layer.forward`)."""
@@ -165,6 +172,7 @@ class Stack(nn.Module):
                 past=None if past is None else past[i],
                 cross=None if cross is None else cross[i],
                 cross_keep=cross_keep,
+                packing=packing,
                 record=record,
             )
             caches.append(kv)

@@ -11,7 +11,9 @@ from translator.model.cache import DecoderState, Memory
 from translator.model.dropout import Dropout
 from translator.model.layers import LayerOptions, Record, Stack
 from translator.model.masks import causal_keep, padding_keep
+from translator.model.packing import Packing
 from translator.model.positions import sinusoids
+from translator.symbols import PAD
 
 
 class Transformer(nn.Module):
@@ -75,6 +77,26 @@ class Transformer(nn.Module):
         )
         return states
 
+    def training_states(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
+        """Read both sides without computing anything on padding; otherwise as `decode(encode(…), …)`.
+
+        Args:
+            source_ids: (B, S) int64, padded.
+            target_in: (B, T) int64, padded.
+
+        Returns:
+            (R, D) float: the states of the n real target tokens in order, then rows that mean nothing.
+        """
+        source, target = Packing.of(source_ids != PAD), Packing.of(target_in != PAD)
+        source_keep = padding_keep(source_ids)
+        x, _ = self.encoder(self._embed_packed(source_ids, source), source_keep, packing=source)
+        cross = self.decoder.project(x, source)
+        keep = causal_keep(target_in.size(1), device=target_in.device)
+        x = self._embed_packed(target_in, target)
+        states: Tensor
+        states, _ = self.decoder(x, keep, cross=cross, cross_keep=source_keep, packing=target)
+        return states
+
     def logits(self, states: Tensor) -> Tensor:
         """(…, D) → (…, V), by the embedding matrix."""
         return F.linear(states, self.output_weight)
@@ -113,11 +135,22 @@ class Transformer(nn.Module):
     def embed(self, ids: Tensor, *, offset: int = 0) -> Tensor:
         """(B, L) int64 → (B, L, D): √D · embedding + position, the first position being `offset`."""
         end = offset + ids.size(1)
-        table = self.positions
-        if end > len(table):
-            table = sinusoids(end, table.size(1), device=ids.device).to(table.dtype)
-        embedded: Tensor = self.dropout(self.embedding(ids) * table.size(1) ** 0.5 + table[offset:end])
+        return self._embed(ids, self._table(end)[offset:end])
+
+    def _embed_packed(self, ids: Tensor, packing: Packing) -> Tensor:
+        length = ids.size(1)
+        return self._embed(packing.ids(ids, PAD), self._table(length)[packing.places % length])
+
+    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        scaled = self.embedding(ids) * positions.size(-1) ** 0.5
+        embedded: Tensor = self.dropout(scaled + positions)
         return embedded
+
+    def _table(self, length: int) -> Tensor:
+        if length <= len(self.positions):
+            return self.positions
+        width, device = self.positions.size(1), self.positions.device
+        return sinusoids(length, width, device=device).to(self.positions.dtype)
 
 
 def initialise(module: nn.Module) -> None:

@@ -18,9 +18,9 @@ def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
     `F.cross_entropy(label_smoothing=…, reduction="sum")` does.
 
     Args:
-        states: (N, D) float.
+        states: (R, D) float; rows beyond N count as nothing.
         weight: (V, D) float, of the output layer.
-        targets: (N,) int64.
+        targets: (N,) int64, N ≤ R.
         smoothing: share spread over the vocabulary.
 
     Returns:
@@ -53,22 +53,24 @@ class _TokenLoss(torch.autograd.Function):
         for start in range(0, len(states), CHUNK):
             chunk = slice(start, start + CHUNK)
             right = targets[chunk, None]
+            n = len(right)  # as many rows of the chunk count
             logits = (narrow_states[chunk] @ narrow_weight.t()).to(wide)  # (rows, V)
-            peak, right_logit = logits.amax(1), logits.gather(1, right)[:, 0]
+            peak, right_logit = logits[:n].amax(1), logits[:n].gather(1, right)[:, 0]
             probability = logits.softmax(1)
-            log_z = peak - probability.amax(1).log()
+            log_z = peak - probability[:n].amax(1).log()
             plain += (log_z - right_logit).sum()
             log_z_sum += log_z.sum()
             if not any(ctx.needs_input_grad):
                 continue
             # d loss / d logits = softmax − target distribution, without the latter's constant smoothing/V
-            probability.scatter_add_(1, right, torch.full_like(right_logit, smoothing - 1)[:, None])
+            probability[n:] = 0
+            probability[:n].scatter_add_(1, right, torch.full_like(right_logit, smoothing - 1)[:, None])
             gradient = probability.to(dtype)
             state_gradient[chunk] = gradient @ narrow_weight
             weight_gradient += gradient.t() @ narrow_states[chunk]
-        mean_row, state_sum = weight.to(wide).mean(0), states.to(wide).sum(0)  # (D,) each
+        mean_row, state_sum = weight.to(wide).mean(0), states[: len(targets)].to(wide).sum(0)  # (D,) each
         smoothed = (1 - smoothing) * plain + smoothing * (log_z_sum - state_sum @ mean_row)
-        state_gradient -= smoothing * mean_row
+        state_gradient[: len(targets)] -= smoothing * mean_row
         weight_gradient -= smoothing / len(weight) * state_sum
         ctx.save_for_backward(state_gradient.to(states.dtype), weight_gradient.to(weight.dtype))
         ctx.mark_non_differentiable(plain)

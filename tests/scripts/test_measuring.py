@@ -14,7 +14,7 @@ from translator.symbols import PAD
 from translator.training.loss import token_loss
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from benchmark import training_flops
+from measuring import training_flops
 
 WIDTH, HEADS, FEED_FORWARD, PIECES = 16, 4, 24, 50
 
