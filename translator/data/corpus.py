@@ -186,7 +186,7 @@ def _open_whole(config: DataConfig, split: str) -> Dataset:
 def _from_rows(
     config: DataConfig, rows: Callable[[], Iterator[readers.Row]], split: str, digests: dict[str, str]
 ) -> Dataset:
-    """Write rows into an Arrow file of the cache, or find them written; the file is there when it is whole."""
+    """Write rows into an Arrow file of the cache, or find them written; it is there when it is whole."""
     what = [READER_VERSION, config.format, split, sorted(digests.items()), _column_names(config)]
     what.append(phrasebook.fingerprint() if config.format == "phrasebook" else "")
     path = Path(_cache(config, "arrow")) / f"{_key(what)}.arrow"
