@@ -3,7 +3,7 @@
 A split is a memory-mapped table with the columns `line` (from 1, for messages), `source`, `target` and
 `notes` (bits of `readers`: what was taken off the line). `datasets`' own text and CSV builders change
 text, so files come in through `readers` and are written a batch at a time (`Dataset.from_generator`, a row
-at a time, takes five times as long).
+at a time, takes four times as long).
 """
 
 import hashlib
