@@ -1,9 +1,11 @@
-"""The allocator's settings reach glibc where there is one."""
+"""The settings reach glibc and oneDNN where they are there."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 PAGE_FAULTS = """
 import resource, sys
@@ -29,3 +31,41 @@ def test_freed_blocks_are_reused_without_page_faults() -> None:
 
     # 16 million floats are 15,625 pages of 4 KiB: already there when kept, mapped twenty times when not.
     assert faults("keep") < faults("leave") / 4
+
+
+GROWTH = """
+import re, sys
+from pathlib import Path
+import torch
+from translator.allocator import keep_few_kernels
+torch.set_num_threads(1)
+if sys.argv[1] == "few":
+    keep_few_kernels()
+
+def private_kb():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
+
+weight = torch.ones(512, 512, dtype=torch.bfloat16)
+before = 0
+for rows in range(100, 500):
+    torch.ones(rows, 512, dtype=torch.bfloat16) @ weight
+    before = before or private_kb()
+print(private_kb() - before)
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="memory is read from /proc, and the CPU multiplies bfloat16 by oneDNN",
+)
+def test_kernels_of_many_shapes_are_not_all_kept() -> None:
+    # Training in this process, in another test, may have set them.
+    ours = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+
+    def growth(how: str) -> int:
+        command = [sys.executable, "-c", GROWTH, how]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return int(ran.stdout)
+
+    assert growth("few") < growth("all") / 4

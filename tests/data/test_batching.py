@@ -208,6 +208,22 @@ def test_an_epoch_of_the_stream_has_each_pair_once(lengths: Lengths, max_tokens:
     assert sorted(rows) == list(range(len(lengths.target)))
 
 
+@pytest.mark.parametrize("n", [100, 10_000])
+def test_a_batch_reads_its_own_rows_and_no_others(n: int) -> None:
+    """What a step reads does not grow with the corpus."""
+    read: list[list[int]] = []
+
+    class Noted(Numbered):
+        def __getitem__(self, rows: list[int], /) -> dict[str, list[list[int]]]:
+            read.append(rows)
+            return super().__getitem__(rows)
+
+    lengths = realistic(n)
+    batches = list(islice(BatchStream(Noted(lengths), lengths, max_tokens=200, seed=1), 20))
+    assert read == [rows_of(batch) for batch in batches]
+    assert max(map(len, read)) <= 100
+
+
 def test_position_and_epochs_tell_what_is_done() -> None:
     lengths = realistic(40)
     n = len(plan(lengths, 100))

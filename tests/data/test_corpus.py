@@ -189,6 +189,33 @@ def test_a_source_is_memory_mapped_from_the_cache(
     assert not isinstance(datasets.Dataset.from_dict({"source": ["un"]}).data, MemoryMappedTable)
 
 
+def test_a_file_is_read_once_for_each_content(
+    tmp_path: Path, make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(**text(tmp_path, PAIRS))
+    read = readers.read_parallel
+    reads: list[Path] = []
+
+    def noted(source: Path, target: Path) -> Iterator[readers.Row]:
+        reads.append(source)
+        return read(source, target)
+
+    monkeypatch.setattr(readers, "read_parallel", noted)
+    assert pairs_of(config) == pairs_of(config) == PAIRS
+    assert len(reads) == 1
+    text(tmp_path, PAIRS[:3])
+    assert pairs_of(config) == PAIRS[:3]
+    assert len(reads) == 2
+
+
+def test_rows_of_several_batches_are_all_written(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
+    for n in (1000, 2500):
+        rows = [(f"phrase {i}", f"sentence {i}") for i in range(n)]
+        table = open_split(make(**text(tmp_path, rows)), "train", seed=1)
+        assert list(zip(table["source"], table["target"], strict=True)) == rows
+        assert table["line"][:] == list(range(1, n + 1))
+
+
 def test_the_builders_of_datasets_would_change_these_rows(tmp_path: Path) -> None:
     """The control of the test above: why files come in through `readers`."""
     text(tmp_path, PAIRS)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,10 @@ def test_text_and_tokens_are_memory_mapped(tiny_config: Make) -> None:
     assert isinstance(prepared.texts.data, MemoryMappedTable)
     assert [file["filename"] for file in prepared.train.cache_files] == [str(prepared.folder / "train.arrow")]
     assert not isinstance(Dataset.from_dict(prepared.train[:]).data, MemoryMappedTable)
+    if sys.platform.startswith("linux"):
+        maps = Path("/proc/self/maps").read_text()
+        assert str(prepared.folder / "lengths.pt") in maps
+        assert str(prepared.folder / "report.json") not in maps
 
 
 def test_a_second_call_finds_the_first_ones_work(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,9 @@ Accumulated steps go through the real Trainer; what they are compared with is Py
 all pairs at once. The batches are of unequal token counts, so a mean of means is another gradient.
 """
 
+import csv
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.plugins import Precision
-from phrases import run_command
+from phrases import command, environment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -173,26 +176,55 @@ def test_ranks_averaged_are_all_batches_at_once(
     assert distance(gradient_of_ranks(config, prepared, n_ranks, broken=True), expected) > 1e-3
 
 
+#: A command line whose processes all train on the batches of the first.
+BROKEN = """
+from translator import cli
+from translator.training import data
+
+class SameForAll(data.BatchStream):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **{**options, "rank": 0})
+
+data.BatchStream = SameForAll
+cli.main()
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_train_the_same_weights_as_one(tiny_config: MakeConfig, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """Through Lightning's own launcher: the same loss after each step and the same weights at the end."""
     config, path = tiny_config(), tmp_path / "tiny.yaml"
-    options = ("model.dropout=0", "train.max_steps=6", "validation.every_steps=3", "train.ema_decay=0.9")
-    both = run_command(
-        "train", path, "run.name=both", "hardware.devices=2", "hardware.strategy=ddp", *options
-    )
-    assert both.returncode == 0, both.stderr.decode()
-    one = run_command("train", path, "run.name=one", "train.accumulate=2", *options)
-    assert one.returncode == 0, one.stderr.decode()
-    other = run_command("train", path, "run.name=other", *options)
-    assert other.returncode == 0, other.stderr.decode()
-    weights = [
-        torch.cat([value.flatten() for value in load_bundle(folder).model.state_dict().values()])
-        for folder in (model_folder(config, name) for name in ("both", "one", "other"))
-    ]
-    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-6)
-    assert (weights[0] - weights[2]).abs().max() > 1e-4  # control: half the batches a step
-    assert not list(model_folder(config, "both").parent.parent.glob("both-*")), "one folder for both"
+    options = ("model.dropout=0", "train.max_steps=8", "validation.every_steps=1", "train.ema_decay=0.9")
+    two = ("hardware.devices=2", "hardware.strategy=ddp")
+    (tmp_path / "broken.py").write_text(BROKEN)
+    commands = {
+        "both": command("train", path, *two, *options),
+        "one": command("train", path, "train.accumulate=2", *options),
+        "half": command("train", path, *options),
+        "broken": [sys.executable, str(tmp_path / "broken.py"), "train", str(path), *two, *options],
+    }
+    for name, line in commands.items():
+        ran = subprocess.run(
+            [*line, f"run.name={name}"], env=environment(), capture_output=True, timeout=250, check=False
+        )
+        assert ran.returncode == 0, ran.stderr.decode()
+    curves = {name: loss_curve(Path(config.run.root) / name) for name in commands}
+    weights = {name: flat_weights(Path(config.run.root) / name / "model") for name in commands}
+    assert len(curves["one"]) == 8
+    assert curves["one"][-1] < curves["one"][0] - 0.1
+    torch.testing.assert_close(curves["both"], curves["one"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(weights["both"], weights["one"], rtol=0, atol=1e-6)
+    for control in ("half", "broken"):  # half the batches a step; the same batches on both processes
+        assert (curves[control] - curves["one"]).abs().max() > 1e-3, control
+        assert (weights[control] - weights["one"]).abs().max() > 1e-4, control
+    assert not list(Path(config.run.root).glob("both-*")), "one folder for both"
 
 
-def model_folder(config: Config, name: str) -> Path:
-    return Path(config.run.root) / name / "model"
+def loss_curve(run: Path) -> Tensor:
+    """The validation loss after each validation of a run."""
+    with (run / "logs" / "version_0" / "metrics.csv").open(newline="") as file:
+        return torch.tensor([float(row["val_loss"]) for row in csv.DictReader(file) if row["val_loss"]])
+
+
+def flat_weights(model: Path) -> Tensor:
+    return torch.cat([value.flatten() for value in load_bundle(model).model.state_dict().values()])

@@ -113,18 +113,22 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
     n = len(dataset)
     report = Report(n)
     names = list(REASONS)
-    verdict = torch.full((n,), _KEPT, dtype=torch.uint8)
+    verdict = torch.empty(n, dtype=torch.uint8)
+    hashes = torch.empty(n, dtype=torch.int64)
     at = 0
     for batch in dataset.iter(batch_size=1000):
+        verdicts, values = [], []
         rows = zip(batch["line"], batch["source"], batch["target"], batch["notes"], strict=True)
         for line, source, target, notes in rows:
             reason = _unfit(source, target, config)
-            if reason is not None:
-                verdict[at] = names.index(reason)
+            verdicts.append(_KEPT if reason is None else names.index(reason))
+            values.append(pair_hash(source, target))
             for note in _notes(source, target, notes):
                 report.count(report.noted, note, [line])
-            at += 1
-    hashes = hash_pairs(dataset)
+        window = slice(at, at + len(values))
+        verdict[window] = torch.tensor(verdicts, dtype=torch.uint8)
+        hashes[window] = torch.tensor(values, dtype=torch.int64)
+        at += len(values)
     kept = verdict == _KEPT
     verdict[kept & torch.isin(hashes, held_out)] = names.index("held_out")
     verdict[(verdict == _KEPT) & _repeated(hashes)] = names.index("duplicate")

@@ -36,7 +36,7 @@ class Prepared:
         tokenizer: the vocabulary.
         train: columns `source_ids`, `target_ids`; memory-mapped.
         texts: columns `source`, `target` of the same pairs; memory-mapped.
-        lengths: of the training pairs.
+        lengths: of the training pairs; memory-mapped.
         report: what was left out and noted.
         fingerprints: what identifies the data.
         vocabulary_message: said where the vocabulary had to shrink.
@@ -73,13 +73,13 @@ def prepare(config: Config) -> Prepared:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     saved = json.loads((folder / "report.json").read_text())
-    kept = torch.load(folder / "rows.pt", weights_only=True)
+    kept = torch.load(folder / "rows.pt", weights_only=True, mmap=True)
     return Prepared(
         folder,
         Tokenizer.load(folder / "tokenizer.model"),
         corpus.open_arrow(folder / "train.arrow"),
-        texts.select(kept.numpy()),
-        Lengths(*torch.load(folder / "lengths.pt", weights_only=True)),
+        texts.select(kept.numpy(), new_fingerprint=folder.name),  # else it hashes the row numbers
+        Lengths(*torch.load(folder / "lengths.pt", weights_only=True, mmap=True)),
         Report(**saved["report"]),
         fingerprints,
         saved["vocabulary_message"],

@@ -1,8 +1,8 @@
 """Batches without their padding: what is done at each position by itself is done at real tokens only.
 
-A padded batch is a grid (B, L); packed, its n real tokens are rows (R, D), R ≥ n. Only attention needs the
-grid, so layers hold rows, and attention unpacks queries, keys and values and packs its result. Rows beyond n
-fill up to a multiple of `ROWS`. They are finite, nothing reads them and their gradients are zero.
+A padded batch is a grid (B, L); packed, its n real tokens are rows (R, D), R = n + 1. Only attention needs the
+grid, so layers hold rows, and attention unpacks queries, keys and values and packs its result. The last row
+stands for all padding: it is finite, nothing reads it and its gradient is zero.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-#: The CPU's library compiles a product for each new number of rows, some 0.7 ms; so there are few numbers.
-ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Packing:
     Attributes:
         shape: B and L.
         n: real tokens.
-        places: (R,) int64, for each row its place in the grid, b · L + l; 0 beyond n.
+        places: (R,) int64, for each row its place in the grid, b · L + l; 0 for the last.
         rows: (B · L,) int64, for each place of the grid its row; n at padding.
     """
 
@@ -36,26 +33,25 @@ class Packing:
         """Pack what is real: (B, L) bool."""
         found = real.flatten().nonzero()[:, 0]
         n = len(found)
-        places = found.new_zeros((n // ROWS + 1) * ROWS)  # one row beyond n at least
-        places[:n] = found
+        places = torch.cat([found, found.new_zeros(1)])
         rows = torch.full((real.numel(),), n, device=real.device)
         rows[found] = torch.arange(n, device=real.device)
         return cls((real.size(0), real.size(1)), n, places, rows)
 
     def ids(self, grid: Tensor, fill: int) -> Tensor:
-        """(B, L) ids → (R,), with `fill` beyond n."""
+        """(B, L) ids → (R,), the last being `fill`."""
         packed = grid.flatten()[self.places]
-        packed[self.n :] = fill
+        packed[-1] = fill
         return packed
 
     def pack(self, grid: Tensor) -> Tensor:
         """(B, L, D) → (R, D)."""
-        packed: Tensor = _Pick.apply(grid.flatten(0, 1), self.places, self.rows, None)  # type: ignore[no-untyped-call]
+        packed: Tensor = _Pick.apply(grid.flatten(0, 1), self.places, self.rows, False)  # type: ignore[no-untyped-call]
         return packed
 
     def unpack(self, rows: Tensor) -> Tensor:
         """(R, D) → (B, L, D), something finite at padding."""
-        grid: Tensor = _Pick.apply(rows, self.rows, self.places, self.n)  # type: ignore[no-untyped-call]
+        grid: Tensor = _Pick.apply(rows, self.rows, self.places, True)  # type: ignore[no-untyped-call]
         return grid.view(*self.shape, -1)
 
 
@@ -63,13 +59,13 @@ class _Pick(torch.autograd.Function):
     """Pick rows; since each real one is picked once, to go back is to pick too, and not to add up."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, chosen: Tensor, back: Tensor, n_real: int | None) -> Tensor:
-        ctx.back, ctx.n_real = back, n_real
+    def forward(ctx: Any, x: Tensor, chosen: Tensor, back: Tensor, from_rows: bool) -> Tensor:
+        ctx.back, ctx.from_rows = back, from_rows
         return x.index_select(0, chosen)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         gradient = gradients[0].index_select(0, ctx.back)
-        if ctx.n_real is not None:
-            gradient[ctx.n_real :] = 0
+        if ctx.from_rows:
+            gradient[-1] = 0
         return gradient, None, None, None

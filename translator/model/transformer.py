@@ -85,7 +85,7 @@ class Transformer(nn.Module):
             target_in: (B, T) int64, padded.
 
         Returns:
-            (R, D) float: the states of the n real target tokens in order, then rows that mean nothing.
+            (n + 1, D) float: the states of the n real target tokens, in order, and a row that means nothing.
         """
         source, target = Packing.of(source_ids != PAD), Packing.of(target_in != PAD)
         source_keep = padding_keep(source_ids)

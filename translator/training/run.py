@@ -25,7 +25,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.allocator import keep_freed_memory
+from translator.allocator import keep_few_kernels, keep_freed_memory
 from translator.bundle import (
     build_model,
     write_whole,
@@ -70,6 +70,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
     """
     keep_freed_memory()
+    keep_few_kernels()
     commit = git_commit()  # now: the files may change while it trains
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
