@@ -105,12 +105,13 @@ class Attention(nn.Module):
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
         q = self._split(self.query(query))  # (B, H, Q, E)
-        if record is None and q.device.type != "cpu":
+        if record is None and not (q.device.type == "cpu" and torch.is_grad_enabled()):
             probability = self.dropout.probability if self.training else 0.0
             mixed: Tensor = F.scaled_dot_product_attention(q, *kv, attn_mask=keep, dropout_p=probability)
         else:
-            # Plain products beat the fused kernel on a CPU at sentence length: (200, 4, 15, 32) forward and
-            # backward in bfloat16 4.8 ms instead of 30 ms, forward alone in float32 2.9 instead of 3.7 ms.
+            # Where gradients are wanted, plain products beat the fused kernel on a CPU at sentence length:
+            # (200, 4, 15, 32) forward and backward in bfloat16 4.8 ms instead of 30 ms. Where they are not,
+            # it is quicker: one step of a beam of 5, 10 tokens long, 13 instead of 24 µs.
             weights = attention_weights(q, kv.key, keep)
             if record is not None:
                 record.append(weights)
