@@ -5,10 +5,12 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from phrases import Trained
 
 from translator import Translator, inference
 from translator.errors import UsageError
+from translator.model import linear
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,6 +78,40 @@ def test_a_close_call_is_searched_again_by_itself(
     monkeypatch.setattr(inference, "CLOSE_CALL", 0.0)
     translator.translate(sources[:3])
     assert sizes == [3]
+
+
+def test_workers_give_what_one_thread_gives(
+    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = translator.translate(sources)
+    monkeypatch.setattr(inference, "SMALL_BATCH", 2)
+    torch.set_num_threads(3)  # `one_thread` puts it back
+    assert [found.text for found in translator.translate(sources)] == [found.text for found in alone]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda source: translator.translate([source])[0].text, sources))
+    assert found == [translation.text for translation in alone]
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_lower_precision_translates_nearly_the_same(
+    trained: Trained,
+    translator: Translator,
+    sources: list[str],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear, "MANY_OUTPUTS", 100)
+    other = Translator.load(trained.model, precision=precision)
+    assert (translator.precision, other.precision) == ("float32", precision)
+    pairs = list(zip(other.translate(sources), translator.translate(sources), strict=True))
+    assert sum(a.text == b.text for a, b in pairs) >= 0.7 * len(pairs)
+    assert all(a.score != b.score for a, b in pairs)  # control: it is another precision
+
+
+def test_a_precision_that_is_not_there(trained: Trained) -> None:
+    with pytest.raises(UsageError, match="precision 'int3' is none of float32, bfloat16, int8"):
+        Translator.load(trained.model, precision="int3")
 
 
 def test_many_threads_give_what_one_gives(translator: Translator, sources: list[str]) -> None:

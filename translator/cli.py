@@ -16,6 +16,7 @@ from translator.errors import DataError, PasserelleError, UsageError
 if TYPE_CHECKING:
     from translator.config import Config
     from translator.inference import Translation, Translator
+    from translator.model.linear import Precision
 
 app = typer.Typer(
     name="translator",
@@ -36,6 +37,10 @@ BeamOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Sentences decoded together.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, mps …")]
+PrecisionOption = Annotated[
+    Literal["float32", "bfloat16", "int8"],
+    typer.Option("--precision", help="Of the decoder's products; int8 is the quickest on a CPU."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -177,9 +182,10 @@ def translate_command(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
 ) -> None:
     """Translate texts, or each line of standard input: as many lines out as in, in order."""
-    translator = _load(model, device)
+    translator = _load(model, device, precision)
     number = 0
 
     def answer(sources: list[str], endings: list[str]) -> None:
@@ -262,6 +268,7 @@ def evaluate_command(
     beam: BeamOption = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval."""
@@ -272,7 +279,7 @@ def evaluate_command(
     folder = _model_folder(model)
     if output is not None and not output.absolute().parent.is_dir():
         raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
-    translator = _load(folder, device)
+    translator = _load(folder, device, precision)
     from translator.bundle import write_whole
     from translator.evaluation import compare as paired_test
     from translator.evaluator import evaluate
@@ -394,13 +401,13 @@ def _model_folder(given: Path | None) -> Path:
     return folder
 
 
-def _load(folder: Path | None, device: str) -> "Translator":
+def _load(folder: Path | None, device: str, precision: "Precision" = "float32") -> "Translator":
     folder = _model_folder(folder)
     from translator.allocator import keep_freed_memory
     from translator.inference import Translator
 
     keep_freed_memory()
-    return Translator.load(folder, device=device)
+    return Translator.load(folder, device=device, precision=precision)
 
 
 def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[str]]:

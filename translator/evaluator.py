@@ -20,6 +20,7 @@ class Evaluation:
         n_lines: lines of the test set, all of them scored.
         seconds: spent translating, loading left out.
         beam_size: of the search.
+        precision: of the decoder.
     """
 
     hypotheses: list[str]
@@ -28,6 +29,7 @@ class Evaluation:
     n_lines: int
     seconds: float
     beam_size: int
+    precision: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the hypotheses, for JSON."""
@@ -38,13 +40,14 @@ class Evaluation:
             "seconds": self.seconds,
             "sentences_per_second": self.n_lines / self.seconds,
             "beam_size": self.beam_size,
+            "precision": self.precision,
         }
 
     def lines(self, name: str) -> list[str]:
         """Return what to print: size and speed, each score with interval and signature, the baseline."""
-        speed = self.n_lines / self.seconds
+        how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
         return [
-            f"{name}: {self.n_lines:,} lines, beam {self.beam_size}, {speed:,.0f} sentences/s",
+            f"{name}: {self.n_lines:,} lines, {how}",
             *(
                 f"{label:5}{score.score:6.2f}  (95 %: {score.low:.2f} to {score.high:.2f})  {score.signature}"
                 for label, score in zip(("BLEU", "chrF", "TER"), self.scores.values(), strict=True)
@@ -78,4 +81,5 @@ def evaluate(
         len(hypotheses),
         seconds,
         beam_size or translator.config.search.beam_size,
+        translator.precision,
     )

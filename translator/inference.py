@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -14,15 +15,21 @@ from translator.data.splitting import split_text
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.model.cache import Memory
+from translator.model.decoder import Decoder
+from translator.model.linear import PRECISIONS, Precision
 from translator.model.transformer import Transformer, device_of
 from translator.search import Result, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
+from translator.workers import beside_each_other
 
 #: A search whose closest call is nearer than this is done again by itself. In float32 the same sentence's
 #: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything
 #: decided by more than twice that is the same in any batch, so the text never depends on its company.
 CLOSE_CALL = 4e-5
+
+#: Sentences that are not shared among threads.
+SMALL_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -53,25 +60,39 @@ class Translation:
 class Translator:
     """A model with its vocabulary and search settings; safe to call from several threads."""
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, config: Config):
-        """Take a model over, in evaluation mode from here on."""
+    def __init__(
+        self, model: Transformer, tokenizer: Tokenizer, config: Config, *, precision: Precision = "float32"
+    ):
+        """Take a model over, in evaluation mode and with its weights as they are from here on."""
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
+        self.precision = precision
+        self.decoder = Decoder(model, precision=precision)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu") -> "Translator":
+    def load(
+        cls, folder: str | Path, *, device: str = "cpu", precision: Precision = "float32"
+    ) -> "Translator":
         """Load a model folder.
+
+        Args:
+            folder: of a finished run.
+            device: where to run.
+            precision: of the decoder's linear maps. In bfloat16 and int8 a CPU that multiplies them itself
+                is quicker, and a text may come out otherwise in another batch.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
-            UsageError: there is no such device.
+            UsageError: there is no such device or precision.
         """
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
         bundle = load_bundle(Path(folder))
         try:
             model = bundle.model.to(device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used: {reason}; try cpu") from None
-        return cls(model, bundle.tokenizer, bundle.config)
+        return cls(model, bundle.tokenizer, bundle.config, precision=precision)
 
     def translate(
         self,
@@ -132,16 +153,23 @@ class Translator:
         prefix: Sequence[int] = (),
     ) -> list[Result]:
         """Search for the translations of tokenised sources, longest together; one result each, in order."""
-        results: list[Result | None] = [None] * len(sources)
         longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
-        for at in range(0, len(sources), batch_size):
-            rows = longest_first[at : at + batch_size]
+        on_cpu = device_of(self.model).type == "cpu"
+        if on_cpu:  # enough batches for all threads, but none that is hardly worth it
+            share = -(-len(sources) // torch.get_num_threads())
+            batch_size = min(batch_size, max(share, SMALL_BATCH))
+        batches = [longest_first[at : at + batch_size] for at in range(0, len(sources), batch_size)]
+
+        def answer(rows: list[int]) -> list[Result]:
             found = self._search_batch([sources[i] for i in rows], options, n_best, prefix)
-            for row, result in zip(rows, found, strict=True):
+            for place, result in enumerate(found):
                 if result.margin < CLOSE_CALL and len(rows) > 1:
-                    [result] = self._search_batch([sources[row]], options, n_best, prefix)
-                results[row] = result
-        return [result for result in results if result is not None]
+                    [found[place]] = self._search_batch([sources[rows[place]]], options, n_best, prefix)
+            return found
+
+        answers = beside_each_other(answer, batches) if on_cpu else [answer(rows) for rows in batches]
+        pairs = zip(chain(*batches), chain(*answers), strict=True)
+        return [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
 
     def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
         """Return the most pieces of a translation, end symbol included, of a tokenised source."""
@@ -185,7 +213,7 @@ class Translator:
         source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
         longest = [self.longest_output(ids, options) + len(prefix) for ids in sources]
         return search(
-            ModelStepper(self.model, self.model.encode(source_ids)),
+            ModelStepper(self.decoder, self.model.encode(source_ids)),
             torch.tensor(longest, device=device),
             beam_size=options.beam_size,
             length_penalty=options.length_penalty,
@@ -225,21 +253,16 @@ class Translator:
 class ModelStepper:
     """The model as a search sees it (`search.step.Stepper`)."""
 
-    def __init__(self, model: Transformer, memory: Memory):
+    def __init__(self, decoder: Decoder, memory: Memory):
         """Begin to decode a batch of encoded sources."""
-        self.model = model
-        self.state = model.start(memory)
-        self.n_sentences, self.n_hypotheses = len(memory.states), 1
+        self.decoder = decoder
+        self.state = decoder.start(memory)
 
     def step(self, tokens: Tensor) -> Tensor:
         """(B, W) last tokens → (B, W, V) float32 log-probabilities of the next."""
-        self.n_sentences, self.n_hypotheses = tokens.shape
-        logits, self.state = self.model.step(tokens.reshape(-1, 1), self.state)
-        return logits.float().log_softmax(-1).view(*tokens.shape, -1)
+        logits, self.state = self.decoder.step(tokens, self.state)
+        return logits.float().log_softmax(-1)
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
-        """Reorder the caches: rows of self-attention by hypothesis, the source's by sentence."""
-        rows = (sentences[:, None] * self.n_hypotheses + parents).flatten()
-        self.state = self.state.select_rows(rows)
-        if len(sentences) < self.n_sentences:
-            self.state = self.state.select_sentences(sentences)
+        """Leave the sentences out that are finished, and let each hypothesis continue its parent."""
+        self.state = self.state.select(sentences, parents)

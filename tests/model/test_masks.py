@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from translator.model.attention import attention_weights
-from translator.model.masks import causal_keep, padding_keep
+from translator.model.masks import as_bias, causal_keep, padding_keep
 from translator.symbols import BOS, EOS, PAD, UNK
 
 #: Every row of three ids from the special pieces and two ordinary ones.
@@ -43,3 +43,8 @@ def test_true_means_may_be_looked_at() -> None:
     assert attention_weights(same, same, keep)[0, 0].tolist() == [[0.0, 1.0, 0.0]] * 3
     # Control: the other polarity would hide just that key.
     assert attention_weights(same, same, ~keep)[0, 0].tolist() == [[0.5, 0.0, 0.5]] * 3
+
+
+def test_a_bias_says_the_same_as_its_mask() -> None:
+    assert as_bias(torch.tensor([[True, False]]), torch.float64).tolist() == [[0.0, -torch.inf]]
+    assert as_bias(torch.tensor([True]), torch.float32).dtype == torch.float32

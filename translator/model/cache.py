@@ -1,10 +1,8 @@
-"""What decoding remembers between steps: a value outside the model, so one model serves many searches."""
+"""What decoding remembers between steps: values outside the model, so one model serves many searches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
-
-from translator.model.attention import KeyValue
 
 
 @dataclass(frozen=True)
@@ -22,26 +20,41 @@ class Memory:
 
 @dataclass(frozen=True)
 class DecoderState:
-    """Everything a decoder needs to go on: B sentences with W hypotheses each, N = B · W rows.
+    """Everything a decoder needs to go on: B sentences with W hypotheses each.
+
+    The tokens that a sentence's hypotheses have read, K in all, lie side by side and stay where they are. A
+    hypothesis looks at those that it descends from. So when a search goes on from other parents, a small
+    mask is reordered and not the keys and values.
 
     Attributes:
-        past: for each layer, self-attention's keys and values of the tokens so far, (N, H, T, E).
-        cross: for each layer, cross-attention's keys and values of the source, (B, H, S, E).
-        cross_keep: (B, 1, 1, S) bool.
-        length: T, tokens read so far.
+        past: for each layer, self-attention's keys and values of all tokens so far, (B, K, 2 D).
+        cross: for each layer, cross-attention's keys and values of the source, (B, S, 2 D).
+        cross_bias: (B, 1, 1, S) float, -inf at padding; None where no source is padded.
+        descent: (B, W, K) float, 0 where a hypothesis descends from a token, -inf elsewhere.
+        length: T, tokens that each hypothesis has read.
     """
 
-    past: list[KeyValue] | None
-    cross: list[KeyValue]
-    cross_keep: Tensor
+    past: list[Tensor]
+    cross: list[Tensor]
+    cross_bias: Tensor | None
+    descent: Tensor
     length: int
 
-    def select_rows(self, rows: Tensor) -> "DecoderState":
-        """Keep some hypotheses, in the given order: (N',) row numbers."""
-        past = None if self.past is None else [kv.select(rows) for kv in self.past]
-        return DecoderState(past, self.cross, self.cross_keep, self.length)
+    def select(self, sentences: Tensor, parents: Tensor) -> "DecoderState":
+        """Go on with some sentences and, in each, with some hypotheses.
 
-    def select_sentences(self, sentences: Tensor) -> "DecoderState":
-        """Keep the sources of some sentences, in the given order: (B',) sentence numbers."""
-        cross = [kv.select(sentences) for kv in self.cross]
-        return DecoderState(self.past, cross, self.cross_keep.index_select(0, sentences), self.length)
+        Args:
+            sentences: (B',) rising sentence numbers.
+            parents: (B', W') numbers of the hypotheses to continue.
+        """
+        state = self
+        if len(sentences) < len(self.descent):
+            state = DecoderState(
+                [kv.index_select(0, sentences) for kv in self.past],
+                [kv.index_select(0, sentences) for kv in self.cross],
+                None if self.cross_bias is None else self.cross_bias.index_select(0, sentences),
+                self.descent.index_select(0, sentences),
+                self.length,
+            )
+        wanted = parents[..., None].expand(-1, -1, self.descent.size(2))
+        return replace(state, descent=state.descent.gather(1, wanted))

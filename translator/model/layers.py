@@ -101,9 +101,7 @@ class Layer(nn.Module):
             x: (B, L, D); if packed, (R, D).
             keep: what self-attention may look at, broadcastable to (B, H, L, K); None: everything.
             past: keys and values of earlier positions; `x` continues them.
-            cross: the memory, projected by this layer's `cross_attention`. Its batch may be smaller than
-                x's by a factor W, where L is 1: the W hypotheses of a sentence are more queries to the
-                same keys, so the source is kept once a sentence.
+            cross: the memory, projected by this layer's `cross_attention`.
             cross_keep: what cross-attention may look at.
             packing: of x.
             record: takes the attention weights.
@@ -119,11 +117,9 @@ class Layer(nn.Module):
         x = self._after(self.self_norm, x, self.self_attention(h, kv, keep, packing=packing, record=weights))
         if self.cross_attention is not None and cross is not None:
             h = self._before(self.cross_norm, x)
-            if packing is None:
-                h = h.reshape(cross.key.size(0), -1, x.size(-1))  # (B, L or W, D)
             weights = None if record is None else record.cross_attention
             update = self.cross_attention(h, cross, cross_keep, packing=packing, record=weights)
-            x = self._after(self.cross_norm, x, update.reshape(x.shape))
+            x = self._after(self.cross_norm, x, update)
         h = self._before(self.feed_norm, x)
         return self._after(self.feed_norm, x, self.feed_forward(h)), kv
 

@@ -17,3 +17,8 @@ def padding_keep(ids: Tensor) -> Tensor:
 def causal_keep(length: int, *, device: torch.device | str | None = None) -> Tensor:
     """Hide the future: (1, 1, length, length) bool, True where key position ≤ query position."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+
+
+def as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what to add to attention's scores instead: 0 where `keep` is True, -inf elsewhere."""
+    return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill(~keep, -torch.inf)

@@ -1,13 +1,11 @@
 """The translator's Transformer: an encoder stack, a decoder stack and one embedding for everything."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.attention import Attention
-from translator.model.cache import DecoderState, Memory
+from translator.model.cache import Memory
 from translator.model.dropout import Dropout
 from translator.model.layers import LayerOptions, Record, Stack
 from translator.model.masks import causal_keep, padding_keep
@@ -105,26 +103,6 @@ class Transformer(nn.Module):
     def output_weight(self) -> Tensor:
         """What turns states into logits: (V, D), the embedding matrix."""
         return self.embedding.weight
-
-    def start(self, memory: Memory) -> DecoderState:
-        """Return the state before the first target token, one hypothesis a sentence."""
-        return DecoderState(None, self.decoder.project(memory.states), memory.keep, 0)
-
-    def step(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read more target tokens of each hypothesis.
-
-        Args:
-            ids: (N, L) int64; L is 1, except that a first step may read a prefix at once.
-            state: what was read before.
-
-        Returns:
-            (N, V) logits of the token after the last one, and the state after it.
-        """
-        keep = causal_keep(ids.size(1), device=ids.device) if ids.size(1) > 1 else None
-        x = self.embed(ids, offset=state.length)
-        states, past = self.decoder(x, keep, past=state.past, cross=state.cross, cross_keep=state.cross_keep)
-        state = replace(state, past=past, length=state.length + ids.size(1))
-        return self.logits(states[:, -1]), state
 
     def attention_maps(self, source_ids: Tensor, target_in: Tensor) -> tuple[Record, Record]:
         """Return the attention weights of every layer and head: the encoder's and the decoder's."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from translator.search.scoring import best_possible, normalised
 from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
 
@@ -49,7 +50,7 @@ def beam_search(
     beam = _Beam(stepper, max_lengths, beam_size, length_penalty, n_best)
     for token in prefix:
         beam.force(token)
-    while len(beam.active):
+    while beam.numbers:
         beam.advance(forbidden)
     return [sentence.result(n_best) for sentence in beam.sentences]
 
@@ -95,10 +96,11 @@ class _Beam:
         n, device = len(max_lengths), max_lengths.device
         self.stepper, self.beam_size, self.alpha, self.n_best = stepper, beam_size, length_penalty, n_best
         self.max_lengths = max_lengths  # (B,)
-        self.active = torch.arange(n, device=device)  # (B,)
+        self.numbers = list(range(n))  # B numbers of the sentences that are still active
         self.tokens = torch.full((n, 1), BOS, device=device)  # (B, W)
         self.scores = torch.zeros(n, 1, dtype=torch.float64, device=device)  # (B, W)
         self.history = torch.empty(n, 1, 0, dtype=torch.int64, device=device)  # (B, W, length)
+        self.margins = torch.full((n,), torch.inf, dtype=torch.float64, device=device)  # (B,)
         self.sentences = [_Sentence(most) for most in max_lengths.tolist()]
 
     def force(self, token: int) -> None:
@@ -107,7 +109,7 @@ class _Beam:
         self.tokens = torch.full_like(self.tokens, token)
         self.scores = self.scores + log_probs[..., token]
         self.history = torch.cat([self.history, self.tokens[..., None]], -1)
-        everything = torch.arange(len(self.active), device=self.active.device)
+        everything = torch.arange(len(self.tokens), device=self.tokens.device)
         self.stepper.select(everything, torch.zeros_like(self.tokens))
 
     def advance(self, forbidden: Tensor) -> None:
@@ -116,59 +118,69 @@ class _Beam:
         log_probs = self.stepper.step(self.tokens)  # (B, W, V)
         at_limit = self.max_lengths <= length
         allow_only(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
-        scores, parents, tokens = self._candidates(log_probs)  # each (B, 2 W), best first
+        # The best 2 W hold W that go on, since at most W end; one more shows how close the decision was.
+        scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * self.beam_size + 1)
         ends = tokens == EOS
         self._finish(scores, parents, ends)
         # Those that go on, in order of score: a stable sort brings them before those that end.
-        going_on = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size]
-        live = scores.gather(1, going_on).masked_fill(ends.gather(1, going_on), -torch.inf)
-        parents, tokens = parents.gather(1, going_on), tokens.gather(1, going_on)
-        best = live[:, 0].tolist()
+        going_on = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size + 1]
+        live = scores.gather(1, going_on).masked_fill(ends.gather(1, going_on), -torch.inf)  # (B, W + 1)
+        self.margins = torch.minimum(self.margins, closest_call(scores, ends, live))
+        going_on, self.scores = going_on[:, :-1], live[:, :-1]
+        parents, self.tokens = parents.gather(1, going_on), tokens.gather(1, going_on)
+        before = self.history.gather(1, parents[..., None].expand(-1, -1, length - 1))
+        self.history = torch.cat([before, self.tokens[..., None]], -1)
+        self._leave(parents)
+
+    def _leave(self, parents: Tensor) -> None:
+        """Let the sentences go that are over; go on with the others from the given hypotheses, (B, W)."""
         keep = [
             row
-            for row, sentence in enumerate(self.active.tolist())
+            for row, (sentence, best) in enumerate(zip(self.numbers, self.scores[:, 0].tolist(), strict=True))
             if not self.sentences[sentence].is_over(
-                best[row], beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
+                best, beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
             )
         ]
-        rows = torch.tensor(keep, dtype=torch.int64, device=self.active.device)
-        self.active, self.max_lengths = self.active[rows], self.max_lengths[rows]
-        self.tokens, self.scores, parents = tokens[rows], live[rows], parents[rows]
-        before = self.history[rows].gather(1, parents[..., None].expand(-1, -1, length - 1))
-        self.history = torch.cat([before, self.tokens[..., None]], -1)
+        rows = torch.tensor(keep, dtype=torch.int64, device=parents.device)
+        if len(keep) < len(parents):
+            for sentence, margin in zip(self.numbers, self.margins.tolist(), strict=True):
+                self.sentences[sentence].margin = min(self.sentences[sentence].margin, margin)
+            self.numbers = [self.numbers[row] for row in keep]
+            self.max_lengths, self.margins = self.max_lengths[rows], self.margins[rows]
+            self.tokens, self.scores, parents = self.tokens[rows], self.scores[rows], parents[rows]
+            self.history = self.history[rows]
         self.stepper.select(rows, parents)
-
-    def _candidates(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The best 2 W continuations of each sentence: scores, parents and tokens, each (B, 2 W)."""
-        n_pieces = log_probs.size(2)
-        totals = (self.scores[..., None] + log_probs).flatten(1)  # (B, W V)
-        wanted = 2 * self.beam_size
-        top, index = totals.topk(min(wanted + 1, totals.size(1)))
-        gaps = (top[:, :-1] - top[:, 1:]).nan_to_num(nan=torch.inf, posinf=torch.inf)  # nan: -inf − -inf
-        closest = gaps.min(1).values
-        tied = (closest == 0).nonzero().flatten()
-        if len(tied):  # topk promises no order among equals; a stable sort does
-            in_order = totals[tied].sort(dim=1, descending=True, stable=True)
-            top[tied] = in_order.values[:, : top.size(1)]
-            index[tied] = in_order.indices[:, : top.size(1)]
-        for sentence, gap in zip(self.active.tolist(), closest.tolist(), strict=True):
-            self.sentences[sentence].margin = min(self.sentences[sentence].margin, gap)
-        top, index = top[:, :wanted], index[:, :wanted]
-        if top.size(1) < wanted:  # a vocabulary smaller than the beam: fill up with hopeless ones
-            missing = (0, wanted - top.size(1))
-            top = torch.nn.functional.pad(top, missing, value=-torch.inf)
-            index = torch.nn.functional.pad(index, missing)
-        return top, index // n_pieces, index % n_pieces
 
     def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
         """Take in the hypotheses that end among the best W candidates."""
         first = slice(self.beam_size)
         rows, ranks = (ends[:, first] & scores[:, first].isfinite()).nonzero(as_tuple=True)
         found = zip(
-            self.active[rows].tolist(),
+            rows.tolist(),
             self.history[rows, parents[rows, ranks]].tolist(),
             scores[rows, ranks].tolist(),
             strict=True,
         )
-        for sentence, ids, log_prob in found:
-            self.sentences[sentence].finish(ids, log_prob, self.alpha)
+        for row, ids, log_prob in found:
+            self.sentences[self.numbers[row]].finish(ids, log_prob, self.alpha)
+
+
+def closest_call(scores: Tensor, ends: Tensor, live: Tensor) -> Tensor:
+    """Return, for each sentence, the least difference of scores that a step's decisions hung on.
+
+    Only two kinds of differences matter: between the last hypothesis that goes on and the first that is left
+    out, and between those that end and the place up to which they count. Which of two hypotheses that go on
+    is the better one changes nothing.
+
+    Args:
+        scores: (B, 2 W + 1) of the continuations, best first.
+        ends: (B, 2 W + 1) bool, which of them end.
+        live: (B, W + 1) scores of those that do not, best first.
+    """
+    beam_size = live.size(1) - 1
+    left_out = live[:, -2] - live[:, -1]
+    last, next_one = scores[:, beam_size - 1, None], scores[:, beam_size, None]
+    counts = torch.arange(scores.size(1), device=scores.device) < beam_size
+    ending = torch.where(counts, scores - next_one, last - scores).masked_fill(~ends, torch.inf)
+    gaps = torch.cat([left_out[:, None], ending], 1)
+    return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)  # nan: -inf − -inf

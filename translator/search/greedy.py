@@ -7,6 +7,7 @@ from torch import Tensor
 
 from translator.search.scoring import normalised
 from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
 
@@ -24,6 +25,7 @@ def greedy_search(
     tokens = torch.full((n, 1), BOS, device=device)
     log_prob = torch.zeros(n, dtype=torch.float64, device=device)
     margin = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
+    nothing = torch.zeros(n, 1, dtype=torch.float64, device=device)
     ids: list[list[int]] = [[] for _ in range(n)]
     results: list[Result | None] = [None] * n
     length = 0
@@ -36,11 +38,9 @@ def greedy_search(
         else:
             at_limit = max_lengths <= length
             allow_only(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
-            top, index = scores[:, 0].topk(2)
-            gap = (top[:, 0] - top[:, 1]).double()
-            # max, unlike topk, promises the first of equal values
-            gained, chosen = top[:, 0], torch.where(gap == 0, scores[:, 0].max(1).indices, index[:, 0])
-            margin = torch.minimum(margin, gap)
+            top, _, pieces = best_continuations(nothing[: len(active)], scores, 2)
+            gained, chosen = top[:, 0], pieces[:, 0]
+            margin = torch.minimum(margin, top[:, 0] - top[:, 1])
         log_prob = log_prob + gained
         ended = chosen == EOS
         for row, (sentence, token) in enumerate(zip(active.tolist(), chosen.tolist(), strict=True)):

@@ -1,0 +1,48 @@
+"""Work beside each other: every answer in order, one thread each, and nothing changed afterwards."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from translator.workers import beside_each_other
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def new_thread_has() -> int:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_answers_are_in_order_and_computed_beside_each_other() -> None:
+    both = threading.Barrier(2, timeout=20)  # passed only if two are in there at once
+
+    def answer(item: int) -> tuple[int, int, bool]:
+        both.wait()
+        return item, torch.get_num_threads(), threading.current_thread() is threading.main_thread()
+
+    assert beside_each_other(answer, [5, 3, 4, 1]) == [(item, 1, False) for item in (5, 3, 4, 1)]
+    assert (torch.get_num_threads(), new_thread_has()) == (2, 2)
+    assert beside_each_other(answer, []) == []
+
+
+def test_with_one_thread_there_are_no_workers() -> None:
+    torch.set_num_threads(1)
+    assert beside_each_other(lambda _: threading.current_thread(), [1, 2]) == [threading.main_thread()] * 2
+
+
+def test_a_failure_is_passed_on() -> None:
+    with pytest.raises(ZeroDivisionError):
+        beside_each_other(lambda item: 1 // item, [1, 0, 2])
+    assert (torch.get_num_threads(), new_thread_has()) == (2, 2)
