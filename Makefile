@@ -16,7 +16,7 @@ PEERS := joeynmt transformers pytorch ctranslate2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all data train translate evaluate peers clean
+.PHONY: help install check test test-all data train translate evaluate benchmark clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,7 +59,8 @@ translate: install  ## translate TEXT="…", or lines of standard input
 evaluate: install  ## score the newest model on its test split
 	$(BIN)/translator evaluate $(ARGS)
 
-peers: $(PEERS:%=.peers/%/.installed)  ## make the environments of the benchmark's peers, in .peers
+benchmark: install $(PEERS:%=.peers/%/.installed)  ## make the peers' environments and measure: ARGS="train …"
+	$(BIN)/python scripts/benchmark.py $(if $(ARGS),$(ARGS),--help)
 
 .peers/%/.installed: scripts/peers/%.txt
 	$(PYTHON) -m venv --clear .peers/$*

@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from measuring import Measured, every, output, product_rate, take_turns, training_flops
+from measuring import Measured, every, output, product_rate, short, take_turns, training_flops
+from scale import measure_preparation, measure_training_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "scripts" / "peers"
@@ -214,6 +215,21 @@ def startup(arguments: argparse.Namespace) -> Measured:
     return every(rows)
 
 
+def scale(arguments: argparse.Namespace) -> Measured:
+    """Preparing a large corpus, and training on it beside training on 10,000 pairs."""
+    n_pairs, found = arguments.pairs, {}
+    found["preparation"] = [measure_preparation(n_pairs) for _ in range(arguments.rounds)]
+    found["training"] = [
+        measure_training_memory(n, arguments.steps)
+        for _ in range(arguments.rounds)
+        for n in (10_000, n_pairs)
+    ]
+    for name, measured in found.items():
+        for one in measured:
+            print(f"{name}: {short(one)}, {one['n_pairs']:,} pairs")
+    return found
+
+
 def _training_config(case: Measured, root: str) -> Measured:
     return {
         "data": {"format": "text", "root": root, "files": {"train": "train.{lang}", "val": "val.{lang}"}},
@@ -281,6 +297,8 @@ def main() -> int:
             verb.add_argument("--beam", type=int, default=5)
         if name == "scale":
             verb.add_argument("--pairs", type=int, default=1_000_000)
+            verb.add_argument("--steps", type=int, default=200, help="of training")
+            verb.set_defaults(rounds=1)
     arguments = parser.parse_args()
     found = measures[arguments.verb](arguments)
     if arguments.json:

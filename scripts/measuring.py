@@ -34,7 +34,7 @@ def take_turns(
     for number in range(n_rounds):
         for row in rows:
             row.rounds.append(jobs[row.name]() | (also() if also is not None else {}))
-            print(f"round {number + 1}: {row.name}: {_short(row.rounds[-1])}", file=sys.stderr, flush=True)
+            print(f"round {number + 1}: {row.name}: {short(row.rounds[-1])}", file=sys.stderr, flush=True)
     return rows
 
 
@@ -92,7 +92,7 @@ def output(command: list[str]) -> str:
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
 
 
-def _short(measured: Measured) -> str:
+def short(measured: Measured) -> str:
     return ", ".join(f"{key} {value:,.2f}" for key, value in measured.items() if isinstance(value, float))
 
 

@@ -1,9 +1,9 @@
 """This project, measured as its peers are: the whole training loop, and the search behind `translate`.
 
 In our own environment. Measured in training: `training.run.fit`, as `translator train` runs it (Lightning's
-loop, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the same
-configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the longest
-output is a matter of each sentence here and of each batch for the peers.
+loop, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the
+same configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the
+longest output is a matter of each sentence here and of each batch for the peers.
 
 Job keys of its own: `config` (of training), `workers`, `precision` also int8 in decoding.
 """
@@ -19,7 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from translator import Translator
-from translator.allocator import keep_freed_memory
+from translator.allocator import keep_few_kernels, keep_freed_memory
 from translator.bundle import build_model
 from translator.config import validate
 from translator.data import corpus
@@ -47,6 +47,7 @@ class Measure(Callback):
 def train(job: Job) -> Job:
     use_threads(job)
     keep_freed_memory()
+    keep_few_kernels()
     config = validate(job["config"])
     hardware = {"workers": job.get("workers"), "precision": PRECISION[job["precision"]], "accelerator": "cpu"}
     config = config.model_copy(update={"hardware": config.hardware.model_copy(update=hardware)})
@@ -63,6 +64,7 @@ def train(job: Job) -> Job:
 
 def decode(job: Job) -> Job:
     use_threads(job)
+    keep_freed_memory()
     translator = Translator.load(
         job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]})
     )

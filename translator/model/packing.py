@@ -1,8 +1,8 @@
 """Batches without their padding: what is done at each position by itself is done at real tokens only.
 
-A padded batch is a grid (B, L); packed, its n real tokens are rows (R, D), R = n + 1. Only attention needs the
-grid, so layers hold rows, and attention unpacks queries, keys and values and packs its result. The last row
-stands for all padding: it is finite, nothing reads it and its gradient is zero.
+A padded batch is a grid (B, L); packed, its n real tokens are rows (R, D), R = n + 1. Only attention needs
+the grid, so layers hold rows, and attention unpacks queries, keys and values and packs its result. The last
+row stands for all padding: it is finite, nothing reads it and its gradient is zero.
 """
 
 from dataclasses import dataclass
