@@ -20,7 +20,7 @@ LAYERS = {
     "config": 0,
     "config_file": 0,
     "console": 0,
-    "workers": 0,
+    "threads": 0,
     "data": 1,
     "model": 1,
     "evaluation": 1,

@@ -21,7 +21,7 @@ from translator.model.transformer import Transformer, device_of
 from translator.search import Result, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
-from translator.workers import beside_each_other
+from translator.threads import beside_each_other
 
 #: A search whose closest call is nearer than this is done again by itself. In float32 the same sentence's
 #: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything

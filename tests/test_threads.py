@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from translator.workers import beside_each_other
+from translator.threads import beside_each_other
 
 
 @pytest.fixture(autouse=True)
