@@ -39,7 +39,7 @@ BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Sentences
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
-    typer.Option("--precision", help="Of the decoder's products; int8 is the quickest on a CPU."),
+    typer.Option("--precision", help="Of products; int8 is the quickest on a CPU."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -20,7 +20,7 @@ class Evaluation:
         n_lines: lines of the test set, all of them scored.
         seconds: spent translating, loading left out.
         beam_size: of the search.
-        precision: of the decoder.
+        precision: of the translator.
     """
 
     hypotheses: list[str]

@@ -15,8 +15,8 @@ from translator.data.splitting import split_text
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.model.cache import Memory
-from translator.model.decoder import Decoder
 from translator.model.linear import PRECISIONS, Precision
+from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer, device_of
 from translator.search import Result, search
 from translator.search.scoring import normalised
@@ -66,7 +66,7 @@ class Translator:
         """Take a model over, in evaluation mode and with its weights as they are from here on."""
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
         self.precision = precision
-        self.decoder = Decoder(model, precision=precision)
+        self.packed = PackedTransformer(model, precision=precision)
 
     @classmethod
     def load(
@@ -77,7 +77,7 @@ class Translator:
         Args:
             folder: of a finished run.
             device: where to run.
-            precision: of the decoder's linear maps. In bfloat16 and int8 a CPU that multiplies them itself
+            precision: of the linear maps. In bfloat16 and int8 a CPU that multiplies them itself
                 is quicker, and a text may come out otherwise in another batch.
 
         Raises:
@@ -213,7 +213,7 @@ class Translator:
         source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
         longest = [self.longest_output(ids, options) + len(prefix) for ids in sources]
         return search(
-            ModelStepper(self.decoder, self.model.encode(source_ids)),
+            ModelStepper(self.packed, self.packed.encode(source_ids)),
             torch.tensor(longest, device=device),
             beam_size=options.beam_size,
             length_penalty=options.length_penalty,
@@ -253,14 +253,14 @@ class Translator:
 class ModelStepper:
     """The model as a search sees it (`search.step.Stepper`)."""
 
-    def __init__(self, decoder: Decoder, memory: Memory):
+    def __init__(self, model: PackedTransformer, memory: Memory):
         """Begin to decode a batch of encoded sources."""
-        self.decoder = decoder
-        self.state = decoder.start(memory)
+        self.model = model
+        self.state = model.start(memory)
 
     def step(self, tokens: Tensor) -> Tensor:
         """(B, W) last tokens → (B, W, V) float32 log-probabilities of the next."""
-        logits, self.state = self.decoder.step(tokens, self.state)
+        logits, self.state = self.model.step(tokens, self.state)
         return logits.float().log_softmax(-1)
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:

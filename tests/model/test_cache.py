@@ -10,7 +10,7 @@ from toy_model import SOURCE_IDS, VOCABULARY_SIZE, assert_differs, assert_same, 
 
 from translator.model import linear
 from translator.model.cache import DecoderState
-from translator.model.decoder import Decoder
+from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer
 from translator.symbols import BOS, EOS
 
@@ -35,7 +35,7 @@ def uncached(model: Transformer, source_ids: Tensor, history: Tensor) -> Tensor:
 def walk(model: Transformer, reorder: Reorder = reorder, **options: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Search at random and yield, at each step, cached and uncached logits, (B, W, V)."""
     generator = torch.Generator().manual_seed(3)
-    decoder = Decoder(model, **options)
+    decoder = PackedTransformer(model, **options)
     state = decoder.start(model.encode(SOURCE_IDS))
     numbers = list(range(len(SOURCE_IDS)))
     history = torch.full((len(numbers), 1, 1), BOS)  # (B, W, T)
@@ -93,7 +93,7 @@ def test_control_a_broken_step_is_seen(broken: Reorder) -> None:
 
 def test_a_source_is_projected_and_kept_once() -> None:
     model = toy_model()
-    decoder, memory = Decoder(model), model.encode(SOURCE_IDS)
+    decoder, memory = PackedTransformer(model), model.encode(SOURCE_IDS)
     state = decoder.start(memory)
     _, state = decoder.step(torch.full((len(SOURCE_IDS), 1), BOS), state)
     everything = torch.arange(len(SOURCE_IDS))
@@ -113,7 +113,7 @@ def test_a_source_is_projected_and_kept_once() -> None:
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])
 def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     model = toy_model()
-    decoder = Decoder(model)
+    decoder = PackedTransformer(model)
     source_ids = torch.full((2, n_positions), EOS)
     source_ids[:, :-1] = 5
     state = decoder.start(model.encode(source_ids))
@@ -127,7 +127,7 @@ TOKENS = torch.tensor([[BOS, 7], [BOS, 8], [BOS, 9], [BOS, 7]])
 
 def test_a_state_is_a_value() -> None:
     model = toy_model()
-    decoder = Decoder(model)
+    decoder = PackedTransformer(model)
     _, state = decoder.step(TOKENS[:, :1], decoder.start(model.encode(SOURCE_IDS)))
     first, after_first = decoder.step(TOKENS[:, 1:], state)
     other, _ = decoder.step(TOKENS[:, 1:] + 1, state)

@@ -21,8 +21,8 @@ from toy_model import (
 
 from translator.model import Transformer
 from translator.model.attention import Attention, KeyValue
-from translator.model.decoder import Decoder
 from translator.model.layers import LayerOptions
+from translator.model.packed import PackedTransformer
 from translator.model.transformer import device_of, initialise, n_parameters
 from translator.symbols import PAD, UNK
 
@@ -291,7 +291,7 @@ def test_cuda_agrees_with_the_cpu(norm: str) -> None:
     model = toy_model(options_for(norm)).float()
     expected = model(SOURCE_IDS, TARGET_IN)
     model.cuda()
-    decoder = Decoder(model)
+    decoder = PackedTransformer(model)
     first, _ = decoder.step(TARGET_IN[:, :1].cuda(), decoder.start(model.encode(SOURCE_IDS.cuda())))
     assert_same(first.cpu()[:, 0], expected[:, 0], 1e-4)
     actual = model(SOURCE_IDS.cuda(), TARGET_IN.cuda()).cpu()

@@ -13,8 +13,8 @@ from translator import inference
 from translator.config import Config, ModelConfig, SearchConfig, TrainConfig
 from translator.data.batching import make_batch, pad
 from translator.inference import CLOSE_CALL, ModelStepper, Translator
-from translator.model.decoder import Decoder
 from translator.model.layers import LayerOptions
+from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer
 from translator.search import Result, search
 from translator.symbols import EOS, NEVER_EMITTED, PAD
@@ -97,7 +97,7 @@ class DoubleStepper(ModelStepper):
     """The model's stepper without its rounding to float32."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        logits, self.state = self.decoder.step(tokens, self.state)
+        logits, self.state = self.model.step(tokens, self.state)
         return logits.log_softmax(-1)
 
 
@@ -114,7 +114,7 @@ def search_in_double(
 ) -> list[Result]:
     memory = model.encode(pad([[*ids, EOS] for ids in sources]))
     return search(
-        DoubleStepper(Decoder(model), memory),
+        DoubleStepper(PackedTransformer(model), memory),
         torch.tensor([len(ids) + 7 for ids in sources]),
         beam_size=beam_size,
         length_penalty=0.6,

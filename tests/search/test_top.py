@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from translator.search import top
-from translator.search.beam import closest_call
+from translator.search.beam import closest_end
 from translator.search.top import best_continuations
 
 
@@ -76,16 +76,14 @@ def test_blocks_are_used_where_there_are_many_pieces(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("scores", "ends", "expected"),
     [
-        ([-1.0, -2.0, -2.5, -3.0, -9.0], [0, 0, 0, 0, 0], 0.5),  # the second of two goes on, the third not
-        ([-1.0, -1.01, -2.5, -3.0, -9.0], [0, 0, 0, 0, 0], 1.49),  # which of the two is better is no decision
-        ([-1.0, -2.0, -2.5, -9.0, -9.5], [1, 0, 0, 0, 0], 1.5),  # the end is first by 1.5, -9 left out by 6.5
-        ([-1.0, -2.0, -2.1, -3.0, -9.0], [0, 0, 1, 0, 0], 0.1),  # the end comes third and does not count
+        ([-1.0, -2.0, -2.5, -3.0, -9.0], [0, 0, 0, 0, 0], torch.inf),  # nothing ends
+        ([-1.0, -2.0, -2.5, -9.0, -9.5], [1, 0, 0, 0, 0], 1.5),  # it would be third if it lost 1.5
+        ([-1.0, -2.0, -2.1, -3.0, -9.0], [0, 0, 1, 0, 0], 0.1),  # it comes third and does not count
         ([-1.0, -2.0, -2.1, -3.0, -9.0], [0, 1, 0, 0, 0], 0.1),  # it comes second and does
-        ([-1.0, -2.0, -torch.inf, -torch.inf, -torch.inf], [1, 1, 0, 0, 0], torch.inf),
+        ([-1.0, -1.0, -2.1, -3.0, -9.0], [1, 1, 0, 1, 0], 1.1),  # the second of two that tie still counts
+        ([-1.0, -2.0, -torch.inf, -torch.inf, -torch.inf], [1, 1, 1, 0, 0], torch.inf),
     ],
 )
-def test_the_closest_call_of_a_step(scores: list[float], ends: list[int], expected: float) -> None:
+def test_how_close_an_end_is_to_the_last_place(scores: list[float], ends: list[int], expected: float) -> None:
     ending = torch.tensor([ends], dtype=torch.bool)
-    going_on = [score for score, end in zip(scores, ends, strict=True) if not end][:3]
-    found = closest_call(torch.tensor([scores]).double(), ending, torch.tensor([going_on]).double())
-    assert found.tolist() == pytest.approx([expected])
+    assert closest_end(torch.tensor([scores]).double(), ending, 2).tolist() == pytest.approx([expected])

@@ -6,15 +6,17 @@ vocabulary, and by a layer's six maps, on 1 thread of an AMD Zen 4.
 """
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from copy import deepcopy
+from typing import Literal, TypeVar, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Map = Callable[[Tensor], Tensor]
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+Module = TypeVar("Module", bound=nn.Module)
 
 #: Rows or outputs from which packed weights are quicker; below, float32 is as quick in any precision.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
@@ -38,6 +40,27 @@ def linear(weight: Tensor, bias: Tensor | None = None, *, precision: Precision =
         return _int8(weight, bias) if precision == "int8" else _packed(weight, bias)
     many = _packed(weight, bias) if precision == "float32" else _bfloat16(weight, bias)
     return lambda x: many(x) if x.numel() >= MANY_ROWS * n_inputs else F.linear(x, weight, bias)
+
+
+class _Linear(nn.Module):
+    """A packed map in the place of an `nn.Linear`."""
+
+    def __init__(self, plain: nn.Linear, precision: Precision):
+        super().__init__()
+        self.map = linear(plain.weight, plain.bias, precision=precision)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.map(x)
+
+
+def pack(module: Module, precision: Precision) -> Module:
+    """Return a copy of a module whose linear maps are packed."""
+    copy = deepcopy(module)
+    for part in list(copy.modules()):
+        for name, child in list(part.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(part, name, _Linear(child, precision))
+    return copy
 
 
 def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:

@@ -120,14 +120,17 @@ class _Beam:
         allow_only(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
         # The best 2 W hold W that go on, since at most W end; one more shows how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * self.beam_size + 1)
-        ends = tokens == EOS
-        self._finish(scores, parents, ends)
-        # Those that go on, in order of score: a stable sort brings them before those that end.
-        going_on = ends.to(torch.int8).argsort(dim=1, stable=True)[:, : self.beam_size + 1]
-        live = scores.gather(1, going_on).masked_fill(ends.gather(1, going_on), -torch.inf)  # (B, W + 1)
-        self.margins = torch.minimum(self.margins, closest_call(scores, ends, live))
-        going_on, self.scores = going_on[:, :-1], live[:, :-1]
-        parents, self.tokens = parents.gather(1, going_on), tokens.gather(1, going_on)
+        ends, most = tokens == EOS, self.beam_size
+        if bool(ends.any()):
+            self._finish(scores, parents, ends)
+            self.margins = torch.fmin(self.margins, closest_end(scores, ends, most))
+            # Those that go on, in order of score: a stable sort brings them before those that end.
+            order = ends.to(torch.int8).argsort(dim=1, stable=True)
+            scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
+            parents, tokens = parents.gather(1, order), tokens.gather(1, order)
+        # Which of two that go on is the better one changes nothing, only which is the first left out.
+        self.margins = torch.fmin(self.margins, scores[:, most - 1] - scores[:, most])  # nan: -inf − -inf
+        self.scores, parents, self.tokens = scores[:, :most], parents[:, :most], tokens[:, :most]
         before = self.history.gather(1, parents[..., None].expand(-1, -1, length - 1))
         self.history = torch.cat([before, self.tokens[..., None]], -1)
         self._leave(parents)
@@ -165,22 +168,15 @@ class _Beam:
             self.sentences[self.numbers[row]].finish(ids, log_prob, self.alpha)
 
 
-def closest_call(scores: Tensor, ends: Tensor, live: Tensor) -> Tensor:
-    """Return, for each sentence, the least difference of scores that a step's decisions hung on.
-
-    Only two kinds of differences matter: between the last hypothesis that goes on and the first that is left
-    out, and between those that end and the place up to which they count. Which of two hypotheses that go on
-    is the better one changes nothing.
+def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
+    """Return how close, in each sentence, the nearest that ends is to the place up to which they count.
 
     Args:
         scores: (B, 2 W + 1) of the continuations, best first.
         ends: (B, 2 W + 1) bool, which of them end.
-        live: (B, W + 1) scores of those that do not, best first.
+        beam_size: W, places that count.
     """
-    beam_size = live.size(1) - 1
-    left_out = live[:, -2] - live[:, -1]
     last, next_one = scores[:, beam_size - 1, None], scores[:, beam_size, None]
     counts = torch.arange(scores.size(1), device=scores.device) < beam_size
-    ending = torch.where(counts, scores - next_one, last - scores).masked_fill(~ends, torch.inf)
-    gaps = torch.cat([left_out[:, None], ending], 1)
+    gaps = torch.where(counts, scores - next_one, last - scores).masked_fill(~ends, torch.inf)
     return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)  # nan: -inf − -inf

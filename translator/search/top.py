@@ -24,10 +24,10 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
     """
     n_pieces = log_probs.size(2)
     totals, index = _top(scores, log_probs, n_best)
-    # topk promises no order among equals; a stable sort does. (A difference of two -inf is nan.)
-    tied = (totals[:, 1:] == totals[:, :-1]) & totals[:, 1:].isfinite()
+    # topk promises no order among equals; a stable sort does.
+    tied = totals[:, 1:] == totals[:, :-1]
     if bool(tied.any()):
-        rows = tied.any(1).nonzero().flatten()
+        rows = (tied & totals[:, 1:].isfinite()).any(1).nonzero().flatten()
         everything = (scores[rows, :, None] + log_probs[rows]).flatten(1)
         in_order = everything.sort(dim=1, descending=True, stable=True)
         totals[rows], index[rows] = (
