@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from translator.model.attend import attend
 from translator.model.dropout import Dropout
-from translator.model.packing import Packing
+from translator.model.unpadding import Unpadding
 
 
 class KeyValue(NamedTuple):
@@ -63,12 +63,12 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = Dropout(dropout)
 
-    def project(self, memory: Tensor, packing: Packing | None = None) -> KeyValue:
+    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> KeyValue:
         """Turn what is to be attended to into keys and values.
 
         Args:
-            memory: (B, K, M) float; if packed, (R, M).
-            packing: of the memory.
+            memory: (B, K, M) float; without padding, (R, M).
+            unpadding: of the memory.
 
         Returns:
             Keys and values, each (B, H, K, E).
@@ -79,7 +79,7 @@ class Attention(nn.Module):
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         joint = self.key_value(memory)
-        key, value = (joint if packing is None else packing.unpack(joint)).chunk(2, dim=-1)  # (B, K, D) each
+        key, value = (joint if unpadding is None else unpadding.pad(joint)).chunk(2, dim=-1)  # (B, K, D) each
         return KeyValue(self._split(key), self._split(value))
 
     def forward(
@@ -88,16 +88,16 @@ class Attention(nn.Module):
         kv: KeyValue,
         keep: Tensor | None = None,
         *,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
         record: list[Tensor] | None = None,
     ) -> Tensor:
         """Attend from each query position over the given keys and values.
 
         Args:
-            query: (B, Q, D) float; the input of the sublayer. If packed, (R, D).
+            query: (B, Q, D) float; the input of the sublayer. Without padding, (R, D).
             kv: keys and values from `project`, each (B, H, K, E).
             keep: bool, broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
-            packing: of the queries.
+            unpadding: of the queries.
             record: the attention weights, (B, H, Q, K), are appended to it; each row sums to one.
 
         Returns:
@@ -111,7 +111,7 @@ class Attention(nn.Module):
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
         q = self.query(query)
-        q = self._split(q if packing is None else packing.unpack(q))  # (B, H, Q, E)
+        q = self._split(q if unpadding is None else unpadding.pad(q))  # (B, H, Q, E)
         probability = self.dropout.probability if self.training else 0.0
         on_cpu_with_gradients = q.device.type == "cpu" and torch.is_grad_enabled()
         mixed: Tensor  # (B, H, Q, E)
@@ -126,7 +126,7 @@ class Attention(nn.Module):
                 record.append(weights)
             mixed = self.dropout(weights) @ kv.value
         merged = mixed.transpose(1, 2).flatten(2)  # (B, Q, D)
-        result: Tensor = self.output(merged if packing is None else packing.pack(merged))
+        result: Tensor = self.output(merged if unpadding is None else unpadding.unpad(merged))
         return result
 
     def _split(self, x: Tensor) -> Tensor:

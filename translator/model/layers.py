@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from translator.model.attention import Attention, KeyValue
 from translator.model.dropout import Dropout
-from translator.model.packing import Packing
+from translator.model.unpadding import Unpadding
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 
@@ -92,33 +92,35 @@ class Layer(nn.Module):
         past: KeyValue | None = None,
         cross: KeyValue | None = None,
         cross_keep: Tensor | None = None,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
         record: Record | None = None,
     ) -> tuple[Tensor, KeyValue]:
         """Run the layer.
 
         Args:
-            x: (B, L, D); if packed, (R, D).
+            x: (B, L, D); without padding, (R, D).
             keep: what self-attention may look at, broadcastable to (B, H, L, K); None: everything.
             past: keys and values of earlier positions; `x` continues them.
             cross: the memory, projected by this layer's `cross_attention`.
             cross_keep: what cross-attention may look at.
-            packing: of x.
+            unpadding: of x.
             record: takes the attention weights.
 
         Returns:
             As x, and the keys and values of self-attention, `past` included.
         """
         h = self._before(self.self_norm, x)
-        kv = self.self_attention.project(h, packing)
+        kv = self.self_attention.project(h, unpadding)
         if past is not None:
             kv = past.then(kv)
         weights = None if record is None else record.self_attention
-        x = self._after(self.self_norm, x, self.self_attention(h, kv, keep, packing=packing, record=weights))
+        x = self._after(
+            self.self_norm, x, self.self_attention(h, kv, keep, unpadding=unpadding, record=weights)
+        )
         if self.cross_attention is not None and cross is not None:
             h = self._before(self.cross_norm, x)
             weights = None if record is None else record.cross_attention
-            update = self.cross_attention(h, cross, cross_keep, packing=packing, record=weights)
+            update = self.cross_attention(h, cross, cross_keep, unpadding=unpadding, record=weights)
             x = self._after(self.cross_norm, x, update)
         h = self._before(self.feed_norm, x)
         return self._after(self.feed_norm, x, self.feed_forward(h)), kv
@@ -143,10 +145,10 @@ class Stack(nn.Module):
         )
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
 
-    def project(self, memory: Tensor, packing: Packing | None = None) -> list[KeyValue]:
-        """Project a memory, (B, K, M) or packed (R, M), for the cross-attention of each layer."""
+    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> list[KeyValue]:
+        """Project a memory, (B, K, M) or without padding (R, M), for the cross-attention of each layer."""
         attentions = [layer.cross_attention for layer in self._layers()]
-        return [attention.project(memory, packing) for attention in attentions if attention is not None]
+        return [attention.project(memory, unpadding) for attention in attentions if attention is not None]
 
     def forward(
         self,
@@ -156,7 +158,7 @@ class Stack(nn.Module):
         past: Sequence[KeyValue] | None = None,
         cross: Sequence[KeyValue] | None = None,
         cross_keep: Tensor | None = None,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
         record: Record | None = None,
     ) -> tuple[Tensor, list[KeyValue]]:
         """Run all layers; `past` and `cross` hold one entry a layer (see `Layer.forward`)."""
@@ -168,7 +170,7 @@ class Stack(nn.Module):
                 past=None if past is None else past[i],
                 cross=None if cross is None else cross[i],
                 cross_keep=cross_keep,
-                packing=packing,
+                unpadding=unpadding,
                 record=record,
             )
             caches.append(kv)

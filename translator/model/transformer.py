@@ -9,8 +9,8 @@ from translator.model.cache import Memory
 from translator.model.dropout import Dropout
 from translator.model.layers import LayerOptions, Record, Stack
 from translator.model.masks import causal_keep, padding_keep
-from translator.model.packing import Packing
 from translator.model.positions import sinusoids
+from translator.model.unpadding import Unpadding
 from translator.symbols import PAD
 
 
@@ -85,14 +85,14 @@ class Transformer(nn.Module):
         Returns:
             (n + 1, D) float: the states of the n real target tokens, in order, and a row that means nothing.
         """
-        source, target = Packing.of(source_ids != PAD), Packing.of(target_in != PAD)
+        source, target = Unpadding.of(source_ids != PAD), Unpadding.of(target_in != PAD)
         source_keep = padding_keep(source_ids)
-        x, _ = self.encoder(self._embed_packed(source_ids, source), source_keep, packing=source)
+        x, _ = self.encoder(self._embed_unpadded(source_ids, source), source_keep, unpadding=source)
         cross = self.decoder.project(x, source)
         keep = causal_keep(target_in.size(1), device=target_in.device)
-        x = self._embed_packed(target_in, target)
+        x = self._embed_unpadded(target_in, target)
         states: Tensor
-        states, _ = self.decoder(x, keep, cross=cross, cross_keep=source_keep, packing=target)
+        states, _ = self.decoder(x, keep, cross=cross, cross_keep=source_keep, unpadding=target)
         return states
 
     def logits(self, states: Tensor) -> Tensor:
@@ -115,9 +115,9 @@ class Transformer(nn.Module):
         end = offset + ids.size(1)
         return self._embed(ids, self._table(end)[offset:end])
 
-    def _embed_packed(self, ids: Tensor, packing: Packing) -> Tensor:
+    def _embed_unpadded(self, ids: Tensor, unpadding: Unpadding) -> Tensor:
         length = ids.size(1)
-        return self._embed(packing.ids(ids, PAD), self._table(length)[packing.places % length])
+        return self._embed(unpadding.ids(ids, PAD), self._table(length)[unpadding.places % length])
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         scaled = self.embedding(ids) * positions.size(-1) ** 0.5

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
-from translator.model.packing import Packing
+from translator.model.unpadding import Unpadding
 from translator.symbols import BOS, EOS, PAD
 
 LENGTHS = [[(3, 4), (7, 2), (1, 9)], [(5, 5)] * 2, [(1, 1)], [(20, 30), (2, 40)]]
@@ -36,13 +36,13 @@ def test_states_and_gradients_are_those_of_the_padded_batch(
 ) -> None:
     model, (source, target) = model_of(norm), batch_of(lengths)
     padded = model.decode(model.encode(source), target)[target != PAD]
-    packed = model.training_states(source, target)
+    unpadded = model.training_states(source, target)
     n = len(padded)
-    assert packed.size(0) == n + 1
-    torch.testing.assert_close(packed[:n], padded)
+    assert unpadded.size(0) == n + 1
+    torch.testing.assert_close(unpadded[:n], padded)
     parameters = list(model.parameters())
     direction = torch.randn_like(padded)
-    ours = torch.autograd.grad(packed[:n], parameters, direction)
+    ours = torch.autograd.grad(unpadded[:n], parameters, direction)
     theirs = torch.autograd.grad(padded, parameters, direction)
     torch.testing.assert_close(ours, theirs)
     # Control: one token less has other states.
@@ -50,27 +50,27 @@ def test_states_and_gradients_are_those_of_the_padded_batch(
     assert not torch.allclose(model.training_states(source, target)[:n], padded)
 
 
-def test_packing_and_unpacking_are_each_others_inverse() -> None:
+def test_unpadding_and_padding_are_each_others_inverse() -> None:
     real = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
-    packing = Packing.of(real)
+    unpadding = Unpadding.of(real)
     grid = torch.randn(3, 3, 2)
-    assert packing.n == 6
-    assert torch.equal(packing.pack(grid)[:6], grid[real])
-    assert torch.equal(packing.unpack(packing.pack(grid))[real], grid[real])
+    assert unpadding.n == 6
+    assert torch.equal(unpadding.unpad(grid)[:6], grid[real])
+    assert torch.equal(unpadding.pad(unpadding.unpad(grid))[real], grid[real])
     ids = torch.arange(9).view(3, 3)
-    assert packing.ids(ids, 99).tolist() == [0, 1, 3, 6, 7, 8, 99]
+    assert unpadding.ids(ids, 99).tolist() == [0, 1, 3, 6, 7, 8, 99]
 
 
 def test_gradients_are_those_of_indexing_and_zero_for_padding() -> None:
     real = torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
-    packing = Packing.of(real)
+    unpadding = Unpadding.of(real)
     rows = torch.randn(4, 2, requires_grad=True)
-    packing.unpack(rows)[real].square().sum().backward()
+    unpadding.pad(rows)[real].square().sum().backward()
     assert rows.grad is not None
     torch.testing.assert_close(rows.grad[:3], 2 * rows.detach()[:3])
     assert not rows.grad[3:].any()
     grid = torch.randn(2, 3, 2, requires_grad=True)
-    packing.pack(grid)[:3].square().sum().backward()
+    unpadding.unpad(grid)[:3].square().sum().backward()
     assert grid.grad is not None
     torch.testing.assert_close(grid.grad[real], 2 * grid.detach()[real])
     assert not grid.grad[~real].any()

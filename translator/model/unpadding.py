@@ -1,8 +1,8 @@
 """Batches without their padding: what is done at each position by itself is done at real tokens only.
 
-A padded batch is a grid (B, L); packed, its n real tokens are rows (R, D), R = n + 1. Only attention needs
-the grid, so layers hold rows, and attention unpacks queries, keys and values and packs its result. The last
-row stands for all padding: it is finite, nothing reads it and its gradient is zero.
+A padded batch is a grid (B, L); its n real tokens alone are rows (R, D), R = n + 1. Only attention needs the
+grid, so layers hold rows, and attention pads queries, keys and values and unpads its result. The last row
+stands for all padding: it is finite, nothing reads it and its gradient is zero.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Packing:
+class Unpadding:
     """Where the real tokens of a padded batch stand.
 
     Attributes:
@@ -29,8 +29,8 @@ class Packing:
     rows: Tensor
 
     @classmethod
-    def of(cls, real: Tensor) -> "Packing":
-        """Pack what is real: (B, L) bool."""
+    def of(cls, real: Tensor) -> "Unpadding":
+        """Find what is real: (B, L) bool."""
         found = real.flatten().nonzero()[:, 0]
         n = len(found)
         places = torch.cat([found, found.new_zeros(1)])
@@ -40,16 +40,16 @@ class Packing:
 
     def ids(self, grid: Tensor, fill: int) -> Tensor:
         """(B, L) ids → (R,), the last being `fill`."""
-        packed = grid.flatten()[self.places]
-        packed[-1] = fill
-        return packed
+        rows = grid.flatten()[self.places]
+        rows[-1] = fill
+        return rows
 
-    def pack(self, grid: Tensor) -> Tensor:
+    def unpad(self, grid: Tensor) -> Tensor:
         """(B, L, D) → (R, D)."""
-        packed: Tensor = _Pick.apply(grid.flatten(0, 1), self.places, self.rows, False)  # type: ignore[no-untyped-call]
-        return packed
+        rows: Tensor = _Pick.apply(grid.flatten(0, 1), self.places, self.rows, False)  # type: ignore[no-untyped-call]
+        return rows
 
-    def unpack(self, rows: Tensor) -> Tensor:
+    def pad(self, rows: Tensor) -> Tensor:
         """(R, D) → (B, L, D), something finite at padding."""
         grid: Tensor = _Pick.apply(rows, self.rows, self.places, True)  # type: ignore[no-untyped-call]
         return grid.view(*self.shape, -1)
