@@ -316,11 +316,28 @@ def test_evaluate_says_it_to_people(run: Run, model: Path) -> None:
     done = run("evaluate", "--model", model, "--beam", "1")
     assert (done.code, done.err) == (0, "")
     head, *scores, baseline, where = done.lines()
-    assert head.startswith("test: 10 lines, beam 1, ")
+    assert head.startswith("test: 10 lines, beam 1, float32, ")
     assert [line.split()[0] for line in scores] == ["BLEU", "chrF", "TER"]
     assert all("95 %" in line and "version:" in line for line in scores)
     assert baseline.startswith("copying the source: BLEU ")
     assert where == f"translations: {model.parent / 'test.hypotheses.txt'}"
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_lower_precision_is_named(
+    run: Run, trained: Trained, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translator.model.linear.MANY_OUTPUTS", 100)
+    monkeypatch.setattr("translator.model.linear.MANY_ROWS", 1)
+    scored = evaluate(run, "--model", model, "--precision", precision)
+    assert scored["precision"] == precision
+    assert evaluate(run, "--model", model)["precision"] == "float32"
+    source = trained.lines("test.fr")[0]
+    lower = run("translate", "--model", model, "--precision", precision, "--jsonl", source)
+    plain = run("translate", "--model", model, "--jsonl", source)
+    assert lower.code == plain.code == 0
+    assert json.loads(lower.out)["score"] != json.loads(plain.out)["score"]  # it was used
+    assert "int3" in run("translate", "--model", model, "--precision", "int3", source).refusal(2)
 
 
 def test_another_split(run: Run, trained: Trained, model: Path) -> None:

@@ -1,6 +1,7 @@
 """What may be looked at. The only file that states the polarity: True = may be looked at.
 
-Masks are boolean, named `*_keep`, and broadcast to (B, H, Q, K).
+Masks are boolean, named `*_keep`, and broadcast to (B, H, Q, K). Decoding adds a `*_bias` instead, which the
+fused kernel takes without converting it: 0 = may be looked at, -inf = may not.
 """
 
 import torch
@@ -22,3 +23,8 @@ def causal_keep(length: int, *, device: torch.device | str | None = None) -> Ten
 def as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what to add to attention's scores instead: 0 where `keep` is True, -inf elsewhere."""
     return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill(~keep, -torch.inf)
+
+
+def itself_bias(length: int, *, like: Tensor) -> Tensor:
+    """Return what lets each position look at itself alone, (length, length), of `like`'s dtype and device."""
+    return like.new_full((length, length), -torch.inf).fill_diagonal_(0)

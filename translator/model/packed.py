@@ -15,7 +15,7 @@ from translator.model.attention import Attention
 from translator.model.cache import DecoderState, Memory
 from translator.model.layers import Layer
 from translator.model.linear import Map, Precision, linear, pack
-from translator.model.masks import as_bias, padding_keep
+from translator.model.masks import as_bias, itself_bias, padding_keep
 from translator.model.transformer import Transformer
 
 #: Sources are padded to a multiple of this where at most half of it is missing. Softmax on a CPU works on
@@ -85,8 +85,7 @@ class PackedTransformer:
             (B, W, V) logits of the token after it, and the state after it.
         """
         n_sentences, n_hypotheses = tokens.shape
-        itself = torch.full((n_hypotheses, n_hypotheses), -torch.inf, dtype=state.descent.dtype)
-        itself = itself.fill_diagonal_(0).to(tokens.device).expand(n_sentences, -1, -1)
+        itself = itself_bias(n_hypotheses, like=state.descent).expand(n_sentences, -1, -1)
         descent = torch.cat([state.descent, itself], 2)  # (B, W, K + W)
         bias = descent[:, None] if n_hypotheses > 1 else None  # a lone hypothesis descends from all
         x = self.model.embed(tokens.reshape(-1, 1), offset=state.length).view(n_sentences, n_hypotheses, -1)
