@@ -43,16 +43,20 @@ class TranslationModule(LightningModule):
         self._hypotheses: dict[int, str] = {}
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
         self._workers: Workers | None = None
+        self._threads = 1
         self._share_losses: list[Tensor] = []
 
     # -- training ----------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         """Start the threads, if there are to be several."""
-        n_workers = self._n_workers()
+        n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
-            threads = max(1, torch.get_num_threads() // n_workers)
-            self._workers = Workers(self.model, n_workers=n_workers, threads_each=threads)
+            threads_each = max(1, self._threads // n_workers)
+            self._workers = Workers(self.model, n_workers=n_workers, threads_each=threads_each)
+            # What is done between the shares is short; a second thread gains 1 % there, and beside another
+            # busy process costs half of the whole speed.
+            torch.set_num_threads(1)
 
     def _n_workers(self) -> int:
         """One without a CPU of our own: other devices, and other processes beside this one."""
@@ -65,6 +69,7 @@ class TranslationModule(LightningModule):
         if self._workers is not None:
             self._workers.close()
             self._workers = None
+            torch.set_num_threads(self._threads)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set what the step depends on: the random state and the learning rate.
@@ -190,7 +195,9 @@ class TranslationModule(LightningModule):
         return data
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation."""
+        """Forget the last validation; a search uses all threads."""
+        if self._workers is not None:
+            torch.set_num_threads(self._threads)
         self._hypotheses, self._validation_sums = {}, [0.0, 0.0, 0.0]
 
     def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
@@ -230,6 +237,8 @@ class TranslationModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per real token, and BLEU over all lines, the same on every rank."""
+        if self._workers is not None:
+            torch.set_num_threads(1)
         parts = [(self._hypotheses, self._validation_sums)]
         if self.trainer.world_size > 1:
             parts = [parts[0]] * self.trainer.world_size
