@@ -20,11 +20,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from measuring import Measured, every, output, product_rate, short, take_turns, training_flops
+from measuring import (
+    PEERS,
+    Measured,
+    every,
+    installed,
+    output,
+    print_table,
+    product_rate,
+    run_job,
+    short,
+    speeds,
+    take_turns,
+    training_flops,
+)
 from scale import measure_preparation, measure_training_memory
 
-ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / "scripts" / "peers"
 TRANSLATOR = str(Path(sys.executable).with_name("translator"))
 
 #: Sizes measured in training: width, feed-forward, layers of each stack, pieces, padded tokens a batch.
@@ -58,28 +69,6 @@ DECODING: dict[str, tuple[str, Measured]] = {
 }
 
 
-def run_job(adapter: str, verb: str, job: Measured, folder: Path) -> Measured:
-    """Run one job of a peer, or of ours, in a process of its own."""
-    python = Path(sys.executable) if adapter == "passerelle" else ROOT / ".peers" / adapter / "bin" / "python"
-    path = folder / "job.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
-    result: Measured = json.loads(output([str(python), str(PEERS / f"{adapter}_peer.py"), verb, str(path)]))
-    return result
-
-
-def installed(table: dict[str, tuple[str, Measured]], only: str | None) -> dict[str, tuple[str, Measured]]:
-    """Return the entries that are here, said by name where one is not."""
-    here = {}
-    for name, (adapter, settings) in table.items():
-        if only is not None and not any(part.strip() in name for part in only.split(",")):
-            continue
-        if adapter == "passerelle" or (ROOT / ".peers" / adapter / ".installed").is_file():
-            here[name] = (adapter, settings)
-        else:
-            print(f"{name}: not installed; `make benchmark` makes its environment", file=sys.stderr)
-    return here
-
-
 def train(arguments: argparse.Namespace) -> Measured:
     """Training speed: target tokens a second, and the share of the products' rate that is real work."""
     case = CASES[arguments.case]
@@ -110,18 +99,18 @@ def train(arguments: argparse.Namespace) -> Measured:
     ) / sum(target for _, target in lengths)
     rate = max(rates)
     print(f"width {case['width']}: products {rate / 1e9:.0f} GFLOP/s (bfloat16, square, all cores)")
-    print(
-        "| training | target tokens/s | smallest to largest | ours is | of the products' rate | memory MB |"
+    key = "target_tokens_per_second"
+    print_table(
+        "training | target tokens/s | smallest to largest | ours is | of the products' rate | memory MB",
+        [
+            [
+                *cells,
+                f"{100 * row.median(key) * flops_a_token / rate:.0f} %",
+                f"{row.median('peak_memory_mb'):,.0f}",
+            ]
+            for row, cells in zip(rows, speeds(rows, key), strict=True)
+        ],
     )
-    print("|---|---|---|---|---|---|")
-    ours = rows[0].median("target_tokens_per_second")
-    for row in rows:
-        speed = row.median("target_tokens_per_second")
-        print(
-            f"| {row.name} | {speed:,.0f} | {row.spread('target_tokens_per_second')} | "
-            f"{ours / speed:.2f} × | "
-            f"{100 * speed * flops_a_token / rate:.0f} % | {row.median('peak_memory_mb'):,.0f} |"
-        )
     return {"case": case, "product_rate": rate, "flops_a_target_token": flops_a_token, **every(rows)}
 
 
@@ -137,17 +126,11 @@ def decode(arguments: argparse.Namespace) -> Measured:
     ids = tokenizer.encode_batch(sources)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        output([sys.executable, str(PEERS / "convert.py"), arguments.model, str(folder)])
-        output([TRANSLATOR, "export", str(folder / "ctranslate2"), "--model", arguments.model])
+        models = _peer_models(arguments.model, folder)
         (folder / "ids.json").write_text(json.dumps([[*row, 3] for row in ids]), encoding="utf-8")
-        (folder / "pieces.json").write_text(
-            json.dumps([tokenizer.pieces(row) for row in ids]), encoding="utf-8"
-        )
-        models = {
-            "transformers": folder / "pegasus",
-            "joeynmt": folder / "joeynmt",
-            "ctranslate2": folder / "ctranslate2",
-        }
+        pieces = [tokenizer.pieces(row) for row in ids]
+        (folder / "pieces.json").write_text(json.dumps(pieces), encoding="utf-8")
+        known = {piece: number for number, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))}
 
         def job_of(adapter: str, settings: Measured) -> Measured:
             job = {
@@ -161,9 +144,6 @@ def decode(arguments: argparse.Namespace) -> Measured:
             found = run_job(adapter, "decode", job | settings, folder)
             rows = json.loads((folder / "output.json").read_text(encoding="utf-8"))
             if adapter == "ctranslate2":
-                known = {
-                    piece: number for number, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))
-                }
                 rows = [[known[piece] for piece in row] for row in rows]
             return found | {"bleu": bleu([tokenizer.decode(row) for row in rows], references)}
 
@@ -176,17 +156,30 @@ def decode(arguments: argparse.Namespace) -> Measured:
             arguments.rounds,
         )
     print(f"{len(ids):,} sentences, beam {arguments.beam}")
-    print("| decoding | sentences/s | smallest to largest | ours is | one alone, ms | BLEU | memory MB |")
-    print("|---|---|---|---|---|---|---|")
-    ours = rows[0].median("sentences_per_second")
-    for row in rows:
-        speed = row.median("sentences_per_second")
-        print(
-            f"| {row.name} | {speed:,.0f} | {row.spread('sentences_per_second')} | {ours / speed:.2f} × | "
-            f"{row.median('latency_ms'):.1f} | {row.median('bleu'):.2f} | "
-            f"{row.median('peak_memory_mb'):,.0f} |"
-        )
+    print_table(
+        "decoding | sentences/s | smallest to largest | ours is | one alone, ms | BLEU | memory MB",
+        [
+            [
+                *cells,
+                f"{row.median('latency_ms'):.1f}",
+                f"{row.median('bleu'):.2f}",
+                f"{row.median('peak_memory_mb'):,.0f}",
+            ]
+            for row, cells in zip(rows, speeds(rows, "sentences_per_second"), strict=True)
+        ],
+    )
     return {"beam": arguments.beam, **every(rows)}
+
+
+def _peer_models(model: str, folder: Path) -> dict[str, Path]:
+    """Write our model as each peer reads it."""
+    output([sys.executable, str(PEERS / "convert.py"), model, str(folder)])
+    output([TRANSLATOR, "export", str(folder / "ctranslate2"), "--model", model])
+    return {
+        "transformers": folder / "pegasus",
+        "joeynmt": folder / "joeynmt",
+        "ctranslate2": folder / "ctranslate2",
+    }
 
 
 def startup(arguments: argparse.Namespace) -> Measured:
@@ -207,11 +200,13 @@ def startup(arguments: argparse.Namespace) -> Measured:
     rows = take_turns(
         {name: lambda parts=parts: timed(parts) for name, parts in jobs.items()}, arguments.rounds
     )
-    print("| whole process | seconds | smallest to largest |")
-    print("|---|---|---|")
+    lines = []
     for row in rows:
         values = [measured["seconds"] for measured in row.rounds]
-        print(f"| `{row.name}` | {row.median('seconds'):.2f} | {min(values):.2f} to {max(values):.2f} |")
+        lines.append(
+            [f"`{row.name}`", f"{row.median('seconds'):.2f}", f"{min(values):.2f} to {max(values):.2f}"]
+        )
+    print_table("whole process | seconds | smallest to largest", lines)
     return every(rows)
 
 

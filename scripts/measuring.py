@@ -1,14 +1,19 @@
 """What the benchmark measures with: turns, whole processes, and how fast this machine could be."""
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Measured = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "scripts" / "peers"
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,29 @@ class Row:
     def spread(self, key: str) -> str:
         values = [measured[key] for measured in self.rounds]
         return f"{min(values):,.0f} to {max(values):,.0f}"
+
+
+def run_job(adapter: str, verb: str, job: Measured, folder: Path) -> Measured:
+    """Run one job of a peer, or of ours, in a process of its own."""
+    python = Path(sys.executable) if adapter == "passerelle" else ROOT / ".peers" / adapter / "bin" / "python"
+    path = folder / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
+    command = [str(python), str(PEERS / f"{adapter}_peer.py"), verb, str(path)]
+    result: Measured = json.loads(output(command, result_is_enough=True))
+    return result
+
+
+def installed(table: dict[str, tuple[str, Measured]], only: str | None) -> dict[str, tuple[str, Measured]]:
+    """Return the entries that are here, said by name where one is not."""
+    here = {}
+    for name, (adapter, settings) in table.items():
+        if only is not None and not any(part.strip() in name for part in only.split(",")):
+            continue
+        if adapter == "passerelle" or (ROOT / ".peers" / adapter / ".installed").is_file():
+            here[name] = (adapter, settings)
+        else:
+            print(f"{name}: not installed; `make benchmark` makes its environment", file=sys.stderr)
+    return here
 
 
 def take_turns(
@@ -82,14 +110,33 @@ def product_rate() -> float:
     return float(output([sys.executable, "-c", code]))
 
 
-def output(command: list[str]) -> str:
-    """Run a command and return the last line of its output."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"}
-    )
-    if done.returncode:
+def output(command: list[str], *, result_is_enough: bool = False) -> str:
+    """Run a command and return the last line of its output.
+
+    With `result_is_enough` it may fail after that line: gloo at times aborts processes as they end.
+    """
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    last = done.stdout.strip().rpartition("\n")[2]
+    if done.returncode and not (result_is_enough and last.startswith("{")):
         sys.exit(f"{' '.join(command)}: failed:\n{done.stderr[-2000:]}")
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+    return last
+
+
+def print_table(heads: str, lines: list[list[str]]) -> None:
+    """Print a table in Markdown; `heads` with " | " between them."""
+    names = heads.split(" | ")
+    for line in (names, ["---"] * len(names), *lines):
+        print("| " + " | ".join(line) + " |")
+
+
+def speeds(rows: list[Row], key: str) -> list[list[str]]:
+    """Return the first cells of each row: name, median, spread, how many times as fast the first row is."""
+    first = rows[0].median(key)
+    return [
+        [row.name, f"{row.median(key):,.0f}", row.spread(key), f"{first / row.median(key):.2f} ×"]
+        for row in rows
+    ]
 
 
 def short(measured: Measured) -> str:
