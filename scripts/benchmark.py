@@ -6,8 +6,10 @@ python scripts/benchmark.py startup --model MODEL [--rounds 5]
 python scripts/benchmark.py scale   [--pairs 1000000]
 
 `make benchmark` first makes the peers' environments, each with its own pinned packages (scripts/peers/*.txt).
-All take turns, A B C A B C, each round in fresh processes with the same data and the same batches; what is
-printed are medians over the rounds, with the smallest and the largest. Each peer runs in the settings of
+All take turns, A B C A B C, each round in fresh processes with the same data; what is printed are medians
+over the rounds, with the smallest and the largest. In training, Trainer and JoeyNMT group the pairs into
+batches in their own way, with as many real target tokens a step, and once more are given our batches, which
+have like lengths together; nn.Transformer, which brings no data, has ours. Each peer runs in the settings of
 threads and processes that were best for it on two cores (`TRAINING`, `DECODING`). --json FILE keeps every
 measurement.
 """
@@ -47,16 +49,17 @@ CASES = {
 #: What runs, by name: the adapter, and its best settings (each adapter tells which were tried).
 ONE_OF_TWO = {"threads": 2, "processes": 1}
 TWO_OF_ONE = {"threads": 1, "processes": 2}
+OWN = {"batching": "own"}
+TRAINER = TWO_OF_ONE | {"precision": "bfloat16", "attention": "eager", "optimizer": "adamw_torch_fused"}
 TRAINING: dict[str, tuple[str, Measured]] = {
     "passerelle": ("passerelle", ONE_OF_TWO | {"precision": "bfloat16"}),
     "passerelle float32": ("passerelle", ONE_OF_TWO | {"precision": "float32"}),
     "nn.Transformer in Lightning, float32": ("pytorch", TWO_OF_ONE | {"precision": "float32"}),
     "nn.Transformer in Lightning, bfloat16": ("pytorch", TWO_OF_ONE | {"precision": "bfloat16"}),
-    "Transformers Trainer, bfloat16": (
-        "transformers",
-        TWO_OF_ONE | {"precision": "bfloat16", "attention": "eager", "optimizer": "adamw_torch_fused"},
-    ),
-    "JoeyNMT, float32": ("joeynmt", ONE_OF_TWO | {"precision": "float32"}),
+    "Transformers Trainer, bfloat16": ("transformers", TRAINER | OWN),
+    "Transformers Trainer, bfloat16, our batches": ("transformers", TRAINER),
+    "JoeyNMT, float32": ("joeynmt", ONE_OF_TWO | {"precision": "float32"} | OWN),
+    "JoeyNMT, float32, our batches": ("joeynmt", ONE_OF_TWO | {"precision": "float32"}),
 }
 DECODING: dict[str, tuple[str, Measured]] = {
     "passerelle float32": ("passerelle", {"threads": 2, "precision": "float32"}),
@@ -75,12 +78,13 @@ def train(arguments: argparse.Namespace) -> Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = _training_config(case, arguments.data)
-        lengths = _write_batches(config, folder / "batches.jsonl", 200)
+        lengths, step_tokens = _write_batches(config, folder, 200)
         job = {
-            "batches": str(folder / "batches.jsonl"), "config": config, "heads": 4, "dropout": 0.1,
+            "batches": str(folder / "batches.jsonl"), "pairs": str(folder / "pairs.json"),
+            "step_tokens": step_tokens, "config": config, "heads": 4, "dropout": 0.1,
             "vocabulary_size": case["pieces"], "width": case["width"], "feed_forward": case["feed_forward"],
             "encoder_layers": case["layers"], "decoder_layers": case["layers"], "label_smoothing": 0.1,
-            "learning_rate": 1e-3, "warmup_steps": 8, "seconds": arguments.seconds,
+            "learning_rate": 1e-3, "warmup_steps": 5, "seconds": arguments.seconds,
         }  # fmt: skip
         jobs = {
             entry: lambda adapter=adapter, settings=settings: run_job(
@@ -240,12 +244,12 @@ def _training_config(case: Measured, root: str) -> Measured:
     }  # fmt: skip
 
 
-def _write_batches(config: Measured, path: Path, n_batches: int) -> list[tuple[int, int]]:
-    """Write the first batches of a training run; return the lengths of their pairs."""
+def _write_batches(config: Measured, folder: Path, n_batches: int) -> tuple[list[tuple[int, int]], int]:
+    """Write the first batches of a training run, and all pairs; return lengths, target tokens a batch."""
     from translator.config import validate
     from translator.data.batching import BatchStream
     from translator.data.preparation import prepare
-    from translator.symbols import PAD
+    from translator.symbols import EOS, PAD
 
     checked = validate(config)
     prepared = prepare(checked)
@@ -256,14 +260,17 @@ def _write_batches(config: Measured, path: Path, n_batches: int) -> list[tuple[i
         seed=checked.train.seed,
     )
     lengths = []
-    with path.open("w", encoding="utf-8") as file:
+    with (folder / "batches.jsonl").open("w", encoding="utf-8") as file:
         for batch, _ in zip(stream, range(n_batches), strict=False):
             sides = [
                 [row[row != PAD].tolist() for row in side] for side in (batch.source_ids, batch.target_out)
             ]
             file.write(json.dumps({"source": sides[0], "target": sides[1]}) + "\n")
             lengths += [(len(source), len(target)) for source, target in zip(*sides, strict=True)]
-    return lengths
+    everything = prepared.train[:]
+    pairs = {side: [[*ids, EOS] for ids in everything[f"{side}_ids"]] for side in ("source", "target")}
+    (folder / "pairs.json").write_text(json.dumps(pairs), encoding="utf-8")
+    return lengths, round(sum(target for _, target in lengths) / n_batches)
 
 
 def main() -> int:

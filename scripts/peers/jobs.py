@@ -7,7 +7,9 @@ runs one job in a peer's own environment; the last line of stdout is the result,
 **train**: `batches` is a JSONL file, a batch a line: {"source": rows, "target": rows}, rows of ids that end
 in the end symbol, without a start symbol. Every peer trains on these batches, in this order, again from the
 top when they run out. With `processes` above 1 each takes every n-th row of every batch, so that an optimiser
-step sees the same batch however many they are. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
+step sees the same batch however many they are. With `batching`: "own" a peer groups the pairs of `pairs` (a
+JSON file, {"source": rows, "target": rows}) into batches in its own way instead, about `step_tokens` real
+target tokens a step. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
 `encoder_layers` `decoder_layers` `dropout` `label_smoothing` `learning_rate` (constant) `threads` (of each
 process) `processes` `precision` (float32, bfloat16) `warmup_steps` (run but not measured, at least 1) and
 `steps` or `seconds` (measured). Result: `target_tokens_per_second` (real target tokens, end symbols
@@ -92,6 +94,11 @@ def read_batches(job: Job) -> list[dict[str, Rows]]:
         return [json.loads(line) for line in file]
 
 
+def read_pairs(job: Job) -> dict[str, Rows]:
+    pairs: dict[str, Rows] = json.loads(Path(job["pairs"]).read_text(encoding="utf-8"))
+    return pairs
+
+
 def shares(batches: list[dict[str, Rows]], rank: int, n_ranks: int) -> list[dict[str, Rows]]:
     """The rows of each batch that one process trains on; a batch with fewer rows than processes is shared."""
     return [{side: rows[rank::n_ranks] or rows for side, rows in batch.items()} for batch in batches]
@@ -105,18 +112,23 @@ class Stopwatch:
         self._warmup = max(1, job["warmup_steps"])
         self._most_steps, self._most_seconds = job.get("steps"), job.get("seconds")
         self._processes = job["processes"]
-        self._steps, self._measured_tokens = 0, 0
+        self._steps, self._measured_tokens, self._own = 0, 0, False
         self._start = self._end = self._cpu_start = self._cpu_end = 0.0
         self.losses: list[float] = []
         self.done = False
 
-    def step_done(self) -> bool:
-        """Count a step; True when no more are wanted, in all processes at the same step."""
+    def step_done(self, own_tokens: int | None = None) -> bool:
+        """Count a step; True when no more are wanted, in all processes at the same step.
+
+        `own_tokens`: real target tokens that this process trained on, where it did not take our batches.
+        """
         if self.done:
             return True
         self._end, self._cpu_end = time.perf_counter(), time.process_time()
         if self._steps >= self._warmup:
-            self._measured_tokens += self._tokens[self._steps % len(self._tokens)]
+            ours = self._tokens[self._steps % len(self._tokens)]
+            self._measured_tokens += ours if own_tokens is None else own_tokens
+            self._own = own_tokens is not None
         self._steps += 1
         if self._steps <= self._warmup:
             self._start, self._cpu_start = self._end, self._cpu_end
@@ -136,9 +148,11 @@ class Stopwatch:
         """The result of a training job; each process must ask for it."""
         if not self.done:
             sys.exit(f"training stopped by itself after {self._steps} steps")
-        seconds = self._end - self._start
+        seconds, tokens = self._end - self._start, self._measured_tokens
+        if self._own:
+            tokens = self._over_processes(tokens)
         return {
-            "target_tokens_per_second": self._measured_tokens / seconds,
+            "target_tokens_per_second": tokens / seconds,
             "seconds": seconds,
             "steps": self._steps - self._warmup,
             "loss_first": float(self.losses[0]),

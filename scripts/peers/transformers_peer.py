@@ -2,8 +2,9 @@
 
 Pegasus is the library's model of our kind: pre-norm, static sinusoids, scaled and tied embeddings, so our
 weights run in it unchanged (`convert.py`). Measured in training: the Trainer's loop with its own collator
-(DataCollatorForSeq2Seq), label smoother, clipping and AdamW (weight decay 0), fed with our batches. More than
-one process: torchrun, which is the library's own way.
+(DataCollatorForSeq2Seq), label smoother, clipping and AdamW (weight decay 0), fed with our batches or, with
+`batching`: "own", with those of its length-grouped sampler, which have as many pairs each. More than one
+process: torchrun, which is the library's own way.
 
 Settings tried (width 128, 4 + 4 layers, AMD Zen 4): attention `eager` (job key `attention`) beats `sdpa` in
 training, in bfloat16 by 40 % of the CPU time; fused AdamW (job key `optimizer`) is a little faster than the
@@ -33,6 +34,7 @@ from jobs import (
     output_limit,
     pad,
     read_batches,
+    read_pairs,
     run,
     shares,
     target_scores,
@@ -89,32 +91,44 @@ class Groups:
                 start += size
 
 
-class GroupTrainer(Trainer):
-    """The library's Trainer, fed with batches that are already grouped; keeps the losses."""
+class MeasuredTrainer(Trainer):
+    """The library's Trainer; keeps the loss and the number of target tokens of each step."""
 
-    def __init__(self, *args: Any, batches: list[dict[str, Rows]], stopwatch: Stopwatch, **kwargs: Any):
+    def __init__(self, *args: Any, stopwatch: Stopwatch, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.groups, self.stopwatch = Groups(batches), stopwatch
+        self.stopwatch, self.n_tokens = stopwatch, 0
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.n_tokens = int((inputs["labels"] != self.data_collator.label_pad_token_id).sum())
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self.stopwatch.losses.append(loss.item())
+        return loss
+
+
+class GroupTrainer(MeasuredTrainer):
+    """Fed with batches that are already grouped."""
+
+    def __init__(self, *args: Any, batches: list[dict[str, Rows]], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.groups = Groups(batches)
 
     def get_train_dataloader(self) -> DataLoader:
         return DataLoader(self.train_dataset, batch_sampler=self.groups, collate_fn=self.data_collator)
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
-        self.stopwatch.losses.append(loss.item())
-        return loss
 
 
 class Measure(transformers.TrainerCallback):
     def __init__(self, stopwatch: Stopwatch):
         self.stopwatch = stopwatch
+        self.trainer: MeasuredTrainer | None = None  # where the batches are the library's own
 
     def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = self.stopwatch.step_done()
+        own = None if self.trainer is None else self.trainer.n_tokens
+        control.should_training_stop = self.stopwatch.step_done(own)
 
 
-def arguments(job: Job, folder: str) -> TrainingArguments:
+def arguments(job: Job, folder: str, **own_batching: Any) -> TrainingArguments:
     return TrainingArguments(
+        **own_batching,
         output_dir=folder,
         use_cpu=True,
         max_steps=10**9,
@@ -134,6 +148,14 @@ def arguments(job: Job, folder: str) -> TrainingArguments:
     )
 
 
+def as_data(batches: list[dict[str, Rows]]) -> list[dict[str, list[int]]]:
+    return [
+        {"input_ids": source, "labels": target}
+        for batch in batches
+        for source, target in zip(batch["source"], batch["target"], strict=True)
+    ]
+
+
 def train(job: Job) -> Job | None:
     use_threads(job)
     if job["processes"] > 1 and "LOCAL_RANK" not in os.environ:
@@ -142,24 +164,28 @@ def train(job: Job) -> Job | None:
         sys.exit(subprocess.run(command).returncode)
     batches = read_batches(job)
     mine = shares(batches, int(os.environ.get("RANK", 0)), job["processes"])
-    pairs = [
-        {"input_ids": source, "labels": target}
-        for batch in mine
-        for source, target in zip(batch["source"], batch["target"], strict=True)
-    ]
     stopwatch = Stopwatch(job, batches)
+    measure = Measure(stopwatch)
     model = PegasusForConditionalGeneration(pegasus_config(job))
-    tokenizer = padding_tokenizer(job["vocabulary_size"])
+    collator = DataCollatorForSeq2Seq(padding_tokenizer(job["vocabulary_size"]), model=model)
+    common = {"callbacks": [measure], "stopwatch": stopwatch}
+    trainer: MeasuredTrainer
     with tempfile.TemporaryDirectory() as folder:
-        trainer = GroupTrainer(
-            model,
-            arguments(job, folder),
-            DataCollatorForSeq2Seq(tokenizer, model=model),
-            pairs,
-            callbacks=[Measure(stopwatch)],
-            batches=mine,
-            stopwatch=stopwatch,
-        )
+        if job.get("batching") == "own":
+            pairs = read_pairs(job)
+            n_pairs = job["step_tokens"] * len(pairs["target"]) / sum(map(len, pairs["target"]))
+            own = {
+                "per_device_train_batch_size": max(1, round(n_pairs / job["processes"])),
+                "train_sampling_strategy": "group_by_length",
+            }
+            trainer = MeasuredTrainer(
+                model, arguments(job, folder, **own), collator, as_data([pairs]), **common
+            )
+            measure.trainer = trainer
+        else:
+            trainer = GroupTrainer(
+                model, arguments(job, folder), collator, as_data(mine), batches=mine, **common
+            )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
     result = stopwatch.result()

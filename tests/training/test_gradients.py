@@ -140,6 +140,24 @@ def test_control_a_mean_of_means_is_another_gradient(
     assert distance(gradients, expected) > 1e-3
 
 
+def test_a_step_computes_on_real_tokens_only(tiny_config: MakeConfig) -> None:
+    config = tiny_config(*ONE_STEP)
+    module = fresh_module(config, prepare(config))
+    module._trainer = SimpleNamespace(world_size=1, precision_plugin=Precision())  # type: ignore[assignment]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    seen: dict[str, int] = {}
+    for name in ("encoder", "decoder"):
+        inner = getattr(module.model, name).layers[0].feed_forward.inner
+        inner.register_forward_hook(
+            lambda _, inputs, __, name=name: seen.update({name: inputs[0].numel() // inputs[0].size(-1)})
+        )
+    batch = make_batch([[5] * 20, [6]], [[7], [8] * 30])
+    module.training_step(batch, 0)
+    assert seen == {"encoder": 24, "decoder": 34}  # end symbols and one row that stands for the padding
+    module.model(batch.source_ids, batch.target_in)
+    assert seen == {"encoder": 42, "decoder": 62}  # control: with padding
+
+
 def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broken: bool = False) -> Gradients:
     """The gradient as `n_ranks` processes compute it: each sums its own, DDP averages them."""
     sums: Gradients = {}

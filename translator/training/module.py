@@ -110,10 +110,10 @@ class TranslationModule(LightningModule):
     def _share_loss(self, model: Transformer, batch: Batch, *, factor: float) -> tuple[Tensor, Tensor]:
         """`factor` times the smoothed loss, and the plain loss, summed over the batch's tokens."""
         with self.trainer.precision_plugin.forward_context():  # a thread has its own
-            states = model.decode(model.encode(batch.source_ids), batch.target_in)
-            real = batch.target_out != PAD
+            states = model.training_states(batch.source_ids, batch.target_in)
+            real = batch.target_out[batch.target_out != PAD]
             smoothing = self.config.train.label_smoothing
-            smoothed, plain = token_loss(states[real], model.output_weight, batch.target_out[real], smoothing)
+            smoothed, plain = token_loss(states, model.output_weight, real, smoothing)
         return smoothed * factor, plain
 
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
