@@ -172,19 +172,6 @@ def test_no_mask_is_a_mask_of_true() -> None:
     assert_differs(case.attention(case.query, kv), case.attention(case.query, kv, case.keep))
 
 
-def test_appended_and_selected_projections() -> None:
-    attention = randomise(Attention(WIDTH, HEADS))
-    memory = normal(3, 5, WIDTH)
-    whole = attention.project(memory)
-    early, late = attention.project(memory[:, :2]), attention.project(memory[:, 2:])
-    rows = torch.tensor([2, 0, 2, 1])
-    for part in range(2):
-        assert_same(early.then(late)[part], whole[part])
-        assert_differs(late.then(early)[part], whole[part])
-        assert_same(whole.select(rows)[part], attention.project(memory[rows])[part])
-        assert_differs(whole.select(rows)[part], attention.project(memory[rows.flip(0)])[part])
-
-
 def test_weights_are_softmax_of_scaled_products() -> None:
     query, key = normal(2, HEADS, 3, 4), normal(2, HEADS, 5, 4, seed=2)
     scores = torch.einsum("bhqe,bhke->bhqk", query, key) / 4**0.5

@@ -120,7 +120,7 @@ def test_each_option_acts_in_training_alone(place: str) -> None:
 
     def run(layer: Layer) -> Tensor:
         torch.manual_seed(7)
-        return layer(x, None, cross=layer.cross_attention.project(memory))[0]
+        return layer(x, None, cross=layer.cross_attention.project(memory))
 
     plain = run(randomise(Layer(OPTIONS, cross=True)))
     layer = randomise(Layer(replace(OPTIONS, **{place: 0.5}), cross=True))

@@ -95,13 +95,13 @@ def decoder_layer_pair(norm: str, activation: str) -> tuple[Layer, Tensor]:
 def decode(ours: Layer, keep: Tensor | None = None, cross_keep: Tensor | None = SOURCE_KEEP) -> Tensor:
     cross = ours.cross_attention.project(STATES)
     keep = causal_keep(5) if keep is None else keep
-    return ours(X, keep, cross=cross, cross_keep=cross_keep)[0]
+    return ours(X, keep, cross=cross, cross_keep=cross_keep)
 
 
 @EACH_SHAPE
 def test_encoder_layer(norm: str, activation: str) -> None:
     ours, expected = encoder_layer_pair(norm, activation)
-    assert_same(ours(STATES, SOURCE_KEEP)[0], expected)
+    assert_same(ours(STATES, SOURCE_KEEP), expected)
 
 
 @EACH_SHAPE
@@ -113,12 +113,12 @@ def test_decoder_layer(norm: str, activation: str) -> None:
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_control_masks_and_options_are_seen(norm: str) -> None:
     ours, expected = encoder_layer_pair(norm, "relu")
-    assert_differs(ours(STATES, None)[0], expected)
+    assert_differs(ours(STATES, None), expected)
     ours.pre_norm = not ours.pre_norm
-    assert_differs(ours(STATES, SOURCE_KEEP)[0], expected)
+    assert_differs(ours(STATES, SOURCE_KEEP), expected)
     ours.pre_norm = not ours.pre_norm
     ours.feed_forward.activation = F.gelu
-    assert_differs(ours(STATES, SOURCE_KEEP)[0], expected)
+    assert_differs(ours(STATES, SOURCE_KEEP), expected)
     ours, expected = decoder_layer_pair(norm, "relu")
     assert_differs(decode(ours, cross_keep=None), expected)
     assert_differs(decode(ours, keep=torch.ones(5, 5, dtype=torch.bool)), expected)
@@ -142,13 +142,13 @@ def test_encoder_stack(norm: str, activation: str) -> None:
     ours = randomise(Stack(options, 2))
     theirs = torch_stack(ours, options, cross=False)
     expected = theirs(STATES, src_key_padding_mask=SOURCE_HIDE)
-    assert_same(ours(STATES, SOURCE_KEEP)[0], expected)
+    assert_same(ours(STATES, SOURCE_KEEP), expected)
     # Controls: layers in another order; the last norm left out, or one too many.
     swapped = randomise(Stack(options, 2))
     swapped.layers = nn.ModuleList(reversed(list(swapped.layers)))
-    assert_differs(swapped(STATES, SOURCE_KEEP)[0], expected)
+    assert_differs(swapped(STATES, SOURCE_KEEP), expected)
     ours.norm = nn.Identity() if norm == "pre" else nn.LayerNorm(options.width).double()
-    assert_differs(ours(STATES, SOURCE_KEEP)[0], expected)
+    assert_differs(ours(STATES, SOURCE_KEEP), expected)
 
 
 @EACH_SHAPE
@@ -158,9 +158,9 @@ def test_decoder_stack(norm: str, activation: str) -> None:
     theirs = torch_stack(ours, options, cross=True)
     expected = theirs(X, STATES, tgt_mask=FUTURE_HIDE, memory_key_padding_mask=SOURCE_HIDE)
     cross = ours.project(STATES)
-    assert_same(ours(X, causal_keep(5), cross=cross, cross_keep=SOURCE_KEEP)[0], expected)
+    assert_same(ours(X, causal_keep(5), cross=cross, cross_keep=SOURCE_KEEP), expected)
     # Control: each layer has its own projection of the memory.
-    assert_differs(ours(X, causal_keep(5), cross=cross[::-1], cross_keep=SOURCE_KEEP)[0], expected)
+    assert_differs(ours(X, causal_keep(5), cross=cross[::-1], cross_keep=SOURCE_KEEP), expected)
 
 
 def torch_transformer(ours: Transformer, options: LayerOptions) -> Callable[[Tensor, Tensor], Tensor]:

@@ -36,14 +36,14 @@ class Reader(nn.Module):
         return self.embedding(ids) * OPTIONS.width**0.5 + positions
 
     def encode(self, ids: Tensor) -> Tensor:
-        return self.output(self.stack(self.embed(ids), padding_keep(ids))[0])
+        return self.output(self.stack(self.embed(ids), padding_keep(ids)))
 
     def continue_(self, ids: Tensor) -> Tensor:
-        return self.output(self.stack(self.embed(ids), causal_keep(ids.size(1)))[0])
+        return self.output(self.stack(self.embed(ids), causal_keep(ids.size(1))))
 
     def describe(self, ids: Tensor, patches: Tensor, patch_keep: Tensor) -> Tensor:
         keep, cross = causal_keep(ids.size(1)), self.stack.project(patches)
-        return self.output(self.stack(self.embed(ids), keep, cross=cross, cross_keep=patch_keep)[0])
+        return self.output(self.stack(self.embed(ids), keep, cross=cross, cross_keep=patch_keep))
 
 
 def train(model: nn.Module, loss_of: Callable[[], Tensor], n_steps: int) -> tuple[float, float]:

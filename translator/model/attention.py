@@ -8,8 +8,8 @@
 |                         |                 |                      | mask, the source has no "future"   |
 
 So a caller projects a memory once (`project`) and attends to it from anywhere (`forward`). What was
-projected is a value that the caller keeps: cross-attention projects the source once a sentence, decoder
-self-attention appends each new token's projection to a cache.
+projected is a value that the caller keeps: cross-attention projects the source once a sentence, and a search
+(`packed.py`) keeps what decoder self-attention projected of the tokens before.
 """
 
 from typing import NamedTuple
@@ -28,14 +28,6 @@ class KeyValue(NamedTuple):
 
     key: Tensor
     value: Tensor
-
-    def then(self, later: "KeyValue") -> "KeyValue":
-        """Append later positions: (B, H, K, E) and (B, H, L, E) → (B, H, K + L, E)."""
-        return KeyValue(torch.cat([self.key, later.key], 2), torch.cat([self.value, later.value], 2))
-
-    def select(self, rows: Tensor) -> "KeyValue":
-        """Keep some rows of the batch, in the given order: (N,) row numbers → (N, H, K, E)."""
-        return KeyValue(self.key.index_select(0, rows), self.value.index_select(0, rows))
 
 
 class Attention(nn.Module):

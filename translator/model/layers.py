@@ -89,30 +89,26 @@ class Layer(nn.Module):
         x: Tensor,
         keep: Tensor | None,
         *,
-        past: KeyValue | None = None,
         cross: KeyValue | None = None,
         cross_keep: Tensor | None = None,
         unpadding: Unpadding | None = None,
         record: Record | None = None,
-    ) -> tuple[Tensor, KeyValue]:
+    ) -> Tensor:
         """Run the layer.
 
         Args:
             x: (B, L, D); without padding, (R, D).
             keep: what self-attention may look at, broadcastable to (B, H, L, K); None: everything.
-            past: keys and values of earlier positions; `x` continues them.
             cross: the memory, projected by this layer's `cross_attention`.
             cross_keep: what cross-attention may look at.
             unpadding: of x.
             record: takes the attention weights.
 
         Returns:
-            As x, and the keys and values of self-attention, `past` included.
+            As x.
         """
         h = self._before(self.self_norm, x)
         kv = self.self_attention.project(h, unpadding)
-        if past is not None:
-            kv = past.then(kv)
         weights = None if record is None else record.self_attention
         x = self._after(
             self.self_norm, x, self.self_attention(h, kv, keep, unpadding=unpadding, record=weights)
@@ -123,7 +119,7 @@ class Layer(nn.Module):
             update = self.cross_attention(h, cross, cross_keep, unpadding=unpadding, record=weights)
             x = self._after(self.cross_norm, x, update)
         h = self._before(self.feed_norm, x)
-        return self._after(self.feed_norm, x, self.feed_forward(h)), kv
+        return self._after(self.feed_norm, x, self.feed_forward(h))
 
     def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
         return norm(x) if self.pre_norm else x
@@ -155,26 +151,23 @@ class Stack(nn.Module):
         x: Tensor,
         keep: Tensor | None,
         *,
-        past: Sequence[KeyValue] | None = None,
         cross: Sequence[KeyValue] | None = None,
         cross_keep: Tensor | None = None,
         unpadding: Unpadding | None = None,
         record: Record | None = None,
-    ) -> tuple[Tensor, list[KeyValue]]:
-        """Run all layers; `past` and `cross` hold one entry a layer (see `Layer.forward`)."""
-        caches = []
+    ) -> Tensor:
+        """Run all layers; `cross` holds one entry a layer (see `Layer.forward`)."""
         for i, layer in enumerate(self._layers()):
-            x, kv = layer(
+            x = layer(
                 x,
                 keep,
-                past=None if past is None else past[i],
                 cross=None if cross is None else cross[i],
                 cross_keep=cross_keep,
                 unpadding=unpadding,
                 record=record,
             )
-            caches.append(kv)
-        return self.norm(x), caches
+        normed: Tensor = self.norm(x)
+        return normed
 
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]

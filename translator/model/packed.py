@@ -57,8 +57,7 @@ class PackedTransformer:
     def encode(self, source_ids: Tensor) -> Memory:
         """Read the source: (B, S) int64 → states (B, S, D) and what of them is real."""
         keep = padding_keep(source_ids)
-        states, _ = self.encoder(self.model.embed(source_ids), keep)
-        return Memory(states, keep)
+        return Memory(self.encoder(self.model.embed(source_ids), keep), keep)
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first target token, one hypothesis a sentence."""

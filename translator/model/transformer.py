@@ -62,15 +62,13 @@ class Transformer(nn.Module):
     def encode(self, source_ids: Tensor, *, record: Record | None = None) -> Memory:
         """Read the source: (B, S) int64 → states (B, S, D) and what of them is real."""
         keep = padding_keep(source_ids)
-        states, _ = self.encoder(self.embed(source_ids), keep, record=record)
-        return Memory(states, keep)
+        return Memory(self.encoder(self.embed(source_ids), keep, record=record), keep)
 
     def decode(self, memory: Memory, target_in: Tensor, *, record: Record | None = None) -> Tensor:
         """Read the whole target at once, as in training: (B, T) int64 → states (B, T, D)."""
         keep = causal_keep(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
-        states: Tensor
-        states, _ = self.decoder(
+        states: Tensor = self.decoder(
             self.embed(target_in), keep, cross=cross, cross_keep=memory.keep, record=record
         )
         return states
@@ -87,12 +85,11 @@ class Transformer(nn.Module):
         """
         source, target = Unpadding.of(source_ids != PAD), Unpadding.of(target_in != PAD)
         source_keep = padding_keep(source_ids)
-        x, _ = self.encoder(self._embed_unpadded(source_ids, source), source_keep, unpadding=source)
+        x = self.encoder(self._embed_unpadded(source_ids, source), source_keep, unpadding=source)
         cross = self.decoder.project(x, source)
         keep = causal_keep(target_in.size(1), device=target_in.device)
         x = self._embed_unpadded(target_in, target)
-        states: Tensor
-        states, _ = self.decoder(x, keep, cross=cross, cross_keep=source_keep, unpadding=target)
+        states: Tensor = self.decoder(x, keep, cross=cross, cross_keep=source_keep, unpadding=target)
         return states
 
     def logits(self, states: Tensor) -> Tensor:
