@@ -37,14 +37,9 @@ from measuring import (
     training_flops,
 )
 from scale import measure_preparation, measure_training_memory
+from training_case import CASES, training_config, write_batches
 
 TRANSLATOR = str(Path(sys.executable).with_name("translator"))
-
-#: Sizes measured in training: width, feed-forward, layers of each stack, pieces, padded tokens a batch.
-CASES = {
-    "256": {"width": 256, "feed_forward": 1024, "layers": 3, "pieces": 8000, "max_tokens_per_batch": 2900},
-    "128": {"width": 128, "feed_forward": 512, "layers": 4, "pieces": 6000, "max_tokens_per_batch": 2900},
-}
 
 #: What runs, by name: the adapter, and its best settings (each adapter tells which were tried).
 ONE_OF_TWO = {"threads": 2, "processes": 1}
@@ -77,8 +72,8 @@ def train(arguments: argparse.Namespace) -> Measured:
     case = CASES[arguments.case]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = _training_config(case, arguments.data)
-        lengths, step_tokens = _write_batches(config, folder, 200)
+        config = training_config(case, arguments.data)
+        lengths, step_tokens = write_batches(config, folder, 200)
         job = {
             "batches": str(folder / "batches.jsonl"), "pairs": str(folder / "pairs.json"),
             "step_tokens": step_tokens, "config": config, "heads": 4, "dropout": 0.1,
@@ -93,7 +88,7 @@ def train(arguments: argparse.Namespace) -> Measured:
             for entry, (adapter, settings) in installed(TRAINING, arguments.only).items()
         }
         rates: list[float] = []
-        rows = take_turns(jobs, arguments.rounds, lambda: rates.append(product_rate()) or {})
+        rows = take_turns(jobs, arguments.rounds, lambda: rates.append(product_rate()))
     flops_a_token = training_flops(
         lengths,
         width=case["width"],
@@ -227,50 +222,6 @@ def scale(arguments: argparse.Namespace) -> Measured:
         for one in measured:
             print(f"{name}: {short(one)}, {one['n_pairs']:,} pairs")
     return found
-
-
-def _training_config(case: Measured, root: str) -> Measured:
-    return {
-        "data": {"format": "text", "root": root, "files": {"train": "train.{lang}", "val": "val.{lang}"}},
-        "tokenizer": {"vocabulary_size": case["pieces"]},
-        "model": {
-            "width": case["width"], "n_heads": 4, "feed_forward": case["feed_forward"], "dropout": 0.1,
-            "n_encoder_layers": case["layers"], "n_decoder_layers": case["layers"],
-        },
-        "train": {
-            "max_steps": 10**6, "max_tokens_per_batch": case["max_tokens_per_batch"], "learning_rate": 1e-3
-        },
-        "validation": {"every_steps": 10**6, "n_samples": 0},
-    }  # fmt: skip
-
-
-def _write_batches(config: Measured, folder: Path, n_batches: int) -> tuple[list[tuple[int, int]], int]:
-    """Write the first batches of a training run, and all pairs; return lengths, target tokens a batch."""
-    from translator.config import validate
-    from translator.data.batching import BatchStream
-    from translator.data.preparation import prepare
-    from translator.symbols import EOS, PAD
-
-    checked = validate(config)
-    prepared = prepare(checked)
-    stream = BatchStream(
-        prepared.train,
-        prepared.lengths,
-        max_tokens=checked.train.max_tokens_per_batch,
-        seed=checked.train.seed,
-    )
-    lengths = []
-    with (folder / "batches.jsonl").open("w", encoding="utf-8") as file:
-        for batch, _ in zip(stream, range(n_batches), strict=False):
-            sides = [
-                [row[row != PAD].tolist() for row in side] for side in (batch.source_ids, batch.target_out)
-            ]
-            file.write(json.dumps({"source": sides[0], "target": sides[1]}) + "\n")
-            lengths += [(len(source), len(target)) for source, target in zip(*sides, strict=True)]
-    everything = prepared.train[:]
-    pairs = {side: [[*ids, EOS] for ids in everything[f"{side}_ids"]] for side in ("source", "target")}
-    (folder / "pairs.json").write_text(json.dumps(pairs), encoding="utf-8")
-    return lengths, round(sum(target for _, target in lengths) / n_batches)
 
 
 def main() -> int:

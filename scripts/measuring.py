@@ -55,13 +55,14 @@ def installed(table: dict[str, tuple[str, Measured]], only: str | None) -> dict[
 
 
 def take_turns(
-    jobs: dict[str, Callable[[], Measured]], n_rounds: int, also: Callable[[], Measured] | None = None
+    jobs: dict[str, Callable[[], Measured]], n_rounds: int, before: Callable[[], object] = lambda: None
 ) -> list[Row]:
-    """Run all jobs, one after the other, as often as there are rounds."""
+    """Run all jobs, one after the other, as often as there are rounds; `before` at each round's start."""
     rows = [Row(name, []) for name in jobs]
     for number in range(n_rounds):
+        before()
         for row in rows:
-            row.rounds.append(jobs[row.name]() | (also() if also is not None else {}))
+            row.rounds.append(jobs[row.name]())
             print(f"round {number + 1}: {row.name}: {short(row.rounds[-1])}", file=sys.stderr, flush=True)
     return rows
 
