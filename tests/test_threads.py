@@ -42,7 +42,18 @@ def test_with_one_thread_there_are_no_workers() -> None:
     assert beside_each_other(lambda _: threading.current_thread(), [1, 2]) == [threading.main_thread()] * 2
 
 
+def test_a_lone_item_needs_no_worker() -> None:
+    def answer(_: int) -> tuple[threading.Thread, int]:
+        return threading.current_thread(), torch.get_num_threads()
+
+    assert beside_each_other(answer, [1]) == [(threading.main_thread(), 1)]
+    assert (torch.get_num_threads(), new_thread_has()) == (2, 2)
+
+
 def test_a_failure_is_passed_on() -> None:
     with pytest.raises(ZeroDivisionError):
         beside_each_other(lambda item: 1 // item, [1, 0, 2])
+    assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError):
+        beside_each_other(lambda item: 1 // item, [0])
     assert (torch.get_num_threads(), new_thread_has()) == (2, 2)

@@ -18,9 +18,10 @@ def beside_each_other(function: Callable[[Item], Answer], items: Sequence[Item])
     sentences a second, where two workers of one thread each decode 147 to 279).
     """
     n_threads = torch.get_num_threads()
-    if n_threads == 1 or not items:
-        return [function(item) for item in items]
     try:
+        if n_threads == 1 or len(items) <= 1:  # a thread begun for it would first compile its own kernels
+            torch.set_num_threads(1)
+            return [function(item) for item in items]
         with ThreadPoolExecutor(
             min(n_threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
