@@ -59,6 +59,12 @@ def test_cached_is_uncached_through_reordering_and_leaving(norm: str) -> None:
     assert n_steps == len(GOING_ON)
 
 
+def test_decoding_goes_on_beyond_the_table_of_positions() -> None:
+    assert len(GOING_ON) > 3
+    for cached, expected in walk(toy_model(max_length=3)):
+        assert_same(cached, expected)
+
+
 def forget_parents(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
     own = torch.arange(W).clamp(max=state.descent.size(1) - 1)
     return reorder(state, sentences, own.expand(len(sentences), -1))
@@ -103,11 +109,11 @@ def test_a_source_is_projected_and_kept_once() -> None:
         _, state = decoder.step(torch.full((len(SOURCE_IDS), W), 5), state)
         assert len(state.cross) == len(projected) == 3
         for kept, expected in zip(state.cross, projected, strict=True):
-            key, value = kept[:, : SOURCE_IDS.size(1)].unflatten(2, (6, 4)).transpose(1, 2).chunk(2, 1)
+            key, value = kept[:, :, : SOURCE_IDS.size(1)].chunk(2, 1)
             assert_same(key, expected.key)
             assert_same(value, expected.value)
     assert state.length == 3
-    assert state.past[0].shape == (len(SOURCE_IDS), 1 + 2 * W, 24)  # (B, K, 2 D)
+    assert state.past[0].shape == (len(SOURCE_IDS), 6, 1 + 2 * W, 4)  # (B, 2 H, K, E)
 
 
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])
@@ -117,7 +123,7 @@ def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     source_ids = torch.full((2, n_positions), EOS)
     source_ids[:, :-1] = 5
     state = decoder.start(model.encode(source_ids))
-    assert state.cross[0].size(1) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
+    assert state.cross[0].size(2) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
     logits, _ = decoder.step(torch.full((2, 1), BOS), state)
     assert_same(logits, uncached(model, source_ids, torch.full((2, 1, 1), BOS)))
 

@@ -50,16 +50,6 @@ def test_input_longer_than_the_table() -> None:
     assert_differs(short(SOURCE_IDS, TARGET_IN), long(SOURCE_IDS, TARGET_IN))
 
 
-@pytest.mark.parametrize("max_length", [3, 5, 64])
-def test_reading_from_an_offset(max_length: int) -> None:
-    model = toy_model(max_length=max_length)
-    whole = model.embed(SOURCE_IDS)
-    for offset in range(1, SOURCE_IDS.size(1)):
-        rest = SOURCE_IDS[:, offset:]
-        assert_same(model.embed(rest, offset=offset), whole[:, offset:])
-        assert_differs(model.embed(rest, offset=offset - 1), whole[:, offset:])
-
-
 def test_embeddings_are_scaled_by_the_root_of_the_width() -> None:
     model = toy_model()
     table = closed_form(SOURCE_IDS.size(1), 12)

@@ -27,8 +27,8 @@ class DecoderState:
     mask is reordered and not the keys and values.
 
     Attributes:
-        past: for each layer, self-attention's keys and values of all tokens so far, (B, K, 2 D).
-        cross: for each layer, cross-attention's keys and values of the source, (B, S, 2 D).
+        past: for each layer, self-attention's keys and values of all tokens so far, (B, 2 H, K, E).
+        cross: for each layer, cross-attention's keys and values of the source, (B, 2 H, S, E).
         cross_bias: (B, 1, 1, S) float, -inf at padding; None where no source is padded.
         descent: (B, W, K) float, 0 where a hypothesis descends from a token, -inf elsewhere.
         length: T, tokens that each hypothesis has read.

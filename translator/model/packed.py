@@ -47,7 +47,8 @@ class PackedTransformer:
         layers = [layer for layer in model.decoder.layers if isinstance(layer, Layer)]
         self.model = model
         self.encoder = pack(model.encoder, precision)
-        self.n_heads = layers[0].self_attention.n_heads
+        self.head_width = layers[0].self_attention.width // layers[0].self_attention.n_heads  # E
+        self.embedding = model.embedding.weight.detach() * model.embedding.embedding_dim**0.5
         self.pre_norm = layers[0].pre_norm
         self.attentions = [layer.cross_attention for layer in layers if layer.cross_attention is not None]
         self.layers = [_flat(layer, precision) for layer in layers]
@@ -62,13 +63,13 @@ class PackedTransformer:
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first target token, one hypothesis a sentence."""
         keep, states = memory.keep, memory.states
-        cross = [attention.key_value(states) for attention in self.attentions]  # (B, S, 2 D)
+        cross = [self._split(attention.key_value(states)).contiguous() for attention in self.attentions]
         missing = -keep.size(-1) % ALIGNED
         if 0 < missing <= ALIGNED // 2:
             cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
             keep = F.pad(keep, (0, missing))
         bias = None if bool(keep.all()) else as_bias(keep, states.dtype)
-        nothing = states.new_empty(len(states), 0, cross[0].size(-1))
+        nothing = cross[0][:, :, :0]
         return DecoderState([nothing] * len(cross), cross, bias, states.new_empty(len(states), 1, 0), 0)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -87,7 +88,8 @@ class PackedTransformer:
         itself = itself_bias(n_hypotheses, like=state.descent).expand(n_sentences, -1, -1)
         descent = torch.cat([state.descent, itself], 2)  # (B, W, K + W)
         bias = descent[:, None] if n_hypotheses > 1 else None  # a lone hypothesis descends from all
-        x = self.model.embed(tokens.reshape(-1, 1), offset=state.length).view(n_sentences, n_hypotheses, -1)
+        position = self.model.position_table(state.length + 1)[state.length]
+        x = F.embedding(tokens, self.embedding) + position  # (B, W, D)
         past = []
         for layer, before, cross in zip(self.layers, state.past, state.cross, strict=True):
             x, kv = self._layer(layer, x, (before, bias), (cross, state.cross_bias))
@@ -102,10 +104,10 @@ class PackedTransformer:
         past: tuple[Tensor, Tensor | None],
         cross: tuple[Tensor, Tensor | None],
     ) -> tuple[Tensor, Tensor]:
-        """(B, W, D) → (B, W, D) and the keys and values with those of the new tokens, (B, K + W, 2 D)."""
+        """(B, W, D) → (B, W, D) and the keys and values with those of the new tokens, (B, 2 H, K + W, E)."""
         pre, width = self.pre_norm, x.size(-1)
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B, W, 3 D)
-        key_value = torch.cat([past[0], joint[..., width:]], 1)
+        key_value = torch.cat([past[0], self._split(joint[..., width:])], 2)
         x = x + layer.self_output(self._attend(joint[..., :width], key_value, past[1]))
         if not pre:
             x = layer.self_norm(x)
@@ -117,12 +119,14 @@ class PackedTransformer:
         return x if pre else layer.feed_norm(x), key_value
 
     def _attend(self, query: Tensor, key_value: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, W, D) queries, (B, K, 2 D) keys and values → (B, W, D)."""
-        n_heads = self.n_heads
-        q = query.view(*query.shape[:2], n_heads, -1).transpose(1, 2)  # (B, H, W, E)
-        key, value = key_value.view(*key_value.shape[:2], 2 * n_heads, -1).transpose(1, 2).chunk(2, 1)
-        mixed = F.scaled_dot_product_attention(q, key, value, attn_mask=bias)
+        """(B, W, D) queries, (B, 2 H, K, E) keys and values → (B, W, D)."""
+        key, value = key_value.chunk(2, 1)
+        mixed = F.scaled_dot_product_attention(self._split(query), key, value, attn_mask=bias)
         return mixed.transpose(1, 2).flatten(2)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, L, heads · E) → (B, heads, L, E)."""
+        return x.view(x.size(0), x.size(1), -1, self.head_width).transpose(1, 2)
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:

@@ -107,21 +107,22 @@ class Transformer(nn.Module):
         self.decode(self.encode(source_ids, record=encoder), target_in, record=decoder)
         return encoder, decoder
 
-    def embed(self, ids: Tensor, *, offset: int = 0) -> Tensor:
-        """(B, L) int64 → (B, L, D): √D · embedding + position, the first position being `offset`."""
-        end = offset + ids.size(1)
-        return self._embed(ids, self._table(end)[offset:end])
+    def embed(self, ids: Tensor) -> Tensor:
+        """(B, L) int64 → (B, L, D): √D · embedding + position."""
+        length = ids.size(1)
+        return self._embed(ids, self.position_table(length)[:length])
 
     def _embed_unpadded(self, ids: Tensor, unpadding: Unpadding) -> Tensor:
         length = ids.size(1)
-        return self._embed(unpadding.ids(ids, PAD), self._table(length)[unpadding.places % length])
+        return self._embed(unpadding.ids(ids, PAD), self.position_table(length)[unpadding.places % length])
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         scaled = self.embedding(ids) * positions.size(-1) ** 0.5
         embedded: Tensor = self.dropout(scaled + positions)
         return embedded
 
-    def _table(self, length: int) -> Tensor:
+    def position_table(self, length: int) -> Tensor:
+        """Return the positions, at least as many as asked for: (L, D)."""
         if length <= len(self.positions):
             return self.positions
         width, device = self.positions.size(1), self.positions.device

@@ -70,7 +70,7 @@ def allow_only(log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool
         at_start: whether this is the first token of an output.
         at_limit: (B,) bool, True where the output must end now.
     """
-    log_probs[..., forbidden] = -torch.inf
+    log_probs.index_fill_(-1, forbidden, -torch.inf)
     if at_start:
         log_probs[..., end] = -torch.inf
     elif bool(at_limit.any()):
