@@ -65,10 +65,12 @@ class Batch:
         Rows of a batch are in order of length, so each share sheds some of the padding.
         """
         source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
-        done = (source_lengths + target_lengths).cumsum(0)
-        bounds = torch.searchsorted(done, done[-1] * torch.arange(n + 1) / n).tolist()
+        lengths = source_lengths + target_lengths
+        done = lengths.cumsum(0)
+        middles = done - lengths / 2  # a row goes where most of it lies
+        bounds = torch.searchsorted(middles, done[-1] * torch.arange(n + 1) / n).tolist()
         shares = []
-        for start, end in pairwise([*bounds[:-1], len(done)]):
+        for start, end in pairwise([0, *bounds[1:-1], len(done)]):
             if start < end:
                 rows = slice(start, end)
                 source, target = int(source_lengths[rows].max()), int(target_lengths[rows].max())

@@ -38,8 +38,11 @@ def linear(weight: Tensor, bias: Tensor | None = None, *, precision: Precision =
         return _plain(weight, bias, precision)
     if is_wide:
         return _int8(weight, bias) if precision == "int8" else _packed(weight, bias)
-    many = _packed(weight, bias) if precision == "float32" else _bfloat16(weight, bias)
-    return lambda x: many(x) if x.numel() >= MANY_ROWS * n_inputs else F.linear(x, weight, bias)
+    many, few = (
+        _packed(weight, bias) if precision == "float32" else _bfloat16(weight, bias),
+        _few(weight, bias),
+    )
+    return lambda x: many(x) if x.numel() >= MANY_ROWS * n_inputs else few(x)
 
 
 class _Linear(nn.Module):
@@ -69,6 +72,14 @@ def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
     dtype, weight = weight.dtype, weight.bfloat16()
     bias = None if bias is None else bias.bfloat16()
     return lambda x: F.linear(x.bfloat16(), weight, bias).to(dtype)
+
+
+def _few(weight: Tensor, bias: Tensor | None) -> Map:
+    """Float32: 5 rows by the 24 maps of 4 layers take 0.32 ms so, 0.35 as the weights lie, 0.53 packed."""
+    if bias is None:
+        return lambda x: F.linear(x, weight)
+    columns = weight.t().contiguous()
+    return lambda x: torch.addmm(bias, x, columns) if x.dim() == 2 else F.linear(x, weight, bias)
 
 
 def _packed(weight: Tensor, bias: Tensor | None) -> Map:

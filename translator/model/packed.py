@@ -63,7 +63,8 @@ class PackedTransformer:
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first target token, one hypothesis a sentence."""
         keep, states = memory.keep, memory.states
-        cross = [self._split(attention.key_value(states)).contiguous() for attention in self.attentions]
+        projected = (attention.key_value(states).flatten(0, 1) for attention in self.attentions)
+        cross = [self._split(joint, len(states)).contiguous() for joint in projected]  # (B, 2 H, S, E)
         missing = -keep.size(-1) % ALIGNED
         if 0 < missing <= ALIGNED // 2:
             cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
@@ -89,13 +90,15 @@ class PackedTransformer:
         descent = torch.cat([state.descent, itself], 2)  # (B, W, K + W)
         bias = descent[:, None] if n_hypotheses > 1 else None  # a lone hypothesis descends from all
         position = self.model.position_table(state.length + 1)[state.length]
-        x = F.embedding(tokens, self.embedding) + position  # (B, W, D)
+        x = (
+            F.embedding(tokens.flatten(), self.embedding) + position
+        )  # (B · W, D): all of a step is row by row
         past = []
         for layer, before, cross in zip(self.layers, state.past, state.cross, strict=True):
             x, kv = self._layer(layer, x, (before, bias), (cross, state.cross_bias))
             past.append(kv)
         after = DecoderState(past, state.cross, state.cross_bias, descent, state.length + 1)
-        return self.logits(self.norm(x)), after
+        return self.logits(self.norm(x)).view(n_sentences, n_hypotheses, -1), after
 
     def _layer(
         self,
@@ -104,11 +107,11 @@ class PackedTransformer:
         past: tuple[Tensor, Tensor | None],
         cross: tuple[Tensor, Tensor | None],
     ) -> tuple[Tensor, Tensor]:
-        """(B, W, D) → (B, W, D) and the keys and values with those of the new tokens, (B, 2 H, K + W, E)."""
+        """(B · W, D) → the same and the keys and values with those of the new tokens, (B, 2 H, K + W, E)."""
         pre, width = self.pre_norm, x.size(-1)
-        joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B, W, 3 D)
-        key_value = torch.cat([past[0], self._split(joint[..., width:])], 2)
-        x = x + layer.self_output(self._attend(joint[..., :width], key_value, past[1]))
+        joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
+        key_value = torch.cat([past[0], self._split(joint[:, width:], len(past[0]))], 2)
+        x = x + layer.self_output(self._attend(joint[:, :width], key_value, past[1]))
         if not pre:
             x = layer.self_norm(x)
         query = layer.query(layer.cross_norm(x) if pre else x)
@@ -119,14 +122,15 @@ class PackedTransformer:
         return x if pre else layer.feed_norm(x), key_value
 
     def _attend(self, query: Tensor, key_value: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, W, D) queries, (B, 2 H, K, E) keys and values → (B, W, D)."""
+        """(B · W, D) queries, (B, 2 H, K, E) keys and values → (B · W, D)."""
         key, value = key_value.chunk(2, 1)
-        mixed = F.scaled_dot_product_attention(self._split(query), key, value, attn_mask=bias)
-        return mixed.transpose(1, 2).flatten(2)
+        mixed = F.scaled_dot_product_attention(self._split(query, len(key)), key, value, attn_mask=bias)
+        return mixed.transpose(1, 2).reshape(query.shape)
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, L, heads · E) → (B, heads, L, E)."""
-        return x.view(x.size(0), x.size(1), -1, self.head_width).transpose(1, 2)
+    def _split(self, x: Tensor, n_sentences: int) -> Tensor:
+        """(B · L, heads · E) → (B, heads, L, E)."""
+        length = len(x) // n_sentences
+        return x.view(n_sentences, length, -1, self.head_width).transpose(1, 2)
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:

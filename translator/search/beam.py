@@ -97,11 +97,13 @@ class _Beam:
         self.stepper, self.beam_size, self.alpha, self.n_best = stepper, beam_size, length_penalty, n_best
         self.max_lengths = max_lengths  # (B,)
         self.numbers = list(range(n))  # B numbers of the sentences that are still active
+        self.everyone = torch.arange(n, device=device)  # (B,)
         self.tokens = torch.full((n, 1), BOS, device=device)  # (B, W)
         self.scores = torch.zeros(n, 1, dtype=torch.float64, device=device)  # (B, W)
         self.history = torch.empty(n, 1, 0, dtype=torch.int64, device=device)  # (B, W, length)
         self.margins = torch.full((n,), torch.inf, dtype=torch.float64, device=device)  # (B,)
         self.sentences = [_Sentence(most) for most in max_lengths.tolist()]
+        self.shortest = min((sentence.max_length for sentence in self.sentences), default=0)  # of the limits
 
     def force(self, token: int) -> None:
         """Continue the one hypothesis of each sentence with a given token."""
@@ -109,14 +111,13 @@ class _Beam:
         self.tokens = torch.full_like(self.tokens, token)
         self.scores = self.scores + log_probs[..., token]
         self.history = torch.cat([self.history, self.tokens[..., None]], -1)
-        everything = torch.arange(len(self.tokens), device=self.tokens.device)
-        self.stepper.select(everything, torch.zeros_like(self.tokens))
+        self.stepper.select(self.everyone, torch.zeros_like(self.tokens))
 
     def advance(self, forbidden: Tensor) -> None:
         """Choose one more token for every hypothesis; let finished sentences leave."""
         length = self.history.size(-1) + 1
         log_probs = self.stepper.step(self.tokens)  # (B, W, V)
-        at_limit = self.max_lengths <= length
+        at_limit = self.max_lengths <= length if length >= self.shortest else None
         allow_only(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
         # The best 2 W hold W that go on, since at most W end; one more shows how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * self.beam_size + 1)
@@ -144,8 +145,10 @@ class _Beam:
                 best, beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
             )
         ]
-        rows = torch.tensor(keep, dtype=torch.int64, device=parents.device)
+        rows = self.everyone
         if len(keep) < len(parents):
+            rows = torch.tensor(keep, dtype=torch.int64, device=parents.device)
+            self.everyone = self.everyone[: len(keep)]
             for sentence, margin in zip(self.numbers, self.margins.tolist(), strict=True):
                 self.sentences[sentence].margin = min(self.sentences[sentence].margin, margin)
             self.numbers = [self.numbers[row] for row in keep]

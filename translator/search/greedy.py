@@ -29,6 +29,7 @@ def greedy_search(
     ids: list[list[int]] = [[] for _ in range(n)]
     results: list[Result | None] = [None] * n
     length = 0
+    shortest = min(max_lengths.tolist(), default=0)
     while len(active):
         length += 1
         scores = stepper.step(tokens)
@@ -36,7 +37,7 @@ def greedy_search(
             chosen = torch.full((len(active),), prefix[length - 1], device=device)
             gained = scores[:, 0].gather(1, chosen[:, None])[:, 0]
         else:
-            at_limit = max_lengths <= length
+            at_limit = max_lengths <= length if length >= shortest else None
             allow_only(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
             top, _, pieces = best_continuations(nothing[: len(active)], scores, 2)
             gained, chosen = top[:, 0], pieces[:, 0]

@@ -60,7 +60,9 @@ class Result:
     margin: float
 
 
-def allow_only(log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor) -> None:
+def allow_only(
+    log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
+) -> None:
     """Set what may not be chosen to -inf, in place.
 
     Args:
@@ -68,12 +70,12 @@ def allow_only(log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool
         forbidden: ids that are never chosen.
         end: the end symbol; not chosen at the start, and nothing else is chosen at the limit.
         at_start: whether this is the first token of an output.
-        at_limit: (B,) bool, True where the output must end now.
+        at_limit: (B,) bool, True where the output must end now; None: nowhere.
     """
     log_probs.index_fill_(-1, forbidden, -torch.inf)
     if at_start:
         log_probs[..., end] = -torch.inf
-    elif bool(at_limit.any()):
+    elif at_limit is not None:
         ends = log_probs[at_limit, :, end]
         log_probs[at_limit] = -torch.inf
         log_probs[at_limit, :, end] = ends
