@@ -85,11 +85,16 @@ class Transformer(nn.Module):
         """
         source, target = Unpadding.of(source_ids != PAD), Unpadding.of(target_in != PAD)
         source_keep = padding_keep(source_ids)
-        x = self.encoder(self._embed_unpadded(source_ids, source), source_keep, unpadding=source)
+        # Both sides at once: to go back through a lookup takes a pass over the whole matrix.
+        ids = torch.cat([source.ids(source_ids, PAD), target.ids(target_in, PAD)])
+        places = torch.cat([source.places % source_ids.size(1), target.places % target_in.size(1)])
+        table = self.position_table(max(source_ids.size(1), target_in.size(1)))
+        embedded = self._embed(ids, table[places])
+        x, y = torch.split(embedded, [len(source.places), len(target.places)])
+        x = self.encoder(x, source_keep, unpadding=source)
         cross = self.decoder.project(x, source)
         keep = causal_keep(target_in.size(1), device=target_in.device)
-        x = self._embed_unpadded(target_in, target)
-        states: Tensor = self.decoder(x, keep, cross=cross, cross_keep=source_keep, unpadding=target)
+        states: Tensor = self.decoder(y, keep, cross=cross, cross_keep=source_keep, unpadding=target)
         return states
 
     def logits(self, states: Tensor) -> Tensor:
@@ -111,10 +116,6 @@ class Transformer(nn.Module):
         """(B, L) int64 → (B, L, D): √D · embedding + position."""
         length = ids.size(1)
         return self._embed(ids, self.position_table(length)[:length])
-
-    def _embed_unpadded(self, ids: Tensor, unpadding: Unpadding) -> Tensor:
-        length = ids.size(1)
-        return self._embed(unpadding.ids(ids, PAD), self.position_table(length)[unpadding.places % length])
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         scaled = self.embedding(ids) * positions.size(-1) ** 0.5

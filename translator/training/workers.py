@@ -62,11 +62,12 @@ class Workers:
         pairs = zip(share_losses, factors, strict=True)
         for done in [self._pool.submit(_backward, *pair) for pair in pairs]:
             done.result()
-        for twin in self.models[1 : len(share_losses)]:
-            common = [weight.grad for weight in self.models[0].parameters() if weight.grad is not None]
-            mine = [weight.grad for weight in twin.parameters() if weight.grad is not None]
-            torch._foreach_add_(common, mine)
-            twin.zero_grad()
+        trained = self.models[: len(share_losses)]
+        weights = [list(of_one) for of_one in zip(*(model.parameters() for model in trained), strict=True)]
+        for done in [
+            self._pool.submit(_add_gradients, weights[i :: len(trained)]) for i in range(len(trained))
+        ]:
+            done.result()
 
     def close(self) -> None:
         """End the threads."""
@@ -75,6 +76,15 @@ class Workers:
 
 def _backward(loss: Tensor, factor: Tensor) -> None:
     loss.backward(factor)  # type: ignore[no-untyped-call]
+
+
+def _add_gradients(weights: list[list[nn.Parameter]]) -> None:
+    """Add, for each weight, the gradients of all workers to that of the first, in order."""
+    for common, *others in weights:
+        for other in others:
+            if common.grad is not None and other.grad is not None:
+                common.grad += other.grad
+            other.grad = None
 
 
 def _twin(model: nn.Module) -> nn.Module:
