@@ -75,7 +75,7 @@ def train(arguments: argparse.Namespace) -> Measured:
         config = training_config(case, arguments.data)
         lengths, step_tokens = write_batches(config, folder, 200)
         job = {
-            "batches": str(folder / "batches.jsonl"), "pairs": str(folder / "pairs.json"),
+            "batches": str(folder / "batches.jsonl"), "pairs": str(folder / "pairs.json"), "text": name,
             "step_tokens": step_tokens, "config": config, "heads": 4, "dropout": 0.1,
             "vocabulary_size": case["pieces"], "width": case["width"], "feed_forward": case["feed_forward"],
             "encoder_layers": case["layers"], "decoder_layers": case["layers"], "label_smoothing": 0.1,

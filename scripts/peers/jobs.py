@@ -7,9 +7,10 @@ runs one job in a peer's own environment; the last line of stdout is the result,
 **train**: `batches` is a JSONL file, a batch a line: {"source": rows, "target": rows}, rows of ids that end
 in the end symbol, without a start symbol. Every peer trains on these batches, in this order, again from the
 top when they run out. With `processes` above 1 each takes every n-th row of every batch, so that an optimiser
-step sees the same batch however many they are. With `batching`: "own" a peer groups the pairs of `pairs` (a
-JSON file, {"source": rows, "target": rows}) into batches in its own way instead, about `step_tokens` real
-target tokens a step. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
+step sees the same batch however many they are. With `batching`: "own" a peer makes batches in its own way
+instead, about `step_tokens` real target tokens a step, from all pairs: `pairs` is a JSON file, {"source":
+rows, "target": rows}; `text` a folder of train.src, train.trg, dev.src, dev.trg, tokenizer.model and
+pieces.txt. Further keys: `vocabulary_size` `width` `heads` `feed_forward`
 `encoder_layers` `decoder_layers` `dropout` `label_smoothing` `learning_rate` (constant) `threads` (of each
 process) `processes` `precision` (float32, bfloat16) `warmup_steps` (run but not measured, at least 1) and
 `steps` or `seconds` (measured). Result: `target_tokens_per_second` (real target tokens, end symbols

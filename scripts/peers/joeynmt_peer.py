@@ -1,9 +1,9 @@
 """JoeyNMT 2.3.0: its TrainManager on its own model and optimizer, its `search` for decoding.
 
 Measured in training: `train_and_validate`, the whole loop (its Batch, label-smoothed loss, clipping, Adam,
-logging), fed with our batches or, with `batching`: "own", by its own data set and its token batches, without
-validation inside the measured part. Those count padding and have no like lengths together: with 6,000 padded
-tokens about 2,300 real ones, and this is how JoeyNMT trains. Its loss is a divergence: it
+logging), without validation inside the measured part; fed with our batches or, with `batching`: "own", from
+text as its users run it: its data set, SentencePiece and its token batches. Those count padding and have no
+like lengths together: 6,000 padded tokens are about 2,300 real ones. Its loss is a divergence: it
 lacks the entropy of the smoothed targets, a constant of about 1.2 at 0.1 and 6,000 pieces.
 
 What its own configuration does not reach on a CPU: bfloat16 (`fp16` is turned off there), which is given here
@@ -37,7 +37,6 @@ from jobs import (
     output_limit,
     pad,
     read_batches,
-    read_pairs,
     run,
     target_scores,
     use_threads,
@@ -163,22 +162,21 @@ class Manager(TrainManager):
         return loss, correct
 
 
-def write_data(job: Job, folder: Path) -> dict[str, Any]:
-    """Write the pairs as text, an id a word; return JoeyNMT's configuration of them."""
-    pairs = read_pairs(job)
-    words = ["<unk>", "<pad>", "<s>", "</s>", *map(str, range(4, job["vocabulary_size"]))]
-    (folder / "words.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
-    sides = {"src": "source", "trg": "target"}
-    for split, n in (("train", len(pairs["source"])), ("dev", 2)):
-        for side, name in sides.items():
-            lines = (" ".join(map(str, row[:-1])) for row in pairs[name][:n])  # it adds the end symbol
-            (folder / f"{split}.{side}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    common = {"level": "word", "max_length": 1000, "voc_file": str(folder / "words.txt")}
+def own_data(folder: Path) -> dict[str, Any]:
+    """JoeyNMT's configuration of a folder of text and its SentencePiece vocabulary."""
+    side = {
+        "level": "bpe",
+        "max_length": 1000,
+        "tokenizer_type": "sentencepiece",
+        "tokenizer_cfg": {"model_file": str(folder / "tokenizer.model")},
+        "voc_file": str(folder / "pieces.txt"),
+    }
     return {
         "train": str(folder / "train"),
         "dev": str(folder / "dev"),
         "dataset_type": "plain",
-        **{side: {**common, "lang": side} for side in sides},
+        "src": {**side, "lang": "src"},
+        "trg": {**side, "lang": "trg"},
     }
 
 
@@ -197,7 +195,7 @@ def train(job: Job) -> Job:
         cfg, own = configuration(job, folder), job.get("batching") == "own"
         feed: Feed | OwnFeed
         if own:
-            cfg["data"] = write_data(job, Path(folder))
+            cfg["data"] = own_data(Path(job["text"]))
             args = parse_global_args(cfg, mode="train")
             model, data, _, _ = prepare(args, rank=0, mode="train")
             feed = OwnFeed(data, stopwatch)

@@ -48,8 +48,8 @@ def gradient(model: Transformer, n_workers: int, *, seed: int = 1, batch: Batch 
     torch.manual_seed(seed)
     workers = Workers(model, n_workers=n_workers)
     workers.seed(seed)
-    losses = [loss for loss, _ in workers.losses(batch or a_batch(), loss_of)]
-    workers.backward(torch.stack(losses).sum(), losses)
+    loss, _ = workers.loss(batch or a_batch(), loss_of)
+    loss.backward()
     workers.close()
     return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
 
@@ -78,11 +78,10 @@ def test_gradients_accumulate_over_batches() -> None:
     model.zero_grad()
     workers = Workers(model, n_workers=2)
     for batch in (first, second):
-        losses = [loss for loss, _ in workers.losses(batch, loss_of)]
-        workers.backward(torch.stack(losses).sum(), losses)
+        (0.5 * workers.loss(batch, loss_of)[0]).backward()
     workers.close()
     together = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
-    torch.testing.assert_close(together, separate, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(together, 0.5 * separate, rtol=1e-4, atol=1e-6)
 
 
 def test_the_seed_alone_decides_what_dropout_draws() -> None:
@@ -98,7 +97,7 @@ def test_workers_share_weights_even_when_these_are_replaced() -> None:
     workers = Workers(model, n_workers=2)
     for weight in model.parameters():
         weight.data = torch.zeros_like(weight)
-    plain = sum(plain for _, plain in workers.losses(a_batch(), loss_of))
+    _, plain = workers.loss(a_batch(), loss_of)
     workers.close()
     n_tokens = a_batch().n_step_tokens
     torch.testing.assert_close(plain, n_tokens * torch.tensor(float(V)).log())  # no weight: all as likely
@@ -110,7 +109,7 @@ def test_a_failure_in_a_worker_is_raised() -> None:
 
     workers = Workers(model_with(), n_workers=2)
     with pytest.raises(ZeroDivisionError):
-        workers.losses(a_batch(), fail)
+        workers.loss(a_batch(), fail)
     workers.close()
 
 

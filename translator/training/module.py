@@ -44,7 +44,6 @@ class TranslationModule(LightningModule):
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
         self._workers: Workers | None = None
         self._threads = 1
-        self._share_losses: list[Tensor] = []
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -101,9 +100,7 @@ class TranslationModule(LightningModule):
         if self._workers is None:
             loss, plain = share_loss(self.model, batch)
         else:
-            shares = self._workers.losses(batch, share_loss)
-            self._share_losses = [loss for loss, _ in shares]
-            loss, plain = (torch.stack(values).sum() for values in zip(*shares, strict=True))
+            loss, plain = self._workers.loss(batch, share_loss)
         self.log("train_loss", plain / (batch.target_out != PAD).sum())
         return loss
 
@@ -115,14 +112,6 @@ class TranslationModule(LightningModule):
             smoothing = self.config.train.label_smoothing
             smoothed, plain = token_loss(states, model.output_weight, real, smoothing)
         return smoothed * factor, plain
-
-    def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
-        """Go back through the step, each worker through its own share; Lightning's hook."""
-        if self._workers is None:
-            super().backward(loss, *args, **options)
-        else:
-            self._workers.backward(loss, self._share_losses)
-            self._share_losses = []
 
     def account(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,44 +48,56 @@ class Workers:
                     part.generator.manual_seed(seed + number)
                     break  # all dropouts of a worker share one generator
 
-    def losses(self, batch: Batch, loss: ShareLoss) -> list[tuple[Tensor, Tensor]]:
-        """Return what `loss` gives for each share of a batch; fewer where there are fewer rows."""
-        shares = batch.shares(len(self.models))
+    def loss(self, batch: Batch, loss: ShareLoss) -> tuple[Tensor, Tensor]:
+        """Return the sums over the shares of a batch of what `loss` gives.
+
+        Each worker goes forward and back through its share, so that none waits for another in between; going
+        back from the sum only hands the gradients out.
+        """
+        shares = batch.shares(len(self.models))  # fewer where there are fewer rows
         for twin in self.models[1:]:
             for mine, common in zip(twin.parameters(), self.models[0].parameters(), strict=True):
                 mine.data = common.data  # a callback may have replaced it
-        pairs = zip(self.models, shares, strict=False)
-        return [done.result() for done in [self._pool.submit(loss, *pair) for pair in pairs]]
-
-    def backward(self, loss: Tensor, share_losses: list[Tensor]) -> None:
-        """Add the gradients of a loss, made of those of the shares, to the gradients of the model."""
-        factors = torch.autograd.grad(loss, share_losses)
-        pairs = zip(share_losses, factors, strict=True)
-        for done in [self._pool.submit(_backward, *pair) for pair in pairs]:
-            done.result()
-        trained = self.models[: len(share_losses)]
-        weights = [list(of_one) for of_one in zip(*(model.parameters() for model in trained), strict=True)]
-        for done in [
-            self._pool.submit(_add_gradients, weights[i :: len(trained)]) for i in range(len(trained))
-        ]:
-            done.result()
+        jobs = [self._pool.submit(_go, loss, *pair) for pair in zip(self.models, shares, strict=False)]
+        losses, others, gradients = zip(*(job.result() for job in jobs), strict=True)
+        adding = [
+            self._pool.submit(_add, [own[i :: len(jobs)] for own in gradients]) for i in range(len(jobs))
+        ]
+        for job in adding:
+            job.result()
+        value: Tensor = _Known.apply(torch.stack(losses).sum(), gradients[0], *self.models[0].parameters())  # type: ignore[no-untyped-call]
+        return value, torch.stack(others).sum()
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
 
-def _backward(loss: Tensor, factor: Tensor) -> None:
-    loss.backward(factor)  # type: ignore[no-untyped-call]
+def _go(loss: ShareLoss, model: nn.Module, share: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Forward and back: both values of `loss`, and the gradient of the first by each weight."""
+    value, other = loss(model, share)
+    return value.detach(), other.detach(), torch.autograd.grad(value, list(model.parameters()))
 
 
-def _add_gradients(weights: list[list[nn.Parameter]]) -> None:
-    """Add, for each weight, the gradients of all workers to that of the first, in order."""
-    for common, *others in weights:
+def _add(gradients: list[tuple[Tensor, ...]]) -> None:
+    """Add all workers' gradients of some weights to the first worker's, in order."""
+    for common, *others in zip(*gradients, strict=True):
         for other in others:
-            if common.grad is not None and other.grad is not None:
-                common.grad += other.grad
-            other.grad = None
+            common += other
+
+
+class _Known(torch.autograd.Function):
+    """A value whose gradients are known already."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
+        known, ctx.gradients = ctx.gradients, None  # given away, they need not be copied
+        return None, None, *(known if factors[0] == 1 else [own * factors[0] for own in known])
 
 
 def _twin(model: nn.Module) -> nn.Module:
