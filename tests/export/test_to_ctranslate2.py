@@ -124,6 +124,7 @@ def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list
     never = set(translator.tokenizer.never_emitted)
     with torch.no_grad():
         translator.model.embedding.weight[sorted(never)] *= 4
+    translator = Translator(translator.model, translator.tokenizer, translator.config)
     engine = exported(translator, tmp_path / "out")
     sources = cut(translator, lines).ids
     ours, theirs = search_both(translator, engine, sources, 1)
