@@ -120,16 +120,7 @@ class Translator:
         if "\n" in prefix or "\r" in prefix:
             raise UsageError(f"prefix {prefix!r} has a line break; give one line")
         options = self._options(beam_size, n_best, batch_size)
-        limit = self.config.model.max_length - 1
-        parts: list[str] = []
-        owners: list[int] = []
-        for number, text in enumerate(texts):
-            stripped = text.strip()
-            if stripped:
-                cut = split_text(stripped, lambda part: len(self.tokenizer.encode(part)) <= limit)
-                parts += cut
-                owners += [number] * len(cut)
-        ids = self.tokenizer.encode_batch(parts)
+        ids, owners = self.cut(texts)
         by_text: list[list[Result]] = [[] for _ in texts]
         # The first part of each text takes the prefix; without one, all parts are searched together.
         firsts = [prefix != "" and owners[i - 1 : i] != [owner] for i, owner in enumerate(owners)]
@@ -142,6 +133,22 @@ class Translator:
             for row, result in zip(rows, found, strict=True):
                 by_text[owners[row]].append(result)
         return [self._translation(found, options, n_best) for found in by_text]
+
+    def cut(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Tokenise texts, one that is longer than the model takes in parts, and blank ones left out.
+
+        Returns:
+            The ids of all parts, in order, and for each the number of the text that it is of.
+        """
+        limit = self.config.model.max_length - 1
+        parts: list[str] = []
+        owners: list[int] = []
+        for number, text in enumerate(texts):
+            if text.strip():
+                cut = split_text(text.strip(), lambda part: len(self.tokenizer.encode(part)) <= limit)
+                parts += cut
+                owners += [number] * len(cut)
+        return self.tokenizer.encode_batch(parts), owners
 
     def search(
         self,
@@ -176,7 +183,6 @@ class Translator:
         wanted = int(len(source) * options.max_length_ratio) + options.max_length_offset
         return min(wanted, self.config.model.max_length)
 
-    @torch.inference_mode()
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
         """Return Σ log p of each given translation, end symbol included, by teacher forcing.
 
@@ -185,9 +191,15 @@ class Translator:
             targets: their translations, as many.
             batch_size: pairs scored together.
         """
-        pairs = list(
-            zip(self.tokenizer.encode_batch(sources), self.tokenizer.encode_batch(targets), strict=True)
-        )
+        encode = self.tokenizer.encode_batch
+        return self.score_ids(encode(sources), encode(targets), batch_size=batch_size)
+
+    @torch.inference_mode()
+    def score_ids(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *, batch_size: int = 64
+    ) -> list[float]:
+        """Do what `score` does for tokenised pairs, ids without start and end symbols."""
+        pairs = list(zip(sources, targets, strict=True))
         order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), len(pairs[i][0]), i))
         scores = [0.0] * len(pairs)
         for at in range(0, len(pairs), batch_size):

@@ -9,7 +9,7 @@ from phrases import Trained
 from translator import Translator
 from translator.config import SearchConfig
 from translator.errors import DataError, ExportError
-from translator.export.check import CLOSE_CALL, check, log_prob
+from translator.export.check import CLOSE_CALL, check
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,15 +27,12 @@ class Echo:
         self,
         sources: Sequence[Sequence[int]],
         max_lengths: Sequence[int],
-        *,
-        beam_size: int,
-        length_penalty: float,
+        options: SearchConfig,
     ) -> list[list[int]]:
-        options = self.translator.config.search.model_copy(update={"beam_size": beam_size})
-        assert length_penalty == options.length_penalty
+        assert options == self.translator.config.search.model_copy(update={"beam_size": options.beam_size})
         assert list(max_lengths) == [self.translator.longest_output(ids, options) for ids in sources]
         found = [result.hypotheses[0].ids for result in self.translator.search(sources, options)]
-        return [self.change(ids) for ids in found] if beam_size == self.beam_size else found
+        return [self.change(ids) for ids in found] if options.beam_size == self.beam_size else found
 
 
 @pytest.fixture
@@ -119,5 +116,6 @@ def test_the_log_prob_is_that_of_the_search(translator: Translator, lines: list[
     sources = translator.tokenizer.encode_batch([line for line in lines if 0 < len(line) < 60])
     for source, found in zip(sources, translator.search(sources, greedy(translator)), strict=True):
         [best] = found.hypotheses
-        assert log_prob(translator, source, best.ids) == pytest.approx(best.log_prob, abs=1e-4)
-        assert abs(log_prob(translator, source, best.ids[:-1]) - best.log_prob) > 1e-2  # control
+        scored, other = translator.score_ids([source] * 2, [best.ids, best.ids[:-1]])
+        assert scored == pytest.approx(best.log_prob, abs=1e-4)
+        assert abs(other - best.log_prob) > 1e-2  # control

@@ -11,7 +11,7 @@ from translator import Translator
 from translator.bundle import Bundle, build_model
 from translator.errors import ExportError
 from translator.export import to_ctranslate2
-from translator.export.check import check, cut, search_both
+from translator.export.check import check, search_both
 from translator.export.to_ctranslate2 import CTranslate2Engine, write_model
 from translator.model.positions import sinusoids
 
@@ -40,7 +40,7 @@ def test_the_same_translations_greedy_and_with_a_beam(
     translator = Translator.load(learnt(norm, activation))
     engine = exported(translator, tmp_path / "out")
     lines = [*trained.lines("test.fr"), *trained.lines("val.fr"), *trained.lines("train.fr")[:30]]
-    sources = cut(translator, lines).ids
+    sources = translator.cut(lines)[0]
     for beam_size in (1, 5):
         ours, theirs = search_both(translator, engine, sources, beam_size)
         assert ours == theirs
@@ -59,7 +59,7 @@ def test_weights_that_nobody_trained(
 
 def test_outputs_that_run_into_the_limit(trained: Trained, tmp_path: Path, lines: list[str]) -> None:
     translator = Translator.load(trained.model)
-    sources = cut(translator, lines).ids
+    sources = translator.cut(lines)[0]
     ours, theirs = search_both(translator, exported(translator, tmp_path / "out"), sources, 1)
     assert ours == theirs
     limits = [translator.longest_output(ids, translator.config.search) for ids in sources]
@@ -126,7 +126,7 @@ def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list
         translator.model.embedding.weight[sorted(never)] *= 4
     translator = Translator(translator.model, translator.tokenizer, translator.config)
     engine = exported(translator, tmp_path / "out")
-    sources = cut(translator, lines).ids
+    sources = translator.cut(lines)[0]
     ours, theirs = search_both(translator, engine, sources, 1)
     assert ours == theirs
     assert never.isdisjoint(number for ids in theirs for number in ids)

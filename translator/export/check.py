@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
-from translator.data.splitting import split_text
+from translator.config import SearchConfig
 from translator.errors import DataError, ExportError
 from translator.evaluation import bleu
 from translator.inference import Translator
-from translator.symbols import BOS, EOS
 
 #: Two greedy outputs whose Σ log p, by our model, are this near differ by a rounding error.
 CLOSE_CALL = 1e-4
@@ -26,9 +23,7 @@ class Engine(Protocol):
         self,
         sources: Sequence[Sequence[int]],
         max_lengths: Sequence[int],
-        *,
-        beam_size: int,
-        length_penalty: float,
+        options: SearchConfig,
     ) -> list[list[int]]:
         """Translate tokenised sources by the rules of our search; the ids of the best of each, in order."""
         ...
@@ -89,14 +84,6 @@ class Agreement:
         return said
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Lines as a search takes them: tokenised parts, and the number of the line that each is of."""
-
-    ids: list[list[int]]
-    owners: list[int]
-
-
 def check(
     translator: Translator, engine: Engine, lines: Sequence[str], references: Sequence[str] | None = None
 ) -> Agreement:
@@ -115,35 +102,23 @@ def check(
         DataError: no line has text.
         ExportError: the two do not agree; the message shows the first difference.
     """
-    parts = cut(translator, lines)
-    if not parts.ids:
+    ids, owners = translator.cut(lines)
+    if not ids:
         raise DataError("there is no text to check the export with; give a file with some lines")
-    calls = _compare_greedy(translator, engine, parts)
-    n_lines = len(set(parts.owners))
+    calls = _compare_greedy(translator, engine, ids, owners)
+    n_lines = len(set(owners))
     if references is None:
         return Agreement(n_lines, calls, None, None)
-    found = search_both(translator, engine, parts.ids, BEAM_SIZE)
-    ours, theirs = (_texts(translator, parts, ids, len(lines)) for ids in found)
+    found = search_both(translator, engine, ids, BEAM_SIZE)
+    ours, theirs = (_texts(translator, outputs, owners, len(lines)) for outputs in found)
     scores = bleu(ours, references), bleu(theirs, references)  # of every line, blank ones too
     if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
         raise ExportError(
             f"the exported model translates otherwise: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
             f"instead of {scores[0]:.2f}; nothing was written"
         )
-    same = sum(ours[number] == theirs[number] for number in set(parts.owners))
+    same = sum(ours[number] == theirs[number] for number in set(owners))
     return Agreement(n_lines, calls, scores, same)
-
-
-def cut(translator: Translator, lines: Sequence[str]) -> Parts:
-    """Tokenise lines as `Translator.translate` does: one that is too long in parts, blank ones left out."""
-    limit = translator.config.model.max_length - 1
-    parts = Parts([], [])
-    for number, line in enumerate(lines):
-        if line.strip():
-            texts = split_text(line.strip(), lambda part: len(translator.tokenizer.encode(part)) <= limit)
-            parts.ids.extend(translator.tokenizer.encode_batch(texts))
-            parts.owners.extend([number] * len(texts))
-    return parts
 
 
 def search_both(
@@ -153,17 +128,19 @@ def search_both(
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
     ours = [found.hypotheses[0].ids for found in translator.search(sources, options)]
     limits = [translator.longest_output(ids, options) for ids in sources]
-    theirs = engine.search(sources, limits, beam_size=beam_size, length_penalty=options.length_penalty)
+    theirs = engine.search(sources, limits, options)
     return ours, theirs
 
 
-def _compare_greedy(translator: Translator, engine: Engine, parts: Parts) -> list[CloseCall]:
-    ours, theirs = search_both(translator, engine, parts.ids, 1)
+def _compare_greedy(
+    translator: Translator, engine: Engine, sources: list[list[int]], owners: list[int]
+) -> list[CloseCall]:
+    ours, theirs = search_both(translator, engine, sources, 1)
     calls = []
-    for source, owner, our_ids, their_ids in zip(parts.ids, parts.owners, ours, theirs, strict=True):
+    for source, owner, our_ids, their_ids in zip(sources, owners, ours, theirs, strict=True):
         if our_ids == their_ids:
             continue
-        ours_scored, theirs_scored = (log_prob(translator, source, ids) for ids in (our_ids, their_ids))
+        ours_scored, theirs_scored = translator.score_ids([source] * 2, [our_ids, their_ids], batch_size=1)
         texts = [translator.tokenizer.decode(ids) for ids in (our_ids, their_ids)]
         call = CloseCall(owner + 1, texts[0], texts[1], (ours_scored, theirs_scored))
         distance = abs(ours_scored - theirs_scored)
@@ -176,23 +153,9 @@ def _compare_greedy(translator: Translator, engine: Engine, parts: Parts) -> lis
     return calls
 
 
-@torch.inference_mode()
-def log_prob(translator: Translator, source: Sequence[int], output: Sequence[int]) -> float:
-    """Return Σ log p of an output by our model, end symbol included, by teacher forcing.
-
-    Args:
-        translator: our model.
-        source: ids of the source, without symbols.
-        output: ids of its translation, without symbols.
-    """
-    log_probs = translator.model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *output]]))
-    log_probs = log_probs[0].float().log_softmax(-1)  # (T, V)
-    return float(log_probs.gather(1, torch.tensor([*output, EOS])[:, None]).double().sum())
-
-
-def _texts(translator: Translator, parts: Parts, outputs: list[list[int]], n_lines: int) -> list[str]:
+def _texts(translator: Translator, outputs: list[list[int]], owners: list[int], n_lines: int) -> list[str]:
     """The text of each line, joined from its parts as `Translator.translate` does; empty where blank."""
     texts: list[list[str]] = [[] for _ in range(n_lines)]
-    for owner, ids in zip(parts.owners, outputs, strict=True):
+    for owner, ids in zip(owners, outputs, strict=True):
         texts[owner].append(translator.tokenizer.decode(ids))
     return [" ".join(text) for text in texts]

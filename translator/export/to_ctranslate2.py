@@ -11,7 +11,7 @@ from ctranslate2.specs import TransformerSpec
 from ctranslate2.specs.common_spec import Activation
 from torch import Tensor, nn
 
-from translator.config import ModelConfig
+from translator.config import ModelConfig, SearchConfig
 from translator.data.tokenizer import Tokenizer
 from translator.model.attention import Attention
 from translator.model.layers import Layer, Stack
@@ -120,9 +120,8 @@ class CTranslate2Engine:
         self,
         sources: Sequence[Sequence[int]],
         max_lengths: Sequence[int],
+        options: SearchConfig,
         *,
-        beam_size: int,
-        length_penalty: float,
         batch_size: int = 64,
     ) -> list[list[int]]:
         """Search for the translations of tokenised sources; the ids of the best of each, in order.
@@ -131,8 +130,7 @@ class CTranslate2Engine:
             sources: ids, without start and end symbols.
             max_lengths: most pieces of each output, end symbol included. CTranslate2 has one limit for a
                 call and does not count the end symbol, so those of like length are translated together.
-            beam_size: hypotheses kept; 1 is greedy.
-            length_penalty: α.
+            options: of which beam and length penalty count.
             batch_size: sentences decoded together.
         """
         rows_by_length = defaultdict(list)
@@ -142,8 +140,8 @@ class CTranslate2Engine:
         for most, rows in rows_by_length.items():
             results = self._translator.translate_batch(
                 [[self._pieces[number] for number in sources[row]] for row in rows],
-                beam_size=beam_size,
-                length_penalty=length_penalty,
+                beam_size=options.beam_size,
+                length_penalty=options.length_penalty,
                 min_decoding_length=1,
                 max_decoding_length=max(1, most - 1),
                 max_input_length=0,

@@ -42,6 +42,7 @@ class TranslationModule(LightningModule):
         self._clock: float | None = None
         self._hypotheses: dict[int, str] = {}
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
+        self._translator: Translator | None = None  # of the weights that are being validated
         self._workers: Workers | None = None
         self._threads = 1
 
@@ -187,7 +188,7 @@ class TranslationModule(LightningModule):
         """Forget the last validation; a search uses all threads."""
         if self._workers is not None:
             torch.set_num_threads(self._threads)
-        self._hypotheses, self._validation_sums = {}, [0.0, 0.0, 0.0]
+        self._hypotheses, self._validation_sums, self._translator = {}, [0.0, 0.0, 0.0], None
 
     def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
         """Score some lines by teacher forcing and translate them, blank and over-long ones included.
@@ -195,7 +196,9 @@ class TranslationModule(LightningModule):
         Raises:
             TrainingError: the loss is no number; no search is tried.
         """
-        translator = Translator(self.model, self._data.prepared.tokenizer, self.config)
+        if self._translator is None:  # not before: a callback may put averaged weights in first
+            self._translator = Translator(self.model, self._data.prepared.tokenizer, self.config)
+        translator = self._translator
         encode = translator.tokenizer.encode_batch
         pairs = [
             (source, target)
@@ -204,12 +207,9 @@ class TranslationModule(LightningModule):
         ]
         if pairs:
             lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
-            real = lines.target_out != PAD
-            states = self.model.decode(self.model.encode(lines.source_ids), lines.target_in)[real]
-            smoothing = self.config.train.label_smoothing
-            losses = token_loss(states, self.model.output_weight, lines.target_out[real], smoothing)
-            for i, value in enumerate((*losses, real.sum())):
-                self._validation_sums[i] += float(value)
+            smoothed, plain = self._share_loss(self.model, lines, factor=1.0)
+            for i, value in enumerate((float(smoothed), float(plain), lines.n_step_tokens)):
+                self._validation_sums[i] += value
             if not math.isfinite(self._validation_sums[0]):
                 raise TrainingError(
                     f"the loss became {self._validation_sums[0]} by step {self.progress.steps}; lower "
