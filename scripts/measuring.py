@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from translator.model.processor import multiplies_bfloat16
+
 Measured = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,12 +99,16 @@ def training_flops(
 
 
 def product_rate() -> float:
-    """Return this machine's best rate of square bfloat16 products on all cores, in FLOP/s."""
+    """Return this machine's best rate of square products on all cores, in FLOP/s.
+
+    They are in bfloat16 where the CPU multiplies it, else in float32.
+    """
+    kind = "bfloat16" if multiplies_bfloat16() else "float32"
     code = (
         "import time, torch\n"
         "best = 0.0\n"
         "for n in (512, 1024, 2048, 4096):\n"
-        "    a, b = (torch.randn(n, n).bfloat16() for _ in range(2))\n"
+        f"    a, b = (torch.randn(n, n, dtype=torch.{kind}) for _ in range(2))\n"
         "    for _ in range(max(4, int(4e10 / n**3))):\n"
         "        start = time.perf_counter(); a @ b\n"
         "        best = max(best, 2 * n**3 / (time.perf_counter() - start))\n"

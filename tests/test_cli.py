@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from marks import needs_bfloat16
 from phrases import Trained, command, environment, write_phrases
 
 from translator.bundle import MANIFEST, WEIGHTS
@@ -323,7 +324,7 @@ def test_evaluate_says_it_to_people(run: Run, model: Path) -> None:
     assert where == f"translations: {model.parent / 'test.hypotheses.txt'}"
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
 def test_a_lower_precision_is_named(
     run: Run, trained: Trained, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +339,17 @@ def test_a_lower_precision_is_named(
     assert lower.code == plain.code == 0
     assert json.loads(lower.out)["score"] != json.loads(plain.out)["score"]  # it was used
     assert "int3" in run("translate", "--model", model, "--precision", "int3", source).refusal(2)
+
+
+def test_a_precision_that_the_cpu_does_not_have_is_said(
+    run: Run, trained: Trained, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translator.model.linear.multiplies_bfloat16", lambda: False)
+    source = trained.lines("test.fr")[0]
+    lower = run("translate", "--model", model, "--precision", "bfloat16", source)
+    plain = run("translate", "--model", model, source)
+    assert (lower.code, lower.out, plain.err) == (0, plain.out, "")
+    assert lower.err == "this CPU does not multiply bfloat16; float32 is quicker and was taken\n"
 
 
 def test_another_split(run: Run, trained: Trained, model: Path) -> None:

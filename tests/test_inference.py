@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from marks import needs_bfloat16
 from phrases import Trained
 
 from translator import Translator, inference
@@ -93,7 +94,7 @@ def test_workers_give_what_one_thread_gives(
     assert torch.get_num_threads() == 3
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
 def test_a_lower_precision_translates_nearly_the_same(
     trained: Trained,
     translator: Translator,
@@ -107,6 +108,16 @@ def test_a_lower_precision_translates_nearly_the_same(
     pairs = list(zip(other.translate(sources), translator.translate(sources), strict=True))
     assert sum(a.text == b.text for a, b in pairs) >= 0.7 * len(pairs)
     assert all(a.score != b.score for a, b in pairs)  # control: it is another precision
+
+
+def test_bfloat16_is_float32_where_the_cpu_does_not_multiply_it(
+    trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "multiplies_bfloat16", lambda: False)
+    other = Translator.load(trained.model, precision="bfloat16")
+    assert other.precision == "float32"
+    assert other.translate(sources) == translator.translate(sources)
+    assert Translator.load(trained.model, precision="int8").precision == "int8"
 
 
 def test_a_precision_that_is_not_there(trained: Trained) -> None:

@@ -407,7 +407,12 @@ def _load(folder: Path | None, device: str, precision: "Precision" = "float32") 
     from translator.inference import Translator
 
     keep_freed_memory()
-    return Translator.load(folder, device=device, precision=precision)
+    translator = Translator.load(folder, device=device, precision=precision)
+    if translator.precision != precision:
+        console.note(
+            f"this CPU does not multiply {precision}; {translator.precision} is quicker and was taken"
+        )
+    return translator
 
 
 def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[str]]:

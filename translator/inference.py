@@ -15,7 +15,7 @@ from translator.data.splitting import split_text
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.model.cache import Memory
-from translator.model.linear import PRECISIONS, Precision
+from translator.model.linear import PRECISIONS, Precision, nearest
 from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer, device_of
 from translator.search import Result, search
@@ -65,8 +65,8 @@ class Translator:
     ):
         """Take a model over, in evaluation mode and with its weights as they are from here on."""
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
-        self.precision = precision
-        self.packed = PackedTransformer(model, precision=precision)
+        self.precision = nearest(precision, device_of(model).type)
+        self.packed = PackedTransformer(model, precision=self.precision)
 
     @classmethod
     def load(
@@ -77,8 +77,8 @@ class Translator:
         Args:
             folder: of a finished run.
             device: where to run.
-            precision: of the linear maps. In bfloat16 and int8 a CPU that multiplies them itself
-                is quicker, and a text may come out otherwise in another batch.
+            precision: of the linear maps. In bfloat16 and int8 a CPU is quicker, and a text may come out
+                otherwise in another batch. On a CPU that does not multiply bfloat16, float32 takes its place.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.

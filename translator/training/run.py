@@ -35,6 +35,7 @@ from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, prepare
 from translator.errors import DataError, TrainingError
+from translator.model.processor import multiplies_bfloat16
 from translator.model.transformer import n_parameters
 from translator.training.callbacks import (
     Accounting,
@@ -80,6 +81,12 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     folder = run_folder(config, config.run.name or name, resume)
     if _is_first_process():
         _say_what_is_trained(config, prepared, folder)
+        if (
+            config.hardware.precision == "bf16-mixed"
+            and config.hardware.accelerator == "cpu"
+            and not multiplies_bfloat16()
+        ):
+            console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
         write_whole(folder / "config.yaml", config_to_yaml(config).encode())
     torch.manual_seed(config.train.seed)
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
@@ -197,11 +204,7 @@ def choose_precision(wanted: str, accelerator: str) -> Any:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    native = {"avx512_bf16", "amx_bf16"}
-    ask = getattr(torch.cpu, "get_capabilities", None)  # older versions of torch cannot say
-    if on_cpu and ask is not None and any(value and name in native for name, value in ask().items()):
-        return "bf16-mixed"
-    return "32-true"
+    return "bf16-mixed" if on_cpu and multiplies_bfloat16() else "32-true"
 
 
 def _loggers(folder: Path) -> list[Logger]:
