@@ -15,10 +15,10 @@ torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(10):
-    torch.ones(16_000_000)
+    torch.ones(12_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.ones(16_000_000)  # 64 MB, above any threshold of glibc's own
+for _ in range(10):
+    torch.ones(12_000_000)  # 48 MB, above any threshold of glibc's own
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -29,7 +29,7 @@ def test_freed_blocks_are_reused_without_page_faults() -> None:
         command = [sys.executable, "-c", PAGE_FAULTS, how]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    # 16 million floats are 15,625 pages of 4 KiB: already there when kept, mapped twenty times when not.
+    # 12 million floats are 11,719 pages of 4 KiB: already there when kept, mapped ten times when not.
     assert faults("keep") < faults("leave") / 4
 
 

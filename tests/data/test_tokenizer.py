@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.config import TokenizerConfig
-from translator.data import phrasebook
+from translator.data.phrasebook import splits
 from translator.data.tokenizer import WORD_MARK, Tokenizer
 from translator.errors import DataError, ModelError
 from translator.symbols import BOS, EOS, PAD, UNK
@@ -27,8 +27,8 @@ KINDS: tuple[Literal["bpe", "unigram"], ...] = ("bpe", "unigram")
 
 
 def sentences() -> list[str]:
-    pairs = list(islice(phrasebook.pairs("train"), 300))
-    return [text for pair in pairs for text in pair.values()] + FRENCH * 20
+    drawn = [example.sentence for example in islice(splits.drawn(), 300)]
+    return [text for sentence in drawn for text in (sentence.fr, sentence.en)] + FRENCH * 20
 
 
 @pytest.fixture(scope="module")

@@ -91,13 +91,16 @@ def stop_after(step: int, config: Config, monkeypatch: pytest.MonkeyPatch, *, na
 #: Overrides, and the steps to stop after: the first, the one before a validation, one with a validation, one
 #: between two, the last but one.
 VARIANTS = {
-    "plain": ((), (1, 3, 4, 9, 11)),
+    "plain": ((), (4, 9)),
+    "plain, at every kind of step": ((), (1, 3, 11)),
     "sampled pieces": (("tokenizer.dropout=0.2",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in VARIANTS]
+)
 def test_stopped_anywhere_and_resumed_is_uninterrupted(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:

@@ -1,0 +1,76 @@
+"""The grammar of the embedded corpus, clause by clause; all that it writes is in test_phrasebook.py."""
+
+from itertools import islice
+
+import pytest
+
+from translator.alignment import words
+from translator.data import phrasebook
+from translator.data.phrasebook import beings, constructions, lexicon, splits
+from translator.data.phrasebook.clauses import Clause, realise
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.phrases import Sentence, finish, pattern
+
+
+def test_unknown_split_names_the_allowed_ones_at_once() -> None:
+    with pytest.raises(ValueError, match=r"'dev'.*train, val, test, test_compositional, challenge"):
+        phrasebook.pairs("dev")
+
+
+def test_every_way_to_build_a_sentence_is_drawn() -> None:
+    builders = {build for build, weight in constructions.CONSTRUCTIONS if weight > 0}
+    assert len(builders) == len(constructions.CONSTRUCTIONS)
+
+
+def test_lexicon_is_large_enough() -> None:
+    assert len(lexicon.lemmas(lexicon.load())) >= 1200
+
+
+def _said(lemma: str, who: str, tense: str, negation: str = "", question: str = "") -> Sentence:
+    loaded = lexicon.load()
+    verb = next(v for v in loaded.verbs if v.lemma == lemma and v.intransitive)
+    clause = Clause(beings.pronoun(Draw(loaded, 1), only=(who,)), verb, tense, negation, question)
+    mark = "?" if question else "."
+    return finish(pattern(f"{{0}} {mark}", f"{{0}} {mark}", realise(clause, loaded.conjugations)))
+
+
+@pytest.mark.parametrize(
+    ("said", "fr", "en", "links"),
+    [
+        (("dormir", "tu", "passé composé"), "Tu as dormi.", "You slept.", "0-0 1-1 2-1 3-2"),
+        (
+            ("dormir", "tu", "passé composé", "pas"),
+            "Tu n'as pas dormi.",
+            "You did not sleep.",
+            "0-0 1-2 2-1 2-3 3-2 4-1 4-3 5-4",
+        ),
+        (
+            ("danser", "on", "present", "", "est-ce que"),
+            "Est-ce qu'on danse ?",
+            "Are we dancing?",
+            "0-0 1-0 2-0 3-1 4-0 4-2 5-3",
+        ),
+        (
+            ("danser", "il", "present", "jamais", "inversion"),
+            "Ne danse-t-il jamais ?",
+            "Does he never dance?",
+            "0-2 1-0 1-3 2-1 3-2 4-4",
+        ),
+        (
+            ("se réveiller", "elle", "futur proche"),
+            "Elle va se réveiller.",
+            "She is going to wake up.",
+            "0-0 1-1 1-2 1-3 2-4 2-5 3-4 3-5 4-6",
+        ),
+    ],
+)
+def test_links_of_known_clauses(said: tuple[str, ...], fr: str, en: str, links: str) -> None:
+    sentence = _said(*said)
+    assert (sentence.fr, sentence.en) == (fr, en)
+    assert " ".join(f"{i}-{j}" for i, j in sentence.links) == links
+
+
+def test_links_fit_the_words() -> None:
+    for example in islice(splits.drawn(), 1000):
+        sentence = example.sentence
+        assert sentence.links[-1] == (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1), sentence
