@@ -47,7 +47,7 @@ def private_kb():
 
 weight = torch.ones(512, 512, dtype=torch.bfloat16)
 before = 0
-for rows in range(100, 500):
+for rows in range(100, 1100):
     torch.ones(rows, 512, dtype=torch.bfloat16) @ weight
     before = before or private_kb()
 print(private_kb() - before)
@@ -68,4 +68,4 @@ def test_kernels_of_many_shapes_are_not_all_kept() -> None:
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return int(ran.stdout)
 
-    assert growth("few") < growth("all") / 4
+    assert growth("few") < growth("all") / 2

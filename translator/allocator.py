@@ -29,11 +29,10 @@ def keep_freed_memory() -> bool:
 
 
 def keep_few_kernels() -> None:
-    """Let PyTorch's oneDNN keep 16 compiled kernels, not 1024, twice over; call it before the first product.
+    """Let PyTorch's oneDNN keep 256 compiled kernels, not 1024, twice over; call it before the first product.
 
-    Each shape of a bfloat16 product has its own, with its working memory, and nearly every batch has other
-    shapes: 400 shapes of (n, 512) × (512, 512) take 260 MB, and a training process grows to several
-    gigabytes. Keeping 16 costs no time that could be measured.
+    Each shape of a bfloat16 product has its own, with its working memory: 400 shapes of (n, 512) × (512, 512)
+    take 260 MB. Training meets some hundred shapes (`unpadding.ROUND`), a few of them often.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")  # oneDNN's own
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "16")  # that of ideep, between PyTorch and oneDNN
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # oneDNN's own
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # that of ideep, between PyTorch and oneDNN

@@ -151,11 +151,11 @@ def test_a_step_computes_on_real_tokens_only(tiny_config: MakeConfig) -> None:
         inner.register_forward_hook(
             lambda _, inputs, __, name=name: seen.update({name: inputs[0].numel() // inputs[0].size(-1)})
         )
-    batch = make_batch([[5] * 20, [6]], [[7], [8] * 30])
+    batch = make_batch([[5] * 20, [6], [6], [6], [6]], [[7], [8] * 30, [7], [7], [7]])
     module.training_step(batch, 0)
-    assert seen == {"encoder": 24, "decoder": 34}  # end symbols and one row that stands for the padding
+    assert seen == {"encoder": 32, "decoder": 64}  # 29 and 39 tokens, and rows up to a round number
     module.model(batch.source_ids, batch.target_in)
-    assert seen == {"encoder": 42, "decoder": 62}  # control: with padding
+    assert seen == {"encoder": 105, "decoder": 155}  # control: with padding
 
 
 def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broken: bool = False) -> Gradients:

@@ -81,7 +81,7 @@ class Transformer(nn.Module):
             target_in: (B, T) int64, padded.
 
         Returns:
-            (n + 1, D) float: the states of the n real target tokens, in order, and a row that means nothing.
+            (R, D) float: the states of the n real target tokens, in order, and rows that mean nothing.
         """
         source, target = Unpadding.of(source_ids != PAD), Unpadding.of(target_in != PAD)
         source_keep = padding_keep(source_ids)
