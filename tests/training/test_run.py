@@ -1,6 +1,7 @@
 """A run: where it is kept, when it ends, what it keeps, what it refuses."""
 
 import csv
+import gc
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import torch
 from translator.bundle import MANIFEST, load_bundle
 from translator.config import Config
 from translator.config_file import config_to_yaml, load_config
+from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
 from translator.training import folder as folder_module
 from translator.training import module as training_module
@@ -383,6 +385,22 @@ def test_auto_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
     assert choose_precision("auto", "gpu") == choose_precision("auto", "auto") == expected
+
+
+def test_what_was_there_before_training_is_not_searched_for_garbage(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+    account = TranslationModule.account
+
+    def count(module: TranslationModule, batch: Batch) -> None:
+        account(module, batch)
+        frozen.append(gc.get_freeze_count())
+
+    monkeypatch.setattr(TranslationModule, "account", count)
+    train(tiny_config(*QUICK), name="tiny")
+    assert min(frozen) > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_bfloat16_trains_too(tiny_config: MakeConfig) -> None:

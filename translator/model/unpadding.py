@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 #: R is a multiple of this. oneDNN compiles a bfloat16 product for each R that it meets; so there are few, and
-#: they are met again. Training is 1.03 times as quick as with R = n + 1 (width 256, 2 threads of an AMD Zen 4,
+#: they are met again. Training is 1.03 times as quick as with R = n + 1 (width 256, 2 threads, AMD Zen 4,
 #: the same batches in turns; with room for 192 kernels, 1.05 with room for 1,024 and 430 MB more).
 ROUND = 32
 

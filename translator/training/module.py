@@ -1,5 +1,6 @@
 """One training step and one validation: a thin Lightning module around the plain model."""
 
+import gc
 import math
 import time
 from dataclasses import asdict
@@ -50,6 +51,10 @@ class TranslationModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Start the threads, if there are to be several."""
+        # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
+        # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
+        gc.collect()
+        gc.freeze()
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
             threads_each = max(1, self._threads // n_workers)
@@ -66,6 +71,7 @@ class TranslationModule(LightningModule):
 
     def teardown(self, stage: str) -> None:
         """End the threads."""
+        gc.unfreeze()
         if self._workers is not None:
             self._workers.close()
             self._workers = None
