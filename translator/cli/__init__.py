@@ -1,0 +1,83 @@
+"""The command `translator`: its verbs and how it ends. What a verb does is imported when it is called."""
+
+import os
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from translator import console
+from translator.cli.models import export_command, info_command
+from translator.cli.training import check_data_command, train_command
+from translator.cli.translating import evaluate_command, score_command, translate_command
+from translator.errors import PasserelleError
+
+app = typer.Typer(
+    name="translator",
+    help="Train a small French-English translator, translate with it, and score it.",
+    add_completion=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# The verbs, in the order of `--help`.
+app.command("train")(train_command)
+app.command("check-data")(check_data_command)
+app.command("translate")(translate_command)
+app.command("evaluate")(evaluate_command)
+app.command("score")(score_command)
+app.command("export")(export_command)
+app.command("info")(info_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, or 1 after one line on stderr, or 2 for a usage error."""
+    for name, mode in (("stdin", "r"), ("stdout", "w")):
+        if getattr(sys, name) is None:  # closed by whoever called us
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    console.use_utf8()
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except PasserelleError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted", 130)
+    except (BrokenPipeError, SystemExit):  # whoever read our output has gone (Typer raises the second);
+        # so do we, as other filters do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = _fail(f"{where}{error.strerror or error}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    console.note(f"error: {' '.join(message.split())}")
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"translator {metadata.version('passerelle')} (torch {metadata.version('torch')})")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print versions and exit."),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        console.note(context.get_help())
+        raise typer.Exit(2)

@@ -1,0 +1,65 @@
+"""The verbs for a model folder itself: `export` and `info`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from translator.cli.options import JsonOption, ModelOption, lines_of, model_folder, parallel
+from translator.errors import UsageError
+
+
+def export_command(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to be made.")],
+    model: ModelOption = None,
+    file_format: Annotated[Literal["ctranslate2"], typer.Option("--format", help="Whose.")] = "ctranslate2",
+    lines: Annotated[
+        Path | None, typer.Option("--check", help="Lines to compare on. [default: 300 of the phrasebook]")
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option("--check-references", help="Their translations: compare BLEU too.")
+    ] = None,
+) -> None:
+    """Write a model for CTranslate2, once it is seen to translate as ours does, line by line."""
+    if references is not None and lines is None:
+        raise UsageError("--check-references are translations of the lines of --check; give both")
+    from translator.export.folder import export, lines_to_check
+
+    folder = model_folder(model)
+    if lines is not None and references is not None:
+        sources, targets = parallel(lines, references)
+    else:
+        sources, targets = (lines_to_check(folder) if lines is None else lines_of(lines)), None
+    print("\n".join(export(folder, output, sources, targets).lines()))
+    print(f"exported: {output}")
+
+
+def info_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
+) -> None:
+    """Show what a model folder says of itself."""
+    from translator.bundle import load_bundle
+    from translator.model.transformer import n_parameters
+
+    bundle = load_bundle(model)
+    facts = {
+        **bundle.manifest,
+        "parameters": n_parameters(bundle.model),
+        "pieces": len(bundle.tokenizer),
+        "model": bundle.config.model.model_dump(),
+    }
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for key, value in _flat(facts):
+        print(f"{key}: {value}")
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
