@@ -18,7 +18,7 @@ from translator.model.cache import Memory
 from translator.model.linear import PRECISIONS, Precision, nearest
 from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer, device_of
-from translator.search import Result, search
+from translator.search import Result, Trace, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
 from translator.threads import beside_each_other
@@ -117,14 +117,12 @@ class Translator:
         Raises:
             UsageError: `n_best` is above the beam, a number is below 1, or the prefix has a line break.
         """
-        if "\n" in prefix or "\r" in prefix:
-            raise UsageError(f"prefix {prefix!r} has a line break; give one line")
-        options = self._options(beam_size, n_best, batch_size)
+        forced = self.forced(prefix)
+        options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
         ids, owners = self.cut(texts)
         by_text: list[list[Result]] = [[] for _ in texts]
         # The first part of each text takes the prefix; without one, all parts are searched together.
         firsts = [prefix != "" and owners[i - 1 : i] != [owner] for i, owner in enumerate(owners)]
-        forced = self.tokenizer.encode(prefix) if prefix else []
         for is_first, start in ((True, forced), (False, [])):
             rows = [row for row, first in enumerate(firsts) if first == is_first]
             found = self.search(
@@ -158,8 +156,12 @@ class Translator:
         n_best: int = 1,
         batch_size: int = 64,
         prefix: Sequence[int] = (),
+        trace: Trace | None = None,
     ) -> list[Result]:
-        """Search for the translations of tokenised sources, longest together; one result each, in order."""
+        """Search for the translations of tokenised sources, longest together; one result each, in order.
+
+        A trace takes what each step of the search looked at; it is of one source.
+        """
         longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
         on_cpu = device_of(self.model).type == "cpu"
         if on_cpu:  # enough batches for all threads, but none that is hardly worth it
@@ -168,7 +170,7 @@ class Translator:
         batches = [longest_first[at : at + batch_size] for at in range(0, len(sources), batch_size)]
 
         def answer(rows: list[int]) -> list[Result]:
-            found = self._search_batch([sources[i] for i in rows], options, n_best, prefix)
+            found = self._search_batch([sources[i] for i in rows], options, n_best, prefix, trace)
             for place, result in enumerate(found):
                 if result.margin < CLOSE_CALL and len(rows) > 1:
                     [found[place]] = self._search_batch([sources[rows[place]]], options, n_best, prefix)
@@ -220,6 +222,7 @@ class Translator:
         options: SearchConfig,
         n_best: int,
         prefix: Sequence[int],
+        trace: Trace | None = None,
     ) -> list[Result]:
         device = device_of(self.model)
         source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
@@ -232,9 +235,25 @@ class Translator:
             forbidden=torch.tensor(self.tokenizer.never_emitted, device=device),
             n_best=n_best,
             prefix=prefix,
+            trace=trace,
         )
 
-    def _options(self, beam_size: int | None, n_best: int, batch_size: int) -> SearchConfig:
+    def forced(self, prefix: str) -> list[int]:
+        """Return the pieces of what a translation must begin with.
+
+        Raises:
+            UsageError: it has a line break.
+        """
+        if "\n" in prefix or "\r" in prefix:
+            raise UsageError(f"prefix {prefix!r} has a line break; give one line")
+        return self.tokenizer.encode(prefix) if prefix else []
+
+    def options(self, beam_size: int | None, *, n_best: int = 1, batch_size: int = 1) -> SearchConfig:
+        """Return the model's search settings, with another beam where one is given.
+
+        Raises:
+            UsageError: `n_best` is above the beam, or a number is below 1.
+        """
         options = self.config.search
         if beam_size is not None:
             options = options.model_copy(update={"beam_size": beam_size})

@@ -10,6 +10,7 @@ from torch import Tensor
 from translator.search.scoring import best_possible, normalised
 from translator.search.step import Hypothesis, Result, Stepper, allow_only
 from translator.search.top import best_continuations
+from translator.search.trace import Considered, Trace, considered
 from translator.symbols import BOS, EOS
 
 
@@ -22,6 +23,7 @@ def beam_search(
     forbidden: Tensor,
     n_best: int = 1,
     prefix: Sequence[int] = (),
+    trace: Trace | None = None,
 ) -> list[Result]:
     """Decode a batch of sentences with a beam.
 
@@ -38,16 +40,19 @@ def beam_search(
         forbidden: ids that are never chosen.
         n_best: results wanted for each sentence, at most `beam_size`.
         prefix: pieces that every output begins with; they count in score and length.
+        trace: takes what each step looked at; for one sentence only. It changes nothing.
 
     Returns:
         One result a sentence, in order.
 
     Raises:
-        ValueError: `n_best` is above `beam_size`.
+        ValueError: `n_best` is above `beam_size`, or there is a trace and not one sentence.
     """
     if n_best > beam_size:
         raise ValueError(f"n_best={n_best} is above beam_size={beam_size}")
-    beam = _Beam(stepper, max_lengths, beam_size, length_penalty, n_best)
+    if trace is not None and len(max_lengths) != 1:
+        raise ValueError(f"a trace is of one sentence; this batch has {len(max_lengths)}")
+    beam = _Beam(stepper, max_lengths, beam_size, length_penalty, n_best, trace)
     for token in prefix:
         beam.force(token)
     while beam.numbers:
@@ -91,11 +96,17 @@ class _Beam:
     """
 
     def __init__(
-        self, stepper: Stepper, max_lengths: Tensor, beam_size: int, length_penalty: float, n_best: int
+        self,
+        stepper: Stepper,
+        max_lengths: Tensor,
+        beam_size: int,
+        length_penalty: float,
+        n_best: int,
+        trace: Trace | None,
     ):
         n, device = len(max_lengths), max_lengths.device
         self.stepper, self.beam_size, self.alpha, self.n_best = stepper, beam_size, length_penalty, n_best
-        self.max_lengths = max_lengths  # (B,)
+        self.trace, self.max_lengths = trace, max_lengths  # (B,)
         self.numbers = list(range(n))  # B numbers of the sentences that are still active
         self.everyone = torch.arange(n, device=device)  # (B,)
         self.tokens = torch.full((n, 1), BOS, device=device)  # (B, W)
@@ -110,6 +121,8 @@ class _Beam:
         log_probs = self.stepper.step(self.tokens)
         self.tokens = torch.full_like(self.tokens, token)
         self.scores = self.scores + log_probs[..., token]
+        if self.trace is not None:
+            self.trace.append([Considered(float(self.scores), 0, token, "kept")])
         self.history = torch.cat([self.history, self.tokens[..., None]], -1)
         self.stepper.select(self.everyone, torch.zeros_like(self.tokens))
 
@@ -122,6 +135,8 @@ class _Beam:
         # The best 2 W hold W that go on, since at most W end; one more shows how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * self.beam_size + 1)
         ends, most = tokens == EOS, self.beam_size
+        if self.trace is not None:
+            self.trace.append(considered(scores[0], parents[0], tokens[0], beam_size=most))
         if bool(ends.any()):
             self._finish(scores, parents, ends)
             self.margins = torch.fmin(self.margins, closest_end(scores, ends, most))
