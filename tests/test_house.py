@@ -31,6 +31,7 @@ LAYERS = {
     "stream": 3,
     "training": 4,
     "export": 4,
+    "serve": 4,
     "cli": 5,
 }
 
@@ -48,6 +49,10 @@ IMPORTERS = {
     "matplotlib": "translator.training",
     "tensorboard": "translator.training",
     "ctranslate2": "translator.export.to_ctranslate2",
+    "fastapi": "translator.serve",
+    "starlette": "translator.serve",
+    "uvicorn": "translator.serve",
+    "prometheus_client": "translator.serve",
 }
 
 #: The package's front door names what is behind it, and imports it only when asked.

@@ -6,6 +6,7 @@ PasserelleError                 exit 1: one line on stderr, never a traceback
 ├── ModelError                  a model folder: absent, damaged, of another version
 ├── TrainingError               a run that cannot start or go on
 ├── ExportError                 a model that another program cannot take over, or does not read as ours
+├── ServeError                  a service that cannot start as asked
 └── UsageError                  exit 2: the command line itself
 
 A message says what is wrong with its value, what is allowed and what to do, in this order, with the
@@ -37,6 +38,10 @@ class TrainingError(PasserelleError):
 
 class ExportError(PasserelleError):
     """A model that cannot be exported, or an export that does not translate as the model does."""
+
+
+class ServeError(PasserelleError):
+    """A service that cannot start as asked."""
 
 
 class UsageError(PasserelleError):

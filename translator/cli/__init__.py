@@ -9,6 +9,7 @@ import typer
 
 from translator import console
 from translator.cli.models import export_command, info_command
+from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import evaluate_command, score_command, translate_command
 from translator.errors import PasserelleError
@@ -29,6 +30,7 @@ app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
 app.command("evaluate")(evaluate_command)
 app.command("score")(score_command)
+app.command("serve")(serve_command)
 app.command("export")(export_command)
 app.command("info")(info_command)
 

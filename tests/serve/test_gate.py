@@ -1,0 +1,284 @@
+"""Who is let in, how much, and with which headers they are answered."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from phrases import Trained
+from serve_case import SENTENCE
+from starlette.testclient import TestClient
+
+from translator.errors import ServeError, UsageError
+from translator.inference import Translation, Translator
+from translator.serve.access import Access, access_for, is_loopback
+from translator.serve.gate import SECURITY_HEADERS, Gate
+from translator.serve.limits import Limits
+from translator.serve.metrics import Metrics
+
+pytest_plugins = ("trained",)
+
+KEY = "sixteen-letters!"
+PAIR = {"source": "fr", "target": "en"}
+
+
+class Slow(Translator):
+    """The tiny model, which computes only once it is let go."""
+
+    def __init__(self, model: Translator):
+        super().__init__(model.model, model.tokenizer, model.config)
+        self.go, self.begun = threading.Event(), threading.Event()
+
+    def translate(self, texts: Any, **options: Any) -> list[Translation]:
+        self.begun.set()
+        assert self.go.wait(20)
+        return super().translate(texts, **options)
+
+
+@pytest.fixture
+def slow(model: Translator) -> Iterator[Slow]:
+    translator = Slow(model)
+    yield translator
+    translator.go.set()
+
+
+# -- who -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "", "localhost.evil.example", "[::2]"])
+def test_another_name_for_this_machine_is_refused(client: TestClient, host: str) -> None:
+    answer = client.get("/health", headers={"Host": host})
+    assert answer.status_code == 421
+    assert "localhost" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5000", "127.0.0.1:1", "[::1]:5000", "[::1]"])
+def test_names_of_this_machine_are_not(client: TestClient, host: str) -> None:
+    assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+def test_pages_of_other_origins_may_not_ask_unless_named(serve: Any) -> None:
+    closed, opened = serve(), serve(access=Access(origins=("https://friend.example",)))
+    fields = PAIR | {"q": SENTENCE}
+    for origin, client, status in [
+        ("https://evil.example", closed, 403),
+        ("null", closed, 403),
+        ("http://localhost", closed, 200),
+        ("https://evil.example", opened, 403),
+        ("https://friend.example", opened, 200),
+    ]:
+        answer = client.post("/translate", data=fields, headers={"Origin": origin})
+        assert answer.status_code == status, origin
+        allowed = answer.headers.get("Access-Control-Allow-Origin")
+        assert allowed == (origin if "friend" in origin else None)
+    ask = {"Origin": "https://friend.example", "Access-Control-Request-Method": "POST"}
+    assert opened.options("/translate", headers=ask).headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert closed.options("/translate", headers=ask).status_code == 403
+
+
+def test_the_key_is_asked_for_by_every_route_that_computes(serve: Any) -> None:
+    client = serve(access=Access(api_key=KEY, local_only=False))
+    fields = PAIR | {"q": SENTENCE, "text": SENTENCE, "translation": "The cat.", "word": 1}
+    for route in ("/translate", "/detect", "/api/translate", "/api/align", "/api/alternatives"):
+        assert client.post(route, json=fields).status_code == 400
+        wrong = client.post(route, json=fields | {"api_key": KEY + "x"})
+        assert (wrong.status_code, wrong.json()) == (403, {"error": "Invalid API key"})
+        assert client.post(route, json=fields | {"api_key": KEY}).status_code == 200
+        assert client.post(route, json=fields, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+    assert client.post("/api/explain", json=fields).status_code == 400
+    assert client.get("/metrics").status_code == 400
+    assert client.get("/metrics", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+    assert client.get("/frontend/settings").json()["keyRequired"] is True
+    assert [client.get(route).status_code for route in ("/", "/health", "/languages")] == [200] * 3
+
+
+def test_a_key_of_another_kind_is_a_wrong_key(serve: Any) -> None:
+    client = serve(access=Access(api_key=KEY))
+    for shown in (7, ["x"], {"a": 1}, "\ud800", "é"):
+        answer = client.post("/detect", content=_ascii({"q": "a", "api_key": shown}), headers=JSON)
+        assert answer.status_code == 403
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def _ascii(fields: Any) -> bytes:
+    import json
+
+    return json.dumps(fields).encode("ascii")
+
+
+def test_other_addresses_demand_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PASSERELLE_API_KEY", raising=False)
+    assert access_for("127.0.0.1", key_file=None, origins=()) == Access()
+    with pytest.raises(ServeError, match=r"--host 0\.0\.0\.0 .*--api-key-file"):
+        access_for("0.0.0.0", key_file=None, origins=())
+    path = tmp_path / "key"
+    path.write_text(f"{KEY}\n")
+    assert access_for("0.0.0.0", key_file=path, origins=()) == Access(api_key=KEY, local_only=False)
+    monkeypatch.setenv("PASSERELLE_API_KEY", "short")
+    with pytest.raises(ServeError, match="5 characters"):
+        access_for("::", key_file=None, origins=())
+    with pytest.raises(ServeError, match="cannot be read"):
+        access_for("::", key_file=tmp_path / "none", origins=())
+    with pytest.raises(UsageError, match="no origin"):
+        access_for("::1", key_file=path, origins=("example.org/page",))
+
+
+def test_loopback_is_what_only_this_machine_reaches() -> None:
+    names = ("127.0.0.1", "127.9.9.9", "::1", "localhost", "0.0.0.0", "::", "192.168.1.2", "example.org")
+    assert [is_loopback(name) for name in names] == [True] * 4 + [False] * 4
+
+
+# -- how much ------------------------------------------------------------------------------------------
+
+
+def test_limits_of_a_request(serve: Any) -> None:
+    client = serve(limits=Limits(max_characters=30, max_texts=2, max_body_bytes=300))
+    for q, status in [
+        ("x" * 30, 200),
+        ("x" * 31, 400),
+        (["a", "b"], 200),
+        (["a", "b", "c"], 400),
+        (["a", "x" * 31], 400),
+        ("x" * 300, 413),
+    ]:
+        answer = client.post("/translate", json=PAIR | {"q": q})
+        assert answer.status_code == status, q
+        if status != 200:
+            assert "exceeds" in answer.json()["error"]
+
+
+def test_a_long_body_is_refused_before_it_is_read() -> None:
+    read = []
+
+    async def endless() -> dict[str, Any]:
+        read.append(1)
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    assert asyncio.run(_through_gate(endless, headers=[(b"content-length", b"1000000000")])) == 413
+    assert read == []
+    assert asyncio.run(_through_gate(endless)) == 413  # in chunks, without saying how long
+    assert len(read) == 11
+    assert asyncio.run(_through_gate(endless, headers=[(b"content-length", b"-1")])) == 413
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    assert asyncio.run(_through_gate(never)) == 408
+
+
+async def _through_gate(receive: Any, *, headers: Any = ()) -> int:
+    """The status of a POST whose body comes from a function."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    sent = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/translate",
+        "headers": [(b"host", b"localhost"), *headers],
+    }
+    limits = Limits(max_body_bytes=1000, receive_seconds=0.05)
+    await Gate(app, access=Access(), limits=limits, metrics=Metrics())(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+def test_beyond_the_limit_of_requests_one_is_told_to_come_again(serve: Any, slow: Slow) -> None:
+    client = serve(translator=slow, limits=Limits(max_requests=1))
+    fields, found = PAIR | {"q": SENTENCE}, []
+    first = threading.Thread(target=lambda: found.append(client.post("/translate", json=fields)))
+    first.start()
+    assert slow.begun.wait(20)
+    refused = client.post("/translate", json=fields)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert client.get("/health").status_code == 200
+    slow.go.set()
+    first.join(20)
+    assert found[0].status_code == 200
+    assert client.post("/translate", json=fields).status_code == 200  # the place is free again
+
+
+def test_an_answer_that_takes_too_long_is_given_up(serve: Any, slow: Slow) -> None:
+    client = serve(translator=slow, limits=Limits(request_seconds=0.05))
+    answer = client.post("/translate", json=PAIR | {"q": SENTENCE})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    slow.go.set()
+
+
+def test_a_fault_of_ours_says_nothing_of_the_text(
+    serve: Any, model: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Slow):
+        def translate(self, texts: Any, **options: Any) -> list[Translation]:
+            raise ValueError(f"cannot translate {texts}")
+
+    client = serve(translator=Broken(model))
+    answer = client.post("/translate", json=PAIR | {"q": SENTENCE})
+    assert (answer.status_code, answer.json()) == (500, {"error": "Internal error"})
+    said = capsys.readouterr().err
+    assert "ValueError" in said
+    assert "chat" not in said
+
+
+# -- how it is answered --------------------------------------------------------------------------------
+
+
+def test_every_answer_has_the_security_headers(client: TestClient) -> None:
+    for answer in [
+        client.get("/"),
+        client.get("/page.js"),
+        client.get("/nowhere"),
+        client.get("/health", headers={"Host": "evil.example"}),
+        client.post("/translate", content=b"{", headers=JSON),
+        client.post("/translate", json=PAIR | {"q": SENTENCE}),
+    ]:
+        assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    policy = SECURITY_HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_the_page_asks_for_nothing_from_elsewhere_and_has_no_script_in_itself(client: TestClient) -> None:
+    page = client.get("/").text
+    asked = re.findall(r'(?:src|href|action)="([^"]*)"', page)
+    assert set(asked) == {"/icon.svg", "/page.css", "/page.js", "/api/explain"}
+    assert [client.get(path).status_code for path in ("/icon.svg", "/page.css", "/page.js")] == [200] * 3
+    assert re.findall(r"<script(?! src=)|<style| style=| on\w+=", page) == []
+    script = client.get("/page.js").text
+    assert re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:", script) == []
+
+
+@pytest.mark.parametrize("log_text", [False, True])
+def test_text_is_printed_only_if_asked(
+    serve: Any, log_text: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(log_text=log_text).post("/translate", json=PAIR | {"q": SENTENCE + "\x1b[2J"})
+    said = capsys.readouterr().err
+    assert ("chat" in said) == log_text
+    assert "\x1b" not in said
+
+
+def test_metrics_count_requests_and_name_no_text(serve: Any, trained: Trained) -> None:
+    client = serve()
+    for text in trained.lines("test.fr")[:3]:
+        client.post("/translate", json=PAIR | {"q": text})
+    client.get("/made/up")
+    found = client.get("/metrics").text
+    assert 'passerelle_requests_total{route="/translate",status="200"} 3.0' in found
+    assert 'passerelle_requests_total{route="other",status="404"} 1.0' in found
+    assert "passerelle_batch_texts_count 3.0" in found
+    assert "made" not in found

@@ -1,0 +1,157 @@
+"""LibreTranslate's interface: its fields, its answers and its errors."""
+
+from typing import Any
+
+import pytest
+from phrases import Trained
+from serve_case import SENTENCE
+from starlette.testclient import TestClient
+
+from translator.inference import Translator
+
+pytest_plugins = ("trained",)
+
+PAIR = {"source": "fr", "target": "en"}
+
+
+def translate(client: TestClient, **fields: Any) -> Any:
+    answer = client.post("/translate", json=PAIR | fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refusal(client: TestClient, route: str, **fields: Any) -> str:
+    answer = client.post(route, json=fields)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"error"}
+    return str(answer.json()["error"])
+
+
+def test_a_text_and_a_list_are_answered_as_they_came(
+    client: TestClient, model: Translator, trained: Trained
+) -> None:
+    texts = trained.lines("test.fr")
+    expected = [found.text for found in model.translate(texts)]
+    assert translate(client, q=texts) == {"translatedText": expected}
+    assert translate(client, q=texts[0]) == {"translatedText": expected[0]}
+    assert len(set(expected)) > 1  # or the lines above would not see an exchange
+
+
+def test_json_and_each_kind_of_form_say_the_same(client: TestClient) -> None:
+    fields = PAIR | {"q": "L’enfant chante à Lyon."}
+    answers = [
+        client.post("/translate", json=fields),
+        client.post("/translate", data=fields),
+        client.post("/translate", files={name: (None, value) for name, value in fields.items()}),
+        client.post("/translate", params=fields),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len({answer.text for answer in answers}) == 1
+    assert client.post("/translate", data=fields | {"q": SENTENCE}).text != answers[0].text
+
+
+def test_each_line_is_translated_and_blank_lines_stay(client: TestClient, model: Translator) -> None:
+    one, two = (found.text for found in model.translate([SENTENCE, "La reine dort au marché."]))
+    found = translate(client, q=f"{SENTENCE}\r\n\r\nLa reine dort au marché.\n")
+    assert found == {"translatedText": f"{one}\n\n{two}\n"}
+
+
+def test_alternatives_are_other_texts(client: TestClient, model: Translator) -> None:
+    found = translate(client, q=SENTENCE, alternatives=2)
+    candidates = model.translate([SENTENCE], n_best=3)[0].candidates
+    assert [found["translatedText"], *found["alternatives"]] == [one.text for one in candidates]
+    assert len(translate(client, q=[SENTENCE, "Oui."], alternatives="1")["alternatives"]) == 2
+    assert "alternatives" not in translate(client, q=SENTENCE, alternatives=0)
+    assert len(translate(client, q=SENTENCE, alternatives=5)["alternatives"]) > 2  # above the model's beam
+
+
+def test_the_language_is_found_where_asked(client: TestClient) -> None:
+    found = translate(client, q="Le chat est dans la maison.", source="auto")
+    assert found["detectedLanguage"]["language"] == "fr"
+    assert found["detectedLanguage"]["confidence"] > 80
+    assert len(translate(client, q=["Le chat.", "La reine."], source="auto")["detectedLanguage"]) == 2
+    english = "The cat is in the house."
+    found = translate(client, q=english, source="auto")
+    assert (found["translatedText"], found["detectedLanguage"]["language"]) == (english, "en")
+
+
+def test_detect_settings_languages_and_health(client: TestClient) -> None:
+    [first, second] = client.post("/detect", data={"q": "What is this?"}).json()
+    assert (first["language"], second["language"]) == ("en", "fr")
+    assert first["confidence"] + second["confidence"] == pytest.approx(100)
+    [french, english] = client.get("/languages").json()
+    assert french == {"code": "fr", "name": "French", "targets": ["en", "fr"]}
+    assert english == {"code": "en", "name": "English", "targets": ["en"]}
+    assert client.get("/health").json() == {"status": "ok"}
+    settings = client.get("/frontend/settings").json()
+    assert settings["language"]["source"] == {"code": "fr", "name": "French"}
+    assert (settings["keyRequired"], settings["charLimit"]) == (False, 5000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"q": ""}, "Invalid request: missing q parameter"),
+        ({"q": []}, "Invalid request: missing q parameter"),
+        ({"q": 7}, "Invalid request: q parameter is no text"),
+        ({"q": ["a", None]}, "Invalid request: q parameter is no text"),
+        ({"q": "a", "source": ""}, "Invalid request: missing source parameter"),
+        ({"q": "a", "target": ["en"]}, "Invalid request: target parameter is no text"),
+        ({"q": "a", "target": "zz"}, "zz is not supported"),
+        ({"q": "a", "source": "zz"}, "zz is not supported"),
+        ({"q": "a", "format": "html"}, "html format is not supported"),
+        ({"q": "a", "format": "xml"}, "xml format is not supported"),
+        ({"q": "a", "alternatives": "abc"}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "a", "alternatives": [1]}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "a", "alternatives": 1e400}, "Invalid JSON format"),
+        ({"q": "a", "alternatives": 99}, "Invalid request: alternatives parameter must be <= 10"),
+        (
+            {"q": "a", "source": "en", "target": "fr"},
+            "French (fr) is not available as a target language from English (en)",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_said(client: TestClient, fields: Any, message: str) -> None:
+    import json
+
+    answer = client.post(
+        "/translate", content=json.dumps(PAIR | fields), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()) == (400, {"error": message})
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        (b"{", "application/json", "Invalid JSON format"),
+        (b'["q"]', "application/json", "Invalid JSON format"),
+        (b"[" * 100_000, "application/json", "Invalid JSON format"),
+        (b'{"q": NaN}', "application/json", "Invalid JSON format"),
+        (b'{"q": ' + b"9" * 5000 + b"}", "application/json", "Invalid JSON format"),
+        (b'{"q": "\xff"}', "application/json", "Invalid request: the body is not UTF-8"),
+        (b"q=\xff", "application/x-www-form-urlencoded", "Invalid request: the body is not UTF-8"),
+        (b"q=%ff", "application/x-www-form-urlencoded", "Invalid request: the body is not UTF-8"),
+        (b"q=a&" * 200, "application/x-www-form-urlencoded", "Invalid request: more than 100 fields"),
+        (b"--x\r\n", "multipart/form-data", "Invalid request: the form cannot be read"),
+        (b"nothing", "multipart/form-data; boundary=x", "Invalid request: the form cannot be read"),
+        (b"", "application/json", "Invalid JSON format"),
+        (b"q", "image/png", "Invalid request: missing q parameter"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_a_bad_request(
+    client: TestClient, content: bytes, kind: str, message: str
+) -> None:
+    answer = client.post("/translate", content=content, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()) == (400, {"error": message})
+
+
+def test_what_json_can_spell_and_utf8_cannot_is_answered(client: TestClient) -> None:
+    body = b'{"q": "\\ud800 \\u0000 \\ud83d\\udc08", "source": "en", "target": "en"}'
+    answer = client.post("/translate", content=body, headers={"Content-Type": "application/json"})
+    assert answer.json() == {"translatedText": "\ufffd \0 🐈"}
+
+
+def test_other_routes_and_methods_are_refused_as_json(client: TestClient) -> None:
+    assert client.get("/nowhere").json() == {"error": "Not Found"}
+    assert (client.get("/translate").status_code, client.get("/docs").status_code) == (405, 404)
+    assert client.get("/openapi.json").status_code == 404

@@ -1,0 +1,115 @@
+"""Who may ask: addresses, the Host header, origins and the API key."""
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from translator.errors import ServeError, UsageError
+from translator.serve.limits import RefusedError
+
+KEY_VARIABLE = "PASSERELLE_API_KEY"
+
+#: Shorter keys are guessed: 16 characters of base64 are 96 bits.
+MIN_KEY_LENGTH = 16
+
+#: Names of this machine, as they stand in a Host header.
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask.
+
+    Attributes:
+        api_key: what a caller must show; None: nothing.
+        local_only: the service listens on loopback, so a Host header with another name is somebody's domain
+            that was pointed at this machine (DNS rebinding).
+        origins: web pages elsewhere that may use the service; `*` is every one.
+    """
+
+    api_key: str | None = None
+    local_only: bool = True
+    origins: tuple[str, ...] = ()
+
+    def check_host(self, host: str) -> None:
+        """Refuse a request that was meant for another name than this machine's own."""
+        name = host.rsplit(":", 1)[0] if host.rpartition(":")[2].isdigit() else host
+        if self.local_only and name.lower() not in LOCAL_NAMES:
+            raise RefusedError(421, f"This service answers to {', '.join(LOCAL_NAMES)} only")
+
+    def allows_origin(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may ask: our own page, or one that was named at the start."""
+        return urlsplit(origin).netloc == host or self.is_foreign_guest(origin)
+
+    def is_foreign_guest(self, origin: str) -> bool:
+        """Whether an origin was named at the start, so that its pages may read our answers."""
+        return "*" in self.origins or origin in self.origins
+
+    def check_key(self, shown: object, headers: Mapping[str, str]) -> None:
+        """Refuse a caller without the API key, in a field of the request or as `Authorization: Bearer`."""
+        if self.api_key is None:
+            return
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if not shown and scheme.lower() == "bearer":
+            shown = bearer.strip()
+        if not shown:
+            raise RefusedError(400, "Please contact the server operator to get an API key")
+        if not hmac.compare_digest(str(shown).encode("utf-8", "replace"), self.api_key.encode()):
+            raise RefusedError(403, "Invalid API key")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def read_key(path: Path | None) -> str | None:
+    """Return the API key of a file, or else of the environment, or None.
+
+    Raises:
+        ServeError: the file cannot be read, or the key is too short.
+    """
+    if path is None:
+        key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
+    else:
+        try:
+            key, where = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ServeError(f"--api-key-file {path}: cannot be read: {reason}") from None
+    if key is None:
+        return None
+    key = key.strip()
+    if len(key) < MIN_KEY_LENGTH:
+        raise ServeError(
+            f"{where}: the API key has {len(key)} characters; give at least {MIN_KEY_LENGTH}, "
+            "such as those of `openssl rand -base64 24`"
+        )
+    return key
+
+
+def access_for(host: str, *, key_file: Path | None, origins: tuple[str, ...]) -> Access:
+    """Return who may ask a service on an address.
+
+    Raises:
+        ServeError: others can reach the address and there is no API key.
+        UsageError: an origin is none.
+    """
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and f"{parts.scheme}://{parts.netloc}" != origin:
+            raise UsageError(f"--allow-origin {origin!r} is no origin; give one like https://example.org")
+    key = read_key(key_file)
+    if key is None and not is_loopback(host):
+        raise ServeError(
+            f"--host {host} can be reached from other machines, so an API key is needed; "
+            f"give --api-key-file FILE or the environment variable {KEY_VARIABLE}"
+        )
+    return Access(api_key=key, local_only=is_loopback(host), origins=origins)

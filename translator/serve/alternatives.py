@@ -1,0 +1,100 @@
+"""Other words at a place of a translation, each with the best translation that goes on from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from translator.alignment import words
+from translator.data.tokenizer import WORD_MARK
+from translator.inference import ModelStepper, Translator
+from translator.model.transformer import device_of
+from translator.search.step import allow_only
+from translator.symbols import BOS, EOS
+
+#: Pieces tried for each alternative wanted: several pieces may begin the same word.
+_TRIED = 3
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another word: itself, the translation with it, and p of its first piece after what stands before."""
+
+    word: str
+    text: str
+    probability: float
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Return where each of `alignment.words` begins and ends in a text."""
+    found, at = [], 0
+    for word in words(text):
+        start = text.index(word, at)
+        at = start + len(word)
+        found.append((start, at))
+    return found
+
+
+def alternatives(
+    translator: Translator, source: str, target: str, *, word: int, n_wanted: int = 6
+) -> list[Alternative]:
+    """Return other words for one word of a translation, the likeliest first.
+
+    What stands before the word is kept. The pieces that are likeliest there are each forced in turn, and a
+    search goes on from them; of those that lead to the same word only the first counts.
+
+    Args:
+        translator: the model.
+        source: a line that the model takes whole; of a longer one there are no alternatives.
+        target: its translation, from a search or chosen before.
+        word: number of the word in `alignment.words(target)`.
+        n_wanted: at most so many.
+    """
+    parts, _ = translator.cut([source])
+    places = spans(target)
+    if len(parts) != 1 or not 0 <= word < len(places):
+        return []
+    start = places[word][0]
+    before = target[:start].rstrip()
+    forced = translator.tokenizer.encode(before) if before else []
+    if len(forced) + 2 > translator.config.model.max_length:
+        return []
+    begins_word = start == 0 or len(before) < start
+    kept = words(target)[: word + 1]
+    found: dict[str, Alternative] = {}
+    for piece, probability in _likeliest(translator, parts[0], forced, begins_word, _TRIED * n_wanted):
+        [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
+        text = translator.tokenizer.decode(result.hypotheses[0].ids)
+        reached = words(text)[: word + 1]
+        # A piece that only lengthens the word before, or that cuts words elsewhere, is no alternative.
+        if len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] != kept[-1]:
+            found.setdefault(reached[-1], Alternative(reached[-1], text, probability))
+        if len(found) == n_wanted:
+            break
+    return list(found.values())
+
+
+@torch.inference_mode()
+def _likeliest(
+    translator: Translator, source: Sequence[int], forced: Sequence[int], begins_word: bool, n_pieces: int
+) -> list[tuple[int, float]]:
+    """The likeliest pieces after a prefix and their probabilities; never the end."""
+    device, tokenizer = device_of(translator.model), translator.tokenizer
+    memory = translator.packed.encode(torch.tensor([[*source, EOS]], device=device))
+    stepper = ModelStepper(translator.packed, memory)
+    nothing = torch.zeros(1, 1, dtype=torch.int64, device=device)
+    scores: Tensor = stepper.step(torch.full_like(nothing, BOS))
+    for token in forced:
+        stepper.select(nothing[0], nothing)
+        scores = stepper.step(torch.full_like(nothing, token))
+    forbidden = torch.tensor(tokenizer.never_emitted, device=device)
+    allow_only(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
+    log_probs = scores[0, 0]  # (V,)
+    if begins_word:
+        pieces = tokenizer.pieces(range(len(tokenizer)))
+        inside = [number for number, piece in enumerate(pieces) if not piece.startswith(WORD_MARK)]
+        log_probs[torch.tensor(inside, device=device)] = -torch.inf
+    top = log_probs.topk(min(n_pieces, len(log_probs)))
+    found = zip(top.indices.tolist(), top.values.exp().tolist(), strict=True)
+    return [(piece, probability) for piece, probability in found if probability > 0]

@@ -1,0 +1,133 @@
+"""The routes of LibreTranslate's interface, and the application as a whole.
+
+LibreTranslate's: https://github.com/LibreTranslate/LibreTranslate (`libretranslate/app.py`). Where we differ,
+docs/serve.md says so.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from translator.errors import PasserelleError
+from translator.serve.access import Access
+from translator.serve.bodies import fields_of, n_alternatives_of, texts_of, word_of
+from translator.serve.gate import Gate
+from translator.serve.language import detect, name_of
+from translator.serve.limits import RefusedError
+from translator.serve.metrics import CONTENT_TYPE_LATEST
+from translator.serve.page_routes import add_page
+from translator.serve.service import Answer, Service
+
+
+def make_app(service: Service, access: Access) -> ASGIApp:
+    """Return the application: the routes behind their limits."""
+
+    @asynccontextmanager
+    async def at_work(app: FastAPI) -> AsyncIterator[None]:
+        service.batcher.start()
+        yield
+        await service.batcher.stop()
+
+    app = FastAPI(
+        title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None, openapi_url=None
+    )  # its own pages of documentation load from elsewhere
+    _add_errors(app)
+    _add_libretranslate(app, service, access)
+    add_page(app, service, access)
+    _add_metrics(app, service, access)
+    return Gate(app, access=access, limits=service.limits, metrics=service.metrics)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, refusal: RefusedError) -> Response:
+        return JSONResponse({"error": refusal.message}, status_code=refusal.status, headers=refusal.headers)
+
+    @app.exception_handler(PasserelleError)
+    async def impossible(request: Request, error: PasserelleError) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=400)
+
+    @app.exception_handler(Exception)  # which is then raised again, for the gate to report
+    async def fault(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": "Internal error"}, status_code=500)
+
+    @app.exception_handler(HTTPException)
+    async def no_such_route(request: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+def _add_libretranslate(app: FastAPI, service: Service, access: Access) -> None:
+    source, target = service.source_language, service.target_language
+
+    @app.post("/translate")
+    async def translate(request: Request) -> dict[str, Any]:
+        fields = await fields_of(request)
+        access.check_key(fields.get("api_key"), request.headers)
+        texts = texts_of(fields, service.limits)
+        is_list = isinstance(fields["q"], list)
+        named = [word_of(fields, name) for name in ("source", "target")]
+        n_alternatives = n_alternatives_of(fields, service.limits)
+        is_auto = named[0] == "auto"
+        detected = detect("\n".join(texts), (source, target))[0] if is_auto else {}
+        language = detected["language"] if is_auto else named[0]
+        for code in (language, named[1]):
+            if code not in (source, target):
+                raise RefusedError(400, f"{code} is not supported")
+        text_format = fields.get("format") or "text"
+        if text_format != "text":
+            raise RefusedError(400, f"{text_format} format is not supported")
+        if language == named[1]:  # as LibreTranslate does: nothing to do
+            answers = [Answer(text, []) for text in texts]
+        elif (language, named[1]) == (source, target):
+            answers = await service.translate(texts, n_alternatives=n_alternatives)
+        else:
+            names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
+            raise RefusedError(400, f"{names[0]} is not available as a target language from {names[1]}")
+        found, others = [one.text for one in answers], [one.alternatives for one in answers]
+        result: dict[str, Any] = {"translatedText": found if is_list else found[0]}
+        if is_auto:
+            result["detectedLanguage"] = [detected] * len(texts) if is_list else detected
+        if n_alternatives:
+            result["alternatives"] = others if is_list else others[0]
+        return result
+
+    @app.post("/detect")
+    async def detect_language(request: Request) -> list[dict[str, Any]]:
+        fields = await fields_of(request)
+        access.check_key(fields.get("api_key"), request.headers)
+        return detect("\n".join(texts_of(fields, service.limits)), (source, target))
+
+    @app.get("/languages")
+    async def languages() -> list[dict[str, Any]]:
+        targets = {source: [target, source], target: [target]}
+        return [{"code": code, "name": name_of(code), "targets": found} for code, found in targets.items()]
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/frontend/settings")
+    async def settings() -> dict[str, Any]:
+        sides = {"source": source, "target": target}
+        return {
+            "charLimit": service.limits.max_characters,
+            "frontendTimeout": 500,
+            "apiKeys": access.api_key is not None,
+            "keyRequired": access.api_key is not None,
+            "suggestions": False,
+            "filesTranslation": False,
+            "supportedFilesFormat": [],
+            "language": {side: {"code": code, "name": name_of(code)} for side, code in sides.items()},
+        }
+
+
+def _add_metrics(app: FastAPI, service: Service, access: Access) -> None:
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        access.check_key(None, request.headers)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,132 @@
+"""What a request says, whichever way it says it: JSON, a form, a form in parts, or the address itself."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from translator.serve.limits import Limits, RefusedError
+
+#: More fields than any request has.
+_MAX_FIELDS = 100
+
+
+async def fields_of(request: Request) -> dict[str, Any]:
+    """Return the fields of a request; in JSON a value may be anything, in a form it is a text.
+
+    Raises:
+        RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return _json(await request.body())
+    fields = _form(request.url.query.encode("ascii", "replace"))
+    if kind == "multipart/form-data":
+        return fields | await _parts(request)
+    return fields | _form(await request.body())
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+    except UnicodeDecodeError:
+        raise RefusedError(400, "Invalid request: the body is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "Invalid JSON format") from None
+    if not isinstance(found, dict):
+        raise RefusedError(400, "Invalid JSON format")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
+        )
+    except UnicodeDecodeError:
+        raise RefusedError(400, "Invalid request: the body is not UTF-8") from None
+    except ValueError:
+        raise RefusedError(400, f"Invalid request: more than {_MAX_FIELDS} fields") from None
+    return dict(reversed(pairs))  # of a name given twice the first one counts
+
+
+async def _parts(request: Request) -> dict[str, Any]:
+    try:
+        async with request.form(max_files=0, max_fields=_MAX_FIELDS, max_part_size=2**30) as form:
+            return {name: value for name, value in reversed(form.multi_items()) if isinstance(value, str)}
+    except (HTTPException, UnicodeDecodeError, LookupError):
+        raise RefusedError(400, "Invalid request: the form cannot be read") from None
+
+
+def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
+    """Return the text of `q`, or its texts where it is a list, with line feeds alone between lines.
+
+    Raises:
+        RefusedError: 400 where there is none, something else, or more than the limits allow.
+    """
+    given = fields.get("q")
+    if not given:
+        raise RefusedError(400, "Invalid request: missing q parameter")
+    texts = given if isinstance(given, list) else [given]
+    if len(texts) > limits.max_texts:
+        raise RefusedError(400, _too_long(len(texts), limits.max_texts))
+    return [_text("q", text, limits) for text in texts]
+
+
+def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
+    """Return one text of a request; see `texts_of`."""
+    return _text(name, word_of(fields, name), limits)
+
+
+def _text(name: str, given: Any, limits: Limits) -> str:
+    if not isinstance(given, str):
+        raise RefusedError(400, f"Invalid request: {name} parameter is no text")
+    if len(given) > limits.max_characters:
+        raise RefusedError(400, _too_long(len(given), limits.max_characters))
+    return _whole(given).replace("\r\n", "\n")
+
+
+def word_of(fields: dict[str, Any], name: str) -> str:
+    """Return a field that must be there and be text, such as the code of a language.
+
+    Raises:
+        RefusedError: 400 where it is missing or something else.
+    """
+    given = fields.get(name)
+    if not given:
+        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+    if not isinstance(given, str):
+        raise RefusedError(400, f"Invalid request: {name} parameter is no text")
+    return _whole(given)
+
+
+def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
+    """Return how many alternatives are wanted, 0 where the request does not say.
+
+    Raises:
+        RefusedError: 400 where it is no number or above the limit.
+    """
+    given = fields.get("alternatives") or 0
+    try:
+        wanted = max(0, int(given))
+    except (TypeError, ValueError, OverflowError):
+        raise RefusedError(400, "Invalid request: alternatives parameter is not a number") from None
+    most = limits.max_alternatives
+    if wanted > most:
+        raise RefusedError(400, f"Invalid request: alternatives parameter must be <= {most}")
+    return wanted
+
+
+def _too_long(given: int, most: int) -> str:
+    return f"Invalid request: request ({given}) exceeds text limit ({most})"
+
+
+def _whole(text: str) -> str:
+    """A text with lone surrogates, which JSON can spell and UTF-8 cannot, as U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,68 @@
+"""The web page, and the routes that it asks beside those of LibreTranslate."""
+
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from translator.serve.access import Access
+from translator.serve.bodies import fields_of, text_of
+from translator.serve.limits import RefusedError
+from translator.serve.service import Service
+
+#: The explanation has its own scripts and styles in itself; it gets an origin of its own, no network and no
+#: part in ours, so that nothing in it could ask this service for anything.
+_EXPLANATION_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
+)
+
+
+def add_page(app: FastAPI, service: Service, access: Access) -> None:
+    """Add the page's files and the routes under /api/ to an application."""
+    folder = resources.files("translator.serve") / "page"
+    kinds = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css", "/icon.svg": "icon.svg"}
+    media = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    for path, name in kinds.items():
+        content = (folder / name).read_bytes()
+        _add_file(app, path, content, f"{media[name.rpartition('.')[2]]}; charset=utf-8")
+
+    async def fields(request: Request) -> dict[str, Any]:
+        found = await fields_of(request)
+        access.check_key(found.get("api_key"), request.headers)
+        return found
+
+    @app.post("/api/translate")
+    async def translate(request: Request) -> dict[str, Any]:
+        text = text_of(await fields(request), "text", service.limits)
+        [answer] = await service.translate([text])
+        return {"translation": answer.text, **await service.words(text, answer.text)}
+
+    @app.post("/api/align")
+    async def align(request: Request) -> dict[str, Any]:
+        given = await fields(request)
+        text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
+        return {"translation": translation, **await service.words(text, translation)}
+
+    @app.post("/api/alternatives")
+    async def alternatives(request: Request) -> dict[str, Any]:
+        given = await fields(request)
+        text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
+        word = given.get("word")
+        if type(word) is not int:
+            raise RefusedError(400, "Invalid request: word parameter is not a whole number")
+        return {"alternatives": await service.other_words(text, translation, word)}
+
+    @app.post("/api/explain")
+    async def explanation(request: Request) -> Response:
+        text = text_of(await fields(request), "text", service.limits)
+        page = await service.explanation(text)
+        headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
+        return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def _add_file(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
+    @app.get(path)
+    async def file() -> Response:
+        return Response(content, media_type=media_type)
