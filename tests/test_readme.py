@@ -81,7 +81,7 @@ def test_your_own_corpus_in_the_written_steps(checkout: Path, tiny_corpus: Path)
 
 @pytest.mark.slow
 def test_python_example_runs(checkout: Path, tmp_path: Path) -> None:
-    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the second: tests/export
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     train = ".venv/bin/translator train configs/phrasebook.yaml train.max_steps=3 validation.every_steps=3"
     subprocess.run(train, shell=True, cwd=checkout, check=True, capture_output=True, timeout=200)
     done = subprocess.run([sys.executable, "-c", example], cwd=checkout, capture_output=True, text=True)

@@ -22,7 +22,7 @@ from translator.export.folder import lines_to_check
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 FILES = ["config.json", "model.bin", "passerelle.json", "shared_vocabulary.json", "tokenizer.model"]
 
 
@@ -193,8 +193,8 @@ def test_arguments_that_do_not_go_together(
 def test_the_example_of_the_readme(
     trained: Trained, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [example] = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "ctranslate2" in b]
-    [name] = re.findall(r"`translator export (\w+)`", README)
+    [example] = [b for b in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)]
+    [name] = re.findall(r"`translator export (\w+)`", PAGE)
     assert run(capsys, tmp_path / name, "--model", model, *corpus(trained))[0] == 0
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
