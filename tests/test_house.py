@@ -24,6 +24,7 @@ LAYERS = {
     "data": 1,
     "model": 1,
     "evaluation": 1,
+    "picture": 1,
     "search": 2,
     "bundle": 3,
     "inference": 3,
@@ -32,6 +33,7 @@ LAYERS = {
     "training": 4,
     "export": 4,
     "serve": 4,
+    "explain": 4,
     "cli": 5,
 }
 
@@ -46,7 +48,7 @@ IMPORTERS = {
     "sacrebleu": "translator.evaluation",
     "typer": "translator.cli",
     "lightning": "translator.training",
-    "matplotlib": "translator.training",
+    "matplotlib": "translator.picture",
     "tensorboard": "translator.training",
     "ctranslate2": "translator.export.to_ctranslate2",
     "fastapi": "translator.serve",

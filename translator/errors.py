@@ -6,6 +6,7 @@ PasserelleError                 exit 1: one line on stderr, never a traceback
 ├── ModelError                  a model folder: absent, damaged, of another version
 ├── TrainingError               a run that cannot start or go on
 ├── ExportError                 a model that another program cannot take over, or does not read as ours
+├── PictureError                a picture that cannot be drawn
 ├── ServeError                  a service that cannot start as asked
 └── UsageError                  exit 2: the command line itself
 
@@ -38,6 +39,10 @@ class TrainingError(PasserelleError):
 
 class ExportError(PasserelleError):
     """A model that cannot be exported, or an export that does not translate as the model does."""
+
+
+class PictureError(PasserelleError):
+    """A picture that cannot be drawn."""
 
 
 class ServeError(PasserelleError):

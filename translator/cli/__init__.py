@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from translator import console
+from translator.cli.explain import explain_command
 from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
@@ -30,6 +31,7 @@ app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
 app.command("evaluate")(evaluate_command)
 app.command("score")(score_command)
+app.command("explain")(explain_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)
 app.command("info")(info_command)

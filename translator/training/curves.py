@@ -1,7 +1,10 @@
-"""`curves.png`: loss, BLEU and learning rate over the steps. The only importer of matplotlib."""
+"""`curves.png`: loss, BLEU and learning rate over the steps."""
 
 import csv
 from pathlib import Path
+
+from translator.errors import PictureError
+from translator.picture import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:
@@ -11,13 +14,10 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
         False where matplotlib is not installed (it comes with the extra `logs`).
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+        figure = blank(9, 7)
+    except PictureError:
         return False
     series = read_series(logs)
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(3, 1, sharex=True)
     shown = [("train_loss", "val_loss"), ("val_bleu",), ("learning_rate",)]
     for axes, names in zip(panels, shown, strict=True):
@@ -28,7 +28,7 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel("optimiser steps")
     partial = picture.with_name(f".{picture.name}.partial")
-    figure.savefig(partial, dpi=120, format="png")
+    partial.write_bytes(png(figure))
     partial.replace(picture)
     return True
 

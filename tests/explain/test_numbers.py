@@ -1,0 +1,220 @@
+"""What is shown is what the search did: attention, probabilities, words."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from translator.alignment import words
+from translator.errors import UsageError
+from translator.explain import Explanation, explain
+from translator.explain.numbers import owners
+from translator.inference import Translator
+from translator.model.layers import Record
+from translator.model.packed import PackedTransformer
+from translator.search import Hypothesis, Trace
+from translator.symbols import EOS
+
+pytest_plugins = ("trained",)
+
+SENTENCES = [
+    "Ma sœur ne mange pas dans la maison.",
+    "La reine.",
+    "Un vieux 🐈 attend « l’enfant » au marché !",
+]
+
+
+class Watched:
+    """Writes down the attention weights of every step of a search, first those to itself, then across."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.weights: list[Tensor] = []
+        real = PackedTransformer._attend
+
+        def attend(
+            packed: PackedTransformer, query: Tensor, key_value: Tensor, bias: Tensor | None
+        ) -> Tensor:
+            split = packed._split(query, len(key_value))  # (B, H, W, E)
+            scores = split @ key_value.chunk(2, 1)[0].transpose(-1, -2) / math.sqrt(split.size(-1))
+            self.weights.append((scores if bias is None else scores + bias).softmax(-1))
+            return real(packed, query, key_value, bias)
+
+        monkeypatch.setattr(PackedTransformer, "_attend", attend)
+
+
+def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
+    """For each step of the search the number of the hypothesis that became the translation."""
+    live: list[tuple[tuple[int, ...], list[int]]] = [((), [])]
+    for step in trace:
+        following = []
+        for c in step:
+            ids, numbers = live[c.parent]
+            if c.fate == "finished" and list(ids) == best.ids:
+                return [*numbers, c.parent]
+            if c.fate == "kept":
+                following.append(((*ids, c.piece), [*numbers, c.parent]))
+        live = following
+    raise AssertionError("the translation is in the trace")
+
+
+def as_searched(
+    translator: Translator, sentence: str, watched: Watched, *, off_the_way: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The search's own self- and cross-attention of the translation: (layers, H, T, T) and (…, T, S)."""
+    trace: Trace = []
+    watched.weights.clear()
+    [source], _ = translator.cut([sentence])
+    [result] = translator.search([source], translator.config.search, trace=trace)
+    way = numbers_on_the_way(trace, result.hypotheses[0])
+    n_layers = len(translator.packed.layers)
+    steps = torch.arange(len(watched.weights)).view(-1, n_layers, 2).tolist()[: len(way)]
+    widths = [watched.weights[step[0][0]].size(2) for step in steps]
+    starts = [sum(widths[:number]) for number in range(len(widths))]
+    columns = [start + w for start, w in zip(starts, way, strict=True)]
+    n, n_source = len(way), len(source) + 1
+    own = torch.zeros(n_layers, watched.weights[0].size(1), n, n)
+    across = torch.zeros(n_layers, watched.weights[0].size(1), n, n_source)
+    for t, step in enumerate(steps):
+        row = (way[t] + off_the_way) % widths[t]
+        for layer, (to_itself, to_source) in enumerate(step):
+            found = watched.weights[to_itself][0, :, row]  # (H, K)
+            own[layer, :, t, : t + 1] = found[:, columns[: t + 1]]
+            across[layer, :, t] = watched.weights[to_source][0, :, row, :n_source]
+    return own, across
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_attention_is_the_searchs_own(
+    translator: Translator, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = explain(translator, sentence)
+    watched = Watched(monkeypatch)
+    own, across = as_searched(translator, sentence, watched)
+    torch.testing.assert_close(shown.decoder.weights, own, rtol=0, atol=1e-5)
+    torch.testing.assert_close(shown.cross.weights, across, rtol=0, atol=1e-5)
+    # Control: the hypothesis beside it in the beam looked elsewhere.
+    own, across = as_searched(translator, sentence, watched, off_the_way=True)
+    assert (shown.decoder.weights - own).abs().max() > 1e-3
+    assert (shown.cross.weights - across).abs().max() > 1e-3
+
+
+def test_the_encoders_attention_is_the_searchs_own(translator: Translator, explanation: Explanation) -> None:
+    record = Record()
+    [source], _ = translator.cut([explanation.source])
+    with torch.inference_mode():
+        embedded = translator.model.embed(torch.tensor([[*source, EOS]]))
+        translator.packed.encoder(embedded, None, record=record)
+    searched = torch.cat(record.self_attention)
+    torch.testing.assert_close(explanation.encoder.weights, searched, rtol=0, atol=1e-5)
+    # Control: the heads differ.
+    assert (explanation.encoder.weights - searched.flip(1)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_rows_sum_to_one_and_masks_are_those_of_the_roles(translator: Translator, sentence: str) -> None:
+    shown = explain(translator, sentence)
+    n_source, n_target = len(shown.source_pieces), len(shown.target_pieces)
+    shapes = {"encoder": (n_source, n_source), "decoder": (n_target, n_target), "cross": (n_target, n_source)}
+    for role, shape in shapes.items():
+        found = getattr(shown, role)
+        assert found.weights.shape == (1, 4, *shape)
+        assert found.keep.shape == shape
+        for sums in (found.weights.sum(-1), found.average.sum(-1)):
+            torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=1e-5)
+        assert (found.weights[:, :, ~found.keep] == 0).all()
+        assert (found.weights[:, :, found.keep] > 0).all()
+    assert shown.encoder.keep.all()
+    assert shown.cross.keep.all()
+    assert shown.decoder.keep.equal(torch.ones(n_target, n_target).tril().bool())
+    # Control: across, sums over the queries are not one.
+    assert (shown.cross.weights.sum(-2) - 1).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("prefix", ["", "My « œ »"])
+@pytest.mark.parametrize("beam_size", [None, 1, 7])
+def test_it_explains_what_translate_finds(translator: Translator, prefix: str, beam_size: int | None) -> None:
+    for sentence in SENTENCES:
+        [usual] = translator.translate([sentence], beam_size=beam_size, prefix=prefix)
+        shown = explain(translator, sentence, beam_size=beam_size, prefix=prefix)
+        assert (shown.source, shown.translation) == (sentence, usual.text)
+        assert shown.score == pytest.approx(usual.score, rel=0, abs=1e-9)
+        assert shown.translation.startswith(prefix)
+        assert shown.beam_size == (beam_size or 3)
+
+
+def test_probabilities_are_those_of_the_search(translator: Translator) -> None:
+    shown = explain(translator, SENTENCES[0], prefix="My")
+    assert sum(math.log(choice.probability) for choice in shown.choices) == pytest.approx(
+        shown.log_prob, rel=0, abs=1e-4
+    )
+    assert len(shown.choices) == len(shown.target_pieces)
+    n_forced = len(translator.tokenizer.encode("My"))
+    assert [choice.forced for choice in shown.choices] == [
+        place < n_forced for place in range(len(shown.choices))
+    ]
+    for piece, choice in zip(shown.target_pieces, shown.choices, strict=True):
+        values = [probability for _, probability in choice.alternatives]
+        assert len(values) == 5
+        assert values == sorted(values, reverse=True)
+        assert 0 < sum(values) + choice.probability <= 1 + 1e-5
+        assert piece not in [name for name, _ in choice.alternatives]
+    # Control: one choice left out is seen.
+    assert sum(math.log(c.probability) for c in shown.choices[:2]) != pytest.approx(shown.log_prob, abs=1e-4)
+
+
+def test_no_alternative_is_one_that_a_search_may_not_take(translator: Translator) -> None:
+    shown = explain(translator, SENTENCES[1])
+    names = [name for choice in shown.choices for name, _ in choice.alternatives]
+    assert not {"⟨start⟩", "⟨padding⟩", "<unk>"} & set(names)
+    assert "⟨end⟩" not in [name for name, _ in shown.choices[0].alternatives]
+
+
+@pytest.mark.parametrize(
+    "text", [*SENTENCES, "L’enfant  n'a-t-il pas\tdit: “x”?", "القطة 🐈‍⬛ œ", "a\u2028b"]
+)
+def test_each_piece_belongs_to_the_word_it_begins_in(translator: Translator, text: str) -> None:
+    ids, found = translator.tokenizer.encode(text), words(text)
+    numbers = owners(translator.tokenizer, ids, found)
+    assert numbers == sorted(numbers)
+    assert set(numbers) <= set(range(len(found)))
+    assert numbers[0] == 0
+    # A piece of letters lies in its word, or begins there.
+    for i, name in zip(ids, numbers, strict=True):
+        letters = "".join(translator.tokenizer.decode([i]).split())
+        if letters.isalpha():
+            assert (
+                letters in found[name] or letters.startswith(found[name]) or found[name].endswith(letters[0])
+            )
+
+
+def test_pieces_of_a_word_are_its_own(translator: Translator, explanation: Explanation) -> None:
+    pieces = [piece.lstrip("·") for piece in explanation.source_pieces]
+    spelled = ["" for _ in explanation.source_words]
+    for piece, owner in zip(pieces[:-1], explanation.source_owners[:-1], strict=True):
+        spelled[owner] += piece
+    assert spelled == explanation.source_words
+    assert explanation.source_owners[-1] == explanation.target_owners[-1] == -1
+
+
+def test_of_a_text_in_parts_the_first_is_explained(translator: Translator) -> None:
+    long = "Le chat dort dans la maison. " * 12
+    shown = explain(translator, long)
+    [usual] = translator.translate([long])
+    assert shown.n_parts == usual.n_parts > 1
+    assert long.startswith(shown.source)
+    assert usual.text.startswith(shown.translation)
+    assert explain(translator, "Le chat dort.").n_parts == 1
+
+
+@pytest.mark.parametrize("blank", ["", " \t", "\u00a0"])
+def test_a_blank_text_is_refused(translator: Translator, blank: str) -> None:
+    with pytest.raises(UsageError, match="blank"):
+        explain(translator, blank)
+
+
+def test_wrong_options_are_refused(translator: Translator) -> None:
+    with pytest.raises(UsageError, match="beam size 0 is below 1"):
+        explain(translator, "Le chat.", beam_size=0)
+    with pytest.raises(UsageError, match="line break"):
+        explain(translator, "Le chat.", prefix="a\nb")

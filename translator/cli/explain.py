@@ -1,0 +1,63 @@
+"""The verb that shows how a translation came about: `explain`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from translator.cli.options import BeamOption, DeviceOption, ModelOption, load
+from translator.errors import PasserelleError, UsageError
+
+
+def explain_command(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A sentence.")],
+    output: Annotated[Path | None, typer.Option("--output", help="The page, which needs no network.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Averaged cross-attention as a picture.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="All numbers.")] = None,
+    model: ModelOption = None,
+    beam: BeamOption = None,
+    prefix: Annotated[str, typer.Option("--prefix", help="What the translation must begin with.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Translate a sentence and write a page that shows attention, probabilities and the beam."""
+    wanted = {"--output": output, "--png": png, "--json": as_json}
+    files = {option: path for option, path in wanted.items() if path is not None}
+    if not files:
+        raise UsageError("nothing to write; give --output PAGE.html, --png FILE or --json FILE")
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise UsageError("two of --output, --png and --json name the same file; give each its own")
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if not text.strip():
+        raise UsageError("the text is blank; give a sentence to explain")
+    for option, path in files.items():
+        _check(option, path, force=force)
+    translator = load(model, device)
+    from translator.bundle import write_whole
+    from translator.explain import explain, to_html, to_json, to_png
+
+    explanation = explain(translator, text, beam_size=beam, prefix=prefix)
+    contents = []  # all of them before the first is written
+    if output is not None:
+        contents.append((output, to_html(explanation).encode()))
+    if png is not None:
+        contents.append((png, to_png(explanation)))
+    if as_json is not None:
+        numbers = json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":"))
+        contents.append((as_json, f"{numbers}\n".encode()))
+    for path, content in contents:
+        write_whole(path, content)
+    print(explanation.translation)
+    for path, _ in contents:
+        print(f"written: {path}")
+
+
+def _check(option: str, path: Path, *, force: bool) -> None:
+    """Refuse a file that cannot or may not be written, before a model is loaded."""
+    if not path.absolute().parent.is_dir():
+        raise PasserelleError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise PasserelleError(f"{option} {path}: this is a folder; name a file")
+    if path.exists() and not force:
+        raise PasserelleError(f"{option} {path}: is there already; name another file, or add --force")

@@ -1,0 +1,19 @@
+"""A translation explained: what attention looked at, how sure each piece was, what the beam left out."""
+
+from translator.explain.numbers import AttentionMap, Choice, Explanation, explain
+from translator.explain.page import policy, to_html
+from translator.explain.picture import to_png
+from translator.explain.plain import to_json
+from translator.explain.tree import Node
+
+__all__ = [
+    "AttentionMap",
+    "Choice",
+    "Explanation",
+    "Node",
+    "explain",
+    "policy",
+    "to_html",
+    "to_json",
+    "to_png",
+]

@@ -1,0 +1,26 @@
+"""The averaged cross-attention map as a picture."""
+
+from translator import picture
+from translator.explain.numbers import Explanation
+
+
+def to_png(explanation: Explanation) -> bytes:
+    """Draw cross-attention, averaged over all layers and heads, as a PNG file.
+
+    Raises:
+        PictureError: matplotlib is not installed.
+    """
+    e = explanation
+    n_target, n_source = len(e.target_pieces), len(e.source_pieces)
+    cell = min(0.45, 16 / max(n_source, n_target))  # inches
+    figure = picture.blank(2.5 + cell * n_source, 1.8 + cell * n_target)
+    axes = figure.subplots()
+    shown = axes.imshow(e.cross.average.tolist(), cmap="Blues", vmin=0, aspect="equal")
+    size = max(4.0, min(10.0, 60 * cell))
+    # A dollar sign is a dollar sign, not the beginning of a formula.
+    axes.set_xticks(range(n_source), e.source_pieces, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(range(n_target), e.target_pieces, fontsize=size, parse_math=False)
+    axes.set_xlabel(f"keys: {e.languages[0]}, read by the encoder")
+    axes.set_ylabel(f"queries: {e.languages[1]}, as it was written")
+    figure.colorbar(shown, ax=axes, label="attention, average of all heads", shrink=0.8)
+    return picture.png(figure, dots_per_inch=110)

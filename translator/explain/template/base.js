@@ -1,0 +1,116 @@
+"use strict";
+// What every part of the page uses: the facts, elements, words for numbers, colours.
+
+const facts = JSON.parse(document.getElementById("facts").textContent);
+const byId = (id) => document.getElementById(id);
+const average = -1; // instead of the number of a layer or head
+const shown = { layer: average, head: average, listeners: [] };
+const english = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
+const [sourceLanguage, targetLanguage] = facts.languages.map((code) => {
+  try { return english.of(code); } catch { return code; }
+});
+
+// Text goes in as text: `append` makes text nodes of strings, never markup.
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(name, value);
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function draw(tag, attributes = {}, text = "") {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.textContent = text;
+  return node;
+}
+
+const percent = (p) => (p >= 0.995 && p < 1 ? "> 99 %" : p < 0.005 && p > 0 ? "< 1 %" : `${Math.round(100 * p)} %`);
+const signed = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
+const quoted = (text) => `“${text}”`;
+
+function nameOfChoice() {
+  if (shown.layer === average) return "average of all heads";
+  if (shown.head === average) return `layer ${shown.layer + 1}, average of its heads`;
+  return `layer ${shown.layer + 1}, head ${shown.head + 1}`;
+}
+
+function choose(layer, head) {
+  Object.assign(shown, { layer, head });
+  for (const listener of shown.listeners) listener();
+}
+
+// One stop for the Tab key; arrows, Home and End move inside.
+function rove(items, { columns = 1, onMove = () => {} } = {}) {
+  const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
+  items.forEach((item, number) => {
+    item.tabIndex = number === 0 ? 0 : -1;
+    item.addEventListener("focus", () => items.forEach((other) => { other.tabIndex = other === item ? 0 : -1; }));
+    item.addEventListener("keydown", (event) => {
+      let to = number + moves[event.key];
+      if (event.key === "Home") to = 0;
+      if (event.key === "End") to = items.length - 1;
+      if (Number.isNaN(to)) return;
+      event.preventDefault();
+      if (!items[to]) return;
+      items[to].focus();
+      onMove(to);
+    });
+  });
+}
+
+// A table that is made when it is looked at.
+function onDemand(details, fill) {
+  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": details.firstElementChild.textContent });
+  details.append(box);
+  const refill = () => { if (details.open) box.replaceChildren(fill()); };
+  details.addEventListener("toggle", refill);
+  return refill;
+}
+
+function table(heads, rows) {
+  const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+  const body = rows.map(([first, ...rest]) =>
+    make("tr", {}, make("th", { scope: "row" }, first), ...rest.map((text) => make("td", {}, text))));
+  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
+}
+
+function channels(name) {
+  const value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  return [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
+}
+
+// 256 colours from the panel to the accent; the colour grows with the square root of a weight.
+function ramp() {
+  const [from, to] = [channels("--panel"), channels("--accent")];
+  return Array.from({ length: 256 }, (_, i) => from.map((c, k) => Math.round(c + (to[k] - c) * i / 255)));
+}
+
+async function unpack(map) {
+  const squeezed = Uint8Array.from(atob(map.bytes), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([squeezed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const coarse = new Uint8Array(await new Response(stream).arrayBuffer());
+  map.weights = Float32Array.from(coarse, (value) => (value / map.levels) ** 2);
+  map.cache = new Map();
+}
+
+// The weights of a layer and head, or averages: queries × keys.
+function weightsOf(map, layer, head) {
+  const size = map.queries * map.keys;
+  layer = Math.min(layer, map.layers - 1);
+  const key = `${layer} ${head}`;
+  if (!map.cache.has(key)) {
+    const layers = layer === average ? [...Array(map.layers).keys()] : [layer];
+    const heads = head === average ? [...Array(map.heads).keys()] : [head];
+    const sum = new Float32Array(size);
+    for (const l of layers) for (const h of heads) {
+      const start = (l * map.heads + h) * size;
+      for (let i = 0; i < size; i++) sum[i] += map.weights[start + i];
+    }
+    map.cache.set(key, sum.map((value) => value / layers.length / heads.length));
+  }
+  return map.cache.get(key);
+}
