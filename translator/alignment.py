@@ -1,10 +1,7 @@
-"""Which word translates which: what a word is, and links between the words of two sentences.
-
-Links are written in Pharaoh format: `0-0 1-2` says that word 0 of the French side goes with word 0 of the
-English side, and word 1 with word 2.
-"""
+"""What a word is, for alignments."""
 
 import re
+from collections.abc import Sequence
 
 #: French words that lose their vowel before another one: `l'eau`, `qu'il`.
 _ELIDED = r"(?:jusqu|lorsqu|puisqu|quoiqu|qu|[cdjlmnst])['’]"
@@ -28,6 +25,9 @@ _WORD = re.compile(
     r"|\w+(?:['’-]\w+|(?<=\d)[.,:]\d+)*|[^\w\s]",
     re.IGNORECASE,
 )
+#: What is written without a space before it, and what without one after it.
+_HANGS = re.compile(rf"{_PARTICLE}|-[mt]['’]|n['’]t|['’]\w+", re.IGNORECASE)
+_LEANS = re.compile(r"[\w-]+['’]", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
@@ -40,3 +40,27 @@ def words(text: str) -> list[str]:
     for pattern, replacement in _SPLITS:
         text = pattern.sub(replacement, text)
     return _WORD.findall(text)
+
+
+def words_of(text: str, *, tokenized: bool) -> list[str]:
+    """Return the words of a text: `words`, or what stands between its spaces, as in published files."""
+    return [word for word in text.split(" ") if word] if tokenized else words(text)
+
+
+def spell(words: Sequence[str], *, language: str) -> str:
+    """Write words as running text, so that a model sees what it has learnt from.
+
+    A space is left out where a word hangs on its neighbour (`l'`, `-t-il`, `n't`) and where punctuation
+    takes none; French puts one before `?`, `!`, `:` and `;`. Quotation marks stay as they are.
+
+    Args:
+        words: one by one.
+        language: `fr`, or any other.
+    """
+    closing = ",.…)]}" if language == "fr" else ",.…)]}?!:;"
+    text = ""
+    for before, word in zip(["", *words], words, strict=False):
+        hangs = _HANGS.fullmatch(word) or word in closing
+        leans = _LEANS.fullmatch(before) or before in "([{"  # as nothing before the first word does
+        text += word if hangs or leans else f" {word}"
+    return text

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from translator import console
+from translator.cli.align import align_command
+from translator.cli.evaluating import evaluate_command
 from translator.cli.explain import explain_command
 from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
-from translator.cli.translating import evaluate_command, score_command, translate_command
+from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError
 
 app = typer.Typer(
@@ -31,6 +33,7 @@ app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
 app.command("evaluate")(evaluate_command)
 app.command("score")(score_command)
+app.command("align")(align_command)
 app.command("explain")(explain_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)

@@ -1,4 +1,4 @@
-"""The verbs that put text through a model: `translate`, `evaluate` and `score`."""
+"""The verbs that put text through a model: `translate` and `score`."""
 
 import json
 import sys
@@ -13,18 +13,13 @@ from translator.cli.options import (
     BatchOption,
     BeamOption,
     DeviceOption,
-    JsonOption,
     ModelOption,
     PrecisionOption,
-    lines_of,
     load,
-    model_folder,
     parallel,
 )
-from translator.errors import DataError, PasserelleError, UsageError
 
 if TYPE_CHECKING:
-    from translator.config import Config
     from translator.inference import Translation
 
 
@@ -103,74 +98,6 @@ def _prompt(language: str) -> Iterator[str]:
         if not line.strip():
             return
         yield line
-
-
-def evaluate_command(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE …]", help="Overrides, such as data.root=FOLDER.")
-    ] = None,
-    model: ModelOption = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
-    ] = None,
-    source: Annotated[Path | None, typer.Option("--source", help="Sentences to translate instead.")] = None,
-    reference: Annotated[Path | None, typer.Option("--reference", help="Their translations.")] = None,
-    compare: Annotated[
-        Path | None, typer.Option("--compare", help="Another system's translations, for a paired test.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Where our translations go. [default: the run's folder]")
-    ] = None,
-    beam: BeamOption = None,
-    batch_size: BatchOption = 64,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "float32",
-    as_json: JsonOption = False,
-) -> None:
-    """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval."""
-    if (source is None) != (reference is None):
-        raise UsageError("--source and --reference go together; give both or neither")
-    if source is not None and split is not None:
-        raise UsageError("--split is of the model's own data; leave it out beside --source")
-    folder = model_folder(model)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
-    translator = load(folder, device, precision)
-    from translator.bundle import write_whole
-    from translator.evaluation import compare as paired_test
-    from translator.evaluator import evaluate
-
-    if source is not None and reference is not None:
-        name, (sources, references) = source.name, parallel(source, reference)
-    else:
-        name = split or "test"
-        sources, references = _split(translator.config, overrides or [], name)
-    others = None if compare is None else lines_of(compare)
-    if others is not None and len(others) != len(references):
-        raise DataError(f"{compare} has {len(others)} lines and {name} has {len(references)}; give as many")
-    evaluation = evaluate(translator, sources, references, beam_size=beam, batch_size=batch_size)
-    output = output or folder.parent / f"{name}.hypotheses.txt"
-    write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
-    found = {"model": str(folder), "test_set": name, "hypotheses": str(output), **evaluation.to_dict()}
-    tests = {} if others is None else paired_test(evaluation.hypotheses, others, references)
-    if tests:
-        found["compare"] = {metric: vars(test) for metric, test in tests.items()}
-    if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    print("\n".join(evaluation.lines(name)))
-    for metric, test in tests.items():
-        print(f"{metric} against {compare}: {test.score:.2f} and {test.other:.2f}, p = {test.p_value:.4f}")
-    print(f"translations: {output}")
-
-
-def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[str]]:
-    from translator.config_file import with_overrides
-    from translator.data.corpus import open_split
-
-    config = with_overrides(config, overrides)
-    pairs = open_split(config.data, split, seed=config.train.seed)
-    return list(pairs["source"]), list(pairs["target"])
 
 
 def score_command(

@@ -21,6 +21,9 @@ from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
 WORD_MARK = "\u2581"
 
+#: A piece that is one byte of a character.
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+
 #: One that the text lacks stands in for U+2581: noncharacters (never text, by the Unicode standard), and,
 #: should a text hold them all, private use. All are of three bytes, as U+2581 is.
 _STAND_INS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
@@ -167,6 +170,34 @@ class Tokenizer:
         """Return each id's piece as it stands in the vocabulary, for people to look at."""
         return [self._processor.id_to_piece(i) for i in ids]
 
+    def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where in a text each of its ids stands: from this character to before that one.
+
+        The mark before the text has an empty place. The pieces of a character that is spelled in bytes have
+        that character's place, each of them.
+
+        Args:
+            text: as it was encoded.
+            ids: of the text, by `encode` or any other segmentation of it.
+
+        Raises:
+            ValueError: the ids are not of this text.
+        """
+        owners = [-1]  # the character that each byte belongs to; the mark before the text is none of it
+        for place, character in enumerate(text):
+            owners += [place] * len(_as_utf8(character).encode())
+        spans, start = [], 0
+        for piece in self.pieces(ids):
+            end = start + (1 if _BYTE.fullmatch(piece) else len(piece.replace(WORD_MARK, " ").encode()))
+            within = owners[start:end]
+            if not within:
+                raise ValueError(f"piece {piece!r} stands beyond the end of the text")
+            spans.append((max(within[0], 0), within[-1] + 1))
+            start = end
+        if ids and start != len(owners):
+            raise ValueError(f"the pieces have {start - 1} bytes and the text {len(owners) - 1}")
+        return spans
+
     @cached_property
     def never_emitted(self) -> list[int]:
         """Ids that no search may choose: padding, start, unknown, any piece with a control character."""
@@ -176,9 +207,7 @@ class Tokenizer:
 
     def _stand_in(self, text: str) -> tuple[str, str]:
         """Swap U+2581 for a character that neither the text nor the vocabulary has; return both."""
-        text = (
-            text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
-        )
+        text = _as_utf8(text)
         if WORD_MARK not in text:
             return text, ""
         mark = next(c for c in _STAND_INS if c not in text and self._processor.piece_to_id(c) == UNK)
@@ -195,6 +224,11 @@ class Tokenizer:
             if restored[-3:] == theirs:
                 restored[-3:] = ours
         return restored
+
+
+def _as_utf8(text: str) -> str:
+    """The text as it can be written in UTF-8: lone surrogates become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _is_control(code: int) -> bool:

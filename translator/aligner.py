@@ -1,0 +1,238 @@
+"""Pairs of sentences in, links between their words out: what a trained translator attends to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from translator.alignment import spell, words_of
+from translator.data.batching import make_batch
+from translator.errors import DataError, UsageError
+from translator.inference import Translator
+from translator.model.transformer import device_of
+from translator.soft_alignment import Span, gather, links_of, piece_shares, word_spans
+from translator.word_links import Gold, Link, LinkScores, diagonal, grow_diagonal, link_scores
+
+#: At which step a target word's attention is read: the one that writes it, or the one that reads it.
+Reading = Literal["output", "input"]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A text as words and as pieces: ids, at most as many as the model takes, and whose they are."""
+
+    ids: list[int]
+    shares: Tensor  # (pieces, words)
+
+
+class Aligner:
+    """Links words of sentences to those of given translations, by teacher forcing."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        *,
+        layer: int | None = None,
+        reverse: Translator | None = None,
+        reading: Reading = "output",
+    ):
+        """Take a translator over.
+
+        What is read was chosen on the phrasebook's `val` with a model of two layers (docs/alignment.md).
+
+        Args:
+            translator: from the language of the sources to that of the targets.
+            layer: the decoder layer whose heads are averaged, 1 being the first. None: the last two layers
+                together; of a deeper model that has the last but one in it, which Garg et al. (2019) found
+                best of six.
+            reverse: a translator of the other direction; what both find is joined by `grow_diagonal`.
+            reading: at which step: when the word is written ("output") or when it is read, one later
+                ("input": Chen et al. 2020, "Accurate word alignment induction from neural machine
+                translation", for deep models).
+
+        Raises:
+            UsageError: a model has no such layer, or does not translate the other way.
+        """
+        self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
+        depth = translator.config.model.n_decoder_layers
+        if layer is not None and not 1 <= layer <= depth:
+            raise UsageError(f"layer {layer} is none of the model's; its decoder has layers 1 to {depth}")
+        self.layers = [layer] if layer is not None else list(range(max(depth - 1, 1), depth + 1))
+        if reverse is not None:
+            forward, backward = translator.config.data, reverse.config.data
+            there = (forward.source_language, forward.target_language)
+            if there != (backward.target_language, backward.source_language):
+                raise UsageError(
+                    f"the reverse model translates {backward.source_language} to {backward.target_language}; "
+                    f"give one that translates {there[1]} to {there[0]}"
+                )
+            self.reverse = Aligner(reverse, layer=layer, reading=reading)
+
+    def align(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        tokenized: bool = False,
+        batch_size: int = 64,
+    ) -> list[list[Link]]:
+        """Return the links of each pair, sorted; none where a side is blank.
+
+        A pair that is longer than the model takes is cut into as many stretches on either side, at the same
+        share of their words, and each is aligned by itself.
+
+        Args:
+            sources: texts.
+            targets: their translations, as many.
+            tokenized: whether the words are those between the spaces of a text, and not `alignment.words`.
+            batch_size: pairs read together.
+
+        Raises:
+            DataError: there are not as many targets as sources.
+        """
+        links = self.one_way(sources, targets, tokenized=tokenized, batch_size=batch_size)
+        return self.join(links, sources, targets, tokenized=tokenized, batch_size=batch_size)
+
+    def join(
+        self,
+        links: Sequence[list[Link]],
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        tokenized: bool = False,
+        batch_size: int = 64,
+    ) -> list[list[Link]]:
+        """Join links found one way with those of the reverse model; without one they stay as they are."""
+        if self.reverse is None:
+            return list(links)
+        back = self.reverse.one_way(targets, sources, tokenized=tokenized, batch_size=batch_size)
+        turned = ([(i, j) for j, i in found] for found in back)
+        return [grow_diagonal(forward, backward) for forward, backward in zip(links, turned, strict=True)]
+
+    def one_way(
+        self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False, batch_size: int = 64
+    ) -> list[list[Link]]:
+        """Do what `align` does, without the reverse model."""
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources)} sources and {len(targets)} targets; give as many")
+        if batch_size < 1:
+            raise UsageError(f"batch size {batch_size} is below 1")
+        links: list[list[Link]] = [[] for _ in sources]
+        pairs: list[tuple[_Side, _Side]] = []
+        places: list[tuple[int, int, int]] = []  # of each of them: pair, first source word, first target word
+        for number, texts in enumerate(zip(sources, targets, strict=True)):
+            for source, target, i, j in self._stretches(*texts, tokenized):
+                pairs.append((source, target))
+                places.append((number, i, j))
+        order = sorted(range(len(pairs)), key=lambda n: (len(pairs[n][1].ids), len(pairs[n][0].ids), n))
+        for at in range(0, len(order), batch_size):
+            rows = order[at : at + batch_size]
+            for row, found in zip(rows, self._align_batch([pairs[n] for n in rows]), strict=True):
+                number, i0, j0 = places[row]
+                links[number] += [(i + i0, j + j0) for i, j in found]
+        return [sorted(found) for found in links]
+
+    def _stretches(
+        self, source: str, target: str, tokenized: bool
+    ) -> Iterator[tuple[_Side, _Side, int, int]]:
+        """What of a pair is aligned together, and how many words on either side come before it."""
+        both = [words_of(text, tokenized=tokenized) for text in (source, target)]
+        if not all(both):
+            return
+        texts = [source, target]
+        if tokenized:
+            data = self.translator.config.data
+            languages = (data.source_language, data.target_language)
+            texts = [spell(of, language=name) for of, name in zip(both, languages, strict=True)]
+        spans = [word_spans(of, text) for of, text in zip(both, texts, strict=True)]
+        most, n = max(map(len, spans)), 1
+        while True:
+            bounds = [[len(of) * k // n for k in range(n + 1)] for of in spans]
+            cut = [
+                [self._side(text, of[start:end]) for start, end in pairwise(bound)]
+                for text, of, bound in zip(texts, spans, bounds, strict=True)
+            ]
+            longest = max(len(side.ids) for stretches in cut for side in stretches)
+            if longest <= self._limit or n == most:
+                break
+            n = min(most, n * -(-longest // self._limit))
+        for first, second, i, j in zip(*cut, *(bound[:-1] for bound in bounds), strict=True):
+            if first.ids and second.ids:
+                yield self._shortened(first), self._shortened(second), i, j
+
+    @property
+    def _limit(self) -> int:
+        return self.translator.config.model.max_length - 1
+
+    def _side(self, text: str, spans: Sequence[Span]) -> _Side:
+        """Some words of a text, and what is between them."""
+        if not spans:
+            return _Side([], torch.zeros(0, 0))
+        start, end = spans[0][0], spans[-1][1]
+        text = text[start:end]
+        tokenizer = self.translator.tokenizer
+        ids = tokenizer.encode(text)
+        return _Side(
+            ids, piece_shares(tokenizer.spans(text, ids), [(a - start, b - start) for a, b in spans])
+        )
+
+    def _shortened(self, side: _Side) -> _Side:
+        """A single word that is longer than the model takes, by its beginning."""
+        return _Side(side.ids[: self._limit], side.shares[: self._limit])
+
+    @torch.inference_mode()
+    def _align_batch(self, pairs: Sequence[tuple[_Side, _Side]]) -> list[list[Link]]:
+        model = self.translator.model
+        batch = make_batch([source.ids for source, _ in pairs], [target.ids for _, target in pairs])
+        batch = batch.to(device_of(model))
+        _, decoder = model.attention_maps(batch.source_ids, batch.target_in)
+        layers = [decoder.cross_attention[layer - 1] for layer in self.layers]  # (B, H, T, S) each
+        attention = torch.stack(layers).float().mean((0, 2)).cpu()  # (B, T, S)
+        first = (
+            1 if self.reading == "input" else 0
+        )  # step 0 reads the start symbol and writes the first piece
+        links = []
+        for (source, target), steps in zip(pairs, attention, strict=True):
+            n_source, n_target = len(source.ids), len(target.ids)
+            on_pieces, on_end = steps[first : first + n_target, : n_source + 1].split([n_source, 1], dim=1)
+            end = gather(on_end, torch.ones(1, 1), target.shares)[:, 0]
+            links.append(links_of(gather(on_pieces, source.shares, target.shares), end))
+        return links
+
+
+def judge(
+    aligner: Aligner,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    gold: Sequence[Gold],
+    tokenized: bool = False,
+    batch_size: int = 64,
+) -> dict[str, LinkScores]:
+    """Score an aligner against the links of people, beside the diagonal.
+
+    Args:
+        aligner: with a reverse model, its links with and without it are scored.
+        sources: texts.
+        targets: their translations.
+        gold: their links.
+        tokenized: as in `Aligner.align`.
+        batch_size: pairs read together.
+
+    Returns:
+        Scores of "diagonal", "one_way" and, with a reverse model, "both_ways".
+
+    Raises:
+        DataError: there are not as many of each.
+    """
+    n_words = [[len(words_of(text, tokenized=tokenized)) for text in texts] for texts in (sources, targets)]
+    found = {"diagonal": [diagonal(*n) for n in zip(*n_words, strict=True)]}
+    found["one_way"] = aligner.one_way(sources, targets, tokenized=tokenized, batch_size=batch_size)
+    if aligner.reverse is not None:
+        found["both_ways"] = aligner.join(
+            found["one_way"], sources, targets, tokenized=tokenized, batch_size=batch_size
+        )
+    return {name: link_scores(links, gold) for name, links in found.items()}

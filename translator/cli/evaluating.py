@@ -1,0 +1,189 @@
+"""The verb `evaluate`: how good translations are, or the links between their words."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from translator.cli.align import LayerOption, OneBasedOption, ReverseOption, TokenizedOption, load_aligner
+from translator.cli.options import (
+    BatchOption,
+    BeamOption,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    PrecisionOption,
+    lines_of,
+    load,
+    model_folder,
+    parallel,
+)
+from translator.errors import DataError, PasserelleError, UsageError
+
+if TYPE_CHECKING:
+    from translator.aligner import Aligner
+    from translator.config import Config
+    from translator.inference import Translator
+    from translator.word_links import Gold
+
+
+def evaluate_command(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE …]", help="Overrides, such as data.root=FOLDER.")
+    ] = None,
+    model: ModelOption = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="Sentences to translate instead.")] = None,
+    reference: Annotated[Path | None, typer.Option("--reference", help="Their translations.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="Another system's translations, for a paired test.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where our translations go. [default: the run's folder]")
+    ] = None,
+    alignments: Annotated[
+        Path | None, typer.Option("--alignments", help="Lines of links by people: score our links instead.")
+    ] = None,
+    reverse_model: ReverseOption = None,
+    layer: LayerOption = None,
+    tokenized: TokenizedOption = False,
+    one_based: OneBasedOption = False,
+    beam: BeamOption = None,
+    batch_size: BatchOption = 64,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
+    as_json: JsonOption = False,
+) -> None:
+    """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval.
+
+    With --alignments nothing is translated: precision, recall and alignment error rate of word links between
+    the sentences and their given translations.
+    """
+    if (source is None) != (reference is None):
+        raise UsageError("--source and --reference go together; give both or neither")
+    if source is not None and split is not None:
+        raise UsageError("--split is of the model's own data; leave it out beside --source")
+    of_links = {"--reverse-model": reverse_model, "--layer": layer, "--tokenized": tokenized}
+    of_links["--one-based"] = one_based
+    of_texts = {"--compare": compare, "--output": output, "--beam": beam}
+    for option, value in (of_links if alignments is None else of_texts).items():
+        if value:
+            company = "without" if alignments is None else "beside"
+            raise UsageError(f"{option} means nothing {company} --alignments; leave it out")
+    folder = model_folder(model)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
+    translator = load(folder, device, precision)
+    if source is not None and reference is not None:
+        name, (sources, references) = source.name, parallel(source, reference)
+    else:
+        name = split or "test"
+        sources, references = _split(translator.config, overrides or [], name)
+    facts: dict[str, object] = {"model": str(folder), "test_set": name}
+    if alignments is None:
+        found, lines = _score_texts(
+            translator,
+            sources,
+            references,
+            name=name,
+            output=output or folder.parent / f"{name}.hypotheses.txt",
+            compare=compare,
+            beam=beam,
+            batch_size=batch_size,
+        )
+    else:
+        gold = _read_gold(alignments, sources, references, tokenized=tokenized, one_based=one_based)
+        aligner = load_aligner(translator, reverse_model, layer=layer, device=device)
+        facts["gold"] = str(alignments)
+        found, lines = _score_links(
+            aligner, sources, references, gold=gold, name=name, tokenized=tokenized, batch_size=batch_size
+        )
+    print(json.dumps(facts | found, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _score_texts(
+    translator: "Translator",
+    sources: Sequence[str],
+    references: Sequence[str],
+    *,
+    name: str,
+    output: Path,
+    compare: Path | None,
+    beam: int | None,
+    batch_size: int,
+) -> tuple[dict[str, object], list[str]]:
+    """Translate, write the translations, and return their scores for JSON and for people."""
+    from translator.bundle import write_whole
+    from translator.evaluation import compare as paired_test
+    from translator.evaluator import evaluate
+
+    others = None if compare is None else lines_of(compare)
+    if others is not None and len(others) != len(references):
+        raise DataError(f"{compare} has {len(others)} lines and {name} has {len(references)}; give as many")
+    evaluation = evaluate(translator, sources, references, beam_size=beam, batch_size=batch_size)
+    write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
+    found: dict[str, object] = {"hypotheses": str(output), **evaluation.to_dict()}
+    lines = evaluation.lines(name)
+    if others is not None:
+        tests = paired_test(evaluation.hypotheses, others, references)
+        found["compare"] = {metric: vars(test) for metric, test in tests.items()}
+        for metric, test in tests.items():
+            scores = f"{test.score:.2f} and {test.other:.2f}"
+            lines.append(f"{metric} against {compare}: {scores}, p = {test.p_value:.4f}")
+    return found, [*lines, f"translations: {output}"]
+
+
+def _score_links(
+    aligner: "Aligner",
+    sources: Sequence[str],
+    references: Sequence[str],
+    *,
+    gold: "Sequence[Gold]",
+    name: str,
+    tokenized: bool,
+    batch_size: int,
+) -> tuple[dict[str, object], list[str]]:
+    """Return the scores of our links, and of the diagonal's, for JSON and for people."""
+    from translator.aligner import judge
+
+    scores = judge(aligner, sources, references, gold=gold, tokenized=tokenized, batch_size=batch_size)
+    found: dict[str, object] = {"layers": aligner.layers, "n_lines": len(gold)}
+    found |= {way: score.to_dict() for way, score in scores.items()}
+    layers = f"layer{'s' if len(aligner.layers) > 1 else ''} {' and '.join(map(str, aligner.layers))}"
+    n_sure = scores["diagonal"].n_sure
+    lines = [f"{name}: {len(gold):,} lines, {n_sure:,} sure links, decoder {layers}"]
+    lines.append(f"{'%':10}{'precision':>10}{'recall':>8}{'AER':>8}")
+    for way, score in scores.items():
+        precision, recall, aer = (100 * share for share in (score.precision, score.recall, score.aer))
+        lines.append(f"{way.replace('_', ' '):10}{precision:10.2f}{recall:8.2f}{aer:8.2f}")
+    return found, lines
+
+
+def _read_gold(
+    path: Path, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool, one_based: bool
+) -> "list[Gold]":
+    from translator.alignment import words_of
+    from translator.word_links import parse_links
+
+    lines = lines_of(path)
+    if len(lines) != len(sources):
+        raise DataError(f"{path} has {len(lines)} lines and the text {len(sources)}; give a line a pair")
+    gold = []
+    for number, (line, *pair) in enumerate(zip(lines, sources, targets, strict=True), start=1):
+        n_source, n_target = (len(words_of(text, tokenized=tokenized)) for text in pair)
+        where = f"{path}:{number}"
+        gold.append(parse_links(line, where=where, one_based=one_based, n_words=(n_source, n_target)))
+    return gold
+
+
+def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[str]]:
+    from translator.config_file import with_overrides
+    from translator.data.corpus import open_split
+
+    config = with_overrides(config, overrides)
+    pairs = open_split(config.data, split, seed=config.train.seed)
+    return list(pairs["source"]), list(pairs["target"])
