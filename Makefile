@@ -1,7 +1,7 @@
 # Passerelle: the story in run order. `make help` prints the comments after ##.
 #
 # Variables: CONFIG (train, data), ARGS (more arguments, such as train.max_minutes=20), TEXT (translate),
-# PIP_ARGS (for pip; on Linux without a GPU: --extra-index-url https://download.pytorch.org/whl/cpu).
+# N (exercise), PIP_ARGS (for pip; on Linux without a GPU: --extra-index-url https://download.pytorch.org/whl/cpu).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ PEERS := joeynmt transformers pytorch ctranslate2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all data train translate evaluate benchmark clean
+.PHONY: help install check test test-all data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ benchmark: install $(PEERS:%=.peers/%/.installed)  ## make the peers' environmen
 	$(PYTHON) -m venv --clear .peers/$*
 	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
 	@touch $@
+
+exercise: install  ## write exercise N=1 (to 8, docs/exercises.md), or grade it once it is there
+	@if ls exercises/$(N)_*.py >/dev/null 2>&1; then verb=check; else verb=start; fi; \
+		$(BIN)/python scripts/exercise.py $$verb $(N)
 
 clean:  ## remove .venv, caches and prepared corpora; never a run
 	rm -rf $(VENV) data/cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,150 @@
+"""Exercises: our own functions pass, empty ones do not, and a learner's work is never overwritten."""
+
+import ast
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import exercise
+from exercise import EXERCISES, ROOT
+
+NUMBERS = pytest.mark.parametrize("number", EXERCISES)
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / "exercise.py", *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=250)
+
+
+@NUMBERS
+def test_a_stub_is_our_function_without_its_body(number: int) -> None:
+    stub, solved = (
+        ast.parse(exercise.text_of(EXERCISES[number], solved=solved)).body[-1] for solved in (False, True)
+    )
+    assert isinstance(stub, ast.FunctionDef)
+    assert isinstance(solved, ast.FunctionDef)
+    assert stub.name == solved.name == EXERCISES[number].function
+    assert ast.unparse(stub.args) == ast.unparse(solved.args)
+    assert ast.get_docstring(stub) == ast.get_docstring(solved)
+    assert [type(node) for node in stub.body] == [ast.Expr, ast.Raise]
+    assert not any(isinstance(node, ast.Raise) for node in solved.body)
+
+
+@NUMBERS
+def test_what_a_stub_imports_is_there(number: int) -> None:
+    for solved in (False, True):
+        names: dict[str, object] = {}
+        exec(exercise.text_of(EXERCISES[number], solved=solved), names)
+        assert callable(names[EXERCISES[number].function])
+
+
+@NUMBERS
+def test_the_tests_that_grade_it_exist(number: int) -> None:
+    for test in EXERCISES[number].tests:
+        file, _, function = test.partition("::")
+        assert f"def {function or 'test_'}" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_starting_writes_a_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "answers"
+    assert exercise.start(1, folder) == 0
+    path = folder / "1_causal_keep.py"
+    fresh = path.read_text(encoding="utf-8")
+    assert "NotImplementedError" in fresh
+    path.write_text("# my work\n", encoding="utf-8")
+    assert exercise.start(1, folder) == 1
+    assert "--again" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == "# my work\n"
+    assert exercise.start(1, folder, again=True) == 0
+    assert path.read_text(encoding="utf-8") == fresh
+
+
+def test_checking_what_was_not_begun_says_how_to_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exercise.check(3, tmp_path) == 1
+    assert "exercise.py start 3" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@NUMBERS
+def test_our_own_function_is_right_and_an_empty_one_is_not(number: int, tmp_path: Path) -> None:
+    path = exercise.path_of(number, tmp_path)
+    path.write_text(exercise.text_of(EXERCISES[number], solved=True), encoding="utf-8")
+    done = run("check", str(number), "--folder", tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert f"exercise {number}, {EXERCISES[number].title}: right" in done.stdout
+    assert " passed" in done.stdout
+    # Control: the tests do run what is in the file.
+    path.write_text(exercise.text_of(EXERCISES[number]), encoding="utf-8")
+    done = run("check", str(number), "--folder", tmp_path)
+    assert done.returncode == 1
+    assert f"NotImplementedError: {EXERCISES[number].function} is yours to write" in done.stdout
+    assert "not yet" in done.stdout
+
+
+#: Answers that are nearly right.
+WRONG = {
+    1: ("(1, 1, length, length)", ".tril()", ".tril(-1)"),
+    2: ("softmax", "query.size(-1) ** -0.5", "query.size(-2) ** -0.5"),
+    7: ("hypotheses", "gather(1, wanted)", "gather(1, wanted.sort(1).values)"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", WRONG)
+def test_a_near_miss_is_seen(number: int, tmp_path: Path) -> None:
+    present, right, wrong = WRONG[number]
+    text = exercise.text_of(EXERCISES[number], solved=True)
+    assert present in text
+    assert right in text
+    exercise.path_of(number, tmp_path).write_text(text.replace(right, wrong), encoding="utf-8")
+    done = run("check", str(number), "--folder", tmp_path)
+    assert done.returncode == 1
+    assert " failed" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["def causal_keep(:\n", "import nothing_of_this_name\n", "x = 1\n"])
+def test_a_file_that_cannot_be_used_is_one_clear_line(text: str, tmp_path: Path) -> None:
+    exercise.path_of(1, tmp_path).write_text(text, encoding="utf-8")
+    done = run("check", "1", "--folder", tmp_path)
+    assert done.returncode == 1
+    assert "1_causal_keep.py cannot be used: " in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+PAGE = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (\d)\. (.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
+
+
+def test_the_page_has_every_exercise() -> None:
+    assert list(map(int, SECTIONS)) == list(EXERCISES)
+    for number, section in SECTIONS.items():
+        expected = EXERCISES[int(number)]
+        assert section.splitlines()[0].lower() == expected.title
+        assert f"`{expected.name}`" in section
+        for part in ("**Read**", "**Write**", "**See**", "<details><summary>Hint</summary>", "```pycon"):
+            assert section.count(part) == 1
+
+
+def shown(number: int, *, solved: bool = True) -> list[str]:
+    """Run what the page has a learner type; return what it showed that the page does not say."""
+    names: dict[str, object] = {}
+    exec(exercise.text_of(EXERCISES[number], solved=solved), names)
+    [block] = re.findall(r"^```pycon\n(.*?)^```$", SECTIONS[str(number)], re.DOTALL | re.MULTILINE)
+    reports: list[str] = []
+    test = doctest.DocTestParser().get_doctest(block, names, f"exercise {number}", None, 0)
+    doctest.DocTestRunner(verbose=False).run(test, out=reports.append)
+    return reports
+
+
+@NUMBERS
+def test_what_is_to_be_seen_is_seen_with_our_function_only(number: int) -> None:
+    assert shown(number) == []
+    assert "NotImplementedError" in "".join(shown(number, solved=False))
