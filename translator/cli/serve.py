@@ -43,11 +43,8 @@ def serve_command(
     """Serve a web page and LibreTranslate's HTTP interface, on this machine alone unless told otherwise."""
     try:
         from translator.serve.access import access_for
-        from translator.serve.app import make_app
         from translator.serve.limits import Limits
-        from translator.serve.metrics import Metrics
         from translator.serve.run import address_of, open_socket, run
-        from translator.serve.service import Service
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "translator":
             raise
@@ -61,8 +58,12 @@ def serve_command(
         request_seconds=request_seconds,
         receive_seconds=receive_seconds,
     )
-    with open_socket(host, port) as listener:
+    with open_socket(host, port) as listener:  # what cannot be is said before the model is loaded
         translator = load(model, device, precision)
+        from translator.serve.app import make_app
+        from translator.serve.metrics import Metrics
+        from translator.serve.service import Service
+
         service = Service(
             translator,
             limits=limits,
@@ -77,7 +78,7 @@ def serve_command(
             make_app(service, access),
             listener,
             limits=limits,
-            when_ready=lambda: console.note(f"serving {pair} at {address} (Ctrl-C ends it)"),
+            when_ready=lambda end: console.note(f"serving {pair} at {address} (Ctrl-C ends it)"),
         )
     console.note("finished")
 

@@ -6,6 +6,7 @@ every answer, an error too, has the security headers and is counted.
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -57,9 +58,13 @@ class Gate:
             await self._pass(scope, receive, answer)
         except RefusedError as refusal:
             await answer.refuse(refusal)
+            if refusal.status == 413 and "expect" not in Headers(scope=scope):
+                await self._let_finish(receive)
+            await answer.end()
         except Exception as error:  # a fault of ours; its message may hold text, so it is not printed
             console.note(f"error: {scope['path']!r}: {_place_of(error)}")
             await answer.refuse(RefusedError(500, "Internal error"))
+            await answer.end()
         finally:
             self._metrics.answered(scope["path"], answer.status, time.perf_counter() - started)
 
@@ -117,6 +122,17 @@ class Gate:
             ) from None
         return b"".join(parts)
 
+    async def _let_finish(self, receive: Receive) -> None:
+        """Throw away what still comes of a refused body.
+
+        Many clients read the answer only once they have sent all; were the connection closed before, they
+        would see that instead of the answer.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.receive_seconds):
+                while (await receive()).get("more_body", False):
+                    pass
+
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, answer: "_Answer") -> None:
         """Let the application work until it is done, the time is up, or nobody waits any more."""
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -157,6 +173,7 @@ class _Answer:
     def __init__(self, scope: Scope, send: Send, access: Access):
         self._scope, self._send, self._access = scope, send, access
         self.status = 499  # nobody was there to answer
+        self._is_open = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -177,16 +194,20 @@ class _Answer:
         await self({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: RefusedError) -> None:
-        """Send a refusal, if no answer has begun."""
+        """Send a refusal, if no answer has begun; `end` is still to come."""
         if self.status == 499:
             response = JSONResponse(
                 {"error": refusal.message}, status_code=refusal.status, headers=refusal.headers
             )
-            await response(self._scope, _nothing, self)
+            start = {"type": "http.response.start", "status": refusal.status, "headers": response.raw_headers}
+            await self(start)
+            await self({"type": "http.response.body", "body": response.body, "more_body": True})
+            self._is_open = True
 
-
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
+    async def end(self) -> None:
+        """End a refusal that was sent."""
+        if self._is_open:
+            await self({"type": "http.response.body", "body": b""})
 
 
 def _place_of(error: BaseException) -> str:

@@ -11,6 +11,16 @@ from translator.serve.bodies import fields_of, text_of
 from translator.serve.limits import RefusedError
 from translator.serve.service import Service
 
+#: Route → file in `page/`.
+_FILES = {
+    "/": "index.html",
+    "/page.js": "page.js",
+    "/page.css": "page.css",
+    "/icon.svg": "icon.svg",
+    "/favicon.ico": "icon.svg",  # asked for by pages that name none
+}
+_MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
 #: The explanation has its own scripts and styles in itself; it gets an origin of its own, no network and no
 #: part in ours, so that nothing in it could ask this service for anything.
 _EXPLANATION_POLICY = (
@@ -22,11 +32,12 @@ _EXPLANATION_POLICY = (
 def add_page(app: FastAPI, service: Service, access: Access) -> None:
     """Add the page's files and the routes under /api/ to an application."""
     folder = resources.files("translator.serve") / "page"
-    kinds = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css", "/icon.svg": "icon.svg"}
-    media = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-    for path, name in kinds.items():
+    for path, name in _FILES.items():
         content = (folder / name).read_bytes()
-        _add_file(app, path, content, f"{media[name.rpartition('.')[2]]}; charset=utf-8")
+        headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
+        if path == "/":  # with `no-referrer` a browser says that its form is of no origin
+            headers["Referrer-Policy"] = "same-origin"
+        _add_file(app, path, content, headers)
 
     async def fields(request: Request) -> dict[str, Any]:
         found = await fields_of(request)
@@ -62,7 +73,7 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
-def _add_file(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
+def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) -> None:
     @app.get(path)
     async def file() -> Response:
-        return Response(content, media_type=media_type)
+        return Response(content, headers=headers)

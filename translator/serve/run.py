@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,14 +47,16 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: ASGIApp, listener: socket.socket, *, limits: Limits, when_ready: Callable[[], None]) -> None:
+def run(
+    app: ASGIApp, listener: socket.socket, *, limits: Limits, when_ready: Callable[[Callable[[], None]], None]
+) -> None:
     """Serve until SIGTERM or Ctrl-C; what has begun is finished first.
 
     Args:
         app: the application.
         listener: where to listen.
         limits: on slow clients and connections.
-        when_ready: called once requests are answered.
+        when_ready: called once requests are answered, with a function that ends the service as a signal does.
     """
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the gate answers and says what is wrong
     protocol = type("Protocol", (_BoundedProtocol,), {"limits": limits})
@@ -70,6 +73,9 @@ def run(app: ASGIApp, listener: socket.socket, *, limits: Limits, when_ready: Ca
         timeout_graceful_shutdown=int(limits.request_seconds + limits.receive_seconds) + 1,
     )
     server = _Server(config, when_ready)
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        server.run(sockets=[listener])
+        return
     # Once it has shut down, uvicorn raises the signal again; it then means nothing more.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -83,13 +89,16 @@ def _ignore(number: int, frame: Any) -> None: ...
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]):
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[Callable[[], None]], None]):
         super().__init__(config)
         self._when_ready = when_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._when_ready()
+        self._when_ready(self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
 
 
 class _BoundedProtocol(H11Protocol):

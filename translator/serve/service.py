@@ -1,12 +1,12 @@
 """What the service does with text: lines through the batcher, words and their links, other words."""
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from translator import console
+from translator.aligner import Aligner
 from translator.inference import Translation, Translator
 from translator.serve.alternatives import alternatives, spans
 from translator.serve.batcher import Batcher
@@ -49,7 +49,7 @@ class Service:
         self.source_language = translator.config.data.source_language
         self.target_language = translator.config.data.target_language
         self._translator, self._explain, self._log_text = translator, explain, log_text
-        self._align = _aligner(translator)
+        self._aligner = Aligner(translator)
         self.batcher = Batcher(self._compute, batch_size=batch_size, observe=metrics.batches.observe)
         metrics.watch_queue(self.batcher.n_waiting)
 
@@ -81,17 +81,18 @@ class Service:
             what stands between words. `links`: pairs of numbers.
         """
         sources, targets = source.split("\n"), target.split("\n")
-        found: list[Any] = [[]] * len(sources)
+        found: list[list[tuple[int, int]]] = [[] for _ in sources]
         if len(sources) == len(targets):
             rows = [
                 i for i, (a, b) in enumerate(zip(sources, targets, strict=True)) if a.strip() and b.strip()
             ]
             linked = await self.batcher.run(
-                lambda: self._align([sources[i] for i in rows], [targets[i] for i in rows])
+                lambda: self._aligner.align([sources[i] for i in rows], [targets[i] for i in rows])
             )
-            for row, links in zip(rows, linked, strict=True):
-                found[row] = links
-        links, before = [], (0, 0)
+            for row, of_row in zip(rows, linked, strict=True):
+                found[row] = of_row
+        links: list[list[int]] = []
+        before = (0, 0)
         for row, of_row in enumerate(found):
             links += [[before[0] + i, before[1] + j] for i, j in sorted(of_row)]
             n_targets = len(spans(targets[row])) if row < len(targets) else 0
@@ -131,15 +132,6 @@ class Service:
         if explain is None:
             raise RefusedError(501, "This service explains nothing")
         return await self.batcher.run(lambda: explain(self._translator, text))
-
-
-def _aligner(translator: Translator) -> Callable[[list[str], list[str]], list[Any]]:
-    try:
-        module = importlib.import_module("translator.aligner")
-    except ModuleNotFoundError:
-        return lambda sources, targets: [[] for _ in sources]
-    align: Callable[[list[str], list[str]], list[Any]] = module.Aligner(translator).align
-    return align
 
 
 def _version(lines: Sequence[Translation | None], k: int) -> str:

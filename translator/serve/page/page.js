@@ -215,6 +215,7 @@ text.addEventListener("input", () => {
   pause = setTimeout(translate, PAUSE_MS);
 });
 at("key").addEventListener("change", translate);
+at("key-row").addEventListener("submit", (event) => event.preventDefault());
 
 async function begin() {
   const settings = await (await fetch("/frontend/settings")).json();
@@ -224,6 +225,7 @@ async function begin() {
   text.lang = sides.source.lang = source.code;
   sides.target.lang = at("spoken").lang = at("alternatives").lang = target.code;
   text.maxLength = settings.charLimit;
+  if (settings.keyRequired) at("key").type = "password";
   at("key-row").hidden = !settings.keyRequired;
   if (text.value) translate(); // what the browser kept over a reload
 }
