@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from translator.aligner import Aligner
 from translator.alignment import words
 from translator.data.batching import make_batch
 from translator.data.tokenizer import WORD_MARK, Tokenizer
@@ -17,6 +18,7 @@ from translator.model.masks import causal_keep
 from translator.model.transformer import device_of
 from translator.search import Hypothesis, Trace
 from translator.symbols import BOS, EOS, PAD
+from translator.word_links import Link
 
 #: Pieces shown beside the one that was taken.
 N_ALTERNATIVES = 5
@@ -84,7 +86,7 @@ class Explanation:
         nodes: the beam's tree (see `tree.grow`).
         node_pieces: the pieces of the nodes as people read them.
         hypotheses: the finished ones, best first: number of the node, and text.
-        links: word of the source, word of the translation; None where words cannot be aligned.
+        links: word of the source, word of the translation, as `Aligner` finds them.
     """
 
     source: str
@@ -107,7 +109,7 @@ class Explanation:
     nodes: list[Node]
     node_pieces: list[str]
     hypotheses: list[tuple[int, str]]
-    links: list[tuple[int, int]] | None
+    links: list[Link]
 
 
 def explain(
@@ -160,7 +162,7 @@ def explain(
         nodes=nodes,
         node_pieces=readable(tokenizer, [node.piece for node in nodes]),
         hypotheses=_hypotheses(tokenizer, nodes),
-        links=_links(translator, source, translation),
+        links=Aligner(translator).align([source], [translation])[0],
     )
 
 
@@ -244,7 +246,3 @@ def owners(tokenizer: Tokenizer, ids: Sequence[int], of_words: Sequence[str]) ->
         n_before = len("".join(tokenizer.decode(ids[:n]).split()))
         found.append(by_letter[min(n_before, len(by_letter) - 1)] if by_letter else -1)
     return found
-
-
-def _links(translator: Translator, source: str, translation: str) -> list[tuple[int, int]] | None:
-    return None

@@ -20,7 +20,7 @@ def to_png(explanation: Explanation) -> bytes:
     # A dollar sign is a dollar sign, not the beginning of a formula.
     axes.set_xticks(range(n_source), e.source_pieces, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(range(n_target), e.target_pieces, fontsize=size, parse_math=False)
-    axes.set_xlabel(f"keys: {e.languages[0]}, read by the encoder")
-    axes.set_ylabel(f"queries: {e.languages[1]}, as it was written")
+    axes.set_xlabel(f"keys: the source ({e.languages[0]})")
+    axes.set_ylabel(f"queries: the translation ({e.languages[1]})")
     figure.colorbar(shown, ax=axes, label="attention, average of all heads", shrink=0.8)
     return picture.png(figure, dots_per_inch=110)

@@ -29,7 +29,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
         "target_words": e.target_words,
         "source_owners": e.source_owners,
         "target_owners": e.target_owners,
-        "alignment": None if e.links is None else [list(link) for link in e.links],
+        "alignment": [list(link) for link in e.links],
         "attention": {
             "encoder": _map(e.encoder),
             "decoder": _map(e.decoder),

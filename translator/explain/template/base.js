@@ -28,7 +28,7 @@ function draw(tag, attributes = {}, text = "") {
   return node;
 }
 
-const percent = (p) => (p >= 0.995 && p < 1 ? "> 99 %" : p < 0.005 && p > 0 ? "< 1 %" : `${Math.round(100 * p)} %`);
+const percent = (p) => (p >= 0.995 && p < 1 ? ">\u00a099\u00a0%" : p < 0.005 && p > 0 ? "<\u00a01\u00a0%" : `${Math.round(100 * p)}\u00a0%`);
 const signed = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
 const quoted = (text) => `“${text}”`;
 

@@ -37,7 +37,8 @@ function hatch(context, left, top, width, height) {
   context.beginPath();
   context.rect(left, top, width, height);
   context.clip();
-  context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--line");
+  context.globalAlpha = 0.45;
+  context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--quiet");
   context.beginPath();
   for (let x = left - height; x < left + width; x += 5) {
     context.moveTo(x, top + height);
@@ -94,14 +95,20 @@ function makeMap(role, number) {
   const canvas = make("canvas", { tabindex: "0", role: "img", "aria-describedby": `caption-${number}` });
   const caption = make("figcaption", { id: `caption-${number}` }, make("strong", {}, role.name), role.caption);
   const details = make("details", {}, make("summary", {}, `${role.name} as a table`));
-  const figure = make("figure", {}, caption, make("div", { class: "scroll" }, canvas), said, details);
+  const enlarge = make("button", { type: "button", class: "choice", "aria-pressed": "false", "aria-label": `Enlarge ${role.name}` }, "Enlarge");
+  const figure = make("figure", {}, caption, make("div", { class: "scroll" }, canvas), said, enlarge, details);
   byId("maps").append(figure);
   const refill = onDemand(details, () => {
     const weights = weightsOf(role.map, shown.layer, shown.head);
     return table(["", ...role.columns], role.rows.map((row, query) => [row, ...role.columns.map((_, key) =>
       isShut(role, query, key) ? "shut" : percent(weights[query * role.map.keys + key]))]));
   });
-  const view = { role, figure, canvas, said, at: null };
+  const view = { role, figure, canvas, said, enlarge, at: null };
+  enlarge.addEventListener("click", () => {
+    enlarge.setAttribute("aria-pressed", figure.classList.toggle("large"));
+    enlarge.textContent = figure.classList.contains("large") ? "Make small" : "Enlarge";
+    paint(view);
+  });
   const point = (query, key) => { view.at = [query, key]; paint(view); tell(view); };
   canvas.addEventListener("pointermove", (event) => {
     const key = Math.floor((event.offsetX - view.left) / view.cell);
@@ -130,7 +137,7 @@ function tell({ role, said, at }) {
   if (!at) { said.textContent = `${nameOfChoice()}.${missing}`; return; }
   const [query, key] = at;
   const sentence = isShut(role, query, key)
-    ? `Writing ${quoted(role.rows[query])}, it may not look at ${quoted(role.columns[key])}: that is not written yet`
+    ? `Writing ${quoted(role.rows[query])}, it may not look ahead at ${quoted(role.columns[key])}: that is not written yet`
     : `${role.said(role.rows[query], role.columns[key])}: ${percent(weightsOf(role.map, shown.layer, shown.head)[query * role.map.keys + key])}`;
   said.textContent = `${sentence} (${nameOfChoice()}).${missing}`;
 }
@@ -143,13 +150,18 @@ function paint(view) {
   const context = canvas.getContext("2d");
   context.font = "12px system-ui, sans-serif";
   const widest = (texts) => Math.ceil(Math.max(...texts.map((text) => context.measureText(shortened(text)).width)));
-  const labels = [widest(role.rows) + 8, widest(role.columns) + 8];
+  // All roles have as much above them, so that they stand at one height.
+  const labels = [widest(role.rows) + 8, Math.max(...roles.map(({ columns }) => widest(columns))) + 8];
   const room = figure.clientWidth - labels[0] - 2;
+  const isLarge = figure.classList.contains("large");
   view.cell = Math.min(30, room / role.columns.length);
+  if (isLarge) view.cell = Math.max(13, Math.min(20, view.cell));
   const isLabelled = view.cell >= 11;
+  view.enlarge.hidden = isLabelled && !isLarge;
   if (!isLabelled) view.cell = Math.max(3, (figure.clientWidth - 2) / role.columns.length);
   [view.left, view.top] = isLabelled ? labels : [1, 1];
   const [width, height] = [view.cell * role.columns.length, view.cell * role.rows.length];
+  canvas.dataset.cell = view.cell;
   const scale = window.devicePixelRatio || 1;
   const [fullWidth, fullHeight] = [view.left + width + 1, view.top + height + 1];
   [canvas.width, canvas.height] = [fullWidth * scale, fullHeight * scale];
@@ -186,7 +198,6 @@ function paint(view) {
 }
 
 function makeMaps() {
-  byId("maps").classList.toggle("long", Math.max(facts.sourcePieces.length, facts.targetPieces.length) > 22);
   const paintChooser = makeChooser();
   const views = roles.map(makeMap);
   const repaint = () => { palette = ramp(); paintChooser(); views.forEach(paint); };

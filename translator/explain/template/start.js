@@ -6,7 +6,7 @@ byId("source").lang = facts.languages[0];
 byId("translation").textContent = facts.translation;
 byId("translation").lang = facts.languages[1];
 document.title = `${facts.translation} – explained`;
-byId("summary").textContent = `Score ${signed(facts.score, 3)}, which is Σ log p ${signed(facts.logProb)} weighed by length · ${facts.targetPieces.length} pieces · ${facts.beamSize === 1 ? "greedy search" : `beam of ${facts.beamSize}`}`;
+byId("summary").textContent = `Score ${signed(facts.score, 3)} (Σ log p ${signed(facts.logProb)}, weighed by length) · ${facts.targetPieces.length} pieces · ${facts.beamSize === 1 ? "greedy search" : `beam of ${facts.beamSize}`}`;
 if (facts.nParts > 1) {
   byId("cut").hidden = false;
   byId("cut").textContent = `The text is longer than the model takes at once and is translated in ${facts.nParts} parts. This is the first.`;

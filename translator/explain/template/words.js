@@ -59,7 +59,7 @@ function unlight() {
   });
   byId("links").classList.remove("some");
   byId("links").querySelectorAll("path").forEach((path) => path.classList.remove("lit"));
-  byId("words-said").textContent = facts.links
+  byId("words-said").textContent = facts.links.length
     ? `Lines join words that translate each other. Light: ${nameOfChoice()}.`
     : `Light: ${nameOfChoice()}.`;
 }
@@ -71,7 +71,7 @@ function layOut() {
   const isColumns = widest > box.clientWidth;
   box.classList.toggle("columns", isColumns);
   const frame = box.getBoundingClientRect();
-  byId("links").replaceChildren(...(facts.links || []).map(([i, j]) => {
+  byId("links").replaceChildren(...facts.links.map(([i, j]) => {
     const from = sides.source.buttons[i].getBoundingClientRect();
     const to = sides.target.buttons[j].getBoundingClientRect();
     const [a, b] = isColumns
@@ -101,7 +101,7 @@ function makeWords() {
   }
   shown.listeners.push(() => (pointed ? light(...pointed) : unlight()));
   new ResizeObserver(layOut).observe(byId("words").parentElement);
-  if (facts.links) {
+  if (facts.links.length) {
     byId("links-table").hidden = false;
     onDemand(byId("links-table"), () => table([sourceLanguage, targetLanguage], facts.sourceWords.map((word, i) =>
       [word, facts.links.filter(([from]) => from === i).map(([, j]) => facts.targetWords[j]).join(" ") || "–"])));
