@@ -1,6 +1,7 @@
 """A real browser for tests marked `system`: Debian's Chromium, without a window or a network."""
 
 import base64
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     """Start one with an empty profile; it is offline, and what comes on its console is kept."""
     found = shutil.which("chromium"), shutil.which("chromedriver")
     if None in found:
+        if os.environ.get("CI"):
+            pytest.fail("in CI, Debian's packages chromium and chromium-driver must be installed")
         pytest.skip("needs Debian's packages chromium and chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = str(found[0])
@@ -36,6 +39,7 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(found[1]))
+    driver.set_script_timeout(120)  # axe, on a busy machine
     driver.execute_cdp_cmd("Network.enable", {})
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
