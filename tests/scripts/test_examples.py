@@ -50,6 +50,7 @@ def test_a_caption_names_what_is_in_the_picture_in_reading_order() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_language_model_learns_and_without_its_mask_it_cheats() -> None:
     costs = language_model.run()
     assert costs["model"] < costs["unigram"] - 1
@@ -58,6 +59,7 @@ def test_the_language_model_learns_and_without_its_mask_it_cheats() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_masked_model_learns_from_both_sides() -> None:
     costs = {look_at: masked_model.run(look_at=look_at) for look_at in masked_model.KEEPS}
     assert costs["both sides"]["model"] < costs["both sides"]["unigram"] - 1
@@ -67,6 +69,7 @@ def test_the_masked_model_learns_from_both_sides() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_captioner_reads_the_picture() -> None:
     result = cross_modal.run()
     assert result["model"] < 0.2 < result["chance"]

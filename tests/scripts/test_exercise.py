@@ -18,7 +18,7 @@ NUMBERS = pytest.mark.parametrize("number", EXERCISES)
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "scripts" / "exercise.py", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=250)
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=280)
 
 
 @NUMBERS
@@ -72,6 +72,7 @@ def test_checking_what_was_not_begun_says_how_to_begin(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @NUMBERS
 def test_our_own_function_is_right_and_an_empty_one_is_not(number: int, tmp_path: Path) -> None:
     path = exercise.path_of(number, tmp_path)
