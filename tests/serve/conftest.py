@@ -34,7 +34,7 @@ def serve(model: Translator, one_thread: None) -> Iterator[Serve]:
             limits: Limits = Limits(),  # noqa: B008
             translator: Translator = model,
             batch_size: int = 64,
-            explain: Callable[[Translator, str], str] | None = None,
+            explain: Callable[[Translator, str, str], str] | None = None,
             log_text: bool = False,
         ) -> TestClient:
             service = Service(

@@ -237,6 +237,30 @@ def test_the_explanation_opens(page: webdriver.Chrome, sentence: str) -> None:
     page.switch_to.window(page.window_handles[0])
 
 
+def test_the_explanation_is_of_the_line_with_the_cursor_and_of_the_word_chosen(
+    page: webdriver.Chrome, sentence: str
+) -> None:
+    type_and_wait(page, f"Oui.\n{sentence}")
+    first_line, second_line = shown(page, "target").split("\n")
+    number = len(words_of(first_line)) + 1
+    words(page, "target")[number].click()
+    wait(page, lambda: page.find_element(By.ID, "choices").is_displayed())
+    button = page.find_element(By.CSS_SELECTOR, "#alternatives button")
+    leads_to = words_of(button.find_element(By.CLASS_NAME, "whole").text)
+    button.click()
+    wait(page, lambda: shown(page, "target") != f"{first_line}\n{second_line}")
+    page.find_element(By.ID, "explain-button").click()
+    wait(page, lambda: len(page.window_handles) == 2)
+    page.switch_to.window(page.window_handles[1])
+    wait(page, lambda: len(page.find_element(By.TAG_NAME, "body").text) > 50)
+    body = page.find_element(By.TAG_NAME, "body").text
+    assert sentence in body
+    # What follows the chosen word may be found otherwise where all before it is forced.
+    assert " ".join(leads_to[:2]) in body
+    assert "Oui." not in body
+    page.switch_to.window(page.window_handles[0])
+
+
 def test_markup_in_a_text_stays_text(page: webdriver.Chrome) -> None:
     title = page.title
     type_and_wait(page, MARKUP)

@@ -83,7 +83,7 @@ def serve_command(
     console.note("finished")
 
 
-def _explanation(translator: "Translator", text: str) -> str:
+def _explanation(translator: "Translator", text: str, prefix: str) -> str:
     from translator.explain import explain, to_html
 
-    return to_html(explain(translator, text))
+    return to_html(explain(translator, text, prefix=prefix))

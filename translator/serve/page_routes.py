@@ -67,8 +67,10 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
-        text = text_of(await fields(request), "text", service.limits)
-        page = await service.explanation(text)
+        given = await fields(request)
+        text = text_of(given, "text", service.limits)
+        prefix = text_of(given, "prefix", service.limits) if given.get("prefix") else ""
+        page = await service.explanation(text, prefix)
         headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 

@@ -32,7 +32,7 @@ class Service:
         limits: Limits,
         metrics: Metrics,
         batch_size: int = 64,
-        explain: Callable[[Translator, str], str] | None = None,
+        explain: Callable[[Translator, str, str], str] | None = None,
         log_text: bool = False,
     ):
         """Put a model to work.
@@ -42,7 +42,7 @@ class Service:
             limits: what a request may ask.
             metrics: where batches and characters are counted.
             batch_size: texts translated together; 1: each by itself.
-            explain: makes the page that explains a text's translation; None: there is none.
+            explain: `(translator, text, prefix)` → the page that explains a translation; None: there is none.
             log_text: whether texts and translations are printed on stderr.
         """
         self.limits, self.metrics = limits, metrics
@@ -100,7 +100,11 @@ class Service:
         return {"source": _pieces(source), "target": _pieces(target), "links": links}
 
     async def other_words(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
-        """Return other words for one word of a translation, each with the whole text that it leads to.
+        """Return other words for one word of a translation, each with the text that it leads to.
+
+        Returns:
+            Of each: the word and its probability, the whole text, the line in it that is another, the line's
+            number, and the line's beginning up to the end of the word.
 
         Raises:
             RefusedError: 400 where the texts have not as many lines, or no such word.
@@ -120,18 +124,23 @@ class Service:
         return [
             {
                 "word": other.word,
+                "line": other.text,
+                "row": row,
+                "prefix": other.text[: spans(other.text)[number][1]],
                 "text": "\n".join([*targets[:row], other.text, *targets[row + 1 :]]),
                 "probability": round(other.probability, 4),
             }
             for other in found
         ]
 
-    async def explanation(self, text: str) -> str:
-        """Return the page that explains how a text is translated."""
+    async def explanation(self, text: str, prefix: str) -> str:
+        """Return the page that explains how a line is translated, its translation beginning with a prefix."""
         explain = self._explain
         if explain is None:
             raise RefusedError(501, "This service explains nothing")
-        return await self.batcher.run(lambda: explain(self._translator, text))
+        if "\n" in text.strip():  # each would be translated otherwise than it was
+            raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
+        return await self.batcher.run(lambda: explain(self._translator, text.strip(), prefix))
 
 
 def _version(lines: Sequence[Translation | None], k: int) -> str:

@@ -8,7 +8,8 @@ const at = (id) => document.getElementById(id);
 const text = at("text");
 const sides = { source: at("source"), target: at("target") };
 
-let shown = { text: "", translation: "", links: [] }; // what the words on the page are of
+// What the words on the page are of; `kept` is the line whose beginning was chosen, if one was.
+let shown = { text: "", translation: "", links: [], kept: null };
 let chosen = null; // number of the English word whose alternatives are open
 let pinned = null; // {side, number} that stays lit
 let asking = null; // AbortController of the request under way
@@ -50,14 +51,15 @@ function translate() {
   latest("/api/translate", { text: typed }, (found) => show(found, typed));
 }
 
-function show(found, typed) {
-  shown = { text: typed, translation: found.translation, links: found.links };
+function show(found, typed, kept = null) {
+  shown = { text: typed, translation: found.translation, links: found.links, kept };
   closeChoices();
   pinned = null;
   fill("source", found.source);
   fill("target", found.target);
   at("hint").hidden = found.target.length > 0;
   at("explain-button").disabled = found.target.length === 0;
+  at("explain-button").textContent = typed.trim().includes("\n") ? "Explain this line" : "Explain this translation";
   clearTimeout(speaking);
   speaking = setTimeout(() => (at("spoken").textContent = found.translation), SPOKEN_MS);
 }
@@ -162,24 +164,24 @@ function choice(found) {
   for (const [name, content] of [
     ["share", `${(100 * found.probability).toFixed(1)} %`],
     ["word", found.word],
-    ["whole", found.text],
+    ["whole", found.line],
   ]) {
     const part = document.createElement("span");
     part.className = name;
     part.textContent = content;
     button.append(part, " ");
   }
-  button.addEventListener("click", () => choose(found.text));
+  button.addEventListener("click", () => choose(found));
   const item = document.createElement("li");
   item.append(button);
   return item;
 }
 
-function choose(translation) {
+function choose(other) {
   const number = chosen;
   const { text: typed } = shown;
-  latest("/api/align", { text: typed, translation }, (found) => {
-    show(found, typed);
+  latest("/api/align", { text: typed, translation: other.text }, (found) => {
+    show(found, typed, other);
     wordOf("target", number)?.focus();
   });
 }
@@ -205,8 +207,17 @@ at("choices").addEventListener("keydown", (event) => {
   }
 });
 
+// Lines are translated each by itself, and explained so: the one with the cursor, or else the first.
+function rowToExplain(lines) {
+  const here = text.value.slice(0, text.selectionStart).split("\n").length - 1;
+  return lines[here]?.trim() ? here : lines.findIndex((line) => line.trim());
+}
+
 at("explain").addEventListener("submit", () => {
-  at("explain-text").value = shown.text;
+  const lines = shown.text.split("\n");
+  const row = rowToExplain(lines);
+  at("explain-text").value = lines[row];
+  at("explain-prefix").value = shown.kept?.row === row ? shown.kept.prefix : "";
   at("explain-key").value = at("key").value;
 });
 

@@ -1,0 +1,117 @@
+"""What the page asks: words and their links, other words, the explanation."""
+
+from typing import Any
+
+import pytest
+import torch
+from phrases import Trained
+from serve_case import SENTENCE
+from starlette.testclient import TestClient
+
+from translator.aligner import Aligner
+from translator.alignment import words
+from translator.data.tokenizer import WORD_MARK
+from translator.inference import Translator
+from translator.serve.alternatives import alternatives, spans
+from translator.symbols import BOS, EOS
+
+pytest_plugins = ("trained",)
+
+OTHER = "La reine attend à Lyon."
+
+
+def ask(client: TestClient, route: str, **fields: Any) -> Any:
+    answer = client.post(route, json=fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def numbered(pieces: list[tuple[str, int | None]]) -> list[str]:
+    found = [piece for piece, number in pieces if number is not None]
+    assert [number for _, number in pieces if number is not None] == list(range(len(found)))
+    return found
+
+
+def test_a_translation_comes_in_words_with_their_links(client: TestClient, model: Translator) -> None:
+    text = f"{SENTENCE}\n\n{OTHER}"
+    found = ask(client, "/api/translate", text=text)
+    one, two = (best.text for best in model.translate([SENTENCE, OTHER]))
+    assert found["translation"] == f"{one}\n\n{two}"
+    assert "".join(piece for piece, _ in found["source"]) == text
+    assert "".join(piece for piece, _ in found["target"]) == found["translation"]
+    assert numbered(found["source"]) == words(SENTENCE) + words(OTHER)
+    assert numbered(found["target"]) == words(one) + words(two)
+    first, second = Aligner(model).align([SENTENCE, OTHER], [one, two])
+    moved = [[i + len(words(SENTENCE)), j + len(words(one))] for i, j in second]
+    assert found["links"] == [list(link) for link in first] + moved
+    assert first
+    assert second
+
+
+def test_a_given_translation_is_aligned_and_one_of_other_lines_is_not(client: TestClient) -> None:
+    found = ask(client, "/api/align", text=SENTENCE, translation="The cat sleeps.")
+    assert numbered(found["target"]) == ["The", "cat", "sleeps", "."]
+    assert found["links"]
+    assert ask(client, "/api/align", text=SENTENCE, translation="The cat\nsleeps.")["links"] == []
+
+
+def test_other_words_keep_what_stands_before(client: TestClient, model: Translator) -> None:
+    target = "The queen is waiting in Lyon."
+    found = ask(
+        client, "/api/alternatives", text=f"{SENTENCE}\n{OTHER}", translation=f"The cat.\n{target}", word=7
+    )["alternatives"]
+    assert [one["word"] for one in found] == [
+        one.word for one in alternatives(model, OTHER, target, word=4)
+    ]  # "in", after the three words of the first line
+    assert len(found) > 1
+    assert len({one["word"] for one in found} | {"in"}) == len(found) + 1
+    chances = [one["probability"] for one in found]
+    assert chances == sorted(chances, reverse=True)
+    for one in found:
+        assert words(one["line"])[:5] == ["The", "queen", "is", "waiting", one["word"]]
+        assert (one["text"], one["row"]) == (f"The cat.\n{one['line']}", 1)
+        assert one["line"].startswith(one["prefix"])
+        assert words(one["prefix"])[-1] == one["word"]
+
+
+def test_the_probability_is_the_uncached_models_of_a_piece_that_begins_the_word(model: Translator) -> None:
+    before, tokenizer = "The queen is waiting", model.tokenizer
+    source = torch.tensor([[*tokenizer.encode(OTHER), EOS]])
+    target = torch.tensor([[BOS, *tokenizer.encode(before)]])
+    with torch.inference_mode():
+        chances = model.model(source, target)[0, -1].softmax(-1)
+    for other in alternatives(model, OTHER, f"{before} in Lyon.", word=4):
+        begins = [piece for piece in range(len(tokenizer)) if f" {other.word}".startswith(
+            tokenizer.pieces([piece])[0].replace(WORD_MARK, " "))]  # fmt: skip
+        assert any(abs(float(chances[piece]) - other.probability) < 1e-5 for piece in begins), other
+
+
+@pytest.mark.parametrize("word", [-1, 99, True, "1", None])
+def test_a_word_that_is_not_there_is_refused(client: TestClient, word: Any) -> None:
+    fields = {"text": SENTENCE, "translation": "The cat sleeps.", "word": word}
+    answer = client.post("/api/alternatives", json=fields)
+    assert answer.status_code == 400
+    assert "word" in answer.json()["error"]
+
+
+def test_spans_are_where_the_words_are() -> None:
+    text = "Don't! L'eau de Marie-t-il… à  Lyon"
+    assert [text[start:end] for start, end in spans(text)] == words(text)
+
+
+def test_the_explanation_is_a_page_of_its_own(serve: Any, trained: Trained) -> None:
+    asked = []
+
+    def explain(translator: Translator, text: str, prefix: str) -> str:
+        asked.append((text, prefix))
+        return "<title>explained</title>"
+
+    client = serve(explain=explain)
+    answer = client.post("/api/explain", data={"text": SENTENCE, "prefix": "The"})
+    assert (answer.status_code, answer.text) == (200, "<title>explained</title>")
+    assert asked == [(SENTENCE, "The")]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "sandbox allow-scripts" in policy
+    assert "allow-same-origin" not in policy
+    assert client.post("/api/explain", data={"text": f"{SENTENCE}\n{OTHER}"}).status_code == 400
+    assert serve().post("/api/explain", data={"text": SENTENCE}).status_code == 501
