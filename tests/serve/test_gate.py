@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from phrases import Trained
 from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
+from translator.cli import main
 from translator.errors import ServeError, UsageError
 from translator.inference import Translation, Translator
 from translator.serve.access import Access, access_for, is_loopback
@@ -284,3 +286,14 @@ def test_metrics_count_requests_and_name_no_text(serve: Any, trained: Trained) -
     assert 'passerelle_requests_total{route="other",status="404"} 1.0' in found
     assert "passerelle_batch_texts_count 3.0" in found
     assert "made" not in found
+
+
+def test_without_the_extra_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "translator.serve.run", raising=False)
+    with pytest.raises(SystemExit, match="1"):
+        main(["serve"])
+    [line] = capfd.readouterr().err.splitlines()
+    assert line == "error: serving needs uvicorn; install it: pip install 'passerelle[serve]'"
