@@ -1,8 +1,8 @@
-"""What a word is, for alignments."""
+"""What a word is, for alignments, and words as running text again."""
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment import spell, words, words_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,37 @@ def test_words_of_words_are_the_words() -> None:
     """What is written with spaces between the words is split at the same places."""
     once = words("L'homme qu'a-t-il vu, va-t'en ! Paul's don't.")
     assert words(" ".join(once)) == once
+
+
+def test_words_as_given_are_split_at_spaces_alone() -> None:
+    text = " L'eau  10\u00a0000\tfin. "
+    assert words_of(text, tokenized=True) == ["L'eau", "10\u00a0000\tfin."]
+    assert words_of(text, tokenized=False) == words(text) == ["L'", "eau", "10", "000", "fin", "."]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("fr", "L'eau n'est-elle pas là-bas ?"),
+        ("fr", "Va-t'en, donne-le-moi (vite) : « ça » !"),
+        ("fr", "Aujourd'hui, quelqu’un est là…"),
+        ("en", "Paul's car isn't here: it's red (I'm sure)!"),
+        ("en", "Don’t go; they’re there, aren’t they?"),
+        ("en", ""),
+    ],
+)
+def test_words_are_spelled_as_the_text_was(language: str, text: str) -> None:
+    assert spell(words(text), language=language).strip() == text
+
+
+def test_punctuation_is_spelled_as_its_language_does() -> None:
+    assert spell(["Oui", "!"], language="fr").strip() == "Oui !"
+    assert spell(["Yes", "!"], language="en").strip() == "Yes!"
+    assert spell(["Je", "mange"], language="fr").strip() == "Je mange"
+
+
+@pytest.mark.parametrize(
+    "given", [["'"], ["(", ")"], ["-"], ["n't"], ["a", "'", "b"], ["", ""], ["l'", "'s"]]
+)
+def test_no_word_is_lost_when_they_are_spelled(given: list[str]) -> None:
+    assert spell(given, language="fr").replace(" ", "") == "".join(given)

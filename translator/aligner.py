@@ -41,13 +41,12 @@ class Aligner:
     ):
         """Take a translator over.
 
-        What is read was chosen on the phrasebook's `val` with a model of two layers (docs/alignment.md).
+        What is read by default was chosen by measurement (docs/alignment.md): on the phrasebook's `val` with
+        two layers, and on Multi30k with four.
 
         Args:
             translator: from the language of the sources to that of the targets.
-            layer: the decoder layer whose heads are averaged, 1 being the first. None: the last two layers
-                together; of a deeper model that has the last but one in it, which Garg et al. (2019) found
-                best of six.
+            layer: the decoder layer whose heads are averaged, 1 being the first. None: those of all layers.
             reverse: a translator of the other direction; what both find is joined by `grow_diagonal`.
             reading: at which step: when the word is written ("output") or when it is read, one later
                 ("input": Chen et al. 2020, "Accurate word alignment induction from neural machine
@@ -60,7 +59,7 @@ class Aligner:
         depth = translator.config.model.n_decoder_layers
         if layer is not None and not 1 <= layer <= depth:
             raise UsageError(f"layer {layer} is none of the model's; its decoder has layers 1 to {depth}")
-        self.layers = [layer] if layer is not None else list(range(max(depth - 1, 1), depth + 1))
+        self.layers = list(range(1, depth + 1)) if layer is None else [layer]
         if reverse is not None:
             forward, backward = translator.config.data, reverse.config.data
             there = (forward.source_language, forward.target_language)

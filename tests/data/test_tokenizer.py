@@ -269,3 +269,44 @@ def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
             Tokenizer(damaged)
     with pytest.raises(ModelError, match=r"no\.model: cannot be read: No such file or directory$"):
         Tokenizer.load(tmp_path / "no.model")
+
+
+def rebuilt(tokenizer: Tokenizer, text: str, ids: list[int]) -> str:
+    """The text of the places of its ids, those that share a place once."""
+    spans = tokenizer.spans(text, ids)
+    assert len(spans) == len(ids)
+    assert all(start <= end for start, end in spans)
+    assert spans == sorted(spans)
+    once = [span for n, span in enumerate(spans) if n == 0 or span != spans[n - 1]]
+    return "".join(text[start:end] for start, end in once)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=TEXT)
+@settings(max_examples=100)
+def test_ids_know_their_place_in_the_text(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:
+    tokenizer = tokenizers[kind]
+    ids = tokenizer.encode(text)
+    assert rebuilt(tokenizer, text, ids) == text
+    assert rebuilt(tokenizer, text, tokenizer.sample_batch([text], 0.5, seed=1)[0]) == text
+
+
+def test_a_piece_stands_where_its_letters_are(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["bpe"]
+    text = "Le \ud800chat\u2581 œ😀"
+    ids = tokenizer.encode(text)
+    for piece, (start, end) in zip(tokenizer.pieces(ids), tokenizer.spans(text, ids), strict=True):
+        if not piece.startswith("<0x"):
+            assert text[start:end] == piece.replace(WORD_MARK, " ").removeprefix(" " * (start == 0))
+    places = tokenizer.spans(text, ids)
+    assert places.count((len(text) - 1, len(text))) == 4  # a byte each
+    assert tokenizer.spans("", []) == []
+
+
+def test_ids_of_another_text_have_no_place(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["bpe"]
+    ids = tokenizer.encode("Le chat dort.")
+    with pytest.raises(ValueError, match="stands beyond the end of the text"):
+        tokenizer.spans("Le", ids)
+    with pytest.raises(ValueError, match="the pieces have 13 bytes and the text 15"):
+        tokenizer.spans("Le chat dort…", ids)

@@ -22,7 +22,7 @@ ReverseOption = Annotated[
     typer.Option("--reverse-model", metavar="FOLDER", help="Of the other direction: links by both models."),
 ]
 LayerOption = Annotated[
-    int | None, typer.Option("--layer", min=1, help="Decoder layer to read, from 1. [default: the last two]")
+    int | None, typer.Option("--layer", min=1, help="Decoder layer to read, from 1. [default: all]")
 ]
 TokenizedOption = Annotated[
     bool, typer.Option("--tokenized", help="The words are what stands between the spaces.")

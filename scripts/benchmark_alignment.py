@@ -1,0 +1,105 @@
+"""Word alignment of the phrasebook, measured: the diagonal, eflomal, and a model's attention.
+
+python scripts/benchmark_alignment.py MODEL [--reverse-model MODEL] [--split test] [--readings]
+
+MODEL translates French into English, the reverse one English into French; both were trained on the
+phrasebook. eflomal (Östling & Tiedemann 2016, a statistical aligner) is trained anew on the same 60,000
+pairs and those to be aligned, in words; `make .peers/eflomal/.installed` makes its environment, which takes a
+C compiler. Its two directions are joined by grow-diag-final-and. --readings prints the table of layers and
+readings from which ours were chosen, on the split that choices are made on: `val`.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measuring import ROOT, print_table
+
+from translator.aligner import Aligner, judge
+from translator.alignment import words
+from translator.data import phrasebook
+from translator.inference import Translator
+from translator.word_links import Gold, LinkScores, grow_diagonal, link_scores, parse_links
+
+EFLOMAL = ROOT / ".peers" / "eflomal" / "bin"
+HEADS = " | precision % | recall % | AER % | links"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--reverse-model", type=Path)
+    parser.add_argument("--split", choices=("val", "test", "test_compositional"), default="test")
+    parser.add_argument("--readings", action="store_true", help="every layer and reading, on val")
+    arguments = parser.parse_args()
+    translator = Translator.load(arguments.model)
+    split = "val" if arguments.readings else arguments.split
+    pairs = list(phrasebook.pairs(split))
+    sources, targets = [pair["fr"] for pair in pairs], [pair["en"] for pair in pairs]
+    gold = [
+        parse_links(line, where=f"{split}:{number}")
+        for number, line in enumerate(phrasebook.alignments(split), start=1)
+    ]
+    if arguments.readings:
+        print_table(f"`val`{HEADS}", readings(translator, sources, targets, gold))
+        return
+    reverse = None if arguments.reverse_model is None else Translator.load(arguments.reverse_model)
+    ours = judge(Aligner(translator, reverse=reverse), sources, targets, gold=gold)
+    lines = [row("the diagonal", ours.pop("diagonal"))]
+    if (EFLOMAL / "eflomal-align").is_file():
+        lines += eflomal(sources, targets, gold)
+    else:
+        print(
+            "eflomal: not installed; `make .peers/eflomal/.installed` makes its environment", file=sys.stderr
+        )
+    names = {"one_way": "attention, fr → en", "both_ways": "attention, both ways, grow-diag"}
+    lines += [row(names[way], scores) for way, scores in ours.items()]
+    print_table(f"`{split}`{HEADS}", lines)
+
+
+def row(name: str, scores: LinkScores) -> list[str]:
+    shares = (scores.precision, scores.recall, scores.aer)
+    return [name, *(f"{100 * share:.2f}" for share in shares), f"{scores.n_links:,}"]
+
+
+def readings(
+    translator: Translator, sources: list[str], targets: list[str], gold: list[Gold]
+) -> list[list[str]]:
+    lines = []
+    for layer in (*range(1, translator.config.model.n_decoder_layers + 1), None):
+        for reading in ("output", "input"):
+            aligner = Aligner(translator, layer=layer, reading=reading)
+            name = f"layer{'s' * (len(aligner.layers) > 1)} {' and '.join(map(str, aligner.layers))}, when a word is the decoder's {reading}"
+            lines.append(row(name, judge(aligner, sources, targets, gold=gold)["one_way"]))
+    return lines
+
+
+def eflomal(sources: list[str], targets: list[str], gold: list[Gold]) -> list[list[str]]:
+    """Train eflomal on the training pairs and these, and score its links of these."""
+    train = list(phrasebook.pairs("train"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for language, texts in (("fr", sources), ("en", targets)):
+            whole = [*(pair[language] for pair in train), *texts]
+            lines = "".join(" ".join(words(text)) + "\n" for text in whole)
+            (folder / language).write_text(lines, encoding="utf-8", newline="\n")
+        command = [EFLOMAL / "python", EFLOMAL / "eflomal-align", "-s", folder / "fr", "-t", folder / "en"]
+        subprocess.run([*command, "-f", folder / "forward", "-r", folder / "backward"], check=True)
+        forward, backward = (
+            [
+                parse_links(line, where=side).sure
+                for line in (folder / side).read_text(encoding="utf-8").splitlines()[len(train) :]
+            ]
+            for side in ("forward", "backward")
+        )
+    joined = [grow_diagonal(a, b, final_and=True) for a, b in zip(forward, backward, strict=True)]
+    found = {"fr → en": forward, "en → fr": backward, "both ways, grow-diag-final-and": joined}
+    return [row(f"eflomal, {way}", link_scores(links, gold)) for way, links in found.items()]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The aligner: what a trained model attends to, as links between words, whatever the text is like."""
+
+from typing import Any
+
+import pytest
+import torch
+from phrases import Trained
+from torch import Tensor
+
+from translator.aligner import Aligner, judge
+from translator.alignment import spell, words
+from translator.errors import DataError, UsageError
+from translator.inference import Translator
+from translator.model.layers import Record
+from translator.word_links import Gold, Link
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+#: What breaks careless code: blank, odd spaces, long, spelled in bytes, odd code points.
+HARD = [
+    "Le chat dort dans la maison.",
+    "",
+    " \t\u00a0",
+    "x" * 300,
+    "Le chat dort dans la maison et la reine chante sous le pont, " * 8,
+    "Ma  sœur\u2028chante\u0085à\tLyon .",
+    "\u2581Le\u2581chat",
+    "🐈 😀👩‍👩‍👧 dort e\u0301te\u0301",
+    "القطة تنام في البيت",
+    "\ud800 seul\udc00",
+    "\ufeff\u200b",
+    "a" + " b" * 150,
+]
+
+
+@pytest.fixture(scope="module")
+def translator(trained: Trained) -> Translator:
+    return Translator.load(trained.model)
+
+
+def in_range(links: list[Link], source: list[str], target: list[str]) -> bool:
+    return all(0 <= i < len(source) and 0 <= j < len(target) for i, j in links) and links == sorted(
+        set(links)
+    )
+
+
+@pytest.fixture
+def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translator:
+    """A translator of two layers: at the step that writes the nth piece, the second layer looks at the nth of
+    the source, the first layer always at the first."""
+
+    def attention_maps(source_ids: Tensor, target_in: Tensor) -> tuple[Record, Record]:
+        n_source, n_target = source_ids.size(1), target_in.size(1)
+        right, wrong, even = torch.zeros(3, 1, 2, n_target, n_source)
+        right[0, :] = torch.eye(n_target, n_source)
+        wrong[0, :, :, 0] = 1
+        even[:] = 1 / n_source
+        first, second = wrong, right.clone()
+        second[:, 0] = even[:, 0]  # one head of two knows nothing
+        layers = [layer.expand(len(source_ids), -1, -1, -1) for layer in (first, second)]
+        return Record(), Record(cross_attention=layers)
+
+    model = translator.config.model.model_copy(update={"n_decoder_layers": 2})
+    changed = translator.config.model_copy(update={"model": model})
+    monkeypatch.setattr(translator.model, "attention_maps", attention_maps)
+    monkeypatch.setattr(translator, "config", changed)
+    return translator
+
+
+def test_links_are_right_where_the_right_layer_is_read_at_the_right_step(
+    trained: Trained, reader: Translator
+) -> None:
+    texts = trained.lines("test.fr")
+    gold = [
+        Gold(links, links) for text in texts if (links := frozenset((i, i) for i in range(len(words(text)))))
+    ]
+
+    def error(**options: Any) -> float:
+        scores = judge(Aligner(reader, **options), texts, texts, gold=gold)
+        assert scores["diagonal"].aer == 0
+        return scores["one_way"].aer
+
+    assert error(layer=2) == 0
+    # The controls: another layer, and the same one a step late.
+    assert error(layer=1) > 0.3
+    assert error(layer=2, reading="input") > 0.3
+    assert Aligner(reader).layers == [1, 2]
+    assert error() == 0  # together they still know
+
+
+@pytest.mark.parametrize("tokenized", [False, True])
+def test_any_text_is_aligned_line_by_line(translator: Translator, tokenized: bool) -> None:
+    sources, targets = [*HARD, *HARD, HARD[4]], [*HARD, *reversed(HARD), "The cat."]
+    found = Aligner(translator).align(sources, targets, tokenized=tokenized, batch_size=7)
+    assert len(found) == len(sources)
+    for source, target, links in zip(sources, targets, found, strict=True):
+        given = [text.split(" ") if tokenized else words(text) for text in (source, target)]
+        assert in_range(links, *([word for word in side if word] for side in given))
+        if not (source.strip(" ") and target.strip(" ")):
+            assert links == []
+    assert found[0] != []
+    assert found[4] != []
+
+
+def test_a_long_pair_is_aligned_to_its_end(translator: Translator) -> None:
+    """Both sides are cut at the same share of their words, and the words are counted through."""
+    french, english = "Le chat dort à Lyon. " * 20, "The cat sleeps in Lyon. " * 20
+    [short] = Aligner(translator).align(["Le chat dort à Lyon."], ["The cat sleeps in Lyon."])
+    [links] = Aligner(translator).align([french], [english])
+    n = len(words("Le chat dort à Lyon."))
+    assert len(words(french)) == len(words(english)) == 20 * n
+    assert links[-1][0] > 19 * n
+    assert all(abs(i - j) < 4 * n for i, j in links)
+    assert len(links) >= 10 * len(short)
+
+
+def test_the_company_of_a_pair_changes_nothing(trained: Trained, translator: Translator) -> None:
+    sources, targets = trained.lines("test.fr"), trained.lines("test.en")
+    aligner = Aligner(translator)
+    alone = [aligner.align([source], [target])[0] for source, target in zip(sources, targets, strict=True)]
+    assert aligner.align(sources, targets, batch_size=4) == alone
+    assert aligner.align(sources, targets[::-1]) != alone
+
+
+def test_words_with_spaces_between_them_give_the_same_links(translator: Translator) -> None:
+    source, target = "L’enfant ne mange pas au marché.", "The child does not eat at the market."
+    spaced = [" ".join(words(source))], [" ".join(words(target))]
+    assert spaced != ([source], [target])
+    assert spell(words(source), language="fr").strip() == source
+    aligner = Aligner(translator)
+    assert aligner.align(*spaced, tokenized=True) == aligner.align([source], [target])
+    # As given, the full stop is part of the last word.
+    [links] = aligner.align([source], [target], tokenized=True)
+    assert in_range(links, source.split(" "), target.split(" "))
+
+
+def test_the_layers_that_are_read(translator: Translator) -> None:
+    assert Aligner(translator).layers == [1]
+    assert Aligner(translator, layer=1).layers == [1]
+    for layer in (0, 2):
+        with pytest.raises(
+            UsageError, match=f"layer {layer} is none of the model's; its decoder has layers 1 to 1"
+        ):
+            Aligner(translator, layer=layer)
+
+
+def test_a_reverse_model_must_be_one(translator: Translator) -> None:
+    with pytest.raises(
+        UsageError, match="the reverse model translates fr to en; give one that translates en to fr"
+    ):
+        Aligner(translator, reverse=translator)
+
+
+def test_both_directions_are_joined(trained: Trained, translator: Translator) -> None:
+    """Another model is not needed to see it: one that says it goes the other way will do."""
+    data = translator.config.data.model_copy(update={"source_language": "en", "target_language": "fr"})
+    config = translator.config.model_copy(update={"data": data})
+    reverse = Translator(translator.model, translator.tokenizer, config)
+    sources, targets = trained.lines("test.fr"), trained.lines("test.en")
+    forward = Aligner(translator).align(sources, targets)
+    backward = Aligner(reverse).align(targets, sources)
+    both = Aligner(translator, reverse=reverse).align(sources, targets)
+    for joined, there, back in zip(both, forward, backward, strict=True):
+        turned = {(i, j) for j, i in back}
+        assert set(there) & turned <= set(joined) <= set(there) | turned
+    assert both != forward
+    gold = [Gold(frozenset(links), frozenset(links)) for links in both]
+    assert judge(Aligner(translator, reverse=reverse), sources, targets, gold=gold)["both_ways"].aer == 0
+
+
+def test_what_does_not_go_together_is_refused(translator: Translator) -> None:
+    aligner = Aligner(translator)
+    with pytest.raises(DataError, match="2 sources and 1 targets; give as many"):
+        aligner.align(["Le chat.", "Oui."], ["The cat."])
+    with pytest.raises(UsageError, match="batch size 0 is below 1"):
+        aligner.align(["Le chat."], ["The cat."], batch_size=0)
+    assert aligner.align([], []) == []
