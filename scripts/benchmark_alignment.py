@@ -73,7 +73,8 @@ def readings(
     for layer in (*range(1, translator.config.model.n_decoder_layers + 1), None):
         for reading in ("output", "input"):
             aligner = Aligner(translator, layer=layer, reading=reading)
-            name = f"layer{'s' * (len(aligner.layers) > 1)} {' and '.join(map(str, aligner.layers))}, when a word is the decoder's {reading}"
+            layers = f"layer{'s' * (len(aligner.layers) > 1)} {' and '.join(map(str, aligner.layers))}"
+            name = f"{layers}, when a word is the decoder's {reading}"
             lines.append(row(name, judge(aligner, sources, targets, gold=gold)["one_way"]))
     return lines
 
