@@ -26,7 +26,18 @@ from translator.inference import Translator
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-VERBS = ("train", "check-data", "translate", "evaluate", "score", "serve", "explain", "export", "info")
+VERBS = (
+    "train",
+    "check-data",
+    "translate",
+    "evaluate",
+    "score",
+    "align",
+    "serve",
+    "explain",
+    "export",
+    "info",
+)
 
 LONG = "Le chat dort dans la maison et la reine chante sous le pont, " * 8
 #: Lines that break filters which are careless: each with its ending.
