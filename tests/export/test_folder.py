@@ -193,7 +193,7 @@ def test_arguments_that_do_not_go_together(
 def test_the_example_of_the_readme(
     trained: Trained, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [example] = [b for b in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)]
+    [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     [name] = re.findall(r"`translator export (\w+)`", PAGE)
     assert run(capsys, tmp_path / name, "--model", model, *corpus(trained))[0] == 0
     done = subprocess.run(
