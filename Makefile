@@ -45,7 +45,7 @@ test: install  ## checks and quick tests, under two minutes
 	$(PYTEST) -m 'not slow and not system and not gpu'
 
 test-all: $(JUDGES)  ## the tests that `make test` leaves out
-	$(PYTEST) -m '(slow or system) and not gpu'
+	$(PYTEST) --dist worksteal -m '(slow or system) and not gpu'
 
 data: install  ## look a corpus over before training on it
 	$(BIN)/translator check-data $(CONFIG) $(ARGS)

@@ -61,11 +61,10 @@ def test_the_language_model_learns_and_without_its_mask_it_cheats() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_masked_model_learns_from_both_sides() -> None:
-    costs = {look_at: masked_model.run(look_at=look_at) for look_at in masked_model.KEEPS}
+    costs = {look_at: masked_model.run(look_at=look_at) for look_at in ("both sides", "itself")}
     assert costs["both sides"]["model"] < costs["both sides"]["unigram"] - 1
-    # Controls: the less it may look at, the less it knows.
-    assert costs["both sides"]["model"] < costs["left"]["model"] - 0.2
-    assert costs["left"]["model"] < costs["itself"]["model"] - 0.2
+    # Control: who may look at nothing knows less.
+    assert costs["both sides"]["model"] < costs["itself"]["model"] - 0.4
 
 
 @pytest.mark.slow

@@ -257,7 +257,7 @@ def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -
 
     resumed = run_command("train", path, *KILLABLE, *more, "run.name=killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr.decode()
-    assert first_step(resumed.stderr) == saved["progress"]["steps"] + 1 > 10
+    assert first_step(resumed.stderr) == saved["progress"]["steps"] + 1 > 2
     ours, expected = (weights(tmp_path / "runs" / name / "model") for name in ("killed", "whole"))
     assert hashlib.sha256(ours).hexdigest() == hashlib.sha256(expected).hexdigest()
 
@@ -283,7 +283,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(tmp_path: Path) -> N
     assert not (folder / "model").exists()
     resumed = run_command("train", path, *KILLABLE, "run.name=stopped", "--resume")
     assert resumed.returncode == 0, resumed.stderr.decode()
-    assert first_step(resumed.stderr) == stopped_at + 1 > 10
+    assert first_step(resumed.stderr) == stopped_at + 1 > 2
     ours, expected = (weights(tmp_path / "runs" / name / "model") for name in ("stopped", "whole"))
     assert hashlib.sha256(ours).hexdigest() == hashlib.sha256(expected).hexdigest()
 

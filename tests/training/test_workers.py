@@ -133,6 +133,7 @@ def test_shares_are_all_rows_in_order_and_shed_padding() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.slow
 def test_training_with_two_workers_learns_as_with_one(tiny_config: Callable[..., Config]) -> None:
     options = ("model.dropout=0", "train.max_steps=8", "hardware.precision=32-true", "train.ema_decay=null")
     weights = []
