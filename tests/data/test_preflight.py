@@ -214,7 +214,7 @@ def test_the_meter_sees_objects_and_tensors() -> None:
     assert 2e6 < bytes_at_once(lambda: "x" * 2_000_000) < 2.1e6
 
 
-@pytest.mark.parametrize("length", [1, 20], ids=["short", "long"])
+@pytest.mark.parametrize("length", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["short", "long"])
 def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
     """Measured between two sizes, so that what a batch of rows takes does not count."""
     words = "une phrase " * length

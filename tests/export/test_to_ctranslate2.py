@@ -111,6 +111,7 @@ def test_another_activation_is_seen(
         check(translator, exported(translator, tmp_path / "out"), lines)
 
 
+@pytest.mark.slow
 def test_the_other_place_of_norms_is_seen(learnt: Learnt, tmp_path: Path, lines: list[str]) -> None:
     translator = Translator.load(learnt("pre", "relu"))
     shape = translator.config.model.model_copy(update={"norm": "post"})

@@ -249,7 +249,7 @@ def test_in_float32_no_text_depends_on_its_company(learnt: Learnt, beam_size: in
         assert answers == alone, way
 
 
-@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("beam_size", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_close_calls_do_not_depend_on_their_company(
     undecided: Transformer, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

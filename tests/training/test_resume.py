@@ -119,6 +119,7 @@ def test_stopped_anywhere_and_resumed_is_uninterrupted(
         assert validations(folder) == expected_validations, name
 
 
+@pytest.mark.slow
 def test_several_stops_are_as_good_as_one(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(*STATEFUL)
     expected = weights(train(config, name="whole"))
@@ -138,6 +139,7 @@ def test_several_stops_are_as_good_as_one(tiny_config: MakeConfig, monkeypatch: 
     assert len(list((Path(config.run.root) / "often" / "logs").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_keeps_its_best(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -173,7 +175,10 @@ def test_time_before_an_interruption_counts_and_the_pause_does_not(
     assert int(last_step) + 1 == 12
 
 
-@pytest.mark.parametrize("broken", ["position", "optimiser", "average"])
+@pytest.mark.parametrize(
+    "broken",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("position", "optimiser")] + ["average"],
+)
 def test_control_a_changed_checkpoint_gives_other_weights(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
