@@ -73,6 +73,7 @@ def test_a_whole_folder(
     assert ["<pad>"] in about["translate_batch"]["suppress_sequences"]
 
 
+@pytest.mark.slow
 def test_lines_of_the_phrasebook_by_default(
     trained: Trained, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

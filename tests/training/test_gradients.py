@@ -98,6 +98,7 @@ def distance(ours: Gradients, theirs: Gradients) -> float:
     return max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) / scale
 
 
+@pytest.mark.slow
 def test_four_batches_accumulated_are_four_at_once(
     tiny_config: MakeConfig, gradients: Gradients, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ class FakeClock:
 # -- names ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_taken_name_gets_a_number_and_nothing_of_a_former_run_changes(
     tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -201,6 +202,7 @@ def test_real_minutes_end_a_run(tiny_config: MakeConfig, tmp_path: Path) -> None
     assert 0.6 <= seconds < 2
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_early(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_loss_that_is_no_number_ends_a_run_with_advice(tiny_config: MakeConfig
         train(config, name="tiny")
 
 
+@pytest.mark.slow
 def test_checkpoints_come_at_least_as_often_as_asked_and_never_at_the_end(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +262,7 @@ def test_nothing_to_resume_is_refused(tiny_config: MakeConfig, tmp_path: Path) -
         train(config, name="tiny", resume=True)
 
 
+@pytest.mark.slow
 def test_the_newest_unfinished_run_of_that_name_goes_on(tiny_config: MakeConfig, tmp_path: Path) -> None:
     config = tiny_config(*QUICK)
     unfinished(config, "tiny")  # older
@@ -268,6 +272,7 @@ def test_the_newest_unfinished_run_of_that_name_goes_on(tiny_config: MakeConfig,
     assert train(config, name="tiny", resume=True) == newest / "model" == tmp_path / "runs/tiny-2/model"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["[a-z]*", "x+y", "a.b"])
 def test_a_name_of_special_characters_is_only_itself(tiny_config: MakeConfig, name: str) -> None:
     config = tiny_config(*QUICK)
@@ -403,6 +408,7 @@ def test_what_was_there_before_training_is_not_searched_for_garbage(
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_too(tiny_config: MakeConfig) -> None:
     model = train(tiny_config(*QUICK, "hardware.precision=bf16-mixed"), name="tiny")
     assert model is not None
@@ -426,6 +432,7 @@ def test_data_without_a_validation_split_is_refused(tiny_config: MakeConfig, tmp
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_swapped_languages_train_the_other_direction_from_the_same_files(tiny_config: MakeConfig) -> None:
     model = train(
         tiny_config(*QUICK, "data.source_language=en", "data.target_language=fr"),

@@ -53,7 +53,6 @@ class TranslationModule(LightningModule):
         """Start the threads, if there are to be several."""
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
-        gc.collect()
         gc.freeze()
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
