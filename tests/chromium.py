@@ -21,13 +21,17 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--window-size=1280,900",
 )
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """Start one with an empty profile; it is offline, and what comes on its console is kept."""
+def chromium(profile: Path, *, offline: bool = True) -> Iterator[webdriver.Chrome]:
+    """Start one with an empty profile; what comes on its console is kept.
+
+    No name but this machine's has an address; `offline` shuts out this machine too.
+    """
     found = shutil.which("chromium"), shutil.which("chromedriver")
     if None in found:
         if os.environ.get("CI"):
@@ -41,8 +45,8 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(found[1]))
     driver.set_script_timeout(120)  # axe, on a busy machine
     driver.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
     try:
         yield driver
     finally:

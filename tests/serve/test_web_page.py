@@ -1,7 +1,6 @@
 """The page in a real Chromium: typing, pointing, choosing, explaining; accessibility; what it looks like."""
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from axe_core_python.selenium import Axe
+from chromium import chromium
 from phrases import Trained
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -29,28 +29,9 @@ from translator.serve.run import address_of, open_socket, run
 from translator.serve.service import Service
 
 pytest_plugins = ("trained",)
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None,
-        reason="needs Debian's packages chromium and chromium-driver",
-    ),
-]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 MARKUP = "<img src=x onerror=document.title='broken'><script>document.title='broken'</script>"
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no network: nothing else has an address
-    "--window-size=1100,900",
-)
 SIZES = {"light": (1100, 900), "dark": (1100, 900), "phone": (390, 844)}
 
 
@@ -91,14 +72,8 @@ def sentence(trained: Trained) -> str:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path / "profile", offline=False) as driver:
+        yield driver
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from translator.data.tokenizer import WORD_MARK
 from translator.inference import ModelStepper, Translator
 from translator.model.transformer import device_of
 from translator.search.step import allow_only
+from translator.soft_alignment import Span, word_spans
 from translator.symbols import BOS, EOS
 
 #: Pieces tried for each alternative wanted: several pieces may begin the same word.
@@ -26,14 +27,9 @@ class Alternative:
     probability: float
 
 
-def spans(text: str) -> list[tuple[int, int]]:
+def spans(text: str) -> list[Span]:
     """Return where each of `alignment.words` begins and ends in a text."""
-    found, at = [], 0
-    for word in words(text):
-        start = text.index(word, at)
-        at = start + len(word)
-        found.append((start, at))
-    return found
+    return word_spans(words(text), text)
 
 
 def alternatives(

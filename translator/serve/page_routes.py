@@ -21,12 +21,9 @@ _FILES = {
 }
 _MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-#: The explanation has its own scripts and styles in itself; it gets an origin of its own, no network and no
-#: part in ours, so that nothing in it could ask this service for anything.
-_EXPLANATION_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
-)
+#: The explanation itself says what it may load (`explain.policy`: its own script and style). It has an origin
+#: of its own and no part in ours, so that nothing in it could ask this service for anything.
+_EXPLANATION_POLICY = "frame-ancestors 'none'; sandbox allow-scripts"
 
 
 def add_page(app: FastAPI, service: Service, access: Access) -> None:
