@@ -6,7 +6,7 @@ from torch import Tensor
 
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
-from translator.model.unpadding import ROUND, Unpadding
+from translator.model.unpadding import Unpadding, round_number
 from translator.symbols import BOS, EOS, PAD
 
 LENGTHS = [[(3, 4), (7, 2), (1, 9)], [(5, 5)] * 2, [(1, 1)], [(20, 30), (2, 40)]]
@@ -38,8 +38,7 @@ def test_states_and_gradients_are_those_of_the_padded_batch(
     padded = model.decode(model.encode(source), target)[target != PAD]
     unpadded = model.training_states(source, target)
     n = len(padded)
-    assert n < unpadded.size(0) <= n + ROUND
-    assert unpadded.size(0) % ROUND == 0
+    assert unpadded.size(0) == round_number(n)
     torch.testing.assert_close(unpadded[:n], padded)
     parameters = list(model.parameters())
     direction = torch.randn_like(padded)
@@ -51,6 +50,15 @@ def test_states_and_gradients_are_those_of_the_padded_batch(
     assert not torch.allclose(model.training_states(source, target)[:n], padded)
 
 
+def test_there_are_few_round_numbers_and_one_is_near() -> None:
+    found = [round_number(n) for n in range(1, 4096)]
+    assert found[:8] == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert found[1279:1283] == [1408] * 4
+    assert found[1407] == 1536
+    assert all(n < number <= n * 9 / 8 + 1 for n, number in enumerate(found, 1))
+    assert len({number for number in found if 1024 < number <= 2048}) == 8
+
+
 def test_unpadding_and_padding_are_each_others_inverse() -> None:
     real = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
     unpadding = Unpadding.of(real)
@@ -59,13 +67,13 @@ def test_unpadding_and_padding_are_each_others_inverse() -> None:
     assert torch.equal(unpadding.unpad(grid)[:6], grid[real])
     assert torch.equal(unpadding.pad(unpadding.unpad(grid))[real], grid[real])
     ids = torch.arange(9).view(3, 3)
-    assert unpadding.ids(ids, 99).tolist() == [0, 1, 3, 6, 7, 8, *[99] * (ROUND - 6)]
+    assert unpadding.ids(ids, 99).tolist() == [0, 1, 3, 6, 7, 8, 99]
 
 
 def test_gradients_are_those_of_indexing_and_zero_for_padding() -> None:
     real = torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
     unpadding = Unpadding.of(real)
-    rows = torch.randn(ROUND, 2, requires_grad=True)
+    rows = torch.randn(round_number(3), 2, requires_grad=True)
     unpadding.pad(rows)[real].square().sum().backward()
     assert rows.grad is not None
     torch.testing.assert_close(rows.grad[:3], 2 * rows.detach()[:3])

@@ -24,7 +24,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Te
     Returns:
         (B, H, Q, E).
     """
-    mixed: Tensor = _Attend.apply(query, key, value, keep)  # type: ignore[no-untyped-call]
+    # Under autocast products would be narrowed again, by a kernel that oneDNN compiles for each (B, Q, K).
+    with torch.autocast(query.device.type, enabled=False):
+        mixed: Tensor = _Attend.apply(query, key, value, keep)  # type: ignore[no-untyped-call]
     return mixed
 
 
