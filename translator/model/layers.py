@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -122,11 +123,19 @@ class Layer(nn.Module):
         return self._after(self.feed_norm, x, self.feed_forward(h))
 
     def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
-        return norm(x) if self.pre_norm else x
+        return narrow(norm(x) if self.pre_norm else x)
 
     def _after(self, norm: nn.Module, x: Tensor, update: Tensor) -> Tensor:
         x = x + self.dropout(update)
         return x if self.pre_norm else norm(x)
+
+
+def narrow(x: Tensor) -> Tensor:
+    """Return x as autocast has it in products, once for all the maps that read it, or as it is without."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return x
+    return x.to(torch.get_autocast_dtype(device))
 
 
 class Stack(nn.Module):
@@ -143,6 +152,7 @@ class Stack(nn.Module):
 
     def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> list[KeyValue]:
         """Project a memory, (B, K, M) or without padding (R, M), for the cross-attention of each layer."""
+        memory = narrow(memory)
         attentions = [layer.cross_attention for layer in self._layers()]
         return [attention.project(memory, unpadding) for attention in attentions if attention is not None]
 
