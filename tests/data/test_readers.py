@@ -4,9 +4,11 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -112,6 +114,18 @@ def test_damaged_gzip_names_file_and_line(file: Path) -> None:
         )
     file.write_bytes(data)
     assert len(list(read_lines(file))) == 3000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+def test_a_pipe_is_read_whole(tmp_path: Path, zipped: bool) -> None:
+    pipe, data = tmp_path / "pipe", b"un\ndeux\n" * 50_000  # more than a pipe holds
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=[gzip.compress(data) if zipped else data])
+    writer.start()
+    lines = [line.text for line in read_lines(pipe)]
+    writer.join()
+    assert lines == ["un", "deux"] * 50_000
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

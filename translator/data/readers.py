@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -39,12 +40,16 @@ class Row(NamedTuple):
     notes: int
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """Open a plain or gzipped file, told apart by its first two bytes."""
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzipped file, told apart by its first two bytes; once, so that a pipe will do."""
     try:
         with path.open("rb") as file:
-            magic = file.read(2)
-        return cast(BinaryIO, gzip.open(path)) if magic == b"\x1f\x8b" else path.open("rb")
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(file) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
 
