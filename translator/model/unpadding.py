@@ -59,9 +59,9 @@ class Unpadding:
 def round_number(n: int) -> int:
     """Return the next number above n that is at most four binary digits and zeros: 8 of them to a doubling.
 
-    oneDNN compiles a bfloat16 product for each number of rows that it meets. So there are few, 4 % more rows
-    than needed on average, and kernels and blocks of memory are met again: a step at width 256 takes 328 ms
-    with 8 to a doubling, 346 with 16, 369 with 32 (2 threads of an Intel Xeon with AMX, 256 kernels kept).
+    oneDNN compiles a bfloat16 product for each number of rows that it meets. So there are few, for 4 to 5 %
+    more rows, and kernels and blocks of memory are met again: a step at width 256 takes 328 ms with 8 to a
+    doubling, 346 with 16, 369 with 32 (2 threads of an Intel Xeon with AMX, 256 kernels kept).
     """
     unit = 1 << max(0, n.bit_length() - 4)
     return (n // unit + 1) * unit

@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Rows whose logits are in memory together, and rows of them that are float32 together, which stay in the
-#: cache. Forward and backward of (1200, 256) states and 8,000 pieces take 45 ms so, and
-#: 55 with all 256 rows of a chunk in float32 (1 thread of an Intel Xeon with AMX, bfloat16).
+from translator.model.layers import narrow
+
+#: Rows whose logits are in memory together, and on a CPU rows of them that are float32 together, so that they
+#: stay in its cache. Forward and backward of (1200, 256) states and 8,000 pieces take 45 ms so, 55 with 256
+#: and all of them (1 thread of an Intel Xeon with AMX, bfloat16).
 CHUNK, WIDENED = 2048, 32
 
 
@@ -43,10 +45,9 @@ class _TokenLoss(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        kind = states.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        narrow_states, narrow_weight = states.to(dtype), weight.to(dtype)
-        wide = torch.promote_types(dtype, torch.float32)
+        narrow_states, narrow_weight = narrow(states), narrow(weight)
+        wide = torch.promote_types(narrow_weight.dtype, torch.float32)
+        widened = WIDENED if states.device.type == "cpu" else CHUNK
         state_gradient = torch.empty_like(states, dtype=wide)
         weight_gradient = torch.zeros_like(weight, dtype=wide)
         plain = torch.zeros((), dtype=wide, device=states.device)
@@ -55,8 +56,8 @@ class _TokenLoss(torch.autograd.Function):
             chunk = slice(start, start + CHUNK)
             logits = narrow_states[chunk] @ narrow_weight.t()  # (rows, V); they become their own gradient
             right = targets[chunk, None]
-            counted = torch.split(logits[: len(right)], WIDENED)
-            for some, one in zip(counted, torch.split(right, WIDENED), strict=True):
+            counted = torch.split(logits[: len(right)], widened)
+            for some, one in zip(counted, torch.split(right, widened), strict=True):
                 wide_logits = some.to(wide)
                 peak, right_logit = wide_logits.amax(1), wide_logits.gather(1, one)[:, 0]
                 probability = wide_logits.softmax(1)
