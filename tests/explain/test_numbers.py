@@ -36,7 +36,8 @@ class Watched:
             packed: PackedTransformer, query: Tensor, key_value: Tensor, bias: Tensor | None
         ) -> Tensor:
             split = packed._split(query, len(key_value))  # (B, H, W, E)
-            scores = split @ key_value.chunk(2, 1)[0].transpose(-1, -2) / math.sqrt(split.size(-1))
+            keys = packed._split(key_value, len(key_value)).chunk(2, 1)[0]  # (B, H, K, E)
+            scores = split @ keys.transpose(-1, -2) / math.sqrt(split.size(-1))
             self.weights.append((scores if bias is None else scores + bias).softmax(-1))
             return real(packed, query, key_value, bias)
 

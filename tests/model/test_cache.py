@@ -1,7 +1,6 @@
 """Cached decoding gives the logits of uncached decoding, at every step, whatever happens to the batch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 import torch
@@ -19,12 +18,12 @@ from translator.symbols import BOS, EOS
 GOING_ON = [[0, 1, 2, 3], [0, 2, 3], [0, 2, 3], [0, 3], [3], [3]]
 W = 3
 
-Reorder = Callable[[DecoderState, Tensor, Tensor], DecoderState]
+Reorder = Callable[[DecoderState, Tensor, Tensor], None]
 
 
-def reorder(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
+def reorder(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     """Do what a search does: (B',) sentences and (B', W) parents."""
-    return state.select(sentences, parents)
+    state.select(sentences, parents)
 
 
 def uncached(model: Transformer, source_ids: Tensor, history: Tensor) -> Tensor:
@@ -41,11 +40,11 @@ def walk(model: Transformer, reorder: Reorder = reorder, **options: str) -> Iter
     numbers = list(range(len(SOURCE_IDS)))
     history = torch.full((len(numbers), 1, 1), BOS)  # (B, W, T)
     for going_on in GOING_ON:
-        logits, state = decoder.step(history[..., -1], state)
+        logits = decoder.step(history[..., -1], state)
         yield logits, uncached(model, SOURCE_IDS[numbers], history)
         sentences = torch.tensor([numbers.index(number) for number in going_on])
         parents = torch.randint(history.size(1), (len(sentences), W), generator=generator)
-        state = reorder(state, sentences, parents)
+        reorder(state, sentences, parents)
         tokens = torch.randint(4, VOCABULARY_SIZE, (len(sentences), W, 1), generator=generator)
         history = torch.cat([history[sentences[:, None], parents], tokens], 2)
         numbers = going_on
@@ -66,31 +65,39 @@ def test_decoding_goes_on_beyond_the_table_of_positions() -> None:
         assert_same(cached, expected)
 
 
-def forget_parents(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
+def forget_parents(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     own = torch.arange(W).clamp(max=state.descent.size(1) - 1)
-    return reorder(state, sentences, own.expand(len(sentences), -1))
+    reorder(state, sentences, own.expand(len(sentences), -1))
 
 
-def mix_up_sources(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
-    state = reorder(state, sentences, parents)
-    return replace(state, cross=[kv.flip(0) for kv in state.cross])
+def mix_up_sources(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
+    reorder(state, sentences, parents)
+    state.cross = [kv.flip(0) for kv in state.cross]
 
 
-def shift_positions(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
-    return replace(reorder(state, sentences, parents), length=state.length + 1)
+def mix_up_pasts(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
+    reorder(state, sentences, parents)
+    state.past = [kv.flip(0) for kv in state.past]
 
 
-def look_at_padding(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
-    return replace(reorder(state, sentences, parents), cross_bias=None)
+def shift_positions(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
+    reorder(state, sentences, parents)
+    state.length += 1
 
 
-def look_at_everyone(state: DecoderState, sentences: Tensor, parents: Tensor) -> DecoderState:
-    state = reorder(state, sentences, parents)
-    return replace(state, descent=torch.zeros_like(state.descent))
+def look_at_padding(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
+    reorder(state, sentences, parents)
+    state.cross_bias = None
+
+
+def look_at_everyone(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
+    reorder(state, sentences, parents)
+    state.descent = torch.zeros_like(state.descent)
 
 
 @pytest.mark.parametrize(
-    "broken", [forget_parents, mix_up_sources, shift_positions, look_at_padding, look_at_everyone]
+    "broken",
+    [forget_parents, mix_up_sources, mix_up_pasts, shift_positions, look_at_padding, look_at_everyone],
 )
 def test_control_a_broken_step_is_seen(broken: Reorder) -> None:
     steps = list(walk(toy_model(), broken))
@@ -102,19 +109,34 @@ def test_a_source_is_projected_and_kept_once() -> None:
     model = toy_model()
     decoder, memory = PackedTransformer(model), model.encode(SOURCE_IDS)
     state = decoder.start(memory)
-    _, state = decoder.step(torch.full((len(SOURCE_IDS), 1), BOS), state)
+    decoder.step(torch.full((len(SOURCE_IDS), 1), BOS), state)
     everything = torch.arange(len(SOURCE_IDS))
-    state = state.select(everything, torch.zeros(len(SOURCE_IDS), W, dtype=torch.int64))
+    state.select(everything, torch.zeros(len(SOURCE_IDS), W, dtype=torch.int64))
     projected = model.decoder.project(memory.states)
     for _ in range(2):
-        _, state = decoder.step(torch.full((len(SOURCE_IDS), W), 5), state)
+        decoder.step(torch.full((len(SOURCE_IDS), W), 5), state)
         assert len(state.cross) == len(projected) == 3
         for kept, expected in zip(state.cross, projected, strict=True):
-            key, value = kept[:, :, : SOURCE_IDS.size(1)].chunk(2, 1)
+            key, value = kept[:, : SOURCE_IDS.size(1)].unflatten(2, (6, 4)).transpose(1, 2).chunk(2, 1)
             assert_same(key, expected.key)
             assert_same(value, expected.value)
     assert state.length == 3
-    assert state.past[0].shape == (len(SOURCE_IDS), 6, 1 + 2 * W, 4)  # (B, 2 H, K, E)
+    assert state.descent.shape == (len(SOURCE_IDS), W, 1 + 2 * W)  # (B, W, K)
+
+
+def test_most_steps_copy_only_what_is_new() -> None:
+    model = toy_model()
+    decoder, n = PackedTransformer(model), len(SOURCE_IDS)
+    state = decoder.start(model.encode(SOURCE_IDS))
+    places = set()
+    for step in range(30):
+        decoder.step(torch.full((n, W if step else 1), 5), state)
+        state.select(torch.arange(n), torch.zeros(n, W, dtype=torch.int64))
+        places.add(state.past[0].data_ptr())
+    n_keys = 1 + 29 * W
+    assert len(places) <= 3
+    assert n_keys <= state.past[0].size(1) < n_keys + 48
+    assert all(kv.isfinite().all() for kv in state.past)
 
 
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])
@@ -124,26 +146,25 @@ def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     source_ids = torch.full((2, n_positions), EOS)
     source_ids[:, :-1] = 5
     state = decoder.start(model.encode(source_ids))
-    assert state.cross[0].size(2) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
-    logits, _ = decoder.step(torch.full((2, 1), BOS), state)
+    assert state.cross[0].size(1) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
+    logits = decoder.step(torch.full((2, 1), BOS), state)
     assert_same(logits, uncached(model, source_ids, torch.full((2, 1, 1), BOS)))
 
 
-TOKENS = torch.tensor([[BOS, 7], [BOS, 8], [BOS, 9], [BOS, 7]])
-
-
-def test_a_state_is_a_value() -> None:
+def test_one_model_serves_many_searches() -> None:
     model = toy_model()
-    decoder = PackedTransformer(model)
-    _, state = decoder.step(TOKENS[:, :1], decoder.start(model.encode(SOURCE_IDS)))
-    first, after_first = decoder.step(TOKENS[:, 1:], state)
-    other, _ = decoder.step(TOKENS[:, 1:] + 1, state)
-    again, after_again = decoder.step(TOKENS[:, 1:], state)
-    assert torch.equal(first, again)
-    assert_differs(other, first)
-    assert torch.equal(
-        decoder.step(TOKENS[:, 1:], after_first)[0], decoder.step(TOKENS[:, 1:], after_again)[0]
-    )
+    decoder, memory = PackedTransformer(model), model.encode(SOURCE_IDS)
+    n = len(SOURCE_IDS)
+    alone, beside, other = (decoder.start(memory) for _ in range(3))
+    steps = [torch.full((n, 1), token) for token in (BOS, 7, 9)]
+    expected = [decoder.step(tokens, alone) for tokens in steps]
+    found = []
+    for tokens in steps:
+        found.append(decoder.step(tokens, beside))
+        decoder.step(tokens.flip(0)[: len(other.descent)] + 1, other)
+        going_on = torch.arange(1, len(other.descent))
+        other.select(going_on, torch.zeros(len(going_on), 1, dtype=torch.int64))
+    assert [torch.equal(a, b) for a, b in zip(found, expected, strict=True)] == [True] * 3
 
 
 @torch.no_grad()

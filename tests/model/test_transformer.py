@@ -292,7 +292,7 @@ def test_cuda_agrees_with_the_cpu(norm: str) -> None:
     expected = model(SOURCE_IDS, TARGET_IN)
     model.cuda()
     decoder = PackedTransformer(model)
-    first, _ = decoder.step(TARGET_IN[:, :1].cuda(), decoder.start(model.encode(SOURCE_IDS.cuda())))
+    first = decoder.step(TARGET_IN[:, :1].cuda(), decoder.start(model.encode(SOURCE_IDS.cuda())))
     assert_same(first.cpu()[:, 0], expected[:, 0], 1e-4)
     actual = model(SOURCE_IDS.cuda(), TARGET_IN.cuda()).cpu()
     assert_same(actual, expected, 1e-4)

@@ -12,16 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.attention import Attention
-from translator.model.cache import DecoderState, Memory
+from translator.model.cache import ALIGNED, DecoderState, Memory
 from translator.model.layers import Layer
 from translator.model.linear import Map, Precision, linear, pack
 from translator.model.masks import as_bias, itself_bias, padding_keep
 from translator.model.transformer import Transformer
-
-#: Sources are padded to a multiple of this where at most half of it is missing. Softmax on a CPU works on
-#: as many numbers at once and on what is over one by one: attention of (64, 4, 5, 32) over 15 keys takes
-#: 515 µs, over 16 it takes 224, over 17 it takes 261, over 24 it takes 337, over 32 it takes 313.
-ALIGNED = 16
 
 
 class _DecoderLayer(NamedTuple):
@@ -63,55 +58,60 @@ class PackedTransformer:
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first target token, one hypothesis a sentence."""
         keep, states = memory.keep, memory.states
-        projected = (attention.key_value(states).flatten(0, 1) for attention in self.attentions)
-        cross = [self._split(joint, len(states)).contiguous() for joint in projected]  # (B, 2 H, S, E)
+        cross = [attention.key_value(states) for attention in self.attentions]  # (B, S, 2 D)
         missing = -keep.size(-1) % ALIGNED
         if 0 < missing <= ALIGNED // 2:
             cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
             keep = F.pad(keep, (0, missing))
         bias = None if bool(keep.all()) else as_bias(keep, states.dtype)
-        nothing = cross[0][:, :, :0]
-        return DecoderState([nothing] * len(cross), cross, bias, states.new_empty(len(states), 1, 0), 0)
+        past = [kv[:, :0] for kv in cross]
+        return DecoderState(past, cross, bias, states.new_empty(len(states), 1, 0), 0)
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Read one more target token of each hypothesis.
 
         To attention, the W hypotheses of a sentence are W more positions, each of which sees its ancestors.
 
         Args:
             tokens: (B, W) int64.
-            state: what was read before.
+            state: what was read before; the tokens are added to it.
 
         Returns:
-            (B, W, V) logits of the token after it, and the state after it.
+            (B, W, V) logits of the token after it.
         """
         n_sentences, n_hypotheses = tokens.shape
+        first = state.descent.size(2)
         itself = itself_bias(n_hypotheses, like=state.descent).expand(n_sentences, -1, -1)
-        descent = torch.cat([state.descent, itself], 2)  # (B, W, K + W)
-        bias = descent[:, None] if n_hypotheses > 1 else None  # a lone hypothesis descends from all
+        state.descent = torch.cat([state.descent, itself], 2)  # (B, W, K)
+        n_keys = state.descent.size(2)
+        bias = None  # a lone hypothesis descends from all
+        if n_hypotheses > 1:
+            hidden = -n_keys % ALIGNED
+            bias = F.pad(state.descent, (0, hidden), value=-torch.inf)[:, None]
+            n_keys += hidden
+        state.make_room(n_keys)
         position = self.model.position_table(state.length + 1)[state.length]
-        x = (
-            F.embedding(tokens.flatten(), self.embedding) + position
-        )  # (B · W, D): all of a step is row by row
-        past = []
-        for layer, before, cross in zip(self.layers, state.past, state.cross, strict=True):
-            x, kv = self._layer(layer, x, (before, bias), (cross, state.cross_bias))
-            past.append(kv)
-        after = DecoderState(past, state.cross, state.cross_bias, descent, state.length + 1)
-        return self.logits(self.norm(x)).view(n_sentences, n_hypotheses, -1), after
+        state.length += 1
+        # All of a step is row by row: (B · W, D).
+        x = F.embedding(tokens.flatten(), self.embedding) + position
+        for layer, past, cross in zip(self.layers, state.past, state.cross, strict=True):
+            new = past[:, first : first + n_hypotheses]
+            x = self._layer(layer, x, new, (past[:, :n_keys], bias), (cross, state.cross_bias))
+        return self.logits(self.norm(x)).view(n_sentences, n_hypotheses, -1)
 
     def _layer(
         self,
         layer: _DecoderLayer,
         x: Tensor,
+        new: Tensor,
         past: tuple[Tensor, Tensor | None],
         cross: tuple[Tensor, Tensor | None],
-    ) -> tuple[Tensor, Tensor]:
-        """(B · W, D) → the same and the keys and values with those of the new tokens, (B, 2 H, K + W, E)."""
+    ) -> Tensor:
+        """(B · W, D) → the same; the keys and values go to `new`, (B, W, 2 D), a part of `past`."""
         pre, width = self.pre_norm, x.size(-1)
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
-        key_value = torch.cat([past[0], self._split(joint[:, width:], len(past[0]))], 2)
-        x = x + layer.self_output(self._attend(joint[:, :width], key_value, past[1]))
+        new.copy_(joint[:, width:].view(new.shape))
+        x = x + layer.self_output(self._attend(joint[:, :width], *past))
         if not pre:
             x = layer.self_norm(x)
         query = layer.query(layer.cross_norm(x) if pre else x)
@@ -119,18 +119,18 @@ class PackedTransformer:
         if not pre:
             x = layer.cross_norm(x)
         x = x + layer.outer(layer.activation(layer.inner(layer.feed_norm(x) if pre else x)))
-        return x if pre else layer.feed_norm(x), key_value
+        return x if pre else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, key_value: Tensor, bias: Tensor | None) -> Tensor:
-        """(B · W, D) queries, (B, 2 H, K, E) keys and values → (B · W, D)."""
-        key, value = key_value.chunk(2, 1)
-        mixed = F.scaled_dot_product_attention(self._split(query, len(key)), key, value, attn_mask=bias)
+        """(B · W, D) queries, (B, K, 2 D) keys and values → (B · W, D)."""
+        n = len(key_value)
+        key, value = self._split(key_value, n).chunk(2, 1)
+        mixed = F.scaled_dot_product_attention(self._split(query, n), key, value, attn_mask=bias)
         return mixed.transpose(1, 2).reshape(query.shape)
 
     def _split(self, x: Tensor, n_sentences: int) -> Tensor:
-        """(B · L, heads · E) → (B, heads, L, E)."""
-        length = len(x) // n_sentences
-        return x.view(n_sentences, length, -1, self.head_width).transpose(1, 2)
+        """(B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
+        return x.view(n_sentences, -1, x.size(-1) // self.head_width, self.head_width).transpose(1, 2)
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from translator.search.scoring import best_possible, normalised
-from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.search.step import Hypothesis, Result, Stepper, allow_only, fill_gaps
 from translator.search.top import best_continuations
 from translator.search.trace import Considered, Trace, considered
 from translator.symbols import BOS, EOS
@@ -162,6 +162,7 @@ class _Beam:
         ]
         rows = self.everyone
         if len(keep) < len(parents):
+            keep = fill_gaps(keep)
             rows = torch.tensor(keep, dtype=torch.int64, device=parents.device)
             self.everyone = self.everyone[: len(keep)]
             for sentence, margin in zip(self.numbers, self.margins.tolist(), strict=True):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from translator.search.scoring import normalised
-from translator.search.step import Hypothesis, Result, Stepper, allow_only
+from translator.search.step import Hypothesis, Result, Stepper, allow_only, fill_gaps
 from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
@@ -43,7 +43,7 @@ def greedy_search(
             gained, chosen = top[:, 0], pieces[:, 0]
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])
         log_prob = log_prob + gained
-        ended = chosen == EOS
+        going = []
         for row, (sentence, token) in enumerate(zip(active.tolist(), chosen.tolist(), strict=True)):
             if token == EOS:
                 total = float(log_prob[row])
@@ -51,8 +51,9 @@ def greedy_search(
                 results[sentence] = Result([found], float(margin[row]))
             else:
                 ids[sentence].append(token)
-        going = (~ended).nonzero().flatten()
-        stepper.select(going, torch.zeros(len(going), 1, dtype=torch.int64, device=device))
-        active, tokens = active[going], chosen[going, None]
-        log_prob, margin, max_lengths = log_prob[going], margin[going], max_lengths[going]
+                going.append(row)
+        rows = torch.tensor(fill_gaps(going), dtype=torch.int64, device=device)
+        stepper.select(rows, torch.zeros(len(rows), 1, dtype=torch.int64, device=device))
+        active, tokens = active[rows], chosen[rows, None]
+        log_prob, margin, max_lengths = log_prob[rows], margin[rows], max_lengths[rows]
     return [result for result in results if result is not None]

@@ -25,7 +25,7 @@ class Stepper(Protocol):
         """Go on with some sentences and, in each, with some hypotheses.
 
         Args:
-            sentences: (B',) int64, rising numbers of the sentences that go on.
+            sentences: (B',) int64, numbers of the sentences that go on.
             parents: (B', W') int64, for each hypothesis to come the one it continues.
         """
         ...
@@ -79,3 +79,15 @@ def allow_only(
         ends = log_probs[at_limit, :, end]
         log_probs[at_limit] = -torch.inf
         log_probs[at_limit, :, end] = ends
+
+
+def fill_gaps(rows: list[int]) -> list[int]:
+    """Order rows that stay so that few of them move: those beyond the new end go where others have left.
+
+    Args:
+        rows: their numbers, rising.
+    """
+    n = len(rows)
+    staying = set(rows)
+    last = iter(row for row in rows if row >= n)
+    return [row if row in staying else next(last) for row in range(n)]
