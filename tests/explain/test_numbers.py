@@ -11,6 +11,7 @@ from translator.errors import UsageError
 from translator.explain import Explanation, explain
 from translator.explain.numbers import owners
 from translator.inference import Translator
+from translator.model.attention import KeyValue
 from translator.model.layers import Record
 from translator.model.packed import PackedTransformer
 from translator.search import Hypothesis, Trace
@@ -32,14 +33,10 @@ class Watched:
         self.weights: list[Tensor] = []
         real = PackedTransformer._attend
 
-        def attend(
-            packed: PackedTransformer, query: Tensor, key_value: Tensor, bias: Tensor | None
-        ) -> Tensor:
-            split = packed._split(query, len(key_value))  # (B, H, W, E)
-            keys = packed._split(key_value, len(key_value)).chunk(2, 1)[0]  # (B, H, K, E)
-            scores = split @ keys.transpose(-1, -2) / math.sqrt(split.size(-1))
+        def attend(packed: PackedTransformer, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
+            scores = query @ kv.key.transpose(-1, -2) / math.sqrt(query.size(-1))
             self.weights.append((scores if bias is None else scores + bias).softmax(-1))
-            return real(packed, query, key_value, bias)
+            return real(packed, query, kv, bias)
 
         monkeypatch.setattr(PackedTransformer, "_attend", attend)
 

@@ -9,13 +9,14 @@ from torch import Tensor
 from toy_model import SOURCE_IDS, VOCABULARY_SIZE, assert_differs, assert_same, options_for, toy_model
 
 from translator.model import linear
+from translator.model.attention import KeyValue
 from translator.model.cache import DecoderState
 from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer
 from translator.symbols import BOS, EOS
 
-#: Sentences, numbered as in `SOURCE_IDS`, that go on after each step; then none is left.
-GOING_ON = [[0, 1, 2, 3], [0, 2, 3], [0, 2, 3], [0, 3], [3], [3]]
+#: Sentences, numbered as in `SOURCE_IDS`, that go on after each step, the last where one has left.
+GOING_ON = [[0, 1, 2, 3], [0, 3, 2], [0, 3, 2], [2, 0], [0], [0]]
 W = 3
 
 Reorder = Callable[[DecoderState, Tensor, Tensor], None]
@@ -72,7 +73,7 @@ def forget_parents(state: DecoderState, sentences: Tensor, parents: Tensor) -> N
 
 def mix_up_sources(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     reorder(state, sentences, parents)
-    state.cross = [kv.flip(0) for kv in state.cross]
+    state.cross = [KeyValue(kv.key.flip(0), kv.value.flip(0)) for kv in state.cross]
 
 
 def mix_up_pasts(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
@@ -117,9 +118,8 @@ def test_a_source_is_projected_and_kept_once() -> None:
         decoder.step(torch.full((len(SOURCE_IDS), W), 5), state)
         assert len(state.cross) == len(projected) == 3
         for kept, expected in zip(state.cross, projected, strict=True):
-            key, value = kept[:, : SOURCE_IDS.size(1)].unflatten(2, (6, 4)).transpose(1, 2).chunk(2, 1)
-            assert_same(key, expected.key)
-            assert_same(value, expected.value)
+            assert_same(kept.key[:, :, : SOURCE_IDS.size(1)], expected.key)
+            assert_same(kept.value[:, :, : SOURCE_IDS.size(1)], expected.value)
     assert state.length == 3
     assert state.descent.shape == (len(SOURCE_IDS), W, 1 + 2 * W)  # (B, W, K)
 
@@ -135,7 +135,7 @@ def test_most_steps_copy_only_what_is_new() -> None:
         places.add(state.past[0].data_ptr())
     n_keys = 1 + 29 * W
     assert len(places) <= 3
-    assert n_keys <= state.past[0].size(1) < n_keys + 48
+    assert n_keys <= state.past[0].size(2) < n_keys + 48
     assert all(kv.isfinite().all() for kv in state.past)
 
 
@@ -146,7 +146,7 @@ def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     source_ids = torch.full((2, n_positions), EOS)
     source_ids[:, :-1] = 5
     state = decoder.start(model.encode(source_ids))
-    assert state.cross[0].size(1) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
+    assert state.cross[0].key.size(2) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
     logits = decoder.step(torch.full((2, 1), BOS), state)
     assert_same(logits, uncached(model, source_ids, torch.full((2, 1, 1), BOS)))
 

@@ -75,7 +75,7 @@ def test_checking_what_was_not_begun_says_how_to_begin(
 WRONG = {
     1: ("(1, 1, length, length)", ".tril()", ".tril(-1)"),
     2: ("softmax", "query.size(-1) ** -0.5", "query.size(-2) ** -0.5"),
-    7: ("hypotheses", "gather(1, wanted)", "gather(1, wanted.sort(1).values)"),
+    7: ("hypotheses", "gather(1, parents[", "gather(1, parents.sort(1).values["),
 }
 
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from translator.model.attention import KeyValue
+from translator.model.masks import itself_bias
 
 #: Softmax on a CPU works on as many numbers at once and on what is over one by one: attention of (64, 4, 5,
 #: 32) over 15 keys takes 515 µs, over 16 it takes 224, over 17 it takes 261, over 24 it takes 337, over 32 it
@@ -33,41 +37,65 @@ class DecoderState:
     mask is reordered and not the keys and values.
 
     Attributes:
-        past: for each layer, self-attention's keys and values side by side, (B, C, 2 D): of all tokens so far
-            the first K, and room for more.
-        cross: for each layer, cross-attention's keys and values of the source, (B, S, 2 D).
+        past: for each layer, self-attention's keys and values of all tokens so far, the first K of (B, 2 H,
+            C, E); the others are room for more.
+        cross: for each layer, cross-attention's keys and values of the source, (B, H, S, E) each.
         cross_bias: (B, 1, 1, S) float, -inf at padding; None where no source is padded.
         descent: (B, W, K) float, 0 where a hypothesis descends from a token, -inf elsewhere.
         length: T, tokens that each hypothesis has read.
     """
 
     past: list[Tensor]
-    cross: list[Tensor]
+    cross: list[KeyValue]
     cross_bias: Tensor | None
     descent: Tensor
     length: int
 
-    def make_room(self, n_keys: int) -> None:
-        """See to it that there is room for so many keys; what is not used of it is finite."""
-        if self.past[0].size(1) < n_keys:
-            n_more = n_keys + 2 * ALIGNED - self.past[0].size(1)  # so that few steps copy what there is
-            self.past = [torch.cat([kv, kv.new_zeros(len(kv), n_more, kv.size(2))], 1) for kv in self.past]
+    def add(self, n_hypotheses: int) -> tuple[slice, Tensor | None]:
+        """Make room for one more token of each hypothesis.
+
+        Returns:
+            Where in `past` its keys and values belong, and what attention adds to its scores: (B, 1, W, K'),
+            the keys up to a whole sixteen, or None for a lone hypothesis, which descends from all.
+        """
+        n_sentences, _, n_before = self.descent.shape
+        n_keys = n_before + n_hypotheses
+        itself = itself_bias(n_hypotheses, like=self.descent).expand(n_sentences, -1, -1)
+        self.descent = torch.cat([self.descent, itself], 2)
+        self.length += 1
+        n_read = n_keys if n_hypotheses == 1 else -(-n_keys // ALIGNED) * ALIGNED
+        n_more = n_read - self.past[0].size(2)
+        if n_more > 0:  # and so much room that few steps copy what there is
+            self.past = [_longer(kv, n_more + 2 * ALIGNED) for kv in self.past]
+        new = slice(n_before, n_keys)
+        if n_hypotheses == 1:
+            return new, None
+        return new, F.pad(self.descent, (0, n_read - n_keys), value=-torch.inf)[:, None]
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with some sentences and, in each, with some hypotheses.
 
         Args:
-            sentences: (B',) their numbers. Those that keep their place are not copied.
+            sentences: (B',) their numbers, all in order or fewer. Those that keep their place are not copied.
             parents: (B', W') numbers of the hypotheses to continue.
         """
         n = len(sentences)
         if n < len(self.descent):
             places = (sentences != torch.arange(n, device=sentences.device)).nonzero().flatten()
             moved = sentences[places]
-            for kv in (*self.past, *self.cross):
-                kv.index_copy_(0, places, kv.index_select(0, moved))
-            self.past, self.cross = [kv[:n] for kv in self.past], [kv[:n] for kv in self.cross]
+
+            def shorter(kv: Tensor) -> Tensor:
+                return kv.index_copy_(0, places, kv.index_select(0, moved))[:n]
+
+            self.past = [shorter(kv) for kv in self.past]
+            self.cross = [KeyValue(shorter(key), shorter(value)) for key, value in self.cross]
             if self.cross_bias is not None:
                 self.cross_bias = self.cross_bias.index_select(0, sentences)
             self.descent = self.descent.index_select(0, sentences)
         self.descent = self.descent.gather(1, parents[..., None].expand(-1, -1, self.descent.size(2)))
+
+
+def _longer(kv: Tensor, n_more: int) -> Tensor:
+    """(B, 2 H, C, E) → the same and columns of zeros; a token's lie together, as the maps give them."""
+    tokens = kv.transpose(1, 2)
+    return torch.cat([tokens, tokens.new_zeros(len(kv), n_more, *tokens.shape[2:])], 1).transpose(1, 2)

@@ -7,7 +7,7 @@ vocabulary, and by a layer's six maps, on 1 thread of an AMD Zen 4.
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,15 @@ Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 Module = TypeVar("Module", bound=nn.Module)
 
+
+class Linear(Protocol):
+    """A linear map and perhaps an activation of its result."""
+
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Return the result for x, (…, K) → (…, N), added to `onto` where that is given."""
+        ...
+
+
 #: Rows or outputs from which packed weights are quicker; below, float32 is as quick in any precision.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
@@ -30,7 +39,13 @@ def nearest(precision: Precision, device: str) -> Precision:
     return "float32" if is_missing else precision
 
 
-def linear(weight: Tensor, bias: Tensor | None = None, *, precision: Precision = "float32") -> Map:
+def linear(
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    precision: Precision = "float32",
+    activation: Map | None = None,
+) -> Linear:
     """Return x ↦ x · weightᵀ + bias, in and out in the weight's own dtype.
 
     Args:
@@ -40,19 +55,35 @@ def linear(weight: Tensor, bias: Tensor | None = None, *, precision: Precision =
             whose rounded results tie too often for a search, and int8 in int8. All others are bfloat16 in
             both, since to find an input's scale costs what a small product gains by int8; float32 where
             the CPU does not multiply bfloat16.
+        activation: of the result.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
     is_wide, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
     small = nearest("float32" if precision == "float32" else "bfloat16", weight.device.type)
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch._C._has_mkldnn:
-        return _plain(weight, bias, small)
+        return _then(_plain(weight, bias, small), activation)
+    if is_wide and precision == "int8":
+        return _then(_int8(weight, bias), activation)
+    if is_wide or small == "float32":
+        many = _packed(weight, bias, activation)
+    else:
+        many = _then(_bfloat16(weight, bias), activation)
     if is_wide:
-        return _int8(weight, bias) if precision == "int8" else _packed(weight, bias)
-    many, few = (
-        _packed(weight, bias) if small == "float32" else _bfloat16(weight, bias),
-        _few(weight, bias),
-    )
-    return lambda x: many(x) if x.numel() >= MANY_ROWS * n_inputs else few(x)
+        return many
+    few = _then(_few(weight, bias), activation)
+
+    def choose(x: Tensor, onto: Tensor | None = None) -> Tensor:
+        return many(x, onto) if x.numel() >= MANY_ROWS * n_inputs else few(x, onto)
+
+    return choose
+
+
+def _then(multiply: Map, activation: Map | None) -> Linear:
+    def all_of_it(x: Tensor, onto: Tensor | None = None) -> Tensor:
+        y = multiply(x) if activation is None else activation(multiply(x))
+        return y if onto is None else onto + y
+
+    return all_of_it
 
 
 class _Linear(nn.Module):
@@ -92,10 +123,24 @@ def _few(weight: Tensor, bias: Tensor | None) -> Map:
     return lambda x: torch.addmm(bias, x, columns) if x.dim() == 2 else F.linear(x, weight, bias)
 
 
-def _packed(weight: Tensor, bias: Tensor | None) -> Map:
-    """Float32: 4.8 instead of 5.7 ms by the vocabulary, 1.6 instead of 1.75 ms by a layer's maps."""
+def _packed(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
+    """Float32: 4.8 instead of 5.7 ms by the vocabulary, 1.6 instead of 1.75 ms by a layer's maps.
+
+    What follows a product is done while its result is at hand: 204 instead of 223 µs with relu, 60 instead
+    of 67 with an addition (280 rows, 128 to 512 and 128 to 128, an Intel Xeon).
+    """
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-    return lambda x: _onednn(x, packed, bias)
+    is_relu = activation is F.relu
+
+    def multiply(x: Tensor, onto: Tensor | None = None) -> Tensor:
+        if onto is not None and activation is None:
+            total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, onto, packed, bias, "add")
+            return total
+        y = _onednn(x, packed, bias, "relu" if is_relu else "none")
+        y = y if is_relu or activation is None else activation(y)
+        return y if onto is None else onto + y
+
+    return multiply
 
 
 def _bfloat16(weight: Tensor, bias: Tensor | None) -> Map:
@@ -140,6 +185,6 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     return multiply
 
 
-def _onednn(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, "none", [], "")
+def _onednn(x: Tensor, packed: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, then, [], "")
     return result

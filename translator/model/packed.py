@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translator.model.attention import Attention
+from translator.model.attention import Attention, KeyValue
 from translator.model.cache import ALIGNED, DecoderState, Memory
 from translator.model.layers import Layer
-from translator.model.linear import Map, Precision, linear, pack
-from translator.model.masks import as_bias, itself_bias, padding_keep
+from translator.model.linear import Linear, Map, Precision, linear, pack
+from translator.model.masks import as_bias, padding_keep
 from translator.model.transformer import Transformer
 
 
@@ -23,15 +23,14 @@ class _DecoderLayer(NamedTuple):
     """A layer's maps, in the order in which a step uses them."""
 
     self_norm: Map
-    query_key_value: Map
-    self_output: Map
+    query_key_value: Linear
+    self_output: Linear
     cross_norm: Map
-    query: Map
-    cross_output: Map
+    query: Linear
+    cross_output: Linear
     feed_norm: Map
-    inner: Map
-    activation: Map
-    outer: Map
+    inner: Linear
+    outer: Linear
 
 
 class PackedTransformer:
@@ -42,7 +41,8 @@ class PackedTransformer:
         layers = [layer for layer in model.decoder.layers if isinstance(layer, Layer)]
         self.model = model
         self.encoder = pack(model.encoder, precision)
-        self.head_width = layers[0].self_attention.width // layers[0].self_attention.n_heads  # E
+        self.width = layers[0].self_attention.width  # D
+        self.head_width = self.width // layers[0].self_attention.n_heads  # E
         self.embedding = model.embedding.weight.detach() * model.embedding.embedding_dim**0.5
         self.pre_norm = layers[0].pre_norm
         self.attentions = [layer.cross_attention for layer in layers if layer.cross_attention is not None]
@@ -64,8 +64,15 @@ class PackedTransformer:
             cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
             keep = F.pad(keep, (0, missing))
         bias = None if bool(keep.all()) else as_bias(keep, states.dtype)
-        past = [kv[:, :0] for kv in cross]
-        return DecoderState(past, cross, bias, states.new_empty(len(states), 1, 0), 0)
+        heads = [self._split(kv, len(states)) for kv in cross]  # (B, 2 H, S, E)
+        half = heads[0].size(1) // 2
+        return DecoderState(
+            past=[kv[:, :, :0] for kv in heads],
+            cross=[KeyValue(kv[:, :half], kv[:, half:]) for kv in heads],
+            cross_bias=bias,
+            descent=states.new_empty(len(states), 1, 0),
+            length=0,
+        )
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Read one more target token of each hypothesis.
@@ -80,53 +87,45 @@ class PackedTransformer:
             (B, W, V) logits of the token after it.
         """
         n_sentences, n_hypotheses = tokens.shape
-        first = state.descent.size(2)
-        itself = itself_bias(n_hypotheses, like=state.descent).expand(n_sentences, -1, -1)
-        state.descent = torch.cat([state.descent, itself], 2)  # (B, W, K)
-        n_keys = state.descent.size(2)
-        bias = None  # a lone hypothesis descends from all
-        if n_hypotheses > 1:
-            hidden = -n_keys % ALIGNED
-            bias = F.pad(state.descent, (0, hidden), value=-torch.inf)[:, None]
-            n_keys += hidden
-        state.make_room(n_keys)
-        position = self.model.position_table(state.length + 1)[state.length]
-        state.length += 1
+        new, bias = state.add(n_hypotheses)
+        position = self.model.position_table(state.length)[state.length - 1]
         # All of a step is row by row: (B · W, D).
         x = F.embedding(tokens.flatten(), self.embedding) + position
         for layer, past, cross in zip(self.layers, state.past, state.cross, strict=True):
-            new = past[:, first : first + n_hypotheses]
-            x = self._layer(layer, x, new, (past[:, :n_keys], bias), (cross, state.cross_bias))
+            x = self._layer(layer, x, (past, new, bias), cross, state.cross_bias)
         return self.logits(self.norm(x)).view(n_sentences, n_hypotheses, -1)
 
     def _layer(
         self,
         layer: _DecoderLayer,
         x: Tensor,
-        new: Tensor,
-        past: tuple[Tensor, Tensor | None],
-        cross: tuple[Tensor, Tensor | None],
+        past: tuple[Tensor, slice, Tensor | None],
+        cross: KeyValue,
+        cross_bias: Tensor | None,
     ) -> Tensor:
-        """(B · W, D) → the same; the keys and values go to `new`, (B, W, 2 D), a part of `past`."""
-        pre, width = self.pre_norm, x.size(-1)
+        """(B · W, D) → the same; keys and values of these tokens go to their columns of `past`."""
+        pre, n_sentences = self.pre_norm, len(cross.key)
+        columns, new, bias = past
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
-        new.copy_(joint[:, width:].view(new.shape))
-        x = x + layer.self_output(self._attend(joint[:, :width], *past))
+        n_heads = columns.size(1) // 2
+        query, key_value = torch.split(self._split(joint, n_sentences), [n_heads, 2 * n_heads], 1)
+        columns[:, :, new] = key_value
+        n_keys = new.stop if bias is None else bias.size(-1)
+        kv = KeyValue(columns[:, :n_heads, :n_keys], columns[:, n_heads:, :n_keys])
+        x = layer.self_output(self._attend(query, kv, bias), x)
         if not pre:
             x = layer.self_norm(x)
-        query = layer.query(layer.cross_norm(x) if pre else x)
-        x = x + layer.cross_output(self._attend(query, *cross))
+        query = self._split(layer.query(layer.cross_norm(x) if pre else x), n_sentences)
+        x = layer.cross_output(self._attend(query, cross, cross_bias), x)
         if not pre:
             x = layer.cross_norm(x)
-        x = x + layer.outer(layer.activation(layer.inner(layer.feed_norm(x) if pre else x)))
+        x = layer.outer(layer.inner(layer.feed_norm(x) if pre else x), x)
         return x if pre else layer.feed_norm(x)
 
-    def _attend(self, query: Tensor, key_value: Tensor, bias: Tensor | None) -> Tensor:
-        """(B · W, D) queries, (B, K, 2 D) keys and values → (B · W, D)."""
-        n = len(key_value)
-        key, value = self._split(key_value, n).chunk(2, 1)
-        mixed = F.scaled_dot_product_attention(self._split(query, n), key, value, attn_mask=bias)
-        return mixed.transpose(1, 2).reshape(query.shape)
+    def _attend(self, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
+        """(B, H, W, E) queries → (B · W, D)."""
+        mixed = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=bias)
+        return mixed.transpose(1, 2).reshape(-1, self.width)
 
     def _split(self, x: Tensor, n_sentences: int) -> Tensor:
         """(B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
@@ -134,9 +133,9 @@ class PackedTransformer:
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:
-    def maps(*parts: nn.Linear) -> Map:
+    def maps(*parts: nn.Linear, activation: Map | None = None) -> Linear:
         weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-        return linear(weight, bias, precision=precision)
+        return linear(weight, bias, precision=precision, activation=activation)
 
     own, cross = layer.self_attention, layer.cross_attention
     assert isinstance(cross, Attention)
@@ -148,8 +147,7 @@ def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:
         query=maps(cross.query),
         cross_output=maps(cross.output),
         feed_norm=_norm(layer.feed_norm),
-        inner=maps(layer.feed_forward.inner),
-        activation=layer.feed_forward.activation,
+        inner=maps(layer.feed_forward.inner, activation=layer.feed_forward.activation),
         outer=maps(layer.feed_forward.outer),
     )
 
