@@ -124,21 +124,6 @@ def test_a_source_is_projected_and_kept_once() -> None:
     assert state.descent.shape == (len(SOURCE_IDS), W, 1 + 2 * W)  # (B, W, K)
 
 
-def test_most_steps_copy_only_what_is_new() -> None:
-    model = toy_model()
-    decoder, n = PackedTransformer(model), len(SOURCE_IDS)
-    state = decoder.start(model.encode(SOURCE_IDS))
-    places = set()
-    for step in range(30):
-        decoder.step(torch.full((n, W if step else 1), 5), state)
-        state.select(torch.arange(n), torch.zeros(n, W, dtype=torch.int64))
-        places.add(state.past[0].data_ptr())
-    n_keys = 1 + 29 * W
-    assert len(places) <= 3
-    assert n_keys <= state.past[0].size(2) < n_keys + 48
-    assert all(kv.isfinite().all() for kv in state.past)
-
-
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])
 def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     model = toy_model()

@@ -25,7 +25,7 @@ from table_stepper import (
 )
 
 from translator.search import Result, beam_search, greedy_search, search
-from translator.search.step import allow_only
+from translator.search.step import allow_only, fill_gaps
 from translator.symbols import EOS, NEVER_EMITTED
 
 ALPHAS = pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
@@ -416,3 +416,15 @@ def test_margin_sees_the_best_candidate_left_out() -> None:
     start = {(): {4: -1.0, 5: -1.15, 6: -7.0}, (4,): {EOS: -0.1, 4: -1.0, 5: -2.0}}
     assert margin_of_beam({**start, (5,): {EOS: -1.45, 4: -1.86}}) == pytest.approx(0.01)
     assert margin_of_beam({**start, (5,): {EOS: -1.45, 4: -2.2}}) > 0.04
+
+
+def test_gaps_are_filled_from_the_end() -> None:
+    assert fill_gaps([]) == []
+    assert fill_gaps([0, 1, 2]) == [0, 1, 2]
+    assert fill_gaps([1, 2, 5, 7]) == [5, 1, 2, 7]
+    for seed in range(50):
+        draw = random.Random(seed)
+        staying = sorted(draw.sample(range(20), draw.randrange(20)))
+        filled = fill_gaps(staying)
+        assert sorted(filled) == staying
+        assert all(filled[row] == row for row in staying if row < len(staying))
