@@ -63,14 +63,14 @@ class DecoderState:
         itself = itself_bias(n_hypotheses, like=self.descent).expand(n_sentences, -1, -1)
         self.descent = torch.cat([self.descent, itself], 2)
         self.length += 1
-        n_read = n_keys if n_hypotheses == 1 else -(-n_keys // ALIGNED) * ALIGNED
-        n_more = n_read - self.past[0].size(2)
+        hidden, bias = 0, None
+        if n_hypotheses > 1:
+            hidden = -n_keys % ALIGNED
+            bias = F.pad(self.descent, (0, hidden), value=-torch.inf)[:, None]
+        n_more = n_keys + hidden - self.past[0].size(2)
         if n_more > 0:  # and so much room that few steps copy what there is
             self.past = [_longer(kv, n_more + 2 * ALIGNED) for kv in self.past]
-        new = slice(n_before, n_keys)
-        if n_hypotheses == 1:
-            return new, None
-        return new, F.pad(self.descent, (0, n_read - n_keys), value=-torch.inf)[:, None]
+        return slice(n_before, n_keys), bias
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with some sentences and, in each, with some hypotheses.

@@ -130,15 +130,16 @@ def _packed(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Line
     of 67 with an addition (280 rows, 128 to 512 and 128 to 128, an Intel Xeon).
     """
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-    is_relu = activation is F.relu
+    if activation is F.relu:
+        return _then(lambda x: _onednn(x, packed, bias, "relu"), None)
+    if activation is not None:
+        return _then(lambda x: _onednn(x, packed, bias), activation)
 
     def multiply(x: Tensor, onto: Tensor | None = None) -> Tensor:
-        if onto is not None and activation is None:
-            total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, onto, packed, bias, "add")
-            return total
-        y = _onednn(x, packed, bias, "relu" if is_relu else "none")
-        y = y if is_relu or activation is None else activation(y)
-        return y if onto is None else onto + y
+        if onto is None:
+            return _onednn(x, packed, bias)
+        total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, onto, packed, bias, "add")
+        return total
 
     return multiply
 

@@ -42,7 +42,7 @@ class PackedTransformer:
         self.model = model
         self.encoder = pack(model.encoder, precision)
         self.width = layers[0].self_attention.width  # D
-        self.head_width = self.width // layers[0].self_attention.n_heads  # E
+        self.n_heads = layers[0].self_attention.n_heads  # H
         self.embedding = model.embedding.weight.detach() * model.embedding.embedding_dim**0.5
         self.pre_norm = layers[0].pre_norm
         self.attentions = [layer.cross_attention for layer in layers if layer.cross_attention is not None]
@@ -65,10 +65,9 @@ class PackedTransformer:
             keep = F.pad(keep, (0, missing))
         bias = None if bool(keep.all()) else as_bias(keep, states.dtype)
         heads = [self._split(kv, len(states)) for kv in cross]  # (B, 2 H, S, E)
-        half = heads[0].size(1) // 2
         return DecoderState(
             past=[kv[:, :, :0] for kv in heads],
-            cross=[KeyValue(kv[:, :half], kv[:, half:]) for kv in heads],
+            cross=[KeyValue(kv[:, : self.n_heads], kv[:, self.n_heads :]) for kv in heads],
             cross_bias=bias,
             descent=states.new_empty(len(states), 1, 0),
             length=0,
@@ -107,7 +106,7 @@ class PackedTransformer:
         pre, n_sentences = self.pre_norm, len(cross.key)
         columns, new, bias = past
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
-        n_heads = columns.size(1) // 2
+        n_heads = self.n_heads
         query, key_value = torch.split(self._split(joint, n_sentences), [n_heads, 2 * n_heads], 1)
         columns[:, :, new] = key_value
         n_keys = new.stop if bias is None else bias.size(-1)
@@ -129,7 +128,8 @@ class PackedTransformer:
 
     def _split(self, x: Tensor, n_sentences: int) -> Tensor:
         """(B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
-        return x.view(n_sentences, -1, x.size(-1) // self.head_width, self.head_width).transpose(1, 2)
+        head_width = self.width // self.n_heads
+        return x.view(n_sentences, -1, x.size(-1) // head_width, head_width).transpose(1, 2)
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:

@@ -25,7 +25,7 @@ class Stepper(Protocol):
         """Go on with some sentences and, in each, with some hypotheses.
 
         Args:
-            sentences: (B',) int64, numbers of the sentences that go on.
+            sentences: (B',) int64, numbers of the sentences that go on: all in order, or fewer in any.
             parents: (B', W') int64, for each hypothesis to come the one it continues.
         """
         ...
