@@ -61,10 +61,11 @@ TRAINING: dict[str, tuple[str, Measured]] = {
     "JoeyNMT, float32": ("joeynmt", ONE_OF_TWO | {"precision": "float32"} | OWN),
     "JoeyNMT, float32, our batches": ("joeynmt", ONE_OF_TWO | {"precision": "float32"}),
 }
+OURS = {"threads": 2, "batch_size": 128}  # as `translator translate` does
 DECODING: dict[str, tuple[str, Measured]] = {
-    "passerelle float32": ("passerelle", {"threads": 2, "precision": "float32"}),
-    "passerelle bfloat16": ("passerelle", {"threads": 2, "precision": "bfloat16"}),
-    "passerelle int8": ("passerelle", {"threads": 2, "precision": "int8"}),
+    "passerelle float32": ("passerelle", OURS | {"precision": "float32"}),
+    "passerelle bfloat16": ("passerelle", OURS | {"precision": "bfloat16"}),
+    "passerelle int8": ("passerelle", OURS | {"precision": "int8"}),
     "CTranslate2 float32": ("ctranslate2", {"threads": 1, "inter_threads": 2, "precision": "float32"}),
     "CTranslate2 int8": ("ctranslate2", {"threads": 1, "inter_threads": 2, "precision": "int8"}),
     "Transformers generate": ("transformers", {"threads": 2, "precision": "float32"}),

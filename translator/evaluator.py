@@ -62,7 +62,7 @@ def evaluate(
     references: Sequence[str],
     *,
     beam_size: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = 128,
 ) -> Evaluation:
     """Translate every line and score it against its reference.
 

@@ -100,7 +100,7 @@ class Translator:
         *,
         beam_size: int | None = None,
         n_best: int = 1,
-        batch_size: int = 64,
+        batch_size: int = 128,
         prefix: str = "",
     ) -> list[Translation]:
         """Translate texts, each by itself: one answer a text, in order.
@@ -154,7 +154,7 @@ class Translator:
         options: SearchConfig,
         *,
         n_best: int = 1,
-        batch_size: int = 64,
+        batch_size: int = 128,
         prefix: Sequence[int] = (),
         trace: Trace | None = None,
     ) -> list[Result]:

@@ -53,7 +53,7 @@ def evaluate_command(
     tokenized: TokenizedOption = False,
     one_based: OneBasedOption = False,
     beam: BeamOption = None,
-    batch_size: BatchOption = 64,
+    batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,

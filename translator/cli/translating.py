@@ -32,7 +32,7 @@ def translate_command(
     n_best: Annotated[int, typer.Option("--n-best", min=1, help="Translations of each text.")] = 1,
     prefix: Annotated[str, typer.Option("--prefix", help="What every translation must begin with.")] = "",
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
-    batch_size: BatchOption = 64,
+    batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
 ) -> None:
@@ -64,7 +64,7 @@ def translate_command(
 
         warned = False
         # More than a batch at a time, so that lines of like length can share one.
-        for lines in waiting_lines(standard_input(), most=16 * batch_size):
+        for lines in waiting_lines(standard_input(), most=8 * batch_size):
             if not warned and any(line.damaged for line in lines):
                 console.note("warning: input that is no valid UTF-8 was read as U+FFFD")
                 warned = True
