@@ -81,6 +81,16 @@ def test_a_close_call_is_searched_again_by_itself(
     assert sizes == [3]
 
 
+@pytest.mark.parametrize(
+    ("n_sentences", "n_threads", "size"),
+    [(0, 2, 16), (1, 2, 16), (16, 2, 16), (40, 2, 20), (128, 2, 64), (200, 2, 64), (1000, 2, 125),
+     (5000, 2, 128), (200, 1, 64), (1000, 8, 64)],
+)  # fmt: skip
+def test_batches_are_shared_out(n_sentences: int, n_threads: int, size: int) -> None:
+    assert inference.shared_out(n_sentences, n_threads, most=128) == size
+    assert inference.shared_out(n_sentences, n_threads, most=7) == 7
+
+
 def test_workers_give_what_one_thread_gives(
     translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

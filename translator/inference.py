@@ -28,8 +28,8 @@ from translator.threads import beside_each_other
 #: decided by more than twice that is the same in any batch, so the text never depends on its company.
 CLOSE_CALL = 4e-5
 
-#: Sentences that are not shared among threads.
-SMALL_BATCH = 16
+#: Batches of fewer sentences are hardly worth a thread; above so many, each thread has four.
+SMALL_BATCH, MIDDLE_BATCH = 16, 64
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,8 @@ class Translator:
         """
         longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
         on_cpu = device_of(self.model).type == "cpu"
-        if on_cpu:  # enough batches for all threads, but none that is hardly worth it
-            share = -(-len(sources) // torch.get_num_threads())
-            batch_size = min(batch_size, max(share, SMALL_BATCH))
+        if on_cpu:
+            batch_size = shared_out(len(sources), torch.get_num_threads(), most=batch_size)
         batches = [longest_first[at : at + batch_size] for at in range(0, len(sources), batch_size)]
 
         def answer(rows: list[int]) -> list[Result]:
@@ -279,6 +278,15 @@ class Translator:
             length = sum(len(hypothesis.ids) + 1 for hypothesis in chosen)
             log_prob = sum(hypothesis.log_prob for hypothesis in chosen)
             yield Candidate(text, normalised(log_prob, length, options.length_penalty))
+
+
+def shared_out(n_sentences: int, n_threads: int, *, most: int) -> int:
+    """Return the size of batches, at most `most`, that keeps all threads at work until the end.
+
+    The first batch has the longest sentences: on 2 threads 200 take 1.1 times as long in two as in four.
+    """
+    share = -(-n_sentences // n_threads)
+    return min(most, max(share // 4, min(share, MIDDLE_BATCH), SMALL_BATCH))
 
 
 class ModelStepper:
