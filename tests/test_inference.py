@@ -9,7 +9,7 @@ import torch
 from marks import needs_bfloat16
 from phrases import Trained
 
-from translator import Translator, inference
+from translator import Translator, inference, threads
 from translator.errors import UsageError
 from translator.model import linear
 
@@ -81,21 +81,11 @@ def test_a_close_call_is_searched_again_by_itself(
     assert sizes == [3]
 
 
-@pytest.mark.parametrize(
-    ("n_sentences", "n_threads", "size"),
-    [(0, 2, 16), (1, 2, 16), (16, 2, 16), (40, 2, 20), (128, 2, 64), (200, 2, 64), (1000, 2, 125),
-     (5000, 2, 128), (200, 1, 64), (1000, 8, 64)],
-)  # fmt: skip
-def test_batches_are_shared_out(n_sentences: int, n_threads: int, size: int) -> None:
-    assert inference.shared_out(n_sentences, n_threads, most=128) == size
-    assert inference.shared_out(n_sentences, n_threads, most=7) == 7
-
-
 def test_workers_give_what_one_thread_gives(
     translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = translator.translate(sources)
-    monkeypatch.setattr(inference, "SMALL_BATCH", 2)
+    monkeypatch.setattr(threads, "SMALL_LOT", 2)
     torch.set_num_threads(3)  # `one_thread` puts it back
     assert [found.text for found in translator.translate(sources)] == [found.text for found in alone]
     with ThreadPoolExecutor(4) as pool:

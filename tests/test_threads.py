@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from translator.threads import beside_each_other
+from translator.threads import beside_each_other, shared_out
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,13 @@ def test_a_failure_is_passed_on() -> None:
     with pytest.raises(ZeroDivisionError):
         beside_each_other(lambda item: 1 // item, [0])
     assert (torch.get_num_threads(), new_thread_has()) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("n_items", "n_threads", "size"),
+    [(0, 2, 16), (1, 2, 16), (16, 2, 16), (40, 2, 20), (128, 2, 64), (200, 2, 64), (1000, 2, 125),
+     (5000, 2, 128), (200, 1, 64), (1000, 8, 64)],
+)  # fmt: skip
+def test_items_are_shared_out(n_items: int, n_threads: int, size: int) -> None:
+    assert shared_out(n_items, n_threads, most=128) == size
+    assert shared_out(n_items, n_threads, most=7) == 7

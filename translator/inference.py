@@ -21,15 +21,12 @@ from translator.model.transformer import Transformer, device_of
 from translator.search import Result, Trace, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
-from translator.threads import beside_each_other
+from translator.threads import beside_each_other, shared_out
 
 #: A search whose closest call is nearer than this is done again by itself. In float32 the same sentence's
 #: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything
 #: decided by more than twice that is the same in any batch, so the text never depends on its company.
 CLOSE_CALL = 4e-5
-
-#: Batches of fewer sentences are hardly worth a thread; above so many, each thread has four.
-SMALL_BATCH, MIDDLE_BATCH = 16, 64
 
 
 @dataclass(frozen=True)
@@ -278,15 +275,6 @@ class Translator:
             length = sum(len(hypothesis.ids) + 1 for hypothesis in chosen)
             log_prob = sum(hypothesis.log_prob for hypothesis in chosen)
             yield Candidate(text, normalised(log_prob, length, options.length_penalty))
-
-
-def shared_out(n_sentences: int, n_threads: int, *, most: int) -> int:
-    """Return the size of batches, at most `most`, that keeps all threads at work until the end.
-
-    The first batch has the longest sentences: on 2 threads 200 take 1.1 times as long in two as in four.
-    """
-    share = -(-n_sentences // n_threads)
-    return min(most, max(share // 4, min(share, MIDDLE_BATCH), SMALL_BATCH))
 
 
 class ModelStepper:
