@@ -178,14 +178,16 @@ class TrainConfig(Section):
     """Largest padded size of a batch, counted on each side by itself."""
     accumulate: PositiveInt = 1
     """Batches whose gradients make one step; their mean is over all their target tokens."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW (Loshchilov & Hutter 2019); muon: Muon (Jordan et al. 2024) for the layers' matrices."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """Peak learning rate of AdamW (Loshchilov & Hutter 2019)."""
+    """Peak learning rate, of AdamW and of Muon."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     """Steps over which the rate rises from zero to its peak."""
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Last part of the budget over which the rate falls in a straight line to zero."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's decay, on matrices only."""
+    """Decoupled weight decay, on matrices only."""
     adam_betas: tuple[Probability, Probability] = (0.9, 0.98)
     """AdamW's running-average coefficients."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0

@@ -94,6 +94,7 @@ VARIANTS = {
     "plain": ((), (4, 9)),
     "plain, at every kind of step": ((), (1, 3, 11)),
     "sampled pieces": (("tokenizer.dropout=0.2",), (4, 9)),
+    "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
 }
 

@@ -3,6 +3,7 @@
 import gc
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
@@ -21,6 +22,7 @@ from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
 from translator.training.loss import token_loss
+from translator.training.muon import Muon, for_each
 from translator.training.schedule import Progress, learning_rate
 from translator.training.workers import Workers
 
@@ -139,19 +141,23 @@ class TranslationModule(LightningModule):
             self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; weight decay on matrices only, not on biases and norms."""
+        """AdamW, perhaps with Muon; weight decay on matrices only, not on biases and norms."""
         train = self.config.train
-        matrices = [parameter for parameter in self.parameters() if parameter.dim() > 1]
-        vectors = [parameter for parameter in self.parameters() if parameter.dim() <= 1]
-        return torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": train.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=train.learning_rate,
-            betas=train.adam_betas,
-            fused=self._fused,
-        )
+        inside = [part.weight for part in self.modules() if isinstance(part, nn.Linear)]
+        by_muon = inside if train.optimizer == "muon" else []
+        others = [p for p in self.parameters() if all(p is not matrix for matrix in by_muon)]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in others if p.dim() > 1], "weight_decay": train.weight_decay},
+            {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        options: dict[str, Any] = {"lr": train.learning_rate, "betas": train.adam_betas, "fused": self._fused}
+        if not by_muon:
+            return torch.optim.AdamW(groups, **options)
+        return Muon(by_muon, groups, each=self._each, weight_decay=train.weight_decay, **options)
+
+    def _each(self, function: Callable[[Tensor], None], matrices: Sequence[Tensor]) -> None:
+        apply = for_each if self._workers is None else self._workers.each
+        apply(function, matrices)
 
     def configure_gradient_clipping(
         self,

@@ -5,7 +5,7 @@ operation wait for each other at its end, thousands of times a step.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -67,6 +67,11 @@ class Workers:
             job.result()
         value: Tensor = _Known.apply(torch.stack(losses).sum(), gradients[0], *self.models[0].parameters())  # type: ignore[no-untyped-call]
         return value, torch.stack(others).sum()
+
+    def each(self, function: Callable[[Any], None], items: Iterable[Any]) -> None:
+        """Apply a function to each of some items, beside each other."""
+        for job in [self._pool.submit(function, item) for item in items]:
+            job.result()
 
     def close(self) -> None:
         """End the threads."""

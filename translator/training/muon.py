@@ -1,0 +1,99 @@
+"""Muon: steps along the nearest orthogonal matrix to a matrix's averaged gradient.
+
+Where Adam scales each number of a gradient by itself, Muon makes all directions of a matrix count alike, also
+those in which its gradients are small. Sources: Jordan et al. 2024 (Muon); Liu et al. 2025, "Muon is
+scalable for LLM training" (its steps as long as AdamW's, so that one learning rate serves both); Amsel et al.
+2025, "The Polar Express" (the polynomials).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Coefficients (a, b, c) of x ↦ a x + b x³ + c x⁵, one after another: the source's first three. They take
+#: singular values between 0.0015 and 1 to between 0.2 and 1.9. Training learns as much from a step as with
+#: five of Jordan's (validation loss after 600 steps 3.304 and 3.303), which take 1.7 times as long.
+POLYNOMIALS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+)
+#: Weight of the past in the average of gradients.
+MOMENTUM = 0.95
+#: Root mean square of AdamW's steps, in units of the learning rate (Liu et al. 2025, section 2.2).
+ADAMW_STEP = 0.2
+
+Each = Callable[[Callable[[Tensor], None], Sequence[Tensor]], Any]
+
+
+def for_each(function: Callable[[Tensor], None], parameters: Sequence[Tensor]) -> None:
+    """Apply a function to each of some parameters, one after another."""
+    for parameter in parameters:
+        function(parameter)
+
+
+class Muon(torch.optim.AdamW):
+    """Muon for some matrices, AdamW for all other parameters, as one optimiser.
+
+    A step uses the gradients of Muon's matrices up: they are None afterwards.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[Tensor],
+        others: Iterable[dict[str, Any]],
+        *,
+        each: Each = for_each,
+        **options: Any,
+    ):
+        """Take parameters to train.
+
+        Args:
+            matrices: for Muon, in two dimensions.
+            others: AdamW's groups of parameters.
+            each: applies a function to each of Muon's matrices; it may do so on several threads.
+            options: AdamW's; Muon takes its learning rate and weight decay from there.
+        """
+        self.each = each
+        super().__init__([{"params": list(matrices), "muon": True}, *others], **options)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; return what `closure`, which computes the gradients, returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            if group.get("muon"):
+                move = partial(self._move, rate=group["lr"], decay=group["weight_decay"])
+                self.each(move, [matrix for matrix in group["params"] if matrix.grad is not None])
+        super().step()  # which passes over what has no gradient
+        return loss
+
+    @torch.no_grad()  # once more: threads do not share it
+    def _move(self, matrix: Tensor, rate: float, decay: float) -> None:
+        gradient, matrix.grad = matrix.grad, None
+        assert gradient is not None
+        state = self.state[matrix]
+        if not state:
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it when a checkpoint is loaded
+            state["average"] = torch.zeros_like(gradient)
+        state["step"] += 1
+        average = state["average"].lerp_(gradient, 1 - MOMENTUM)
+        update = orthogonal(gradient.lerp(average, MOMENTUM))  # Nesterov's momentum
+        matrix.mul_(1 - rate * decay).add_(update, alpha=-rate * ADAMW_STEP * max(matrix.shape) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Return about U · Vᵀ of a matrix U · S · Vᵀ, (N, K) → (N, K), by products alone (Newton–Schulz)."""
+    is_tall = matrix.size(0) > matrix.size(1)
+    x = matrix.t() if is_tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for a, b, c in POLYNOMIALS:
+        gram = x @ x.t()
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.t() if is_tall else x
