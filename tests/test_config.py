@@ -194,6 +194,15 @@ def test_a_batch_must_hold_the_longest_sentence(file: Path) -> None:
     assert accepted(file, small.replace("255", "256")).train.max_tokens_per_batch == 256
 
 
+def test_muon_needs_whole_matrices(file: Path) -> None:
+    text = "train: {max_steps: 1, optimizer: muon}\nhardware: {strategy: fsdp}\n"
+    assert refusal(file, text).endswith(
+        "hardware.strategy=fsdp cuts matrices up and train.optimizer=muon needs them whole; use ddp or adamw"
+    )
+    assert accepted(file, text.replace("fsdp", "ddp")).train.optimizer == "muon"
+    assert accepted(file, text.replace("muon", "adamw")).hardware.strategy == "fsdp"
+
+
 def test_training_needs_a_budget(file: Path) -> None:
     message = "train has no budget; give train.max_steps, train.max_epochs or train.max_minutes"
     assert refusal(file, "train: {}\n") == f"c.yaml:1: {message}"

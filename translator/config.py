@@ -276,6 +276,15 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _muon_has_whole_matrices(self) -> Self:
+        if self.train.optimizer == "muon" and self.hardware.strategy.startswith(("fsdp", "deepspeed")):
+            raise ValueError(
+                f"hardware.strategy={self.hardware.strategy} cuts matrices up and train.optimizer=muon needs "
+                "them whole; use ddp or adamw"
+            )
+        return self
+
     def to_json(self) -> str:
         """Return the configuration as indented JSON, for the model folder."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
