@@ -143,7 +143,7 @@ def test_on_several_threads_it_is_the_same() -> None:
     workers = Workers(nn.Linear(1, 1), n_workers=3)
     for its, optimizer in (
         (ours, Muon(ours, [], lr=0.1)),
-        (other, Muon(other, [], lr=0.1, each=workers.each)),
+        (other, Muon(other, [], lr=0.1, each=workers.map)),
     ):
         for step in range(3):
             gradients(its, step)

@@ -3,7 +3,7 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
 from translator.training.loss import token_loss
-from translator.training.muon import Muon, for_each
+from translator.training.muon import Muon
 from translator.training.schedule import Progress, learning_rate
 from translator.training.workers import Workers
 
@@ -155,9 +155,8 @@ class TranslationModule(LightningModule):
             return torch.optim.AdamW(groups, **options)
         return Muon(by_muon, groups, each=self._each, weight_decay=train.weight_decay, **options)
 
-    def _each(self, function: Callable[[Tensor], None], matrices: Sequence[Tensor]) -> None:
-        apply = for_each if self._workers is None else self._workers.each
-        apply(function, matrices)
+    def _each(self, function: Callable[[Tensor], None], matrices: Iterable[Tensor]) -> Iterable[None]:
+        return (map if self._workers is None else self._workers.map)(function, matrices)
 
     def configure_gradient_clipping(
         self,

@@ -6,7 +6,7 @@ scalable for LLM training" (the length of its steps, so that one learning rate s
 2025, "The Polar Express" (the polynomials).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -28,14 +28,6 @@ MOMENTUM = 0.95
 #: after 600 steps is 3.101 with 0.1 at a rate of 0.008; with 0.2 there 3.252, at 0.005 3.215, at 0.003 3.304.
 STEP = 0.1
 
-Each = Callable[[Callable[[Tensor], None], Sequence[Tensor]], Any]
-
-
-def for_each(function: Callable[[Tensor], None], parameters: Sequence[Tensor]) -> None:
-    """Apply a function to each of some parameters, one after another."""
-    for parameter in parameters:
-        function(parameter)
-
 
 class Muon(torch.optim.AdamW):
     """Muon for some matrices, AdamW for all other parameters, as one optimiser.
@@ -48,7 +40,7 @@ class Muon(torch.optim.AdamW):
         matrices: Iterable[Tensor],
         others: Iterable[dict[str, Any]],
         *,
-        each: Each = for_each,
+        each: Callable[..., Iterable[None]] = map,
         **options: Any,
     ):
         """Take parameters to train.
@@ -56,7 +48,7 @@ class Muon(torch.optim.AdamW):
         Args:
             matrices: for Muon, in two dimensions.
             others: AdamW's groups of parameters.
-            each: applies a function to each of Muon's matrices; it may do so on several threads.
+            each: applies a function to each of Muon's matrices, as `map` does or on several threads.
             options: AdamW's; Muon takes its learning rate and weight decay from there.
         """
         self.each = each
@@ -72,7 +64,7 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             if group.get("muon"):
                 move = partial(self._move, rate=group["lr"], decay=group["weight_decay"])
-                self.each(move, [matrix for matrix in group["params"] if matrix.grad is not None])
+                list(self.each(move, [matrix for matrix in group["params"] if matrix.grad is not None]))
         super().step()  # which passes over what has no gradient
         return loss
 

@@ -68,10 +68,9 @@ class Workers:
         value: Tensor = _Known.apply(torch.stack(losses).sum(), gradients[0], *self.models[0].parameters())  # type: ignore[no-untyped-call]
         return value, torch.stack(others).sum()
 
-    def each(self, function: Callable[[Any], None], items: Iterable[Any]) -> None:
-        """Apply a function to each of some items, beside each other."""
-        for job in [self._pool.submit(function, item) for item in items]:
-            job.result()
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        """Apply a function to each of some items, beside each other; the results in order."""
+        return self._pool.map(function, items)
 
     def close(self) -> None:
         """End the threads."""
