@@ -39,7 +39,7 @@ def polynomials(values: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orthogonal_changes_singular_values_alone(shape: tuple[int, int]) -> None:
     values = torch.logspace(0, -2, min(shape), dtype=torch.float64)
-    result = orthogonal(matrix_of(shape, 300 * values))
+    result = orthogonal(matrix_of(shape, 300 * values), torch.float64)
     expected = matrix_of(shape, polynomials(values / values.norm()))
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
 
@@ -52,7 +52,31 @@ def test_singular_values_end_between_a_fifth_and_two() -> None:
 
 
 def test_orthogonal_of_nothing_is_nothing() -> None:
-    assert orthogonal(torch.zeros(3, 5)).equal(torch.zeros(3, 5))
+    assert orthogonal(torch.zeros(3, 5), torch.float32).equal(torch.zeros(3, 5))
+
+
+def test_in_bfloat16_it_is_nearly_the_same() -> None:
+    matrix = matrix_of((40, 60), torch.logspace(0, -2, 40)).float()
+    exact = orthogonal(matrix, torch.float32)
+    narrow = orthogonal(matrix, torch.bfloat16)
+    assert narrow.dtype == torch.bfloat16
+    assert 0.001 < (narrow - exact).norm() / exact.norm() < 0.03
+
+
+def test_only_wide_matrices_are_multiplied_in_another_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def record(matrix: Tensor, products: torch.dtype) -> Tensor:
+        seen.append((*matrix.shape, products))
+        return torch.zeros(matrix.shape, dtype=products)
+
+    monkeypatch.setattr(muon, "orthogonal", record)
+    matrices = parameters((256, 300), (255, 300), (300, 8))
+    gradients(matrices, 0)
+    Muon(matrices, [], lr=0.1, products=torch.bfloat16).step()
+    half, single = torch.bfloat16, torch.float32
+    assert seen == [(256, 300, half), (255, 300, single), (300, 8, single)]
+    assert {matrix.dtype for matrix in matrices} == {single}
 
 
 def gradients(parameters: list[nn.Parameter], step: int) -> None:
@@ -156,9 +180,11 @@ def test_on_several_threads_it_is_the_same() -> None:
 def test_it_takes_the_matrices_of_the_layers_and_nothing_else(tiny_config: Callable[..., Config]) -> None:
     config = tiny_config("train.optimizer=muon", "train.weight_decay=0.3", "train.adam_betas=[0.8, 0.95]")
     module = TranslationModule(build_model(config.model, 300), config)
-    module._trainer = type("T", (), {"precision": "32-true"})()  # type: ignore[assignment]
-    optimizer = module.configure_optimizers()
-    assert isinstance(optimizer, Muon)
+    for precision, products in (("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)):
+        module._trainer = type("T", (), {"precision": precision})()  # type: ignore[assignment]
+        optimizer = module.configure_optimizers()
+        assert isinstance(optimizer, Muon)
+        assert optimizer.products == products
     for_muon, matrices, vectors = optimizer.param_groups
     linear = [part.weight for part in module.modules() if isinstance(part, nn.Linear)]
     assert [id(p) for p in for_muon["params"]] == [id(p) for p in linear]

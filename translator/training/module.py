@@ -153,7 +153,9 @@ class TranslationModule(LightningModule):
         options: dict[str, Any] = {"lr": train.learning_rate, "betas": train.adam_betas, "fused": self._fused}
         if not by_muon:
             return torch.optim.AdamW(groups, **options)
-        return Muon(by_muon, groups, each=self._each, weight_decay=train.weight_decay, **options)
+        products = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
+        decay = train.weight_decay
+        return Muon(by_muon, groups, each=self._each, products=products, weight_decay=decay, **options)
 
     def _each(self, function: Callable[[Tensor], None], matrices: Iterable[Tensor]) -> Iterable[None]:
         return (map if self._workers is None else self._workers.map)(function, matrices)

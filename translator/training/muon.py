@@ -21,6 +21,9 @@ POLYNOMIALS = (
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
 )
+#: Rows and columns from which bfloat16 products are quicker: of a model 256 wide, 3 + 3 layers, all take 46
+#: instead of 115 ms, 128 wide, 4 + 4 layers, 27 instead of 26 (two threads of an Intel Xeon with AMX).
+WIDE = 256
 #: Weight of the past in the average of gradients.
 MOMENTUM = 0.95
 #: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) take 0.2, as long as
@@ -41,6 +44,7 @@ class Muon(torch.optim.AdamW):
         others: Iterable[dict[str, Any]],
         *,
         each: Callable[..., Iterable[None]] = map,
+        products: torch.dtype = torch.float32,
         **options: Any,
     ):
         """Take parameters to train.
@@ -49,9 +53,10 @@ class Muon(torch.optim.AdamW):
             matrices: for Muon, in two dimensions.
             others: AdamW's groups of parameters.
             each: applies a function to each of Muon's matrices, as `map` does or on several threads.
+            products: dtype that matrices of `WIDE` rows and columns or more are multiplied in.
             options: AdamW's; Muon takes its learning rate and weight decay from there.
         """
-        self.each = each
+        self.each, self.products = each, products
         super().__init__([{"params": list(matrices), "muon": True}, *others], **options)
 
     @torch.no_grad()
@@ -78,15 +83,21 @@ class Muon(torch.optim.AdamW):
             state["average"] = torch.zeros_like(gradient)
         state["step"] += 1
         average = state["average"].lerp_(gradient, 1 - MOMENTUM)
-        update = orthogonal(gradient.lerp(average, MOMENTUM))  # Nesterov's momentum
+        products = self.products if min(matrix.shape) >= WIDE else matrix.dtype
+        update = orthogonal(gradient.lerp(average, MOMENTUM), products)  # Nesterov's momentum
         matrix.mul_(1 - rate * decay).add_(update, alpha=-rate * STEP * max(matrix.shape) ** 0.5)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about U · Vᵀ of a matrix U · S · Vᵀ, (N, K) → (N, K), by products alone (Newton–Schulz)."""
+def orthogonal(matrix: Tensor, products: torch.dtype) -> Tensor:
+    """Return about U · Vᵀ of a matrix U · S · Vᵀ, (N, K) → (N, K), by products alone (Newton–Schulz).
+
+    Args:
+        matrix: float.
+        products: their dtype, and that of the result.
+    """
     is_tall = matrix.size(0) > matrix.size(1)
     x = matrix.t() if is_tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    x = (x / x.norm().clamp(min=1e-7)).to(products)
     for a, b, c in POLYNOMIALS:
         gram = x @ x.t()
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
