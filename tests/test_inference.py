@@ -62,7 +62,7 @@ def test_the_text_does_not_depend_on_batch_size_or_order(translator: Translator,
 
 
 def test_a_close_call_is_searched_again_by_itself(
-    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
+    trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     real = Translator._search_batch
@@ -79,6 +79,10 @@ def test_a_close_call_is_searched_again_by_itself(
     monkeypatch.setattr(inference, "CLOSE_CALL", 0.0)
     translator.translate(sources[:3])
     assert sizes == [3]
+    sizes.clear()
+    monkeypatch.setattr(inference, "CLOSE_CALL", math.inf)
+    Translator.load(trained.model, precision="int8").translate(sources[:3])
+    assert sizes == [3], "in int8 a text may depend on its batch"
 
 
 def test_workers_give_what_one_thread_gives(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from marks import needs_bfloat16
+from torch import nn
 
 from translator.model import linear
 from translator.model.layers import ACTIVATIONS
@@ -41,5 +42,32 @@ def test_what_follows_a_product_is_the_same_in_it(
     alone = linear.linear(weight, bias, precision=precision)(x)
     expected = alone if activation is None else activation(alone)
     multiply = linear.linear(weight, bias, precision=precision, activation=activation)
-    torch.testing.assert_close(multiply(x), expected)
-    torch.testing.assert_close(multiply(x, onto), onto + expected)
+    # In bfloat16 the activation comes before the rounding.
+    near = {} if precision == "float32" else {"rtol": 2**-7, "atol": 2**-7}
+    torch.testing.assert_close(multiply(x), expected, **near)
+    torch.testing.assert_close(multiply(x, onto), onto + expected, **near)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ACTIVATIONS.values())
+@pytest.mark.parametrize("rows", [3, linear.MANY_ROWS])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
+def test_a_feed_forward_sublayer_is_its_two_maps(
+    precision: linear.Precision, rows: int, activation: linear.Map
+) -> None:
+    inner, outer = nn.Linear(64, 256), nn.Linear(256, 64)
+    x, onto = torch.randn(rows, 64), torch.randn(rows, 64)
+    expected = outer(activation(inner(x)))
+    both = linear.feed_forward(inner, outer, activation, precision)
+    is_narrow = linear.nearest("bfloat16", "cpu") == "bfloat16" and precision != "float32"
+    near = {"rtol": 0.0, "atol": 0.02} if is_narrow and rows >= linear.MANY_ROWS else {}
+    for result, exact in ((both(x), expected), (both(x, onto), onto + expected)):
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result, exact, **near)
+
+
+def test_what_stays_narrow_is_not_widened() -> None:
+    weight, x = torch.randn(8, 64), torch.randn(linear.MANY_ROWS, 64)
+    result = linear.linear(weight, precision="bfloat16", stays_narrow=True)(x)
+    narrow = torch.float32 if linear.nearest("bfloat16", "cpu") == "float32" else torch.bfloat16
+    assert result.dtype == narrow

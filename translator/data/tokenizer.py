@@ -106,10 +106,11 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
-        return self.encode_batch([text])[0]
+        text, mark = self._stand_in(text)
+        return self._restore(self._processor.encode(text), mark)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of several texts; see `encode`."""
+        """Return the ids of several texts; see `encode`. Threads begin for it: many texts are worth them."""
         prepared = [self._stand_in(text) for text in texts]
         encoded = self._processor.encode([text for text, _ in prepared])
         return [self._restore(ids, mark) for ids, (_, mark) in zip(encoded, prepared, strict=True)]

@@ -29,6 +29,14 @@ class Linear(Protocol):
         ...
 
 
+#: oneDNN's names and variants of activations, which it applies to a result while that is at hand.
+ONEDNN: dict[Map | None, tuple[str, str]] = {
+    None: ("none", ""),
+    F.relu: ("relu", ""),
+    F.gelu: ("gelu", "none"),
+    F.silu: ("swish", ""),
+}
+
 #: Rows or outputs from which packed weights are quicker; below, float32 is as quick in any precision.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
@@ -45,6 +53,7 @@ def linear(
     *,
     precision: Precision = "float32",
     activation: Map | None = None,
+    stays_narrow: bool = False,
 ) -> Linear:
     """Return x ↦ x · weightᵀ + bias, in and out in the weight's own dtype.
 
@@ -55,7 +64,8 @@ def linear(
             whose rounded results tie too often for a search, and int8 in int8. All others are bfloat16 in
             both, since to find an input's scale costs what a small product gains by int8; float32 where
             the CPU does not multiply bfloat16.
-        activation: of the result.
+        activation: of the result, one of `layers.ACTIVATIONS`.
+        stays_narrow: the result is for another map alone and may stay in the dtype of the products.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
     is_wide, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
@@ -67,7 +77,7 @@ def linear(
     if is_wide or small == "float32":
         many = _packed(weight, bias, activation)
     else:
-        many = _then(_bfloat16(weight, bias), activation)
+        many = _bfloat16(weight, bias, activation, stays_narrow=stays_narrow)
     if is_wide:
         return many
     few = _then(_few(weight, bias), activation)
@@ -84,6 +94,17 @@ def _then(multiply: Map, activation: Map | None) -> Linear:
         return y if onto is None else onto + y
 
     return all_of_it
+
+
+def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision: Precision) -> Linear:
+    """Return both maps of a feed-forward sublayer as one.
+
+    What is between them is the largest tensor of a layer. In bfloat16, with nothing read or written again
+    on the way, both take 0.64 instead of 1.79 ms (640 rows, 128 to 512 and back, 1 thread of an Intel Xeon).
+    """
+    widen = linear(inner.weight, inner.bias, precision=precision, activation=activation, stays_narrow=True)
+    narrow = linear(outer.weight, outer.bias, precision=precision)
+    return lambda x, onto=None: narrow(widen(x), onto)
 
 
 class _Linear(nn.Module):
@@ -130,10 +151,8 @@ def _packed(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Line
     of 67 with an addition (280 rows, 128 to 512 and 128 to 128, an Intel Xeon).
     """
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-    if activation is F.relu:
-        return _then(lambda x: _onednn(x, packed, bias, "relu"), None)
     if activation is not None:
-        return _then(lambda x: _onednn(x, packed, bias), activation)
+        return _then(lambda x: _onednn(x, packed, bias, activation), None)
 
     def multiply(x: Tensor, onto: Tensor | None = None) -> Tensor:
         if onto is None:
@@ -144,11 +163,12 @@ def _packed(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Line
     return multiply
 
 
-def _bfloat16(weight: Tensor, bias: Tensor | None) -> Map:
+def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, stays_narrow: bool) -> Linear:
     """1.0 ms by a layer's maps; relative error 3e-3."""
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
     half_bias = None if bias is None else bias.bfloat16()
-    return lambda x: _onednn(x.bfloat16(), packed, half_bias).float()
+    dtype = torch.bfloat16 if stays_narrow else torch.float32
+    return _then(lambda x: _onednn(x.bfloat16(), packed, half_bias, activation).to(dtype), None)
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
@@ -186,6 +206,7 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     return multiply
 
 
-def _onednn(x: Tensor, packed: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, then, [], "")
+def _onednn(x: Tensor, packed: Tensor, bias: Tensor | None, activation: Map | None = None) -> Tensor:
+    name, variant = ONEDNN[activation]
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, name, [], variant)
     return result

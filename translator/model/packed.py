@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from translator.model.attention import Attention, KeyValue
 from translator.model.cache import ALIGNED, DecoderState, Memory
 from translator.model.layers import Layer
-from translator.model.linear import Linear, Map, Precision, linear, pack
+from translator.model.linear import Linear, Map, Precision, feed_forward, linear, pack
 from translator.model.masks import as_bias, padding_keep
 from translator.model.transformer import Transformer
 
@@ -29,8 +29,7 @@ class _DecoderLayer(NamedTuple):
     query: Linear
     cross_output: Linear
     feed_norm: Map
-    inner: Linear
-    outer: Linear
+    feed_forward: Linear
 
 
 class PackedTransformer:
@@ -118,7 +117,7 @@ class PackedTransformer:
         x = layer.cross_output(self._attend(query, cross, cross_bias), x)
         if not pre:
             x = layer.cross_norm(x)
-        x = layer.outer(layer.inner(layer.feed_norm(x) if pre else x), x)
+        x = layer.feed_forward(layer.feed_norm(x) if pre else x, x)
         return x if pre else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
@@ -133,11 +132,11 @@ class PackedTransformer:
 
 
 def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:
-    def maps(*parts: nn.Linear, activation: Map | None = None) -> Linear:
+    def maps(*parts: nn.Linear) -> Linear:
         weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-        return linear(weight, bias, precision=precision, activation=activation)
+        return linear(weight, bias, precision=precision)
 
-    own, cross = layer.self_attention, layer.cross_attention
+    own, cross, feed = layer.self_attention, layer.cross_attention, layer.feed_forward
     assert isinstance(cross, Attention)
     return _DecoderLayer(
         self_norm=_norm(layer.self_norm),
@@ -147,8 +146,7 @@ def _flat(layer: Layer, precision: Precision) -> _DecoderLayer:
         query=maps(cross.query),
         cross_output=maps(cross.output),
         feed_norm=_norm(layer.feed_norm),
-        inner=maps(layer.feed_forward.inner, activation=layer.feed_forward.activation),
-        outer=maps(layer.feed_forward.outer),
+        feed_forward=feed_forward(feed.inner, feed.outer, feed.activation, precision),
     )
 
 
