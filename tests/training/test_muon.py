@@ -39,9 +39,9 @@ def polynomials(values: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orthogonal_changes_singular_values_alone(shape: tuple[int, int]) -> None:
     values = torch.logspace(0, -2, min(shape), dtype=torch.float64)
-    result = orthogonal(matrix_of(shape, 300 * values), torch.float64)
-    expected = matrix_of(shape, polynomials(values / values.norm()))
-    torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
+    stack = torch.stack([matrix_of(shape, scale * values, seed=scale) for scale in (300, 5)])
+    expected = [matrix_of(shape, polynomials(values / values.norm()), seed=scale) for scale in (300, 5)]
+    torch.testing.assert_close(orthogonal(stack, torch.float64), torch.stack(expected), rtol=0, atol=1e-9)
 
 
 def test_singular_values_end_between_a_fifth_and_two() -> None:
@@ -52,31 +52,15 @@ def test_singular_values_end_between_a_fifth_and_two() -> None:
 
 
 def test_orthogonal_of_nothing_is_nothing() -> None:
-    assert orthogonal(torch.zeros(3, 5), torch.float32).equal(torch.zeros(3, 5))
+    assert orthogonal(torch.zeros(2, 3, 5), torch.float32).equal(torch.zeros(2, 3, 5))
 
 
 def test_in_bfloat16_it_is_nearly_the_same() -> None:
-    matrix = matrix_of((40, 60), torch.logspace(0, -2, 40)).float()
+    matrix = matrix_of((40, 60), torch.logspace(0, -2, 40, dtype=torch.float64)).float()[None]
     exact = orthogonal(matrix, torch.float32)
     narrow = orthogonal(matrix, torch.bfloat16)
     assert narrow.dtype == torch.bfloat16
     assert 0.001 < (narrow - exact).norm() / exact.norm() < 0.03
-
-
-def test_only_wide_matrices_are_multiplied_in_another_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def record(matrix: Tensor, products: torch.dtype) -> Tensor:
-        seen.append((*matrix.shape, products))
-        return torch.zeros(matrix.shape, dtype=products)
-
-    monkeypatch.setattr(muon, "orthogonal", record)
-    matrices = parameters((256, 300), (255, 300), (300, 8))
-    gradients(matrices, 0)
-    Muon(matrices, [], lr=0.1, products=torch.bfloat16).step()
-    half, single = torch.bfloat16, torch.float32
-    assert seen == [(256, 300, half), (255, 300, single), (300, 8, single)]
-    assert {matrix.dtype for matrix in matrices} == {single}
 
 
 def gradients(parameters: list[nn.Parameter], step: int) -> None:
@@ -133,6 +117,29 @@ def test_all_else_is_adamws_and_muons_gradients_are_used_up() -> None:
     moved = matrix.detach().clone()
     optimizer.step()  # without a gradient nothing moves that is Muon's
     assert matrix.equal(moved)
+
+
+def test_matrices_of_a_shape_are_moved_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def record(matrices: Tensor, products: torch.dtype) -> Tensor:
+        seen.append(tuple(matrices.shape))
+        return orthogonal(matrices, products)
+
+    monkeypatch.setattr(muon, "orthogonal", record)
+    monkeypatch.setattr(muon, "LOT", 2)
+    shapes = [(4, 6), (6, 4), (4, 6), (4, 6), (4, 4)]
+    together, alone = parameters(*shapes), parameters(*shapes)
+    for its, optimizers in (
+        (together, [Muon(together, [], lr=0.1, products=torch.bfloat16)]),
+        (alone, [Muon([matrix], [], lr=0.1, products=torch.bfloat16) for matrix in alone]),
+    ):
+        gradients(its, 0)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert seen[:4] == [(2, 4, 6), (1, 4, 6), (1, 6, 4), (1, 4, 4)]
+    for one, other, start in zip(together, alone, parameters(*shapes), strict=True):
+        assert (one - other).norm() < 0.02 * (one - start).norm()
 
 
 def test_its_steps_are_as_long_for_every_shape() -> None:
