@@ -6,7 +6,7 @@ from marks import needs_bfloat16
 from torch import nn
 
 from translator.model import linear
-from translator.model.layers import ACTIVATIONS
+from translator.model.layers import ACTIVATIONS, FeedForward, LayerOptions, Stack
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +76,15 @@ def test_what_stays_narrow_is_not_widened() -> None:
     result = linear.linear(weight, precision="bfloat16", stays_narrow=True)(x)
     narrow = torch.float32 if linear.nearest("bfloat16", "cpu") == "float32" else torch.bfloat16
     assert result.dtype == narrow
+
+
+@torch.no_grad()
+def test_packing_leaves_the_module_as_it_was_and_no_plain_map_in_the_copy() -> None:
+    options = LayerOptions(width=64, n_heads=4, feed_forward=256)
+    stack = Stack(options, 2).eval()
+    before = stack.state_dict()
+    packed = linear.pack(stack, "float32")
+    assert not [part for part in packed.modules() if isinstance(part, (nn.Linear, FeedForward))]
+    x = torch.randn(4, 20, 64)
+    torch.testing.assert_close(packed(x, None), stack(x, None))
+    assert before.keys() == stack.state_dict().keys()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model.layers import FeedForward
 from translator.model.processor import multiplies_bfloat16, multiplies_int8
 
 Map = Callable[[Tensor], Tensor]
@@ -107,25 +108,33 @@ def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision:
     return lambda x, onto=None: narrow(widen(x), onto)
 
 
-class _Linear(nn.Module):
-    """A packed map in the place of an `nn.Linear`."""
+class _Packed(nn.Module):
+    """A packed map in the place of a module."""
 
-    def __init__(self, plain: nn.Linear, precision: Precision):
+    def __init__(self, packed: Linear):
         super().__init__()
-        self.map = linear(plain.weight, plain.bias, precision=precision)
+        self.map = packed
 
     def forward(self, x: Tensor) -> Tensor:
         return self.map(x)
 
 
 def pack(module: Module, precision: Precision) -> Module:
-    """Return a copy of a module whose linear maps are packed."""
+    """Return a copy of a module whose linear maps and feed-forward sublayers are packed."""
     copy = deepcopy(module)
-    for part in list(copy.modules()):
-        for name, child in list(part.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(part, name, _Linear(child, precision))
+    _pack_children(copy, precision)
     return copy
+
+
+def _pack_children(module: nn.Module, precision: Precision) -> None:
+    for name, child in list(module.named_children()):
+        if isinstance(child, FeedForward):
+            both = feed_forward(child.inner, child.outer, child.activation, precision)
+            setattr(module, name, _Packed(both))
+        elif isinstance(child, nn.Linear):
+            setattr(module, name, _Packed(linear(child.weight, child.bias, precision=precision)))
+        else:
+            _pack_children(child, precision)
 
 
 def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
