@@ -120,8 +120,10 @@ def test_a_source_is_projected_and_kept_once() -> None:
         for kept, expected in zip(state.cross, projected, strict=True):
             assert_same(kept.key[:, :, : SOURCE_IDS.size(1)], expected.key)
             assert_same(kept.value[:, :, : SOURCE_IDS.size(1)], expected.value)
-    assert state.length == 3
-    assert state.descent.shape == (len(SOURCE_IDS), W, 1 + 2 * W)  # (B, W, K)
+    assert (state.length, state.n_keys) == (3, 1 + 2 * W)
+    n_room = state.past[0].size(2)
+    assert state.descent.shape == (len(SOURCE_IDS), W, n_room)
+    assert state.descent[:, :, state.n_keys :].eq(-torch.inf).all()
 
 
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])

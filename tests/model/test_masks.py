@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from translator.model.attention import attention_weights
-from translator.model.masks import as_bias, causal_keep, itself_bias, padding_keep
+from translator.model.masks import as_bias, causal_keep, padding_keep
 from translator.symbols import BOS, EOS, PAD, UNK
 
 #: Every row of three ids from the special pieces and two ordinary ones.
@@ -48,5 +48,3 @@ def test_true_means_may_be_looked_at() -> None:
 def test_a_bias_says_the_same_as_its_mask() -> None:
     assert as_bias(torch.tensor([[True, False]]), torch.float64).tolist() == [[0.0, -torch.inf]]
     assert as_bias(torch.tensor([True]), torch.float32).dtype == torch.float32
-    bias = itself_bias(3, like=torch.zeros(1, dtype=torch.float64))
-    assert torch.equal(bias, as_bias(torch.eye(3, dtype=torch.bool), torch.float64))

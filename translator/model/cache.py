@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translator.model.attention import KeyValue
-from translator.model.masks import itself_bias
 
 #: Softmax on a CPU works on as many numbers at once and on what is over one by one: attention of (64, 4, 5,
 #: 32) over 15 keys takes 515 µs, over 16 it takes 224, over 17 it takes 261, over 24 it takes 337, over 32 it
@@ -41,7 +40,8 @@ class DecoderState:
             C, E); the others are room for more.
         cross: for each layer, cross-attention's keys and values of the source, (B, H, S, E) each.
         cross_bias: (B, 1, 1, S) float, -inf at padding; None where no source is padded.
-        descent: (B, W, K) float, 0 where a hypothesis descends from a token, -inf elsewhere.
+        descent: (B, W, C) float, 0 where a hypothesis descends from a token, -inf elsewhere.
+        n_keys: K.
         length: T, tokens that each hypothesis has read.
     """
 
@@ -49,28 +49,27 @@ class DecoderState:
     cross: list[KeyValue]
     cross_bias: Tensor | None
     descent: Tensor
+    n_keys: int
     length: int
 
-    def add(self, n_hypotheses: int) -> tuple[slice, Tensor | None]:
+    def add(self, n_hypotheses: int) -> tuple[int, Tensor | None]:
         """Make room for one more token of each hypothesis.
 
         Returns:
-            Where in `past` its keys and values belong, and what attention adds to its scores: (B, 1, W, K'),
-            the keys up to a whole sixteen, or None for a lone hypothesis, which descends from all.
+            The column of `past` where their keys and values begin, and what attention adds to its scores,
+            (B, 1, W, K'), for the keys up to a whole sixteen; None for a lone hypothesis, which descends from
+            all.
         """
-        n_sentences, _, n_before = self.descent.shape
-        n_keys = n_before + n_hypotheses
-        itself = itself_bias(n_hypotheses, like=self.descent).expand(n_sentences, -1, -1)
-        self.descent = torch.cat([self.descent, itself], 2)
-        self.length += 1
-        hidden, bias = 0, None
-        if n_hypotheses > 1:
-            hidden = -n_keys % ALIGNED
-            bias = F.pad(self.descent, (0, hidden), value=-torch.inf)[:, None]
-        n_more = n_keys + hidden - self.past[0].size(2)
+        start, n_keys = self.n_keys, self.n_keys + n_hypotheses
+        n_read = n_keys - n_keys % -ALIGNED  # a whole sixteen
+        n_more = n_read - self.descent.size(2)
         if n_more > 0:  # and so much room that few steps copy what there is
-            self.past = [_longer(kv, n_more + 2 * ALIGNED) for kv in self.past]
-        return slice(n_before, n_keys), bias
+            n_more += 2 * ALIGNED
+            self.past = [_longer(kv, n_more) for kv in self.past]
+            self.descent = F.pad(self.descent, (0, n_more), value=-torch.inf)
+        self.descent.narrow(2, start, n_hypotheses).diagonal(dim1=1, dim2=2).zero_()  # each sees itself
+        self.n_keys, self.length = n_keys, self.length + 1
+        return start, self.descent[:, None, :, :n_read] if n_hypotheses > 1 else None
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with some sentences and, in each, with some hypotheses.

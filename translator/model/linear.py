@@ -92,7 +92,7 @@ def linear(
 def _then(multiply: Map, activation: Map | None) -> Linear:
     def all_of_it(x: Tensor, onto: Tensor | None = None) -> Tensor:
         y = multiply(x) if activation is None else activation(multiply(x))
-        return y if onto is None else onto + y
+        return y if onto is None else y.add_(onto)
 
     return all_of_it
 

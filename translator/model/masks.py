@@ -23,8 +23,3 @@ def causal_keep(length: int, *, device: torch.device | str | None = None) -> Ten
 def as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what to add to attention's scores instead: 0 where `keep` is True, -inf elsewhere."""
     return torch.zeros(keep.shape, dtype=dtype, device=keep.device).masked_fill(~keep, -torch.inf)
-
-
-def itself_bias(length: int, *, like: Tensor) -> Tensor:
-    """Return what lets each position look at itself alone, (length, length), of `like`'s dtype and device."""
-    return like.new_full((length, length), -torch.inf).fill_diagonal_(0)

@@ -69,6 +69,7 @@ class PackedTransformer:
             cross=[KeyValue(kv[:, : self.n_heads], kv[:, self.n_heads :]) for kv in heads],
             cross_bias=bias,
             descent=states.new_empty(len(states), 1, 0),
+            n_keys=0,
             length=0,
         )
 
@@ -85,31 +86,32 @@ class PackedTransformer:
             (B, W, V) logits of the token after it.
         """
         n_sentences, n_hypotheses = tokens.shape
-        new, bias = state.add(n_hypotheses)
+        start, bias = state.add(n_hypotheses)
         position = self.model.position_table(state.length)[state.length - 1]
         # All of a step is row by row: (B · W, D).
         x = F.embedding(tokens.flatten(), self.embedding) + position
         for layer, past, cross in zip(self.layers, state.past, state.cross, strict=True):
-            x = self._layer(layer, x, (past, new, bias), cross, state.cross_bias)
+            x = self._layer(layer, x, (past, start, bias), cross, state.cross_bias)
         return self.logits(self.norm(x)).view(n_sentences, n_hypotheses, -1)
 
     def _layer(
         self,
         layer: _DecoderLayer,
         x: Tensor,
-        past: tuple[Tensor, slice, Tensor | None],
+        past: tuple[Tensor, int, Tensor | None],
         cross: KeyValue,
         cross_bias: Tensor | None,
     ) -> Tensor:
-        """(B · W, D) → the same; keys and values of these tokens go to their columns of `past`."""
-        pre, n_sentences = self.pre_norm, len(cross.key)
-        columns, new, bias = past
+        """(B · W, D) → the same; keys and values of these tokens go into `past`, from a given column on."""
+        pre, n_sentences = self.pre_norm, cross.key.size(0)
+        columns, start, bias = past
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
         n_heads = self.n_heads
-        query, key_value = torch.split(self._split(joint, n_sentences), [n_heads, 2 * n_heads], 1)
-        columns[:, :, new] = key_value
-        n_keys = new.stop if bias is None else bias.size(-1)
-        kv = KeyValue(columns[:, :n_heads, :n_keys], columns[:, n_heads:, :n_keys])
+        query, key_value = self._split(joint, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
+        n_new = key_value.size(2)
+        columns.narrow(2, start, n_new).copy_(key_value)
+        n_keys = start + n_new if bias is None else bias.size(3)
+        kv = KeyValue(*columns.narrow(2, 0, n_keys).chunk(2, 1))
         x = layer.self_output(self._attend(query, kv, bias), x)
         if not pre:
             x = layer.self_norm(x)
