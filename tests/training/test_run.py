@@ -447,8 +447,12 @@ def test_swapped_languages_train_the_other_direction_from_the_same_files(tiny_co
 
 
 def test_validations_show_scores_and_samples_on_stderr(
-    tiny_config: MakeConfig, tiny_corpus: Path, capsys: pytest.CaptureFixture[str]
+    tiny_config: MakeConfig,
+    tiny_corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("translator.training.callbacks.LINE_SECONDS", 0)
     train(tiny_config(*QUICK, "validation.n_samples=2"), name="tiny")
     out, err = capsys.readouterr()
     assert out == ""
@@ -460,7 +464,10 @@ def test_validations_show_scores_and_samples_on_stderr(
     assert "BLEU" in lines[at]
     assert [line.strip() for line in lines[at + 1 : at + 7 : 3]] == [sources[0], sources[2]]
     assert all(line.startswith("  → ") for line in lines[at + 2 : at + 7 : 3])
-    assert any("tokens/s" in line and "left" in line for line in lines)
+    progress = [line for line in lines if line.endswith(" left")]
+    # There is no speed yet at the first step and at the first after a validation.
+    assert [" tokens/s · " in line for line in progress] == [False, True, False, True]
+    assert not any(" 0 tokens/s" in line for line in progress)
     assert lines[-1].startswith("finished: ")
 
 

@@ -166,8 +166,11 @@ class ShowProgress(Callback):
         progress, share = pl_module.progress, pl_module.progress.share(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = (self._recent[-1][1] - self._recent[0][1]) / seconds if seconds else 0.0
-        pl_module.log("tokens_per_second", speed)
+        speed = ""  # unknown at the first step of all and the first after a validation
+        if seconds:
+            per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
+            pl_module.log("tokens_per_second", per_second)
+            speed = f"{per_second:,.0f} tokens/s · "
         now = time.monotonic()
         if self._bar is None and now - self._line_at < LINE_SECONDS:
             return
@@ -175,7 +178,7 @@ class ShowProgress(Callback):
         loss = float(trainer.callback_metrics.get("train_loss", torch.nan))
         status = (
             f"step {progress.steps:,} · epoch {progress.epochs:.1f} · loss {loss:.3f} · "
-            f"{speed:,.0f} tokens/s · {_clock(left)} left"
+            f"{speed}{_clock(left)} left"
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=share, status=status)
