@@ -107,6 +107,7 @@ class PackedTransformer:
         columns, start, bias = past
         joint = layer.query_key_value(layer.self_norm(x) if pre else x)  # (B · W, 3 D)
         n_heads = self.n_heads
+        # Not `split`, which is written in Python: 2 µs.
         query, key_value = self._split(joint, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
         n_new = key_value.size(2)
         columns.narrow(2, start, n_new).copy_(key_value)
