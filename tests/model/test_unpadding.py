@@ -59,27 +59,38 @@ def test_there_are_few_round_numbers_and_one_is_near() -> None:
     assert len({number for number in found if 1024 < number <= 2048}) == 8
 
 
-def test_unpadding_and_padding_are_each_others_inverse() -> None:
-    real = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
-    unpadding = Unpadding.of(real)
-    grid = torch.randn(3, 3, 2)
-    assert unpadding.n == 6
-    assert torch.equal(unpadding.unpad(grid)[:6], grid[real])
-    assert torch.equal(unpadding.pad(unpadding.unpad(grid))[real], grid[real])
+REAL = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
+
+
+def test_heads_are_split_and_merged_as_the_grid_has_them() -> None:
+    unpadding = Unpadding.of(REAL)
+    n, n_heads, n_parts, width = 6, 2, 3, 5
+    assert unpadding.n == n
+    rows = torch.randn(round_number(n), n_parts * n_heads * width)
+    parts = unpadding.split(rows, n_heads, n_parts)
+    assert [part.shape for part in parts] == [(3, n_heads, 3, width)] * n_parts
+    split = rows[:n].view(n, n_parts, n_heads, width)
+    for number, part in enumerate(parts):
+        assert torch.equal(part.transpose(1, 2)[REAL], split[:, number])
+        assert torch.equal(unpadding.merge(part)[:n], split[:, number].flatten(1))
+    assert not torch.equal(parts[0], parts[1])
     ids = torch.arange(9).view(3, 3)
     assert unpadding.ids(ids, 99).tolist() == [0, 1, 3, 6, 7, 8, 99]
 
 
 def test_gradients_are_those_of_indexing_and_zero_for_padding() -> None:
-    real = torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
-    unpadding = Unpadding.of(real)
-    rows = torch.randn(round_number(3), 2, requires_grad=True)
-    unpadding.pad(rows)[real].square().sum().backward()
+    unpadding = Unpadding.of(REAL)
+    n, n_heads = 6, 2
+    rows = torch.randn(round_number(n), 2 * n_heads * 4, requires_grad=True)
+    key, value = unpadding.split(rows, n_heads, 2)
+    (key.transpose(1, 2)[REAL].square().sum() + 3 * value.transpose(1, 2)[REAL].square().sum()).backward()
     assert rows.grad is not None
-    torch.testing.assert_close(rows.grad[:3], 2 * rows.detach()[:3])
-    assert not rows.grad[3:].any()
-    grid = torch.randn(2, 3, 2, requires_grad=True)
-    unpadding.unpad(grid)[:3].square().sum().backward()
-    assert grid.grad is not None
-    torch.testing.assert_close(grid.grad[real], 2 * grid.detach()[real])
-    assert not grid.grad[~real].any()
+    factors = torch.tensor([2.0, 6.0]).repeat_interleave(n_heads * 4)
+    torch.testing.assert_close(rows.grad[:n], factors * rows.detach()[:n])
+    assert not rows.grad[n:].any()
+    heads = torch.randn(3, n_heads, 3, 4, requires_grad=True)
+    unpadding.merge(heads)[:n].square().sum().backward()
+    assert heads.grad is not None
+    by_place, its_gradient = heads.detach().transpose(1, 2), heads.grad.transpose(1, 2)
+    torch.testing.assert_close(its_gradient[REAL], 2 * by_place[REAL])
+    assert not its_gradient[~REAL].any()

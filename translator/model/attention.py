@@ -70,9 +70,8 @@ class Attention(nn.Module):
         """
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
-        joint = self.key_value(memory)
-        key, value = (joint if unpadding is None else unpadding.pad(joint)).chunk(2, dim=-1)  # (B, K, D) each
-        return KeyValue(self._split(key), self._split(value))
+        joint = self.key_value(memory)  # (B, K, 2 D)
+        return KeyValue(*self._split(joint, unpadding, n_parts=2))
 
     def forward(
         self,
@@ -102,8 +101,7 @@ class Attention(nn.Module):
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
-        q = self.query(query)
-        q = self._split(q if unpadding is None else unpadding.pad(q))  # (B, H, Q, E)
+        (q,) = self._split(self.query(query), unpadding)  # (B, H, Q, E)
         probability = self.dropout.probability if self.training else 0.0
         on_cpu_with_gradients = q.device.type == "cpu" and torch.is_grad_enabled()
         mixed: Tensor  # (B, H, Q, E)
@@ -117,13 +115,17 @@ class Attention(nn.Module):
             if record is not None:
                 record.append(weights)
             mixed = self.dropout(weights) @ kv.value
-        merged = mixed.transpose(1, 2).flatten(2)  # (B, Q, D)
-        result: Tensor = self.output(merged if unpadding is None else unpadding.unpad(merged))
+        merged = (
+            mixed.transpose(1, 2).flatten(2) if unpadding is None else unpadding.merge(mixed)
+        )  # (B, Q, D)
+        result: Tensor = self.output(merged)
         return result
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, L, D) → (B, H, L, E)."""
-        return x.view(x.size(0), x.size(1), self.n_heads, -1).transpose(1, 2)
+    def _split(self, x: Tensor, unpadding: Unpadding | None, n_parts: int = 1) -> tuple[Tensor, ...]:
+        """(B, L, parts · D) → so many of (B, H, L, E)."""
+        if unpadding is not None:
+            return unpadding.split(x, self.n_heads, n_parts)
+        return x.view(*x.shape[:2], n_parts * self.n_heads, -1).transpose(1, 2).chunk(n_parts, 1)
 
 
 def attention_weights(query: Tensor, key: Tensor, keep: Tensor | None) -> Tensor:
