@@ -115,17 +115,18 @@ class Attention(nn.Module):
             if record is not None:
                 record.append(weights)
             mixed = self.dropout(weights) @ kv.value
-        merged = (
-            mixed.transpose(1, 2).flatten(2) if unpadding is None else unpadding.merge(mixed)
-        )  # (B, Q, D)
-        result: Tensor = self.output(merged)
+        result: Tensor = self.output(self._merge(mixed, unpadding))
         return result
 
     def _split(self, x: Tensor, unpadding: Unpadding | None, n_parts: int = 1) -> tuple[Tensor, ...]:
-        """(B, L, parts · D) → so many of (B, H, L, E)."""
+        """(B, L, parts · D) or without padding (R, parts · D) → a (B, H, L, E) for each part."""
         if unpadding is not None:
             return unpadding.split(x, self.n_heads, n_parts)
         return x.view(*x.shape[:2], n_parts * self.n_heads, -1).transpose(1, 2).chunk(n_parts, 1)
+
+    def _merge(self, x: Tensor, unpadding: Unpadding | None) -> Tensor:
+        """(B, H, L, E) → (B, L, D) or without padding (R, D)."""
+        return x.transpose(1, 2).flatten(2) if unpadding is None else unpadding.merge(x)
 
 
 def attention_weights(query: Tensor, key: Tensor, keep: Tensor | None) -> Tensor:

@@ -49,7 +49,7 @@ class Unpadding:
         return rows
 
     def split(self, rows: Tensor, n_heads: int, n_parts: int) -> tuple[Tensor, ...]:
-        """(R, parts · H · E) → so many of (B, H, L, E), something finite at padding."""
+        """(R, parts · H · E) → a (B, H, L, E) for each part, something finite at padding."""
         flat = rows.view(-1, rows.size(1) // (n_parts * n_heads))  # (R · parts · H, E)
         to_grid, to_rows = self._orders(n_heads, n_parts)
         picked: Tensor = _Pick.apply(flat, to_grid, to_rows, self.n * n_parts * n_heads)  # type: ignore[no-untyped-call]

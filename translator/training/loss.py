@@ -83,7 +83,7 @@ class _TokenLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        # Widened, scaled and corrected here, a (V, D) tensor is passed over twice less: 1 % of a step.
+        # Widened, scaled and corrected only here: two passes fewer over a (V, D) tensor, 1 % of a step.
         of_states, of_weight, of_each_state, of_each_row = ctx.saved_tensors
         states_dtype, weight_dtype = ctx.dtypes
         state_gradient = of_states.to(ctx.wide) * gradients[0]
