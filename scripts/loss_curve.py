@@ -90,7 +90,7 @@ def main() -> None:
         *arguments.overrides, f"train.max_steps={arguments.steps}", "train.max_minutes=null",
         f"validation.every_steps={arguments.every}", "validation.n_samples=0", "hardware.accelerator=cpu",
     ]  # fmt: skip
-    plain = ["hardware.precision=32-true", "hardware.workers=1"]
+    plain = ["hardware.precision=32-true", "hardware.workers=1", "hardware.kernels=torch"]
     found: dict[str, list[float]] = {}
     for seed in arguments.seeds:
         config = load_config(arguments.config, [*common, f"train.seed={seed}"])

@@ -5,7 +5,7 @@ import gc
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from translator.config import Config
 from translator.config_file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
+from translator.model import kernels
 from translator.training import folder as folder_module
 from translator.training import module as training_module
 from translator.training import run
@@ -357,6 +358,45 @@ def test_hardware_that_is_not_there_is_refused_before_anything_is_written(
         train(tiny_config(*QUICK, override), name="tiny")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture(params=["no-such-compiler", "false", "'"])
+def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that is not there, that fails, or that is none."""
+    monkeypatch.setenv("CC", request.param)
+    kernels.library.cache_clear()
+    yield
+    kernels.library.cache_clear()
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_training_goes_by_pytorch(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"hardware.kernels=c: .* does not compile"):
+        train(tiny_config(*QUICK, "hardware.kernels=c"), name="tiny")
+    assert not (tmp_path / "runs").exists()
+    assert train(tiny_config(*QUICK), name="tiny").exists()
+
+
+@pytest.mark.system
+def test_the_choice_of_kernels_changes_rounding_alone(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = []
+    seen = TranslationModule.training_step
+
+    def note(module: TranslationModule, *arguments: Any) -> torch.Tensor:
+        found = seen(module, *arguments)
+        losses.append((module.model.compiled, found.item()))
+        return found
+
+    monkeypatch.setattr(TranslationModule, "training_step", note)
+    wide = ("model.width=32", "model.n_heads=2", "hardware.precision=32-true")
+    for choice in ("c", "torch"):
+        train(tiny_config(*QUICK, *wide, f"hardware.kernels={choice}"), name=choice)
+    by_c, by_torch = losses[: len(losses) // 2], losses[len(losses) // 2 :]
+    assert {compiled for compiled, _ in by_c} == {True}
+    assert {compiled for compiled, _ in by_torch} == {False}
+    assert [loss for _, loss in by_c] == pytest.approx([loss for _, loss in by_torch], rel=1e-4)
 
 
 @pytest.mark.parametrize("wanted", ["32-true", "bf16-mixed", "16-mixed"])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.attend import attend
+from translator.model.attend_rows import attend_rows, fits
 from translator.model.dropout import Dropout
 from translator.model.unpadding import Unpadding
 
@@ -28,6 +29,13 @@ class KeyValue(NamedTuple):
 
     key: Tensor
     value: Tensor
+
+
+class Rows(NamedTuple):
+    """Projected keys and values of a memory without padding that is attended to as it is."""
+
+    joint: Tensor  # (R, 2 D), keys beside values
+    unpadding: Unpadding
 
 
 class Attention(nn.Module):
@@ -55,7 +63,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = Dropout(dropout)
 
-    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> KeyValue:
+    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> "KeyValue | Rows":
         """Turn what is to be attended to into keys and values.
 
         Args:
@@ -63,7 +71,7 @@ class Attention(nn.Module):
             unpadding: of the memory.
 
         Returns:
-            Keys and values, each (B, H, K, E).
+            Keys and values, each (B, H, K, E), or the rows that hold them.
 
         Raises:
             ValueError: `memory` is not M wide; the message names both widths.
@@ -71,12 +79,14 @@ class Attention(nn.Module):
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         joint = self.key_value(memory)  # (B, K, 2 D)
+        if unpadding is not None and unpadding.compiled:
+            return Rows(joint, unpadding)
         return KeyValue(*self._split(joint, unpadding, n_parts=2))
 
     def forward(
         self,
         query: Tensor,
-        kv: KeyValue,
+        kv: KeyValue | Rows,
         keep: Tensor | None = None,
         *,
         unpadding: Unpadding | None = None,
@@ -86,7 +96,7 @@ class Attention(nn.Module):
 
         Args:
             query: (B, Q, D) float; the input of the sublayer. Without padding, (R, D).
-            kv: keys and values from `project`, each (B, H, K, E).
+            kv: keys and values from `project`.
             keep: bool, broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
             unpadding: of the queries.
             record: the attention weights, (B, H, Q, K), are appended to it; each row sums to one.
@@ -101,8 +111,15 @@ class Attention(nn.Module):
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
-        (q,) = self._split(self.query(query), unpadding)  # (B, H, Q, E)
+        q: Tensor = self.query(query)
+        result: Tensor
         probability = self.dropout.probability if self.training else 0.0
+        if isinstance(kv, Rows):
+            if unpadding is not None and record is None and probability == 0 and fits(q, keep, self.n_heads):
+                result = self.output(attend_rows(q, kv.joint, keep, unpadding, kv.unpadding, self.n_heads))
+                return result
+            kv = KeyValue(*self._split(kv.joint, kv.unpadding, n_parts=2))
+        (q,) = self._split(q, unpadding)  # (B, H, Q, E)
         on_cpu_with_gradients = q.device.type == "cpu" and torch.is_grad_enabled()
         mixed: Tensor  # (B, H, Q, E)
         if record is None and not on_cpu_with_gradients:
@@ -115,7 +132,7 @@ class Attention(nn.Module):
             if record is not None:
                 record.append(weights)
             mixed = self.dropout(weights) @ kv.value
-        result: Tensor = self.output(self._merge(mixed, unpadding))
+        result = self.output(self._merge(mixed, unpadding))
         return result
 
     def _split(self, x: Tensor, unpadding: Unpadding | None, n_parts: int = 1) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translator.model.attention import Attention, KeyValue
+from translator.model.attention import Attention, KeyValue, Rows
 from translator.model.dropout import Dropout
 from translator.model.unpadding import Unpadding
 
@@ -90,7 +90,7 @@ class Layer(nn.Module):
         x: Tensor,
         keep: Tensor | None,
         *,
-        cross: KeyValue | None = None,
+        cross: KeyValue | Rows | None = None,
         cross_keep: Tensor | None = None,
         unpadding: Unpadding | None = None,
         record: Record | None = None,
@@ -150,7 +150,7 @@ class Stack(nn.Module):
         )
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
 
-    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> list[KeyValue]:
+    def project(self, memory: Tensor, unpadding: Unpadding | None = None) -> list[KeyValue | Rows]:
         """Project a memory, (B, K, M) or without padding (R, M), for the cross-attention of each layer."""
         memory = narrow(memory)
         attentions = [layer.cross_attention for layer in self._layers()]
@@ -161,7 +161,7 @@ class Stack(nn.Module):
         x: Tensor,
         keep: Tensor | None,
         *,
-        cross: Sequence[KeyValue] | None = None,
+        cross: Sequence[KeyValue | Rows] | None = None,
         cross_keep: Tensor | None = None,
         unpadding: Unpadding | None = None,
         record: Record | None = None,

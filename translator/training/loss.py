@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from translator.model import kernels
 from translator.model.layers import narrow
 
 #: Rows whose logits are in memory together, and on a CPU rows of them that are float32 together, so that they
@@ -13,7 +14,9 @@ from translator.model.layers import narrow
 CHUNK, WIDENED = 2048, 32
 
 
-def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def token_loss(
+    states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, *, compiled: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return the label-smoothed loss and the plain one, each summed over tokens.
 
     The logits are `states` · `weight`ᵀ. The target distribution gives 1 − smoothing + smoothing/V to the
@@ -25,11 +28,12 @@ def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
         weight: (V, D) float, of the output layer.
         targets: (N,) int64, N ≤ R.
         smoothing: share spread over the vocabulary.
+        compiled: the softmax by `kernels.c`, where it can.
 
     Returns:
         Two scalars, float32 or wider; only the first has a gradient.
     """
-    smoothed, plain = _TokenLoss.apply(states, weight, targets, smoothing)  # type: ignore[no-untyped-call]
+    smoothed, plain = _TokenLoss.apply(states, weight, targets, smoothing, compiled)  # type: ignore[no-untyped-call]
     return smoothed, plain
 
 
@@ -43,7 +47,7 @@ class _TokenLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, compiled: bool
     ) -> tuple[Tensor, Tensor]:
         narrow_states, narrow_weight = narrow(states), narrow(weight)
         wide = torch.promote_types(narrow_weight.dtype, torch.float32)
@@ -55,17 +59,15 @@ class _TokenLoss(torch.autograd.Function):
         for start in range(0, len(states), CHUNK):
             chunk = slice(start, start + CHUNK)
             logits = narrow_states[chunk] @ narrow_weight.t()  # (rows, V); they become their own gradient
-            right = targets[chunk, None]
-            counted = torch.split(logits[: len(right)], widened)
-            for some, one in zip(counted, torch.split(right, widened), strict=True):
-                wide_logits = some.to(wide)
-                peak, right_logit = wide_logits.amax(1), wide_logits.gather(1, one)[:, 0]
-                probability = wide_logits.softmax(1)
-                log_z = peak - probability.amax(1).log()
+            right = targets[chunk]
+            by_rows = kernels.loss_rows if compiled and kernels.fits(logits) else loss_rows
+            n_rows = len(right) if by_rows is kernels.loss_rows else widened
+            counted = torch.split(logits[: len(right)], n_rows)
+            for some, pieces in zip(counted, torch.split(right, n_rows), strict=True):
+                # softmax − target distribution, without the latter's constant smoothing/V
+                log_z, right_logit = by_rows(some, pieces, 1 - smoothing)
                 plain += (log_z - right_logit).sum()
                 log_z_sum += log_z.sum()
-                # softmax − target distribution, without the latter's constant smoothing/V
-                some.copy_(probability.scatter_add_(1, one, probability.new_full(one.shape, smoothing - 1)))
             if not any(ctx.needs_input_grad):
                 continue
             logits[len(right) :] = 0  # rows that do not count
@@ -82,11 +84,21 @@ class _TokenLoss(torch.autograd.Function):
         return smoothed, plain
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # Widened, scaled and corrected only here: two passes fewer over a (V, D) tensor, 1 % of a step.
         of_states, of_weight, of_each_state, of_each_row = ctx.saved_tensors
         states_dtype, weight_dtype = ctx.dtypes
         state_gradient = of_states.to(ctx.wide) * gradients[0]
         state_gradient[: ctx.n] -= of_each_state * gradients[0]
         weight_gradient = (of_weight.to(ctx.wide) * gradients[0]).sub_(of_each_row * gradients[0])
-        return state_gradient.to(states_dtype), weight_gradient.to(weight_dtype), None, None
+        return state_gradient.to(states_dtype), weight_gradient.to(weight_dtype), None, None, None
+
+
+def loss_rows(logits: Tensor, right: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Turn logits into softmax − `share` at the right piece, in place, as `kernels.loss_rows` does."""
+    wide_logits, one = logits.to(torch.promote_types(logits.dtype, torch.float32)), right[:, None]
+    peak, right_logit = wide_logits.amax(1), wide_logits.gather(1, one)[:, 0]
+    probability = wide_logits.softmax(1)
+    log_z = peak - probability.amax(1).log()
+    logits.copy_(probability.scatter_add_(1, one, probability.new_full(one.shape, -share)))
+    return log_z, right_logit

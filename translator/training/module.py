@@ -18,6 +18,7 @@ from translator.data.batching import START, Batch, Position, make_batch
 from translator.errors import TrainingError
 from translator.evaluation import bleu
 from translator.inference import Translator
+from translator.model import kernels
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
@@ -52,10 +53,11 @@ class TranslationModule(LightningModule):
     # -- training ----------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Start the threads, if there are to be several."""
+        """Start the threads, if there are to be several, and compile what is quicker in C."""
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
         gc.freeze()
+        self.model.compiled = self._compiles()
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
             threads_each = max(1, self._threads // n_workers)
@@ -70,9 +72,15 @@ class TranslationModule(LightningModule):
             return 1
         return self.config.hardware.workers or min(torch.get_num_threads(), MOST_WORKERS)
 
+    def _compiles(self) -> bool:
+        """Whether attention and loss are those of `kernels.c`."""
+        wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
+        return wanted and kernels.library() is not None
+
     def teardown(self, stage: str) -> None:
         """End the threads."""
         gc.unfreeze()
+        self.model.compiled = False
         if self._workers is not None:
             self._workers.close()
             self._workers = None
@@ -118,7 +126,9 @@ class TranslationModule(LightningModule):
             states = model.training_states(batch.source_ids, batch.target_in)
             real = batch.target_out[batch.target_out != PAD]
             smoothing = self.config.train.label_smoothing
-            smoothed, plain = token_loss(states, model.output_weight, real, smoothing)
+            smoothed, plain = token_loss(
+                states, model.output_weight, real, smoothing, compiled=model.compiled
+            )
         return smoothed * factor, plain
 
     def account(self, batch: Batch) -> None:

@@ -35,6 +35,7 @@ from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, prepare
 from translator.errors import DataError, TrainingError
+from translator.model import kernels
 from translator.model.processor import multiplies_bfloat16
 from translator.model.transformer import n_parameters
 from translator.training.callbacks import (
@@ -189,7 +190,12 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
 
 
 def _check_hardware(config: Config) -> None:
-    """Let Lightning refuse what is not there before anything is written."""
+    """Refuse what is not there before anything is written."""
+    if config.hardware.kernels == "c" and kernels.library() is None:
+        raise TrainingError(
+            f"hardware.kernels=c: {kernels.compiler()!r} does not compile; install a C compiler, name it in "
+            "$CC, or set hardware.kernels=auto"
+        )
     try:
         with _quiet_lightning():
             Trainer(**_hardware_flags(config), logger=False, enable_checkpointing=False)

@@ -1,0 +1,273 @@
+/* Two loops of training that are slow as a sequence of operations over whole tensors: attention over short
+   sentences, and the softmax of the loss. Here what is between the operations stays in registers and in the
+   nearest cache. kernels.py compiles this file and says what the arguments are. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+/* A register of floats, and one of as many integers; compilers turn arithmetic on them into single
+   instructions. They may lie anywhere in memory. */
+typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+#define AT(p) (*(vector *)(p))
+
+long lanes(void) { return LANES; }
+
+static long round_up(long n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* yes where mask is all ones, no where it is zero */
+static vector choose(integers mask, vector yes, vector no) {
+    return (vector)((mask & (integers)yes) | (~mask & (integers)no));
+}
+
+static vector all(float x) { return (vector){0} + x; }
+
+static float sum_of(vector x) {
+    float sum = 0;
+    for (int l = 0; l < LANES; l++) sum += x[l];
+    return sum;
+}
+
+static float largest_of(vector x) {
+    float largest = x[0];
+    for (int l = 1; l < LANES; l++) largest = x[l] > largest ? x[l] : largest;
+    return largest;
+}
+
+/* e^x for x <= 0, to 2e-7 of it; at least e^-87. x = n ln 2 + r, and a polynomial for e^r (Cephes, expf). */
+static vector exponential(vector any) {
+    vector x = choose(any > all(-87.0f), any, all(-87.0f));
+    vector shifted = x * 1.44269504f + 12582912.0f; /* so large that its last bits are a whole number, n */
+    vector n = shifted - 12582912.0f;
+    vector r = x - n * 0.693359375f - n * -2.12194440e-4f;
+    vector p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    vector scaled = (vector)((integers)p + (((integers)shifted - 0x4b400000) << 23)); /* p 2^n */
+    return choose(any == any, scaled, any);                                         /* not a number stays so */
+}
+
+/* bfloat16 is the upper half of a float32; on the way there it is rounded to nearest, ties to even. */
+static float widen(uint16_t x) {
+    union { uint32_t bits; float value; } u = {(uint32_t)x << 16};
+    return u.value;
+}
+
+static uint16_t narrow(float x) {
+    union { float value; uint32_t bits; } u = {x};
+    uint32_t rounded = (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
+    return x == x ? (uint16_t)rounded : 0x7fc0; /* not a number */
+}
+
+/* Rows of numbers in memory, bfloat16 (half) or float32: where they begin, and how far apart rows are. */
+typedef struct { char *first; long stride; int half; } rows;
+
+static rows part(void *tensor, int half, long stride, long row, long column) {
+    return (rows){(char *)tensor + (row * stride + column) * (half ? 2 : 4), stride, half};
+}
+
+static vector load_vector(rows from, long e) {
+    if (!from.half) return AT((float *)from.first + e);
+    return (vector)(__builtin_convertvector(*(halves *)((uint16_t *)from.first + e), integers) << 16);
+}
+
+static void store_vector(rows to, long e, vector x) {
+    integers bits = (integers)x, is_number = x == x;
+    integers rounded = bits + (is_number & (0x7fff + ((bits >> 16) & 1)));
+    if (!to.half) AT((float *)to.first + e) = x;
+    else *(halves *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, halves);
+}
+
+/* to (n, width) */
+static void load(float *restrict to, rows from, long n, long width) {
+    for (long i = 0; i < n; i++) {
+        const uint16_t *half = (uint16_t *)from.first + i * from.stride;
+        const float *whole = (float *)from.first + i * from.stride;
+        if (from.half) for (long e = 0; e < width; e++) to[i * width + e] = widen(half[e]);
+        else for (long e = 0; e < width; e++) to[i * width + e] = whole[e];
+    }
+}
+
+/* to (width, n rounded up), zero beyond n */
+static void load_transposed(float *restrict to, rows from, long n, long width) {
+    long padded = round_up(n);
+    for (long e = 0; e < width; e++) {
+        const uint16_t *half = (uint16_t *)from.first + e;
+        const float *whole = (float *)from.first + e;
+        if (from.half) for (long i = 0; i < n; i++) to[e * padded + i] = widen(half[i * from.stride]);
+        else for (long i = 0; i < n; i++) to[e * padded + i] = whole[i * from.stride];
+        for (long i = n; i < padded; i++) to[e * padded + i] = 0;
+    }
+}
+
+static void store(rows to, const float *restrict from, long n, long width) {
+    for (long i = 0; i < n; i++) {
+        uint16_t *half = (uint16_t *)to.first + i * to.stride;
+        float *whole = (float *)to.first + i * to.stride;
+        if (to.half) for (long e = 0; e < width; e++) half[e] = narrow(from[i * width + e]);
+        else for (long e = 0; e < width; e++) whole[e] = from[i * width + e];
+    }
+}
+
+/* Some rows and VECTORS registers of columns of c, summed in registers. */
+#define BLOCK(ROWS, VECTORS)                                                                                  \
+    for (; i + ROWS <= m; i += ROWS) {                                                                        \
+        vector sum[ROWS][VECTORS] = {0};                                                                      \
+        for (long l = 0; l < k; l++)                                                                          \
+            for (int r = 0; r < ROWS; r++)                                                                    \
+                for (int v = 0; v < VECTORS; v++)                                                             \
+                    sum[r][v] += a[(i + r) * a_row + l * a_column] * AT(b + l * n + j + v * LANES);           \
+        for (int r = 0; r < ROWS; r++)                                                                        \
+            for (int v = 0; v < VECTORS; v++) AT(c + (i + r) * n + j + v * LANES) = sum[r][v];                \
+    }
+
+/* c (m, n) = a (m, k) b (k, n), where a may lie either way round and n is a multiple of LANES. */
+static void multiply(float *restrict c, const float *restrict a, long a_row, long a_column,
+                     const float *restrict b, long m, long k, long n) {
+    long j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        long i = 0;
+        BLOCK(8, 2) BLOCK(4, 2) BLOCK(1, 2)
+    }
+    for (; j < n; j += LANES) {
+        long i = 0;
+        BLOCK(8, 1) BLOCK(4, 1) BLOCK(1, 1)
+    }
+}
+
+/* One row of weights from its scores: softmax(scores * scale + bias), in place; n a multiple of LANES. */
+static void softmax(float *row, const float *bias, float scale, long n) {
+    vector peak = all(-INFINITY), sum = {0};
+    for (long j = 0; j < n; j += LANES) {
+        AT(row + j) = AT(row + j) * scale + AT(bias + j);
+        peak = choose(AT(row + j) > peak, AT(row + j), peak);
+    }
+    float top = largest_of(peak);
+    for (long j = 0; j < n; j += LANES) {
+        integers is_hidden = AT(row + j) == all(-INFINITY);
+        AT(row + j) = choose(is_hidden, all(0), exponential(AT(row + j) - top));
+        sum += AT(row + j);
+    }
+    float inverse = 1 / sum_of(sum);
+    for (long j = 0; j < n; j += LANES) AT(row + j) *= inverse;
+}
+
+/* The sentences of a batch, as kernels.py hands them over. */
+typedef struct {
+    long n_sentences, n_heads, width; /* of a head */
+    const int64_t *query_starts, *key_starts, *query_places, *key_places;
+    long query_length, key_length; /* of the padded batch */
+    int half;
+} batch;
+
+/* Floats that attend and attend_back work in, for the longest sentence. */
+long attend_room(const batch *of) {
+    long q = of->query_length, k = round_up(of->key_length);
+    return (3 * k + 3 * q) * of->width + 2 * q * k;
+}
+
+/* mixed = softmax(query key^T / sqrt(width)) value for each sentence and head; weights are kept. */
+void attend(const batch *of, void *query, void *joint, const uint8_t *keep, const int64_t *keep_strides,
+            void *mixed, float *weights, float *room) {
+    long width = of->width, all_heads = of->n_heads * width;
+    for (long b = 0; b < of->n_sentences; b++) {
+        long q0 = of->query_starts[b], n_queries = of->query_starts[b + 1] - q0;
+        long k0 = of->key_starts[b], n_keys = of->key_starts[b + 1] - k0, padded = round_up(n_keys);
+        float *keys = room, *values = keys + width * padded, *queries = values + n_keys * width;
+        float *result = queries + n_queries * width, *bias = result + n_queries * width;
+        for (long i = 0; i < n_queries; i++)
+            for (long j = 0; j < padded; j++) {
+                long at = b * keep_strides[0] + (of->query_places[q0 + i] - b * of->query_length) * keep_strides[1];
+                if (j < n_keys) at += (of->key_places[k0 + j] - b * of->key_length) * keep_strides[2];
+                bias[i * padded + j] = j < n_keys && keep[at] ? 0 : -INFINITY;
+            }
+        for (long h = 0; h < of->n_heads; h++, weights += n_queries * padded) {
+            load_transposed(keys, part(joint, of->half, 2 * all_heads, k0, h * width), n_keys, width);
+            load(values, part(joint, of->half, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
+            load(queries, part(query, of->half, all_heads, q0, h * width), n_queries, width);
+            multiply(weights, queries, width, 1, keys, n_queries, width, padded);
+            for (long i = 0; i < n_queries; i++)
+                softmax(weights + i * padded, bias + i * padded, 1 / sqrtf(width), padded);
+            multiply(result, weights, padded, 1, values, n_queries, n_keys, width);
+            store(part(mixed, of->half, all_heads, q0, h * width), result, n_queries, width);
+        }
+    }
+}
+
+/* From the gradient of mixed, those of query and joint. */
+void attend_back(const batch *of, void *query, void *joint, const float *weights, void *of_mixed,
+                 void *of_query, void *of_joint, float *room) {
+    long width = of->width, all_heads = of->n_heads * width;
+    float scale = 1 / sqrtf(width);
+    for (long b = 0; b < of->n_sentences; b++) {
+        long q0 = of->query_starts[b], n_queries = of->query_starts[b + 1] - q0;
+        long k0 = of->key_starts[b], n_keys = of->key_starts[b + 1] - k0, padded = round_up(n_keys);
+        float *values = room, *keys = values + width * padded, *queries = keys + n_keys * width;
+        float *gradient = queries + n_queries * width, *of_scores = gradient + n_queries * width;
+        float *result = of_scores + n_queries * padded;
+        for (long h = 0; h < of->n_heads; h++, weights += n_queries * padded) {
+            load_transposed(values, part(joint, of->half, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
+            load(keys, part(joint, of->half, 2 * all_heads, k0, h * width), n_keys, width);
+            load(queries, part(query, of->half, all_heads, q0, h * width), n_queries, width);
+            load(gradient, part(of_mixed, of->half, all_heads, q0, h * width), n_queries, width);
+            multiply(of_scores, gradient, width, 1, values, n_queries, width, padded); /* of the weights, yet */
+            for (long i = 0; i < n_queries; i++) {
+                const float *w = weights + i * padded;
+                float *s = of_scores + i * padded;
+                vector sum = {0};
+                for (long j = 0; j < padded; j += LANES) sum += AT(w + j) * AT(s + j);
+                float mean = sum_of(sum);
+                for (long j = 0; j < padded; j += LANES) AT(s + j) = AT(w + j) * (AT(s + j) - mean) * scale;
+            }
+            multiply(result, of_scores, padded, 1, keys, n_queries, n_keys, width);
+            store(part(of_query, of->half, all_heads, q0, h * width), result, n_queries, width);
+            multiply(result, of_scores, 1, padded, queries, n_keys, n_queries, width);
+            store(part(of_joint, of->half, 2 * all_heads, k0, h * width), result, n_keys, width);
+            multiply(result, weights, 1, padded, gradient, n_keys, n_queries, width);
+            store(part(of_joint, of->half, 2 * all_heads, k0, all_heads + h * width), result, n_keys, width);
+        }
+    }
+}
+
+/* For each row of logits (n, size): log_z, the right piece's logit; the logits become softmax - share at the
+   right piece. room: size floats, rounded up. */
+void loss_rows(long n, long size, void *logits, int half, const int64_t *right, float share, float *log_z,
+               float *right_logit, float *room) {
+    long padded = round_up(size), whole = size / LANES * LANES;
+    for (long i = 0; i < n; i++) {
+        rows row = part(logits, half, size, i, 0), rest = part(logits, half, size, i, whole);
+        vector peak = all(-INFINITY), sum = {0};
+        load(room + whole, rest, 1, size - whole);
+        for (long j = size; j < padded; j++) room[j] = -INFINITY;
+        for (long j = 0; j < padded; j += LANES) {
+            vector x = AT(room + j) = j < whole ? load_vector(row, j) : AT(room + j);
+            peak = choose(x > peak, x, peak);
+        }
+        float top = largest_of(peak);
+        right_logit[i] = room[right[i]];
+        for (long j = 0; j < padded; j += LANES) {
+            vector x = AT(room + j) = exponential(AT(room + j) - top);
+            sum += x;
+        }
+        float total = sum_of(sum), inverse = 1 / total;
+        log_z[i] = top + logf(total);
+        room[right[i]] -= share * total;
+        for (long j = 0; j < whole; j += LANES) store_vector(row, j, AT(room + j) * inverse);
+        for (long j = whole; j < size; j++) room[j] *= inverse;
+        store(rest, room + whole, 1, size - whole);
+    }
+}
