@@ -9,8 +9,8 @@ from torch import Tensor
 
 from translator.model import Transformer, kernels
 from translator.model.attend import attend
-from translator.model.attend_rows import attend_rows, fits
 from translator.model.attention import Attention, KeyValue
+from translator.model.compiled import add_dropped, attend_rows, attends, normalise
 from translator.model.layers import LayerOptions
 from translator.model.masks import causal_keep
 from translator.model.unpadding import Unpadding
@@ -26,9 +26,12 @@ LENGTHS = [[(3, 4), (7, 2), (1, 1)], [(15, 16), (16, 17), (17, 15)], [(33, 5), (
 CLOSE = {torch.float32: (2e-6, 2e-5), torch.bfloat16: (2e-2, 2e-2)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled() -> None:
+@pytest.fixture(autouse=True)
+def _in_use() -> Iterator[None]:
     assert kernels.library() is not None, "these tests need a C compiler"
+    kernels.use(True)
+    yield
+    kernels.use(False)
 
 
 def sides(lengths: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
@@ -53,7 +56,7 @@ def both_ways(
     joint = torch.randn(len(keys.places), 6 * head).to(dtype).requires_grad_()
     direction = torch.randn(len(queries.places), 3 * head).to(dtype)
     direction[queries.n :] = 0
-    assert fits(query, keep, 3)
+    assert attends(query, keep, 3)
     (grid,), pair = queries.split(query, 3, 1), keys.split(joint, 3, 2)
     by_c = attend_rows(query, joint, keep, queries, keys, 3)
     assert torch.equal(by_c[queries.n :], torch.zeros_like(by_c[queries.n :]))
@@ -128,8 +131,9 @@ def test_a_model_is_the_same_compiled(
     lengths: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of()
+    kernels.use(False)
     theirs = states_and_gradients(model, lengths)
-    model.compiled = True
+    kernels.use(True)
     torch.testing.assert_close(states_and_gradients(model, lengths), theirs, atol=1e-5, rtol=1e-4)
     # Control: it was by C.
     monkeypatch.setattr(kernels.Sentences, "attend", lambda self, *_: 1 / 0)
@@ -138,9 +142,12 @@ def test_a_model_is_the_same_compiled(
 
 
 def test_the_same_bits_each_time() -> None:
-    model = model_of()
-    model.compiled = True
-    first, second = (states_and_gradients(model, LENGTHS[2]) for _ in range(2))
+    found = []
+    for _ in range(2):
+        model = model_of(dropout=0.1)
+        torch.manual_seed(1)
+        found.append(states_and_gradients(model, LENGTHS[2]))
+    first, second = found
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
@@ -148,9 +155,8 @@ def test_what_it_cannot_do_is_done_by_pytorch(monkeypatch: pytest.MonkeyPatch) -
     """Float64, narrow heads, dropout of weights; and weights that are to be seen."""
     monkeypatch.setattr(kernels.Sentences, "attend", lambda self, *_: 1 / 0)
     for model in (model_of().double(), model_of(attention_dropout=0.5)):
-        model.compiled = True
         states_and_gradients(model, LENGTHS[0])
-    attention, where = Attention(24, 3), Unpadding.of(torch.ones(2, 3, dtype=torch.bool), compiled=True)
+    attention, where = Attention(24, 3), Unpadding.of(torch.ones(2, 3, dtype=torch.bool))
     x = torch.randn(len(where.places), 24)
     assert attention(x, attention.project(x, where), unpadding=where).shape == x.shape
     attention, record = Attention(32, 2), []
@@ -158,6 +164,8 @@ def test_what_it_cannot_do_is_done_by_pytorch(monkeypatch: pytest.MonkeyPatch) -
     attention(x, attention.project(x, where), unpadding=where, record=record)
     assert record[0].shape == (2, 2, 3, 3)
     assert isinstance(attention.project(torch.randn(2, 3, 32)), KeyValue)
+    kernels.use(False)
+    assert isinstance(attention.project(x, where), KeyValue)
 
 
 @pytest.mark.parametrize("n_pieces", [16, 27, 40])
@@ -188,7 +196,69 @@ def test_the_loss_is_the_same_compiled(chunk: int, monkeypatch: pytest.MonkeyPat
     states, weight = torch.randn(9, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
     targets = torch.randint(0, 11, (7,))
     found = []
-    for compiled in (True, False):
-        smoothed, plain = token_loss(states, weight, targets, 0.1, compiled=compiled)
+    for is_compiled in (True, False):
+        kernels.use(is_compiled)
+        smoothed, plain = token_loss(states, weight, targets, 0.1)
         found.append((smoothed, plain, *torch.autograd.grad(smoothed * 0.3, (states, weight))))
     torch.testing.assert_close(*found, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(400, 64), (3, 5, 7), (1, 1)])
+def test_dropout_is_added(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """What is kept is scaled, as much as asked for is dropped, and going back drops the same."""
+    torch.manual_seed(2)
+    x, update = torch.randn(shape, requires_grad=True), torch.randn(shape).to(dtype).requires_grad_()
+    found = add_dropped(x, update, 0.25, torch.Generator().manual_seed(5))
+    assert found is not None
+    kept = (found - x).abs() > 1e-7
+    torch.testing.assert_close(found, x + update.float() / 0.75 * kept)
+    direction = torch.randn(shape)
+    of_x, of_update = torch.autograd.grad(found, (x, update), direction)
+    assert torch.equal(of_x, direction)
+    torch.testing.assert_close(of_update, (direction / 0.75 * kept).to(dtype))
+    again = add_dropped(x, update, 0.25, torch.Generator().manual_seed(5))
+    assert again is not None
+    assert torch.equal(again, found)
+
+
+def test_dropout_draws_evenly() -> None:
+    """Every place of a register and of a word is dropped as often, and no draw says anything of the next."""
+    ones, zeros = torch.ones(2000, 512), torch.zeros(2000, 512)
+    generator = torch.Generator().manual_seed(7)
+    first, second = (add_dropped(zeros, ones, 0.25, generator) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    dropped, others = (first == 0).double(), (second == 0).double()
+    assert dropped.mean().item() == pytest.approx(0.25, abs=4 * (0.1875 / dropped.numel()) ** 0.5)
+    assert (dropped.mean(0) - 0.25).abs().max() < 5 * (0.1875 / 2000) ** 0.5
+    deviation = 0.1875 / dropped.numel() ** 0.5
+    for lag in (1, 16, 64, 512):
+        product = (dropped.flatten()[lag:] - 0.25) * (dropped.flatten()[:-lag] - 0.25)
+        assert product.mean().abs() < 4 * deviation
+    assert ((dropped - 0.25) * (others - 0.25)).mean().abs() < 4 * deviation
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [16, 48, 256])
+def test_a_layer_norm(width: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(2)
+    norm = torch.nn.LayerNorm(width)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x, direction = (3 + 2 * torch.randn(21, width)).requires_grad_(), torch.randn(21, width).to(dtype)
+    found = normalise(norm, x, dtype)
+    assert found is not None
+    every = (x, norm.weight, norm.bias)
+    theirs = torch.autograd.grad(norm(x), every, direction.float())
+    torch.testing.assert_close(torch.autograd.grad(found, every, direction), theirs, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(found, norm(x).to(dtype))
+
+
+def test_norms_and_dropout_that_c_cannot_do() -> None:
+    x = torch.randn(3, 24, dtype=torch.float64)
+    assert normalise(torch.nn.LayerNorm(24), x.float(), torch.float32) is None
+    assert normalise(torch.nn.LayerNorm(32).half(), torch.randn(3, 32), torch.float16) is None
+    assert add_dropped(x, x, 0.5, None) is None
+    kernels.use(False)
+    assert add_dropped(x.float(), x.float(), 0.5, None) is None

@@ -381,21 +381,22 @@ def test_without_a_compiler_training_goes_by_pytorch(tiny_config: MakeConfig, tm
 def test_the_choice_of_kernels_changes_rounding_alone(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = []
+    losses: list[tuple[bool, float]] = []
     seen = TranslationModule.training_step
 
     def note(module: TranslationModule, *arguments: Any) -> torch.Tensor:
         found = seen(module, *arguments)
-        losses.append((module.model.compiled, found.item()))
+        losses.append((kernels.in_use(), found.item()))
         return found
 
     monkeypatch.setattr(TranslationModule, "training_step", note)
-    wide = ("model.width=32", "model.n_heads=2", "hardware.precision=32-true")
+    wide = ("model.width=32", "model.n_heads=2", "model.dropout=0", "hardware.precision=32-true")
     for choice in ("c", "torch"):
         train(tiny_config(*QUICK, *wide, f"hardware.kernels={choice}"), name=choice)
     by_c, by_torch = losses[: len(losses) // 2], losses[len(losses) // 2 :]
-    assert {compiled for compiled, _ in by_c} == {True}
-    assert {compiled for compiled, _ in by_torch} == {False}
+    assert not kernels.in_use()
+    assert {is_compiled for is_compiled, _ in by_c} == {True}
+    assert {is_compiled for is_compiled, _ in by_torch} == {False}
     assert [loss for _, loss in by_c] == pytest.approx([loss for _, loss in by_torch], rel=1e-4)
 
 

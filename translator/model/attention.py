@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model import kernels
 from translator.model.attend import attend
-from translator.model.attend_rows import attend_rows, fits
+from translator.model.compiled import attend_rows, attends
 from translator.model.dropout import Dropout
 from translator.model.unpadding import Unpadding
 
@@ -79,7 +80,7 @@ class Attention(nn.Module):
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         joint = self.key_value(memory)  # (B, K, 2 D)
-        if unpadding is not None and unpadding.compiled:
+        if unpadding is not None and kernels.in_use():
             return Rows(joint, unpadding)
         return KeyValue(*self._split(joint, unpadding, n_parts=2))
 
@@ -115,7 +116,8 @@ class Attention(nn.Module):
         result: Tensor
         probability = self.dropout.probability if self.training else 0.0
         if isinstance(kv, Rows):
-            if unpadding is not None and record is None and probability == 0 and fits(q, keep, self.n_heads):
+            is_plain = record is None and probability == 0 and attends(q, keep, self.n_heads)
+            if unpadding is not None and is_plain:
                 result = self.output(attend_rows(q, kv.joint, keep, unpadding, kv.unpadding, self.n_heads))
                 return result
             kv = KeyValue(*self._split(kv.joint, kv.unpadding, n_parts=2))

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model.compiled import add_dropped
+
 
 class Dropout(nn.Module):
     """Zero a share of the values while training and scale up the rest (Srivastava et al. 2014).
@@ -32,6 +34,13 @@ class Dropout(nn.Module):
         # Written as numbers at once; by way of booleans it takes three times as long.
         keep = torch.ge(random_bytes, threshold, out=torch.empty_like(x))
         return x * keep.mul_(256 / (256 - threshold))
+
+    def add(self, x: Tensor, update: Tensor) -> Tensor:
+        """Return x + dropout(update), any shape; all of it at once where that is compiled."""
+        done = None
+        if self.training and self.probability > 0:
+            done = add_dropped(x, update, self.probability, self.generator)
+        return x + self(update) if done is None else done
 
     def extra_repr(self) -> str:
         """Show the probability in `print(model)`."""

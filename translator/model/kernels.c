@@ -1,6 +1,6 @@
-/* Two loops of training that are slow as a sequence of operations over whole tensors: attention over short
-   sentences, and the softmax of the loss. Here what is between the operations stays in registers and in the
-   nearest cache. kernels.py compiles this file and says what the arguments are. */
+/* What in training is slow as a sequence of operations over whole tensors: attention over short sentences, the
+   softmax of the loss, dropout and layer norms. Here what is between the operations stays in registers and in
+   the nearest cache. kernels.py compiles this file and says what the arguments are. */
 
 #include <math.h>
 #include <stdint.h>
@@ -269,5 +269,94 @@ void loss_rows(long n, long size, void *logits, int half, const int64_t *right, 
         for (long j = 0; j < whole; j += LANES) store_vector(row, j, AT(room + j) * inverse);
         for (long j = whole; j < size; j++) room[j] *= inverse;
         store(rest, room + whole, 1, size - whole);
+    }
+}
+
+/* xoshiro128++ (Blackman and Vigna 2019), a generator for each lane, seeded by splitmix64. */
+typedef uint32_t words __attribute__((vector_size(4 * LANES), may_alias));
+typedef struct { words s[4]; } generator;
+
+static generator seeded(uint64_t seed) {
+    generator made;
+    for (int l = 0; l < 4 * LANES; l++) {
+        uint64_t z = (seed += 0x9e3779b97f4a7c15);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+        made.s[l % 4][l / 4] = (uint32_t)(z >> 32);
+    }
+    return made;
+}
+
+static words rotated(words x, int by) { return (x << by) | (x >> (32 - by)); }
+
+static words draw(generator *from) {
+    words *s = from->s, result = rotated(s[0] + s[3], 7) + s[0], t = s[1] << 9;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotated(s[3], 11);
+    return result;
+}
+
+/* sum = x + scale * update, of update those whose random byte is at least threshold; x may be null, for zeros.
+   The same seed drops the same. */
+void add_dropped(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
+                 int update_is_half, void *sum, int sum_is_half) {
+    generator random = seeded(seed);
+    rows from = {update, 0, update_is_half}, to = {sum, 0, sum_is_half};
+    long i = 0;
+    words bytes = {0};
+    for (; i + LANES <= n; i += LANES) {
+        bytes = i / LANES % 4 ? bytes >> 8 : draw(&random);
+        integers is_kept = (integers)(bytes & 255) >= threshold;
+        vector result = choose(is_kept, load_vector(from, i) * scale, all(0));
+        if (x) result += AT(x + i);
+        store_vector(to, i, result);
+    }
+    if (i == n) return;
+    float last[3][LANES] = {0}; /* the rest, as one more vector */
+    bytes = draw(&random);
+    load(last[0], part(update, update_is_half, 0, 0, i), 1, n - i);
+    if (x) memcpy(last[1], x + i, (n - i) * 4);
+    vector kept = choose((integers)(bytes & 255) >= threshold, AT(last[0]) * scale, all(0));
+    AT(last[2]) = AT(last[1]) + kept;
+    store(part(sum, sum_is_half, 0, 0, i), last[2], 1, n - i);
+}
+
+/* Layer norm of n rows of a width that is a multiple of LANES; mean and 1 / deviation are kept for each. */
+void normalise(long n, long width, const float *x, const float *weight, const float *bias, float epsilon, void *y,
+               int half, float *mean, float *inverse) {
+    for (long i = 0; i < n; i++, x += width) {
+        rows to = part(y, half, width, i, 0);
+        vector sum = {0}, squares = {0};
+        for (long j = 0; j < width; j += LANES) sum += AT(x + j);
+        mean[i] = sum_of(sum) / width;
+        for (long j = 0; j < width; j += LANES) squares += (AT(x + j) - mean[i]) * (AT(x + j) - mean[i]);
+        inverse[i] = 1 / sqrtf(sum_of(squares) / width + epsilon);
+        for (long j = 0; j < width; j += LANES)
+            store_vector(to, j, (AT(x + j) - mean[i]) * inverse[i] * AT(weight + j) + AT(bias + j));
+    }
+}
+
+/* From the gradient of y, that of x, and those of weight and bias, which are added to what is there. */
+void normalise_back(long n, long width, const float *x, const float *weight, const float *mean,
+                    const float *inverse, void *of_y, int half, float *of_x, float *of_weight, float *of_bias) {
+    for (long i = 0; i < n; i++, x += width, of_x += width) {
+        rows from = part(of_y, half, width, i, 0);
+        vector sum = {0}, product = {0};
+        for (long j = 0; j < width; j += LANES) {
+            vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
+            AT(of_weight + j) += g * normed;
+            AT(of_bias + j) += g;
+            sum += g * AT(weight + j);
+            product += g * AT(weight + j) * normed;
+        }
+        float mean_sum = sum_of(sum) / width, mean_product = sum_of(product) / width;
+        for (long j = 0; j < width; j += LANES) {
+            vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
+            AT(of_x + j) = (g * AT(weight + j) - mean_sum - normed * mean_product) * inverse[i];
+        }
     }
 }

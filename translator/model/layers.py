@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.attention import Attention, KeyValue, Rows
+from translator.model.compiled import normalise
 from translator.model.dropout import Dropout
 from translator.model.unpadding import Unpadding
 
@@ -122,20 +123,28 @@ class Layer(nn.Module):
         h = self._before(self.feed_norm, x)
         return self._after(self.feed_norm, x, self.feed_forward(h))
 
-    def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
-        return narrow(norm(x) if self.pre_norm else x)
+    def _before(self, norm: nn.LayerNorm, x: Tensor) -> Tensor:
+        if not self.pre_norm:
+            return narrow(x)
+        done = normalise(norm, x, narrow_type(x))
+        return narrow(norm(x)) if done is None else done
 
     def _after(self, norm: nn.Module, x: Tensor, update: Tensor) -> Tensor:
-        x = x + self.dropout(update)
+        x = self.dropout.add(x, update)
         return x if self.pre_norm else norm(x)
 
 
 def narrow(x: Tensor) -> Tensor:
     """Return x as autocast has it in products, once for all the maps that read it, or as it is without."""
+    return x.to(narrow_type(x))
+
+
+def narrow_type(x: Tensor) -> torch.dtype:
+    """Return what `narrow` makes of x."""
     device = x.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
-        return x
-    return x.to(torch.get_autocast_dtype(device))
+        return x.dtype
+    return torch.get_autocast_dtype(device)
 
 
 class Stack(nn.Module):

@@ -45,7 +45,6 @@ class Transformer(nn.Module):
         self.decoder = Stack(options, n_decoder_layers, cross=True)
         self.register_buffer("positions", sinusoids(max_length, options.width), persistent=False)
         self.positions: Tensor
-        self.compiled = False  # training_states: attention by kernels.c
         initialise(self)
 
     def forward(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
@@ -84,8 +83,7 @@ class Transformer(nn.Module):
         Returns:
             (R, D) float: the states of the n real target tokens, in order, and rows that mean nothing.
         """
-        source = Unpadding.of(source_ids != PAD, compiled=self.compiled)
-        target = Unpadding.of(target_in != PAD, compiled=self.compiled)
+        source, target = Unpadding.of(source_ids != PAD), Unpadding.of(target_in != PAD)
         source_keep = padding_keep(source_ids)
         # Both sides at once: to go back through a lookup takes a pass over the whole matrix.
         ids = torch.cat([source.ids(source_ids, PAD), target.ids(target_in, PAD)])

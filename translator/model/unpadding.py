@@ -24,7 +24,6 @@ class Unpadding:
         places: (R,) int64, for each row its place in the grid, b · L + l; 0 for those beyond n.
         rows: (B · L,) int64, for each place of the grid its row; n at padding.
         starts: (B + 1,) int64, each sentence's first row, and n.
-        compiled: attention may read rows as they are, by `attend_rows`.
         orders: what `split` and `merge` have worked out, by numbers of heads and parts.
     """
 
@@ -33,11 +32,10 @@ class Unpadding:
     places: Tensor
     rows: Tensor
     starts: Tensor
-    compiled: bool = False
     orders: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, real: Tensor, *, compiled: bool = False) -> "Unpadding":
+    def of(cls, real: Tensor) -> "Unpadding":
         """Find what is real: (B, L) bool."""
         found = real.flatten().nonzero()[:, 0]
         n = len(found)
@@ -45,7 +43,7 @@ class Unpadding:
         rows = torch.full((real.numel(),), n, device=real.device)
         rows[found] = torch.arange(n, device=real.device)
         starts = torch.cat([found.new_zeros(1), real.sum(1).cumsum(0)])
-        return cls((real.size(0), real.size(1)), n, places, rows, starts, compiled)
+        return cls((real.size(0), real.size(1)), n, places, rows, starts)
 
     def ids(self, grid: Tensor, fill: int) -> Tensor:
         """(B, L) ids → (R,), those beyond n being `fill`."""

@@ -14,9 +14,7 @@ from translator.model.layers import narrow
 CHUNK, WIDENED = 2048, 32
 
 
-def token_loss(
-    states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, *, compiled: bool = False
-) -> tuple[Tensor, Tensor]:
+def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """Return the label-smoothed loss and the plain one, each summed over tokens.
 
     The logits are `states` · `weight`ᵀ. The target distribution gives 1 − smoothing + smoothing/V to the
@@ -28,12 +26,11 @@ def token_loss(
         weight: (V, D) float, of the output layer.
         targets: (N,) int64, N ≤ R.
         smoothing: share spread over the vocabulary.
-        compiled: the softmax by `kernels.c`, where it can.
 
     Returns:
         Two scalars, float32 or wider; only the first has a gradient.
     """
-    smoothed, plain = _TokenLoss.apply(states, weight, targets, smoothing, compiled)  # type: ignore[no-untyped-call]
+    smoothed, plain = _TokenLoss.apply(states, weight, targets, smoothing)  # type: ignore[no-untyped-call]
     return smoothed, plain
 
 
@@ -47,7 +44,7 @@ class _TokenLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, compiled: bool
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         narrow_states, narrow_weight = narrow(states), narrow(weight)
         wide = torch.promote_types(narrow_weight.dtype, torch.float32)
@@ -60,7 +57,7 @@ class _TokenLoss(torch.autograd.Function):
             chunk = slice(start, start + CHUNK)
             logits = narrow_states[chunk] @ narrow_weight.t()  # (rows, V); they become their own gradient
             right = targets[chunk]
-            by_rows = kernels.loss_rows if compiled and kernels.fits(logits) else loss_rows
+            by_rows = kernels.loss_rows if kernels.fits(logits) else loss_rows
             n_rows = len(right) if by_rows is kernels.loss_rows else widened
             counted = torch.split(logits[: len(right)], n_rows)
             for some, pieces in zip(counted, torch.split(right, n_rows), strict=True):
@@ -91,7 +88,7 @@ class _TokenLoss(torch.autograd.Function):
         state_gradient = of_states.to(ctx.wide) * gradients[0]
         state_gradient[: ctx.n] -= of_each_state * gradients[0]
         weight_gradient = (of_weight.to(ctx.wide) * gradients[0]).sub_(of_each_row * gradients[0])
-        return state_gradient.to(states_dtype), weight_gradient.to(weight_dtype), None, None, None
+        return state_gradient.to(states_dtype), weight_gradient.to(weight_dtype), None, None
 
 
 def loss_rows(logits: Tensor, right: Tensor, share: float) -> tuple[Tensor, Tensor]:

@@ -57,7 +57,7 @@ class TranslationModule(LightningModule):
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
         gc.freeze()
-        self.model.compiled = self._compiles()
+        kernels.use(self.device.type == "cpu" and self.config.hardware.kernels != "torch")
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
             threads_each = max(1, self._threads // n_workers)
@@ -72,15 +72,10 @@ class TranslationModule(LightningModule):
             return 1
         return self.config.hardware.workers or min(torch.get_num_threads(), MOST_WORKERS)
 
-    def _compiles(self) -> bool:
-        """Whether attention and loss are those of `kernels.c`."""
-        wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
-        return wanted and kernels.library() is not None
-
     def teardown(self, stage: str) -> None:
         """End the threads."""
         gc.unfreeze()
-        self.model.compiled = False
+        kernels.use(False)
         if self._workers is not None:
             self._workers.close()
             self._workers = None
@@ -126,9 +121,7 @@ class TranslationModule(LightningModule):
             states = model.training_states(batch.source_ids, batch.target_in)
             real = batch.target_out[batch.target_out != PAD]
             smoothing = self.config.train.label_smoothing
-            smoothed, plain = token_loss(
-                states, model.output_weight, real, smoothing, compiled=model.compiled
-            )
+            smoothed, plain = token_loss(states, model.output_weight, real, smoothing)
         return smoothed * factor, plain
 
     def account(self, batch: Batch) -> None:
