@@ -141,11 +141,11 @@ static void multiply(float *restrict c, const float *restrict a, long a_row, lon
     long j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         long i = 0;
-        BLOCK(8, 2) BLOCK(4, 2) BLOCK(1, 2)
+        BLOCK(8, 2) BLOCK(4, 2) BLOCK(2, 2) BLOCK(1, 2)
     }
     for (; j < n; j += LANES) {
         long i = 0;
-        BLOCK(8, 1) BLOCK(4, 1) BLOCK(1, 1)
+        BLOCK(8, 1) BLOCK(4, 1) BLOCK(2, 1) BLOCK(1, 1)
     }
 }
 
