@@ -156,8 +156,8 @@ def test_what_it_cannot_do_is_done_by_pytorch(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(kernels.Sentences, "attend", lambda self, *_: 1 / 0)
     for model in (model_of().double(), model_of(attention_dropout=0.5)):
         states_and_gradients(model, LENGTHS[0])
-    attention, where = Attention(24, 3), Unpadding.of(torch.ones(2, 3, dtype=torch.bool))
-    x = torch.randn(len(where.places), 24)
+    attention, where = Attention(6, 3), Unpadding.of(torch.ones(2, 3, dtype=torch.bool))
+    x = torch.randn(len(where.places), 6)
     assert attention(x, attention.project(x, where), unpadding=where).shape == x.shape
     attention, record = Attention(32, 2), []
     x = torch.randn(len(where.places), 32)
@@ -256,8 +256,8 @@ def test_a_layer_norm(width: int, dtype: torch.dtype) -> None:
 
 
 def test_norms_and_dropout_that_c_cannot_do() -> None:
-    x = torch.randn(3, 24, dtype=torch.float64)
-    assert normalise(torch.nn.LayerNorm(24), x.float(), torch.float32) is None
+    x = torch.randn(3, 18, dtype=torch.float64)
+    assert normalise(torch.nn.LayerNorm(18), x.float(), torch.float32) is None
     assert normalise(torch.nn.LayerNorm(32).half(), torch.randn(3, 32), torch.float16) is None
     assert add_dropped(x, x, 0.5, None) is None
     kernels.use(False)

@@ -26,8 +26,6 @@ OPTIONS = [
     *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
     *("-shared", "-fPIC"),
 ]
-#: Added where the processor has it: a compiler older than the processor does not know what is native to it.
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 
 _in_use: ctypes.CDLL | None = None
 
@@ -57,12 +55,10 @@ def library() -> ctypes.CDLL | None:
     Returns:
         None where there is no compiler or it cannot do it.
     """
-    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         made = Path(folder, "kernels.so")
-        options = [*OPTIONS, *(AVX512 if has_avx512 else [])]
         try:
-            command = [*shlex.split(compiler()), *options, str(SOURCE), "-o", str(made), "-lm"]
+            command = [*shlex.split(compiler()), *OPTIONS, str(SOURCE), "-o", str(made), "-lm"]
             subprocess.run(command, check=True, capture_output=True)
             found = ctypes.CDLL(str(made))
         except (OSError, ValueError, subprocess.CalledProcessError):
