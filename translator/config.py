@@ -253,8 +253,9 @@ class HardwareConfig(Section):
     """Among how many of them each batch is shared out, on a CPU and in one process; null: all, at most 4.
     Results of different numbers differ in rounding and in what dropout draws."""
     kernels: Literal["auto", "c", "torch"] = "auto"
-    """Attention and the loss in training on a CPU: c: by a C compiler, `cc` or what $CC names; torch: by
-    PyTorch's operations; auto: c where there is a compiler. Results differ in rounding."""
+    """Attention, norms, dropout and the loss in training on a CPU. c: in C, compiled by `cc` or by what $CC
+    names; torch: PyTorch's operations; auto: c where there is a compiler. Results differ in rounding and in
+    what dropout draws."""
 
 
 class Config(Section):
