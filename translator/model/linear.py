@@ -181,7 +181,7 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, st
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """1.7 ms by the vocabulary; relative error 1e-2. One scale an output, and one for all of the input.
+    """1.7 ms by the vocabulary; relative error 1e-2. One scale an output, and one a row of the input.
 
     Without instructions that sum in 32 bits, two products of 8 bits overflow the 16 that they are summed in;
     the input has 7 bits there (AMD Zen 3: 4.6 instead of 7.1 ms, relative error 2e-2; with 8 bits to 5e-2).
@@ -192,17 +192,19 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def multiply(x: Tensor) -> Tensor:
-        largest = max(float(x.abs().amax()), 1e-12)
+        # A scale of each row's own: with one for all, rows unlike the largest were rounded to few numbers and
+        # log-probabilities were off by 0.039 (root mean square of the ten best), now by 0.022.
+        largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
         # Unsigned, as AVX-512 multiplies it: signed input takes another, very slow way.
         rounded = (x * (half / largest)).round_().add_(half + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,
-            largest / half,
+            1 / half,
             half + 1,
             packed,
             scale,
             zeros,
-            bias,
+            None,
             1.0,
             0,
             torch.float32,
@@ -210,7 +212,8 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
             [],
             "",
         )
-        return result
+        result.mul_(largest)
+        return result if bias is None else result.add_(bias)
 
     return multiply
 
