@@ -370,11 +370,16 @@ def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_training_goes_by_pytorch(tiny_config: MakeConfig, tmp_path: Path) -> None:
+def test_without_a_compiler_training_goes_by_pytorch(
+    tiny_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(TrainingError, match=r"hardware.kernels=c: .* does not compile"):
         train(tiny_config(*QUICK, "hardware.kernels=c"), name="tiny")
     assert not (tmp_path / "runs").exists()
     assert train(tiny_config(*QUICK), name="tiny").exists()
+    assert "does not compile C; training is a fifth slower" in capsys.readouterr().err
+    assert train(tiny_config(*QUICK, "hardware.kernels=torch"), name="tiny").exists()
+    assert "does not compile" not in capsys.readouterr().err
 
 
 @pytest.mark.system

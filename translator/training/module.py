@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, distributed, nn
 
+from translator import console
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
 from translator.errors import TrainingError
@@ -57,7 +58,12 @@ class TranslationModule(LightningModule):
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
         gc.freeze()
-        kernels.use(self.device.type == "cpu" and self.config.hardware.kernels != "torch")
+        wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
+        kernels.use(wanted)
+        if wanted and not kernels.in_use() and self.trainer.is_global_zero:
+            console.note(
+                f"hardware.kernels: {kernels.compiler()!r} does not compile C; training is a fifth slower"
+            )
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
             threads_each = max(1, self._threads // n_workers)
