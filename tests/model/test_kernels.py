@@ -56,7 +56,7 @@ def both_ways(
     joint = torch.randn(len(keys.places), 6 * head).to(dtype).requires_grad_()
     direction = torch.randn(len(queries.places), 3 * head).to(dtype)
     direction[queries.n :] = 0
-    assert attends(query, keep, 3)
+    assert attends(query, joint, keep, 3)
     (grid,), pair = queries.split(query, 3, 1), keys.split(joint, 3, 2)
     by_c = attend_rows(query, joint, keep, queries, keys, 3)
     assert torch.equal(by_c[queries.n :], torch.zeros_like(by_c[queries.n :]))
@@ -209,7 +209,7 @@ def test_dropout_is_added(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """What is kept is scaled, as much as asked for is dropped, and going back drops the same."""
     torch.manual_seed(2)
     x, update = torch.randn(shape, requires_grad=True), torch.randn(shape).to(dtype).requires_grad_()
-    found = add_dropped(x, update, 0.25, torch.Generator().manual_seed(5))
+    found = add_dropped(x, update, 64, torch.Generator().manual_seed(5))
     assert found is not None
     kept = (found - x).abs() > 1e-7
     torch.testing.assert_close(found, x + update.float() / 0.75 * kept)
@@ -217,7 +217,7 @@ def test_dropout_is_added(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     of_x, of_update = torch.autograd.grad(found, (x, update), direction)
     assert torch.equal(of_x, direction)
     torch.testing.assert_close(of_update, (direction / 0.75 * kept).to(dtype))
-    again = add_dropped(x, update, 0.25, torch.Generator().manual_seed(5))
+    again = add_dropped(x, update, 64, torch.Generator().manual_seed(5))
     assert again is not None
     assert torch.equal(again, found)
 
@@ -226,7 +226,7 @@ def test_dropout_draws_evenly() -> None:
     """Every place of a register and of a word is dropped as often, and no draw says anything of the next."""
     ones, zeros = torch.ones(2000, 512), torch.zeros(2000, 512)
     generator = torch.Generator().manual_seed(7)
-    first, second = (add_dropped(zeros, ones, 0.25, generator) for _ in range(2))
+    first, second = (add_dropped(zeros, ones, 64, generator) for _ in range(2))
     assert first is not None
     assert second is not None
     dropped, others = (first == 0).double(), (second == 0).double()
@@ -259,6 +259,9 @@ def test_norms_and_dropout_that_c_cannot_do() -> None:
     x = torch.randn(3, 18, dtype=torch.float64)
     assert normalise(torch.nn.LayerNorm(18), x.float(), torch.float32) is None
     assert normalise(torch.nn.LayerNorm(32).half(), torch.randn(3, 32), torch.float16) is None
-    assert add_dropped(x, x, 0.5, None) is None
+    assert normalise(torch.nn.LayerNorm(32).bfloat16(), torch.randn(3, 32), torch.float32) is None
+    assert add_dropped(x, x, 128, None) is None
+    assert add_dropped(x.float(), x.float()[:1], 128, None) is None
+    assert not attends(torch.randn(3, 32), torch.randn(3, 64).bfloat16(), None, 2)
     kernels.use(False)
-    assert add_dropped(x.float(), x.float(), 0.5, None) is None
+    assert add_dropped(x.float(), x.float(), 128, None) is None

@@ -116,7 +116,7 @@ class Attention(nn.Module):
         result: Tensor
         probability = self.dropout.probability if self.training else 0.0
         if isinstance(kv, Rows):
-            is_plain = record is None and probability == 0 and attends(q, keep, self.n_heads)
+            is_plain = record is None and probability == 0 and attends(q, kv.joint, keep, self.n_heads)
             if unpadding is not None and is_plain:
                 result = self.output(attend_rows(q, kv.joint, keep, unpadding, kv.unpadding, self.n_heads))
                 return result

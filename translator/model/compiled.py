@@ -37,10 +37,11 @@ def attend_rows(
     return mixed
 
 
-def attends(query: Tensor, keep: Tensor | None, n_heads: int) -> bool:
+def attends(query: Tensor, joint: Tensor, keep: Tensor | None, n_heads: int) -> bool:
     """Whether `attend_rows` can: by dtype and device, the width of a head, one mask for all heads."""
     is_one_mask = keep is None or (keep.dim() == 4 and keep.size(1) == 1)
-    return is_one_mask and kernels.fits(query, width=query.size(1) // n_heads)
+    fits = kernels.fits(query, joint, width=query.size(1) // n_heads)
+    return fits and is_one_mask and query.dtype == joint.dtype
 
 
 class _AttendRows(torch.autograd.Function):
@@ -69,41 +70,40 @@ class _AttendRows(torch.autograd.Function):
 
 
 def add_dropped(
-    x: Tensor, update: Tensor, probability: float, generator: torch.Generator | None
+    x: Tensor, update: Tensor, threshold: int, generator: torch.Generator | None
 ) -> Tensor | None:
     """Return x + dropout(update), or None where C cannot.
 
     Args:
         x: float32.
         update: of x's shape, float32 or bfloat16.
-        probability: of being dropped, rounded to 1/256.
+        threshold: of 256 numbers, how many are dropped, below 256.
         generator: what is drawn from, one number; None: torch's own.
     """
-    if x.dtype != torch.float32 or not kernels.fits(x, update):
+    if x.dtype != torch.float32 or x.shape != update.shape or not kernels.fits(x, update):
         return None
     seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
-    result: Tensor = _AddDropped.apply(x, update, seed, probability)  # type: ignore[no-untyped-call]
+    drawn = kernels.Drawn(seed, threshold, 256 / (256 - threshold))
+    result: Tensor = _AddDropped.apply(x, update, drawn)  # type: ignore[no-untyped-call]
     return result
 
 
 class _AddDropped(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, update: Tensor, seed: int, probability: float) -> Tensor:
-        threshold = min(round(256 * probability), 255)
-        drawn = kernels.Drawn(seed, threshold, 256 / (256 - threshold))
+    def forward(ctx: Any, x: Tensor, update: Tensor, drawn: kernels.Drawn) -> Tensor:
         ctx.drawn, ctx.dtype = drawn, update.dtype
         return kernels.add_dropped(x.contiguous(), update.contiguous(), drawn, torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         of_update = kernels.add_dropped(None, gradients[0].contiguous(), ctx.drawn, ctx.dtype)
-        return gradients[0], of_update, None, None
+        return gradients[0], of_update, None
 
 
 def normalise(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | None:
     """Return a layer norm of rows, (R, D) float32, in float32 or bfloat16, or None where C cannot."""
-    is_fit = x.dim() == 2 and x.dtype == torch.float32 and dtype in (torch.float32, torch.bfloat16)
-    if not is_fit or not kernels.fits(x, norm.weight, width=x.size(1)):
+    is_fit = x.dim() == 2 and x.dtype == norm.weight.dtype == torch.float32
+    if not is_fit or dtype not in (torch.float32, torch.bfloat16) or not kernels.fits(x, width=x.size(1)):
         return None
     result: Tensor = _Normalise.apply(x, norm.weight, norm.bias, norm.eps, dtype)  # type: ignore[no-untyped-call]
     return result

@@ -26,7 +26,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
-        threshold = min(round(256 * self.probability), 255)
+        threshold = self._threshold
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(
             -(2**63), None, generator=self.generator
         )
@@ -39,8 +39,13 @@ class Dropout(nn.Module):
         """Return x + dropout(update), any shape; all of it at once where that is compiled."""
         done = None
         if self.training and self.probability > 0:
-            done = add_dropped(x, update, self.probability, self.generator)
+            done = add_dropped(x, update, self._threshold, self.generator)
         return x + self(update) if done is None else done
+
+    @property
+    def _threshold(self) -> int:
+        """Random bytes below it drop a number."""
+        return min(round(256 * self.probability), 255)
 
     def extra_repr(self) -> str:
         """Show the probability in `print(model)`."""

@@ -57,8 +57,7 @@ class _TokenLoss(torch.autograd.Function):
             chunk = slice(start, start + CHUNK)
             logits = narrow_states[chunk] @ narrow_weight.t()  # (rows, V); they become their own gradient
             right = targets[chunk]
-            by_rows = kernels.loss_rows if kernels.fits(logits) else loss_rows
-            n_rows = len(right) if by_rows is kernels.loss_rows else widened
+            by_rows, n_rows = (kernels.loss_rows, CHUNK) if kernels.fits(logits) else (loss_rows, widened)
             counted = torch.split(logits[: len(right)], n_rows)
             for some, pieces in zip(counted, torch.split(right, n_rows), strict=True):
                 # softmax − target distribution, without the latter's constant smoothing/V
