@@ -1,6 +1,6 @@
 """Write the embedded phrasebook as files, or show what it is made of.
 
-python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .links, and both sides in words
+python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .en2; of aligned pairs .links, .words
 python scripts/write_phrasebook.py --samples   five sentences of each construction, for reading
 python scripts/write_phrasebook.py --random 400 --seed 7   pairs drawn from the training split
 python scripts/write_phrasebook.py --counts    lemmas, constructions and distinct words
@@ -51,12 +51,17 @@ def write(folder: Path) -> int:
     for split in phrasebook.SPLITS:
         pairs = list(phrasebook.pairs(split))
         for language in phrasebook.LANGUAGES:
-            lines = [pair[language] for pair in pairs]
-            texts[folder / f"{split}.{language}"] = lines
-            if split != "challenge":  # nobody has aligned it
-                texts[folder / f"{split}.words.{language}"] = [" ".join(words(line)) for line in lines]
-        if split != "challenge":
-            texts[folder / f"{split}.links"] = list(phrasebook.alignments(split))
+            texts[folder / f"{split}.{language}"] = [pair[language] for pair in pairs]
+        if split in phrasebook.BY_HAND:
+            texts[folder / f"{split}.en2"] = phrasebook.second_references(split) or []
+            continue
+        links = list(phrasebook.alignments(split))  # nobody has aligned the sentences written whole
+        aligned = [pair for pair, line in zip(pairs, links, strict=True) if line]
+        for language in phrasebook.LANGUAGES:
+            texts[folder / f"{split}.words.{language}"] = [
+                " ".join(words(pair[language])) for pair in aligned
+            ]
+        texts[folder / f"{split}.links"] = list(filter(None, links))
     there = [path for path in texts if path.exists()]
     if there:
         print(f"error: {there[0]}: exists; name another folder, or move it away", file=sys.stderr)
@@ -90,7 +95,9 @@ def print_counts() -> None:
             for language in phrasebook.LANGUAGES
         ]
         print(f"{split}: {len(pairs):,} pairs, {counts[0]:,} French and {counts[1]:,} English words")
-    built = Counter(name for example in splits.generated()["train"] for name in example.constructions)
+    train = splits.generated()["train"]
+    print(f"train: {', '.join(f'{n:,} {s}' for s, n in Counter(e.source for e in train).items())}")
+    built = Counter(name for example in train for name in example.constructions if ":" not in name)
     print(f"{len(built)} constructions in train:")
     for name, count in sorted(built.items()):
         print(f"  {count:6,}  {name}")

@@ -1,5 +1,7 @@
 """Who or what does something: pronouns, names and noun phrases as subjects, and whose things are."""
 
+from dataclasses import replace
+
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import (
     EN_POSSESSIVES,
@@ -15,8 +17,21 @@ HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
 #: Nouns that stand with a general article wherever they are.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
+#: People of whom `mon` says something else: ma femme is my wife, ma fille my daughter.
+NOT_OWNED = (
+    "femme",
+    "fille",
+    "garçon",
+    "homme",
+    "monsieur",
+    "dame",
+    "personne",
+    "adulte",
+    "inconnu",
+    "étranger",
+)
 #: French, English, place in je tu il nous vous ils, the same in English, feminine, English possessive.
-_SUBJECTS = (
+SUBJECTS = (
     ("je", "I", 0, 0, None, "my"),
     ("tu", "you", 1, 1, None, "your"),
     ("il", "he", 2, 2, False, "his"),
@@ -29,12 +44,25 @@ _SUBJECTS = (
 )
 
 
+#: How often each of them is said, as everyday speech has it.
+_SPOKEN_SHARES = (14, 5, 9, 6, 6, 4, 4, 3, 1)
+#: Pronouns as a pattern has them in plain words, for what agrees with them.
+SPOKEN = {
+    word.lower(): Phrase(
+        person=person, en_person=en_person, feminine=bool(feminine), owner=owner, human=True, head=-1
+    )
+    for french, english, person, en_person, feminine, owner in reversed(SUBJECTS)
+    for word in (french, english)
+} | {"it": Phrase(owner="its", head=-1), "j'": Phrase(person=0, en_person=0, owner="my", head=-1)}
+
+
 def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:
     """Draw a subject pronoun; of things, il and elle are `it`. Whether `je` is a woman is drawn too."""
     if things:
         only = ("il", "elle", "ils", "elles")
+    rows = zip(SUBJECTS, _SPOKEN_SHARES, strict=True)
     french, english, person, en_person, feminine, owner = d.pick(
-        [row for row in _SUBJECTS if not only or row[0] in only]
+        [row for row, share in rows if not only or row[0] in only for _ in range(share)]
     )
     if things and person == 2:
         english, owner = "it", "its"
@@ -74,6 +102,23 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
         if human and d.chance(0.75) and (verb.subject >= HUMAN)
         else d.pick(d.lexicon.of(*sorted(verb.subject))),
     )
+
+
+def again(who: Phrase) -> Phrase | None:
+    """Return a pronoun for somebody already named, or None for what is no person."""
+    if not who.human and not (len(who.fr) == 1 and who.fr[0].text in SPOKEN):
+        return None
+    said = who.fr[0].text if len(who.fr) == 1 else ""
+    third = ("elle" if who.feminine else "il") + ("s" if who.plural else "")
+    french = said if said in ("je", "tu", "on", "nous", "vous") else third
+    tag = new_tag()
+    english = next(row[1] for row in SUBJECTS if row[0] == french)
+    return replace(who, fr=[Word(french, (tag,))], en=[Word(english, (tag,))], head=tag, article=False)
+
+
+def anybody(d: Draw) -> Phrase:
+    """Draw somebody as a subject."""
+    return subject(d, d.pick(d.lexicon.doings))
 
 
 _ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
@@ -119,7 +164,8 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
         kind = "definite"
     elif d.chance(0.08) and noun.counted and not d.calm and not d.known:
         kind = d.pick(("several", "a few", "number")) if plural else "every"
-    if noun.classes & {"job"} and kind == "possessive" and not plural:
+    is_owned = noun.lemma not in NOT_OWNED and (plural or not noun.classes & {"job"})
+    if kind == "possessive" and not is_owned:
         kind = "definite"
     d.build(kind)
     return kind

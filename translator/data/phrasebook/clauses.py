@@ -7,7 +7,7 @@ Everything that moves between the two languages is decided here; what the clause
 from dataclasses import dataclass, field
 
 from translator.data.phrasebook import french
-from translator.data.phrasebook.english import BE_PAST, BE_PRESENT
+from translator.data.phrasebook.english import BE_PAST, BE_PRESENT, NEGATED
 from translator.data.phrasebook.french import Conjugation
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, spread
 from translator.data.phrasebook.vocabulary import Verb
@@ -99,6 +99,8 @@ def aspect(clause: Clause) -> str:
     if clause.tense == "imparfait":
         return "past" if simple else "past progressive"
     if clause.tense == "passé composé":
+        if clause.verb.en[BASE] == "can" and not clause.negation:
+            return "was able"
         done = clause.perfect or clause.negation in ("jamais", "pas encore")
         return "perfect" if done else "past"
     if clause.as_present:
@@ -156,6 +158,8 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
             return ["will"], ["be", "able", "to"]
         if tense == "going to":
             return [BE_PRESENT[person], "going", "to"], ["be", "able", "to"]
+        if tense == "was able":
+            return [BE_PAST[person]], ["able", "to"]
         return ["could"], []
     if tense == "future":
         return ["will"], ["have", "to"]
@@ -165,7 +169,8 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
         return ["should"], []
     if tense in ("past", "perfect", "past perfect"):
         return (["did"], ["have", "to"]) if split else ([], ["had", "to"])
-    return ["must"], []
+    has = "has" if person == 2 else "have"
+    return (["must"], []) if split else ([], [has, "to"])
 
 
 def english_words(verb: Verb, form: str, tag: int, spoken: list[Word]) -> list[Word]:
@@ -298,16 +303,19 @@ def _english(
     aux_tag = (tags["aux"],) if separate else v
     out: list[Word] = list(clause.asked.en) if clause.asked else []
     head, *others = auxiliaries or [""]
+    fronted = inverted and is_negative and head in NEGATED
     if inverted:
         out.append(Word(head, (*aux_tag, tags["question"])))
+        out += [Word("not", negative)] if fronted else []
     out += subject.en
-    if head == "can" and is_negative and not inverted:
-        out.append(Word("cannot", (*v, *negative)))
-    else:
-        if head and not inverted:
-            out.append(Word(head, aux_tag))
-        if is_negative:
-            out.append(Word("not", negative))
+    if head and not inverted:
+        is_pronoun = len(subject.en) == 1 and subject.en[0].text in _SPEAKERS
+        short = (
+            _HANGING_HAVE.get(head) if is_pronoun and main and not is_negative and not clause.asked else None
+        )
+        out.append(Word(short or head, aux_tag))
+    if is_negative and not fronted:
+        out.append(Word("not", negative))
     if first in ("jamais", "que"):
         out.append(Word("never" if first == "jamais" else "only", negative))
     if clause.frequency:
@@ -330,6 +338,11 @@ def _english(
     for phrase in [*([clause.manner] if clause.manner else []), *clause.tail]:
         out += phrase.en
     return out
+
+
+#: Have before a participle, hung on a pronoun: I've eaten.
+_HANGING_HAVE = {"have": "'ve", "has": "'s", "had": "'d"}
+_SPEAKERS = ("I", "you", "he", "she", "it", "we", "they")
 
 
 def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from translator.data.phrasebook.lexicon import Lexicon
-from translator.data.phrasebook.vocabulary import Noun
+from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
 T = TypeVar("T")
+
+#: Words refused, as rare or out of place, before one is taken as it comes.
+_MOST_REFUSALS = 100
+#: How often a word of other scenes is taken, where one of this scene would always be.
+_ELSEWHERE = 0.05
 
 
 class Draw:
@@ -19,7 +24,8 @@ class Draw:
         constructions: names of what the sentence in hand is built of.
         combinations: pairs of parts that meet in it, such as a verb and its tense; some pairs are kept
             out of training (see `splits`).
-        calm: whether phrases are kept simple, in a sentence of several clauses.
+        scene: where the sentence in hand takes place.
+        calm: whether phrases are kept simple, as mostly, and always where there are several clauses.
         known: whether subjects are named by `le` or `mon` alone, as in questions and negations.
     """
 
@@ -29,15 +35,26 @@ class Draw:
         self.constructions: set[str] = set()
         self.combinations: set[tuple[str, str]] = set()
         self.calm = self.known = False
+        self.scene = ""
 
     def start(self) -> None:
         """Begin another sentence."""
         self.constructions, self.combinations = set(), set()
-        self.calm = self.known = False
+        self.calm, self.known = self.chance(0.7), False
+        self.scene = self.pick(self.lexicon.scenes)
 
     def pick(self, items: Sequence[T]) -> T:
-        """Return one of some items, each as likely as the others."""
-        return items[int(self._random() * len(items))]
+        """Return one of some items; of words the commoner, and those of the scene, more often."""
+        for _ in range(_MOST_REFUSALS):
+            item = items[int(self._random() * len(items))]
+            if not isinstance(item, Noun | Verb | Adjective) or self._random() < self._weight(item):
+                break
+        return item
+
+    def _weight(self, word: Noun | Verb | Adjective) -> float:
+        scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
+        is_elsewhere = bool(scenes) and self.scene not in scenes
+        return 2.0 ** (word.frequency - 5) * (_ELSEWHERE if is_elsewhere else 1)
 
     def chance(self, probability: float) -> bool:
         """Return true as often as asked."""

@@ -2,10 +2,14 @@
 
 import re
 from functools import cache
+from itertools import pairwise
 
 _VOWEL_BUT_CONSONANT = re.compile(r"(?:uni|use|usu|eu|one\b|once\b)")
 _CONSONANT_BUT_VOWEL = re.compile(r"(?:hour|honest|honor|heir)")
 _SHORT = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]|quit|begin|forget|prefer|admit|regret")
+
+#: Before a word that is written onto the one before it, whatever it is.
+GLUE = "\0"
 
 BE_PRESENT = ("am", "are", "is", "are", "are", "are")
 BE_PAST = ("was", "were", "was", "were", "were", "were")
@@ -57,7 +61,46 @@ def takes_an(word: str) -> bool:
 def _spelled(word: str, following: str) -> str:
     if word in ("a", "A") and takes_an(following):
         word += "n"
-    return word if following in (".", ",", "?", "!", "'s", "'", "n't", "") else word + " "
+    word = word.removeprefix(GLUE)
+    return word if following in _HANGING or following.startswith(GLUE) else word + " "
+
+
+_HANGING = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
+
+
+#: An auxiliary before not → what it is before n't.
+NEGATED = {
+    **{word: word for word in "is are was were do does did have has had would could should".split()},
+    "will": "wo",
+    "can": "ca",
+}
+#: What hangs on a pronoun, or on the word that opens a sentence.
+_SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
+_PRONOUNS = {
+    "am": ("i",),
+    "is": ("he", "she", "it", "there", "that", "here"),
+    "are": ("you", "we", "they"),
+    "will": ("i", "you", "he", "she", "it", "we", "they"),
+    "would": ("i", "you", "he", "she", "we", "they"),
+}
+#: After these a form of be keeps its weight: I know where he is now.
+_STRESSING = ("where", "what", "how", "than", "as", "who", "when")
+
+
+def contracted(words: list[str]) -> list[str]:
+    """Return words as speech has them (I 'm, is n't, we 'll): as many, each in its place."""
+    out = list(words)
+    for i, (word, following) in enumerate(pairwise(words)):
+        head = word.lower()
+        if following == "not" and head in NEGATED:
+            out[i], out[i + 1] = word[: len(word) - len(head)] + NEGATED[head], "n't"
+        is_last = i + 2 >= len(words) or words[i + 2] in _HANGING
+        stressed = i > 0 and words[i - 1].lower() in _STRESSING
+        negated = words[i + 2 : i + 3] == ["not"] and following != "am"
+        opens = i == 0 and following == "is" and head in ("what", "who", "where")
+        if (head in _PRONOUNS.get(following, ()) or opens) and not (is_last or stressed or negated):
+            out[i + 1] = _SHORT_FORMS[following]
+    return out
 
 
 def spell(words: list[str]) -> str:

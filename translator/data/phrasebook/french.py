@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from translator.data.phrasebook.english import GLUE
+
 VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
 #: Words that lose their vowel before another one; an article is one of them.
 _ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
@@ -30,6 +32,7 @@ class Conjugation:
     imperfect: tuple[str, ...]
     future: tuple[str, ...]
     conditional: tuple[str, ...]
+    subjunctive: tuple[str, ...]
     imperative: tuple[str, ...]
     participle: str
 
@@ -110,9 +113,31 @@ def from_parts(
         tuple((soft if ending.startswith("i") else imperfect) + ending for ending in _IMPERFECT),
         tuple(future + ending for ending in _FUTURE),
         tuple(future + ending for ending in _IMPERFECT),
+        _subjunctive(infinitive, present[5].removesuffix("ent"), soft),
         imperative,
         participle,
     )
+
+
+#: Verbs whose subjunctive does not come from `ils`: its stem, and that of nous and vous where it is another.
+_SUBJUNCTIVES = {
+    "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
+    "aller": ("aill", "all"), "vouloir": ("veuill", "voul"), "valoir": ("vaill", "val"),
+    "falloir": ("faill", "fall"), "pleuvoir": ("pleuv", "pleuv"),
+}  # fmt: skip
+_WHOLE_SUBJUNCTIVES = {
+    "être": ("sois", "sois", "soit", "soyons", "soyez", "soient"),
+    "avoir": ("aie", "aies", "ait", "ayons", "ayez", "aient"),
+}
+
+
+def _subjunctive(infinitive: str, stem: str, nous: str) -> tuple[str, ...]:
+    stem, nous = _SUBJUNCTIVES.get(infinitive, (stem, nous))
+    regular = tuple(
+        (nous if ending in ("ions", "iez") else stem) + ending
+        for ending in ("e", "es", "e", "ions", "iez", "ent")
+    )
+    return _WHOLE_SUBJUNCTIVES.get(infinitive, regular)
 
 
 def like(model: Conjugation, infinitive: str) -> Conjugation:
@@ -142,6 +167,7 @@ def like(model: Conjugation, infinitive: str) -> Conjugation:
         forms(model.imperfect),
         forms(model.future),
         forms(model.conditional),
+        forms(model.subjunctive),
         forms(model.imperative),
         form(model.participle),
     )
@@ -170,7 +196,9 @@ def _silent(stem: str, *, doubles: bool) -> str:
 @cache
 def _spelled(word: str, following: str) -> str:
     """A word as it is before the next one, with the space that may stand between them."""
-    bare = word.removeprefix("*")
+    bare = word.removeprefix("*").removeprefix(GLUE)
+    if following.startswith(GLUE):
+        return bare
     if following.startswith("-") or following in (".", ",", "…", ""):
         return bare
     elides = word.lower() in _ELIDING or (word.lower() == "ce" and following in ("est", "était"))

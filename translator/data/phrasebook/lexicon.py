@@ -13,7 +13,7 @@ from translator.data.phrasebook import english, french
 from translator.data.phrasebook.french import Conjugation
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun, Verb, leaves
 
-TABLES = Path(__file__).parent
+TABLES = Path(__file__).parent / "tables"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Lexicon:
     adverbs: tuple[Entry, ...]
     times: tuple[Entry, ...]
     names: tuple[Entry, ...]
-    phrases: tuple[Entry, ...]
     _found: dict[object, list[Noun]] = field(default_factory=dict)
     _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
     _plain: dict[object, Verb] = field(default_factory=dict)
@@ -36,6 +35,13 @@ class Lexicon:
     def clausal(self) -> tuple[Verb, ...]:
         """The verbs that make a clause without a second one after que."""
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
+
+    @cached_property
+    def scenes(self) -> list[str]:
+        """The scenes of the tables, in order; at least one, which may be nameless."""
+        return sorted(
+            frozenset[str]().union(*(n.scenes for n in self.nouns), *(v.scenes for v in self.verbs))
+        ) or [""]
 
     @cached_property
     def doings(self) -> tuple[Verb, ...]:
@@ -154,7 +160,6 @@ def load() -> Lexicon:
         adverbs=tuple(Entry(r["french"], r["english"], r["class"]) for r in rows("adverbs")),
         times=tuple(Entry(r["french"], r["english"], r["when"], _links(r["links"])) for r in rows("times")),
         names=tuple(Entry(r["french"], r["english"], r["class"], (), r["gender"]) for r in rows("names")),
-        phrases=tuple(Entry(r["french"], r["english"], "", _links(r["links"])) for r in rows("phrases")),
     )
 
 
@@ -176,7 +181,7 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
             fr, en = (singular, ""), (row["english"], "")
         elif en[0] == en[1] and en[0].endswith("s"):
             en = ("", en[1])  # un pantalon: pants
-        return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where)
+        return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where, *_company(row))
 
     genders = row["gender"]
     if genders == "mf" and french.starts_with_vowel(row["french"]):
@@ -202,6 +207,7 @@ def _adjective(row: dict[str, str]) -> Adjective:
         comparative or f"more {row['english']}",
         superlative or f"most {row['english']}",
         leaves(row["applies"].split()),
+        _company(row)[0],
     )
 
 
@@ -240,7 +246,13 @@ def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
         second,
         leaves(row["where"].split()),
         tuple(row["how"].split()),
+        *_company(row),
     )
+
+
+def _company(row: dict[str, str]) -> tuple[int, frozenset[str]]:
+    """How common a word is, and the scenes that it belongs to."""
+    return int(row.get("frequency") or 3), frozenset(row.get("scenes", "").split())
 
 
 _PREPOSITIONS = frozenset("à de avec sur dans en chez contre pour par vers devant derrière sous".split())

@@ -9,7 +9,7 @@ from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun
 #: Determiner → French masculine, feminine, plural and English singular, plural.
 DETERMINERS = {
     "definite": ("le", "la", "les", "the", "the"),
-    "indefinite": ("un", "une", "des", "a", "some"),
+    "indefinite": ("un", "une", "des", "a", ""),
     "demonstrative": ("ce", "cette", "ces", "this", "these"),
     "which": ("quel", "quelle", "quels", "which", "which"),
     "every": ("chaque", "chaque", "", "every", ""),
@@ -175,10 +175,9 @@ def _determiner(
 
 
 def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[Word]]:
-    some = [Word("some", (tag,))]
-    if vowel:
-        return [Word("de", (tag,)), Word("la", (tag,))], some
-    return ([Word("de", (tag,)), Word("la", (tag,))] if noun.feminine else [Word("du", (tag,))]), some
+    if vowel or noun.feminine:
+        return [Word("de", (tag,)), Word("la", (tag,))], []
+    return [Word("du", (tag,))], []
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:

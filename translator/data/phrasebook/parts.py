@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from translator.data.phrasebook.beings import GENERAL, being, owner_of
+from translator.data.phrasebook.beings import GENERAL, NOT_OWNED, being, owner_of
 from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.french import starts_with_vowel
@@ -54,6 +54,8 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     if "body" in noun.classes:
         kinds = ("possessive",) * len(kinds)
     kind = d.pick(kinds if not general else ("possessive", "demonstrative"))
+    if kind == "possessive" and noun.lemma in NOT_OWNED:
+        kind = "definite"
     if noun.classes & {"money", "time"} and noun.counted:
         kind = "number"
     elif d.chance(0.03) and noun.counted:
@@ -237,8 +239,6 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
     if verb.how and d.chance(chance / 2):
         how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}
         chosen = d.pick(verb.how)
-        if not (verb.state or verb.happens) and d.chance(0.35):
-            chosen = d.pick([adverb for adverb in how if adverb.endswith("ment")])
         if chosen == "ensemble" and not clause.subject.plural:
             chosen = ""
         if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):

@@ -6,6 +6,7 @@ from itertools import count
 from typing import NamedTuple
 
 from translator.data.phrasebook import english, french
+from translator.data.phrasebook.english import GLUE as GLUE
 
 
 class Word(NamedTuple):
@@ -122,10 +123,13 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
 
 def finish(phrase: Phrase) -> Sentence:
     """Write a phrase as a sentence and turn its tags into links."""
+    if [word.text for word in phrase.en[-2:]] == [GLUE + ".", "."]:  # at 2:30 p.m.
+        phrase.en[-2:] = [Word(GLUE + ".", phrase.en[-2].tags + phrase.en[-1].tags)]
+    said = english.contracted([word.text for word in phrase.en])
     at: dict[int, list[int]] = {}
     for j, word in enumerate(phrase.en):
         for tag in word.tags:
             at.setdefault(tag, []).append(j)
     links = sorted({(i, j) for i, word in enumerate(phrase.fr) for tag in word.tags for j in at.get(tag, ())})
     fr = french.spell([word.text for word in phrase.fr])
-    return Sentence(fr, english.spell([word.text for word in phrase.en]), tuple(links))
+    return Sentence(fr, english.spell(said), tuple(links))

@@ -13,9 +13,14 @@ from translator.data.phrasebook.vocabulary import Entry
 PLACES = ("building", "outdoor", "region", "room")
 
 
+def named(d: Draw, kind: str) -> Phrase:
+    """Draw a name: a first name, a surname, a town, a country."""
+    return name(d.pick([entry for entry in d.lexicon.names if entry.kind == kind]))
+
+
 def first_name(d: Draw) -> Phrase:
     """Draw somebody's first name."""
-    return name(d.pick([entry for entry in d.lexicon.names if entry.kind == "first"]))
+    return named(d, "first")
 
 
 def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phrase:
@@ -43,8 +48,7 @@ def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phras
 def in_town(d: Draw, *, goes: bool) -> Phrase:
     """Draw à Paris."""
     d.build("town")
-    town = name(d.pick([entry for entry in d.lexicon.names if entry.kind == "town"]))
-    return pattern("à_a {0}", "to_a {0}" if goes else "in_a {0}", town)
+    return pattern("à_a {0}", "to_a {0}" if goes else "in_a {0}", named(d, "town"))
 
 
 def country(entry: Entry, preposition: str) -> list[Word]:

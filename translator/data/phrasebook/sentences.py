@@ -47,21 +47,30 @@ def be_adjective(
     return be(d, subject, what, tense=tense, negation=negation)
 
 
+def second(
+    d: Draw, one: Clause, *, tense: str, negation: str = "", simple: bool = True, chance: float = 0.7
+) -> Clause:
+    """Draw a clause that goes on from another: mostly of the same people."""
+    who = beings.again(one.subject) if d.chance(chance) else None
+    verb = _doing(d) if who else None
+    return clause(d, tense=tense, verb=verb, subject=who, negation=negation, simple=simple)
+
+
 def condition(d: Draw) -> Phrase:
     """S'il pleut, je resterai à la maison; si j'avais le temps, je lirais."""
     d.calm = True
     if d.chance(0.5):
         d.build("si with futur")
-        first, second = "present", d.pick(("futur", "futur", "present"))
+        first, then = "present", d.pick(("futur", "futur", "present"))
     else:
         d.build("si with conditionnel")
-        first, second = "imparfait", "conditionnel"
+        first, then = "imparfait", "conditionnel"
     one = clause(d, tense=first, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
     one.habit = True
-    other = clause(d, tense=second, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
-    other.habit = other.habit or second == "present"
+    other = second(d, one, tense=then, simple=d.chance(0.6), negation="pas" if d.chance(0.15) else "")
+    other.habit = other.habit or then == "present"
     main = put(d, other)
-    if second in ("futur", "conditionnel") and d.chance(0.3):
+    if then in ("futur", "conditionnel") and d.chance(0.3):
         return pattern("{0} si_a {1} .", "{0} if_a {1} .", main, put(d, one))
     return pattern("si_a {0} , {1} .", "if_a {0} , {1} .", put(d, one), main)
 
@@ -73,13 +82,13 @@ def because(d: Draw) -> Phrase:
     tense = d.pick(("present", "passé composé", "futur"))
     one = clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.25) else "")
     if d.chance(0.5):
-        who = beings.pronoun(d)
+        who = beings.again(one.subject) or beings.pronoun(d)
         other = _feels(d, who, "imparfait" if tense == "passé composé" else "present")
     else:
         told = {"passé composé": d.pick(("imparfait", "plus-que-parfait")), "futur": "present"}.get(
             tense, tense
         )
-        other = put(d, clause(d, tense=told, simple=True, negation="pas" if d.chance(0.3) else ""))
+        other = put(d, second(d, one, tense=told, negation="pas" if d.chance(0.3) else ""))
     return pattern("{0} parce_a que_a {1} .", "{0} because_a {1} .", put(d, one), other)
 
 
@@ -127,20 +136,21 @@ def when(d: Draw) -> Phrase:
     d.build("quand")
     if kind == "past":
         one = clause(d, tense="passé composé", verb=_doing(d), simple=True)
-        other = clause(d, tense="imparfait", verb=_doing(d), simple=d.chance(0.6))
+        other = second(d, one, tense="imparfait", simple=d.chance(0.6))
         if other.tail:
             other.habit = False
     elif kind == "future":
         one = clause(d, tense="futur", simple=True)
         one.as_present = True
-        other = clause(d, tense="futur", simple=d.chance(0.6))
+        other = second(d, one, tense="futur", simple=d.chance(0.6))
     else:
-        one, other = clause(d, tense="present", simple=True), clause(d, tense="present", simple=True)
+        one = clause(d, tense="present", simple=True)
+        other = second(d, one, tense="present")
         one.habit = other.habit = True
-    first, second = put(d, one), put(d, other)
+    before, after = put(d, one), put(d, other)
     if d.chance(0.4):
-        return pattern("{0} quand_a {1} .", "{0} when_a {1} .", second, first)
-    return pattern("quand_a {0} , {1} .", "when_a {0} , {1} .", first, second)
+        return pattern("{0} quand_a {1} .", "{0} when_a {1} .", after, before)
+    return pattern("quand_a {0} , {1} .", "when_a {0} , {1} .", before, after)
 
 
 def _doing(d: Draw) -> Verb:
@@ -176,9 +186,11 @@ def joined(d: Draw) -> Phrase:
     tense = d.pick(TOLD)
     one = clause(d, tense=tense, simple=True, negation="pas" if d.chance(0.15) else "")
     if d.chance(0.4) and tense != "futur":
-        other = _feels(d, beings.pronoun(d), "imparfait" if tense == "passé composé" else tense)
+        who = beings.again(one.subject) or beings.pronoun(d)
+        other = _feels(d, who, "imparfait" if tense == "passé composé" else tense)
     else:
-        other = put(d, clause(d, tense=tense, simple=d.chance(0.6), negation="pas" if d.chance(0.3) else ""))
+        negation = "pas" if d.chance(0.3) else ""
+        other = put(d, second(d, one, tense=tense, negation=negation, simple=d.chance(0.6)))
     comma = "" if french == "et" else ", "
     line = f"{{0}} {comma}{french}_a {{1}} ."
     return pattern(line, line.replace(french, english), put(d, one), other)
@@ -211,7 +223,7 @@ def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
     return Clause(who, verb, tense, habit=True)
 
 
-_SPANS = ("minute", "heure", "jour", "semaine", "mois", "année", "an")
+_SPANS = ("minute", "heure", "jour", "semaine", "mois", "an")
 
 
 def since(d: Draw) -> Phrase:

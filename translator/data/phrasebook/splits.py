@@ -1,8 +1,9 @@
-"""Which sentences are for training, and which are kept back to see what was learned.
+"""Which pairs are for training, and which are kept back to see what was learned.
 
-`val` and `test` are drawn as `train` is, and hold none of its sentences. `test_compositional` is made of
-sentences in which two parts meet that never meet in the others (a verb and a tense, a noun and an
-adjective …), though each of the two is there with other partners.
+Pairs come from three sources: sentences written whole, patterns, and the grammar. `val` and `test` hold
+some of each, and none of the French of `train`. `test_compositional` is made of sentences of the grammar in
+which two parts meet that never meet in the others (a rare verb and a tense, a noun and an adjective), though
+each of the two is there with other partners. `challenge` and `everyday` are by people who had seen neither.
 """
 
 import csv
@@ -12,24 +13,32 @@ from functools import cache
 from typing import NamedTuple
 from zlib import crc32
 
-from translator.data.phrasebook import places
+from translator.data.phrasebook import beings, patterns, written
 from translator.data.phrasebook.constructions import CONSTRUCTIONS
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
-N_TRAIN, N_VAL, N_TEST, N_COMPOSITIONAL = 60_000, 2_000, 2_000, 1_000
+SOURCES = ("sentences", "patterns", "grammar")
+#: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
+N_PATTERNS, N_GRAMMAR = 24_000, 8_000
+#: Pairs of each source in `val`, and in `test`.
+N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
+N_COMPOSITIONAL = 1_000
 #: Of a thousand pairs of parts, how many are kept out of training.
 _KEPT_BACK = 30
+#: Parts of verbs this common are never kept back, nor is a tense, a negation or a form of question.
+_N_COMMON_VERBS = 100
 
 
 class Example(NamedTuple):
-    """A sentence with what it is built of."""
+    """A pair with where it comes from and what it is built of; a written sentence has no links."""
 
     sentence: Sentence
-    constructions: frozenset[str]
-    combinations: frozenset[tuple[str, str]]
+    source: str
+    constructions: frozenset[str] = frozenset()
+    combinations: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def is_compositional(self) -> bool:
@@ -40,56 +49,92 @@ class Example(NamedTuple):
 @cache
 def kept_back(one: str, other: str) -> bool:
     """Whether two parts are kept from meeting in training: a choice by checksum, the same everywhere."""
+    if {one, other} & _common():
+        return False
     return crc32(f"{one}\t{other}".encode()) % 1000 < _KEPT_BACK
 
 
-def drawn(seed: int = SEED) -> Iterator[Example]:
-    """Draw examples without end; a French sentence may come again."""
+@cache
+def _common() -> frozenset[str]:
+    """The commonest verbs, in each meaning: they meet everything in training."""
+    lemmas = list(dict.fromkeys(verb.lemma for verb in sorted(load().verbs, key=lambda v: -v.frequency)))
+    commonest = set(lemmas[:_N_COMMON_VERBS])
+    return frozenset(verb.key for verb in load().verbs if verb.lemma in commonest)
+
+
+def sentences() -> Iterator[Example]:
+    """Yield the sentences written whole, in an order that has nothing to do with their themes."""
+    for pair in sorted(written.sentences(), key=lambda pair: (crc32(pair.fr.encode()), pair.fr)):
+        yield Example(
+            Sentence(pair.fr, pair.en, ()), "sentences", frozenset(f"point {point}" for point in pair.points)
+        )
+
+
+def from_patterns(seed: int = SEED) -> Iterator[Example]:
+    """Fill in patterns, one after the other and again, without end; a French sentence may come again."""
+    d = Draw(load(), seed)
+    lines = patterns.tables()["sentence"]
+    while True:
+        for line in lines:
+            d.start()
+            sentence = finish(patterns.fill(d, line, beings.SPOKEN["il"]))
+            points = (f"point {point}" for point in line.points)
+            yield Example(sentence, "patterns", frozenset({*points, line.where}))
+
+
+def from_grammar(seed: int = SEED) -> Iterator[Example]:
+    """Draw sentences of the grammar without end; a French sentence may come again."""
     d = Draw(load(), seed)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:
         d.start()
         sentence = finish(d.pick(builders)(d))
-        yield Example(sentence, frozenset(d.constructions), frozenset(d.combinations))
+        yield Example(sentence, "grammar", frozenset(d.constructions), frozenset(d.combinations))
 
 
 @cache
 def generated() -> dict[str, list[Example]]:
-    """Return the generated splits."""
-    ordinary: dict[str, Example] = {}
+    """Return the splits that the three sources make."""
+    taken = {example.sentence.fr.casefold() for example in sentences()}
     composed: dict[str, Example] = {}
-    for entry in load().phrases:
-        sentence = finish(places.fixed(entry))
-        ordinary[sentence.fr] = Example(sentence, frozenset({"set phrase"}), frozenset())
-    n_phrases = len(ordinary)
-    by_hand = {french for french, _ in challenge()}
-    for example in drawn():
-        french = example.sentence.fr
-        if french in by_hand:
-            continue
-        (composed if example.is_compositional else ordinary).setdefault(french, example)
-        if len(ordinary) == N_TRAIN + N_VAL + N_TEST:
-            break
-    examples = list(ordinary.values())
-    train = examples[:n_phrases] + examples[n_phrases + N_VAL + N_TEST :]
-    written = {word for e in train for side in e.sentence[:2] for word in side.split()}
+    split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
+    for source, stream, n_train in (
+        ("sentences", sentences(), None),
+        ("patterns", from_patterns(), N_PATTERNS),
+        ("grammar", from_grammar(), N_GRAMMAR),
+    ):
+        n = N_HELD_OUT[source]
+        found: list[Example] = []
+        for example in stream:
+            french = example.sentence.fr.casefold()
+            if example.is_compositional:
+                composed.setdefault(french, example)
+            elif source == "sentences" or french not in taken:
+                taken.add(french)
+                found.append(example)
+            if n_train is not None and len(found) == n_train + 2 * n:
+                break
+        split["val"] += found[:n]
+        split["test"] += found[n : 2 * n]
+        split["train"] += found[2 * n :]
+    return split | {"test_compositional": _known(composed, split["train"])}
+
+
+def _known(composed: dict[str, Example], train: list[Example]) -> list[Example]:
+    """Those of the compositional sentences whose words and parts training has met."""
+    words = {word for e in train for side in e.sentence[:2] for word in side.split()}
     met = Counter(part for example in train for pair in example.combinations for part in pair)
     known = [
         example
         for example in composed.values()
         if all(met[one] and met[other] for one, other in example.combinations)
-        and written.issuperset((example.sentence.fr + " " + example.sentence.en).split())
+        and words.issuperset((example.sentence.fr + " " + example.sentence.en).split())
     ]
-    return {
-        "train": train,
-        "val": examples[n_phrases : n_phrases + N_VAL],
-        "test": examples[n_phrases + N_VAL : n_phrases + N_VAL + N_TEST],
-        "test_compositional": known[:N_COMPOSITIONAL],
-    }
+    return known[:N_COMPOSITIONAL]
 
 
-def challenge() -> Iterator[tuple[str, str]]:
-    """Yield the pairs written by hand."""
-    with (TABLES / "challenge.tsv").open(encoding="utf-8", newline="") as file:
+def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a split that was written by hand: French, and English by two people."""
+    with (TABLES / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            yield row["fr"], row["en"]
+            yield row["fr"], row["en"], row["en2"]

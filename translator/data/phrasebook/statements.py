@@ -11,7 +11,9 @@ from translator.data.phrasebook.vocabulary import Verb
 
 Construction = Callable[[Draw], Phrase]
 TENSES = ("present", "passé composé", "imparfait", "futur", "futur proche", "conditionnel")
-_COMMON_TENSES = ("present",) * 5 + ("passé composé",) * 4 + TENSES[2:]
+#: How often each is drawn, about as speech has them.
+TENSE_SHARES = (9, 6, 3, 2, 2, 1)
+_COMMON_TENSES = tuple(t for t, n in zip(TENSES, TENSE_SHARES, strict=True) for _ in range(n))
 _SIMPLE_NEGATIONS = ("pas",) * 5 + ("plus", "jamais")
 
 
@@ -218,9 +220,9 @@ def must(d: Draw) -> Phrase:
     we = beings.pronoun(d, only=("on",))
     fr, en, negation = d.pick(
         (
-            ("il_a faut_a", "we_a must_a", ""),
-            ("il_a faut_a", "we_a must_a", ""),
-            ("il_a ne_b faut_a pas_b", "we_a must_a not_b", "pas"),
+            ("il_a faut_a", "we_a have_a to_a", ""),
+            ("il_a faut_a", "we_a have_a to_a", ""),
+            ("il_a ne_b faut_a pas_b", "we_a should_a not_b", "pas"),
             ("il_a fallait_a", "we_a had_a to_a", ""),
             ("il_a faudra_a", "we_a will_a have_a to_a", ""),
         )

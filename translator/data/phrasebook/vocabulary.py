@@ -25,6 +25,8 @@ class Noun:
         fr, en: singular and plural; a plural is empty where the noun is not counted, a singular where
             there is only the plural.
         where: French and English preposition of being there, and whether English drops its article.
+        frequency: how common it is, from 1 (rare) to 5; each step is twice as often.
+        scenes: where it is met: kitchen, station …; none: anywhere.
     """
 
     lemma: str
@@ -33,6 +35,8 @@ class Noun:
     feminine: bool
     classes: frozenset[str]
     where: tuple[str, str, bool] | None
+    frequency: int = 3
+    scenes: frozenset[str] = frozenset()
 
     @property
     def is_human(self) -> bool:
@@ -57,6 +61,7 @@ class Adjective:
     comparative: str
     superlative: str
     applies: frozenset[str]
+    frequency: int = 3
 
     @property
     def graded(self) -> bool:
@@ -96,6 +101,8 @@ class Verb:
     second: tuple[str, frozenset[str], str] | None
     where: frozenset[str]
     how: tuple[str, ...]
+    frequency: int = 3
+    scenes: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:

@@ -1,0 +1,173 @@
+"""Patterns: what a line of a table means, what is refused and how that is said."""
+
+from pathlib import Path
+
+import pytest
+
+from translator.alignment import words
+from translator.data.phrasebook import beings, lexicon, patterns
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.pattern_tables import Known, Pattern, Slot, check, parse, read
+from translator.data.phrasebook.phrases import Sentence, finish
+from translator.errors import DataError
+
+KNOWN = Known(
+    drawn={"order", "town"},
+    nouns={"food", "room"},
+    empty={"spaceship"},
+    french={"vouloir", "être", "content"},
+    english={"want", "be"},
+    leads=["un", "le", "adj"],
+)
+
+
+def filled(fr: str, en: str, links: str = "", *, seed: int = 1) -> Sentence:
+    line = parse(fr, en, links, where="here:1")
+    return finish(patterns.fill(Draw(lexicon.load(), seed), line, beings.SPOKEN["il"]))
+
+
+def linked(sentence: Sentence) -> set[str]:
+    fr, en = words(sentence.fr), words(sentence.en)
+    return {f"{fr[i]}={en[j]}" for i, j in sentence.links}
+
+
+def test_a_line_is_words_and_slots() -> None:
+    line = parse("Je voudrais {un adj food#2}.", "I'd like {food#2}.", "je=I; voudrais='d like", where="x:1")
+    assert line.fr == ("Je", "voudrais", Slot(("un", "adj"), "food#2"), ".")
+    assert line.en == ("I", "'d", "like", Slot((), "food#2"), ".")
+    assert line.links == ((0, 0), (1, 1), (1, 2), (3, 4))
+    assert line.fr[2].kind == "food"  # type: ignore[union-attr]
+
+
+def test_verbs_and_adjectives_agree_and_negations_stand_around_the_verb() -> None:
+    said = filled("Elles {pas passé venir}, nous {se lever} et tu {être} {content}.", "They didn't come.")
+    assert said.fr == "Elles ne sont pas venues, nous nous levons et tu es content."
+    assert (
+        filled("Il faut que tu {subjonctif aller} là.", "You have to {base go} there.").fr
+        == "Il faut que tu ailles là."
+    )
+    assert filled("Elle {le passé voir}.", "She {past see} it.").fr == "Elle l'a vu."
+
+
+def test_english_verbs_agree_and_are_contracted() -> None:
+    assert filled("Elle {aller}.", "She {go}.").en == "She goes."
+    assert filled("Ils {être} là.", "They {be} here.").en == "They're here."
+    assert filled("Tu {pas être} là.", "You {past be}n't here.").en == "You weren't here."
+
+
+def test_nouns_take_articles_and_prepositions_contract() -> None:
+    assert filled("Je vais à {le marché}.", "I'm going to {the marché}.").fr == "Je vais au marché."
+    assert (
+        filled("Elle parle de {les enfant}.", "She's talking about {the enfant}.").fr
+        == "Elle parle des enfants."
+    )
+    assert filled("Je mange {un pain}.", "I'm eating {some pain}.")[:2] == (
+        "Je mange du pain.",
+        "I'm eating some bread.",
+    )
+    assert filled("Je n'ai pas {de voiture}.", "I don't have {a voiture}.")[:2] == (
+        "Je n'ai pas de voiture.", "I don't have a car.",
+    )  # fmt: skip
+    assert (
+        filled("Nous rangeons {poss chambre}.", "We're cleaning {poss chambre}.").fr
+        == "Nous rangeons notre chambre."
+    )
+
+
+def test_links_are_those_of_the_table_and_of_the_slots() -> None:
+    said = filled("Je vais à {town}.", "I'm going to {town}.", "je=I; vais='m going; à=to")
+    town = words(said.fr)[3]
+    assert {"Je=I", "vais='m", "vais=going", "à=to", ".=."} < linked(said)
+    assert any(link.startswith(f"{town}=") for link in linked(said))
+
+
+def test_copies_are_written_as_they_are() -> None:
+    for seed in range(40):
+        said = filled("Le train part à {hour}.", "The train leaves at {hour}.", seed=seed)
+        hour = said.fr.split()[-1].removesuffix(".")
+        assert said.en.endswith(("a.m.", "p.m.")), said
+        at, _, minutes = hour.partition("h")
+        twelve = (int(at) - 1) % 12 + 1
+        assert f" {twelve}{':' + minutes if minutes else ''} {'a' if int(at) < 12 else 'p'}.m." in said.en
+        assert max(i for i, _ in said.links) == len(words(said.fr)) - 1
+        mail = filled("Écrivez à {email}.", "Write to {email}.", seed=seed)
+        assert mail.fr.removeprefix("Écrivez à ") == mail.en.removeprefix("Write to ")
+
+
+@pytest.mark.parametrize(
+    ("fr", "en", "links", "message"),
+    [
+        ("{un fodo}.", "{a fodo}.", "", "x.tsv:1: unknown slot {fodo}; did you mean {food}?"),
+        (
+            "{un food}.",
+            "Food.",
+            "",
+            "x.tsv:1: {un food} is on one side alone; the other needs one of food too",
+        ),
+        (
+            "{von food}.",
+            "{a food}.",
+            "",
+            "x.tsv:1: 'von' in {von food} is no determiner; there are: un, le, adj",
+        ),
+        (
+            "{un spaceship}.",
+            "{a spaceship}.",
+            "",
+            "x.tsv:1: class spaceship has no noun; add one to nouns.tsv",
+        ),
+        (
+            "{un food} {le food}.",
+            "{a food}.",
+            "",
+            "x.tsv:1: {un food} twice; tell them apart: food#1 and food#2",
+        ),
+        ("Il {vuoloir}.", "He {want}.", "", "x.tsv:1: unknown slot {vuoloir}; did you mean {vouloir}?"),
+        ("Oui.", "Yes.", "non=yes", "x.tsv:1: a link names 'non', which is not in 'Oui .'"),
+        ("Oui.", "Yes.", "oui", "x.tsv:1: link 'oui' is not `French words=English words`"),
+        ("{un food.", "{a food}.", "", "x.tsv:1: a brace without its partner in '{un food.'"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_file_line_and_cure(fr: str, en: str, links: str, message: str) -> None:
+    with pytest.raises(DataError) as refused:
+        check({"sentence": [parse(fr, en, links, where="x.tsv:1")], "order": []}, KNOWN)
+    assert str(refused.value) == message
+
+
+def test_a_sound_line_is_not_refused() -> None:
+    """The control of the test above."""
+    check(
+        {"sentence": [parse("Il {vouloir} {un food}.", "He {want}s {a food}.", "il=he", where="x.tsv:1")]},
+        KNOWN,
+    )
+
+
+def test_a_slot_made_of_itself_is_refused() -> None:
+    def slot(name: str) -> Pattern:
+        return parse(f"{{{name}}}", f"{{{name}}}", "", where="x.tsv:1")
+
+    known = KNOWN._replace(drawn={"a", "b"})
+    with pytest.raises(DataError, match=r"slots.tsv: a → b → a: a slot made of itself; break the circle"):
+        check({"a": [slot("b")], "b": [slot("a")]}, known)
+
+
+def test_a_line_without_its_tabs_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "patterns.tsv"
+    table.write_text("french\tenglish\tlinks\tpoints\n\n# a comment\nOui. Yes.\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"patterns.tsv:4: 1 cells; a line is French, English, links, points"):
+        list(read(table, named=False))
+
+
+def test_every_pattern_of_the_tables_can_be_filled_in() -> None:
+    d = Draw(lexicon.load(), 5)
+    for line in patterns.tables()["sentence"]:
+        d.start()
+        sentence = finish(patterns.fill(d, line, beings.SPOKEN["il"]))
+        ends = (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1)
+        assert sentence.links[-1] == ends, (line.where, sentence)
+
+
+def test_a_named_slot_of_the_tables_is_used() -> None:
+    tables = patterns.tables()
+    used = {s.kind for lines in tables.values() for line in lines for s in line.fr if isinstance(s, Slot)}
+    assert set(tables) - {"sentence"} - used == set()

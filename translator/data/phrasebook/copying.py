@@ -1,0 +1,120 @@
+"""What a translator copies: names it has never met, numbers in digits, dates, hours, prices, addresses.
+
+Each function draws one and returns it in both languages; docs/phrasebook.md lists the conventions.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.lexicon import rows
+
+_MONTHS = (
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    "January February March April May June July August September October November December".split(),
+)
+_DOMAINS = "exemple.fr exemple.org mairie.fr courriel.net ecole.fr librairie.com musee.org hotel.com".split()
+_MAILBOXES = "contact info bonjour service accueil equipe reservation presse".split()
+
+
+@cache
+def _syllables() -> list[tuple[list[str], list[str], list[str]]]:
+    return [(row["first"].split(), row["middle"].split(), row["last"].split()) for row in rows("syllables")]
+
+
+def name(d: Draw) -> tuple[str, str]:
+    """A name made of syllables that go together: Bellandou, Gartieri."""
+    first, middle, last = d.pick(_syllables())
+    made = d.pick(first) + (d.pick(middle) if d.chance(0.35) else "") + d.pick(last)
+    return made, made
+
+
+def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
+    """A whole number: 37, 1500, 1 500 (1,500)."""
+    value = d.below(low, high if d.chance(0.7) else 20 * high)
+    if value < 10_000 and d.chance(0.5):
+        return str(value), str(value)
+    return f"{value:,}".replace(",", " "), f"{value:,}"
+
+
+def year(d: Draw) -> tuple[str, str]:
+    """A year: 1987."""
+    value = str(d.below(1900, 2036) if d.chance(0.8) else d.below(1000, 1900))
+    return value, value
+
+
+def hour(d: Draw) -> tuple[str, str]:
+    """A time of day: 14h30 (2:30 p.m.), 8h (8 a.m.)."""
+    at = d.below(1, 24)
+    minutes = d.pick((0, 0, 15, 30, 30, 45, d.below(1, 60)))
+    half = "a.m." if at < 12 else "p.m."
+    return (f"{at}h{minutes:02}" if minutes else f"{at}h"), (
+        f"{(at - 1) % 12 + 1}:{minutes:02} {half}" if minutes else f"{(at - 1) % 12 + 1} {half}"
+    )
+
+
+def price(d: Draw) -> tuple[str, str]:
+    """A price: 12 € (€12), 3,50 € (€3.50)."""
+    euros = d.below(1, 100) if d.chance(0.7) else d.below(100, 3000)
+    if d.chance(0.5):
+        return f"{euros:,} €".replace(",", " "), f"€{euros:,}"
+    cents = d.pick((50, 90, 99, d.below(1, 100)))
+    return f"{euros:,},{cents:02} €".replace(",", " ", euros >= 1000), f"€{euros:,}.{cents:02}"
+
+
+def percentage(d: Draw) -> tuple[str, str]:
+    """A percentage: 20 % (20%), 2,5 % (2.5%)."""
+    whole, tenth = d.below(1, 100), d.below(1, 10)
+    return (f"{whole},{tenth} %", f"{whole}.{tenth}%") if d.chance(0.3) else (f"{whole} %", f"{whole}%")
+
+
+def date(d: Draw) -> tuple[str, str]:
+    """A day of the year: 3 mai (May 3), 1er juin 2019 (June 1, 2019)."""
+    month, day = d.below(0, 12), d.below(1, 29)
+    fr, en = f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
+    if d.chance(0.4):
+        of = d.below(1950, 2036)
+        return f"{fr} {of}", f"{en}, {of}"
+    return fr, en
+
+
+def phone(d: Draw) -> tuple[str, str]:
+    """A telephone number, as it stands: 06 12 34 56 78."""
+    number = " ".join([f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))])
+    return number, number
+
+
+def email(d: Draw) -> tuple[str, str]:
+    """An e-mail address, as it stands."""
+    box = d.pick(_MAILBOXES) if d.chance(0.4) else name(d)[0].lower().translate(_PLAIN)
+    address = f"{box}@{_domain(d)}"
+    return address, address
+
+
+def url(d: Draw) -> tuple[str, str]:
+    """A web address, as it stands."""
+    address = f"{d.pick(('www.', 'https://', 'https://www.', ''))}{_domain(d)}"
+    return address, address
+
+
+def _domain(d: Draw) -> str:
+    if d.chance(0.4):
+        return d.pick(_DOMAINS)
+    return name(d)[0].lower().translate(_PLAIN) + d.pick((".fr", ".com", ".org", ".net", ".eu"))
+
+
+_PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
+
+#: Slots of patterns that are filled here.
+COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
+    "name": name,
+    "digits": digits,
+    "year": year,
+    "hour": hour,
+    "price": price,
+    "percentage": percentage,
+    "date": date,
+    "phone": phone,
+    "email": email,
+    "url": url,
+}

@@ -1,0 +1,192 @@
+"""The tables of patterns, read and checked: an error names file, line and cure (docs/phrasebook.md)."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from translator.alignment import words
+from translator.errors import DataError
+
+
+class Slot(NamedTuple):
+    """A slot of one side, `{un adj food#2}`: its determiner, tense and the like, and what it is of."""
+
+    lead: tuple[str, ...]
+    of: str
+
+    @property
+    def kind(self) -> str:
+        """What it is of, without the number that tells it from others: food."""
+        return self.of.partition("#")[0]
+
+    def __str__(self) -> str:
+        return "{" + " ".join((*self.lead, self.of)) + "}"
+
+
+Items = tuple[str | Slot, ...]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line of a table.
+
+    Attributes:
+        fr, en: words and slots in order.
+        links: of positions in `fr` and `en`.
+        points: what it shows, by number in points.tsv.
+        where: file and line.
+    """
+
+    fr: Items
+    en: Items
+    links: tuple[tuple[int, int], ...]
+    points: tuple[str, ...]
+    where: str
+
+    @cached_property
+    def shared(self) -> dict[str, tuple[Slot, Slot]]:
+        """The slots of both sides, by what they are of; the others are words to inflect."""
+        left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
+        return {of: (left[of], right[of]) for of in left if of in right}
+
+
+def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
+    """Yield the lines of a table, each with the name of the slot that it fills, or `sentence`.
+
+    Raises:
+        DataError: a line lacks cells, or is not written as it should be.
+    """
+    columns = ("slot", "French", "English", "links") if named else ("French", "English", "links", "points")
+    for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+        where, cells = f"{path.name}:{n}", line.split("\t")
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not 3 <= len(cells) <= 4 or not all(cell.strip() for cell in cells[: 3 if named else 2]):
+            raise DataError(
+                f"{where}: {len(cells)} cells; a line is {', '.join(columns)}, with tabs between them"
+            )
+        cells = [*cells, ""] if named else ["sentence", *cells, ""]
+        yield cells[0].strip(), parse(*cells[1:4], where=where, points="" if named else cells[4])
+
+
+def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Pattern:
+    """Read the cells of a line; whether there is what its slots name, `check` looks at."""
+    sides = (_items(fr, where), _items(en, where))
+    shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
+    lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
+    found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
+    for mark in ".,?!;:…":
+        found.update(zip(*([at for at, i in enumerate(side) if i == mark] for side in sides), strict=False))
+    for pair in filter(None, (part.strip() for part in links.split(";"))):
+        ends = pair.split("=")
+        if len(ends) != 2:
+            raise DataError(f"{where}: link {pair!r} is not `French words=English words`")
+        left, right = (_find(side, _items(end, where), where) for side, end in zip(sides, ends, strict=True))
+        found.update((i, j) for i in left for j in right)
+    return Pattern(*sides, tuple(sorted(found)), tuple(points.split()), where)
+
+
+def _items(text: str, where: str) -> Items:
+    found: list[str | Slot] = []
+    for part in re.split(r"(\{[^{}]*\})", text.strip()):
+        if not part.endswith("}"):
+            if "{" in part or "}" in part:
+                raise DataError(f"{where}: a brace without its partner in {text!r}")
+            found += words(part + " x")[:-1]  # so that an elision at the end is seen as one
+            continue
+        *lead, of = part[1:-1].split() or [""]
+        found.append(Slot(tuple(lead[:-1]), f"se {of}") if lead[-1:] == ["se"] else Slot(tuple(lead), of))
+    return tuple(found)
+
+
+def _find(side: Items, wanted: Items, where: str) -> list[int]:
+    """Places of some words on a side: of each the first that this link has not taken."""
+    places: list[int] = []
+    for item in wanted:
+        same = [
+            at
+            for at, other in enumerate(side)
+            if str(other).lower() == str(item).lower() and at not in places
+        ]
+        if not same:
+            raise DataError(
+                f"{where}: a link names {str(item)!r}, which is not in {' '.join(map(str, side))!r}"
+            )
+        places.append(same[0])
+    return places
+
+
+class Known(NamedTuple):
+    """What slots can be of.
+
+    Attributes:
+        drawn: slots that are drawn whole: named ones, names, numbers, times.
+        nouns: classes and lemmas of nouns.
+        empty: classes that no noun has.
+        french, english: words that are inflected.
+        leads: what may stand before a noun.
+    """
+
+    drawn: Collection[str]
+    nouns: Collection[str]
+    empty: Collection[str]
+    french: Collection[str]
+    english: Collection[str]
+    leads: Collection[str]
+
+
+def check(tables: dict[str, list[Pattern]], known: Known) -> None:
+    """See that every slot can be filled, and that none is made of itself.
+
+    Raises:
+        DataError: not so; the message names file, line and cure.
+    """
+    for line in (line for lines in tables.values() for line in lines):
+        for items, is_french in ((line.fr, True), (line.en, False)):
+            slots = [item for item in items if isinstance(item, Slot)]
+            for slot in slots:
+                if slot.of in line.shared and [s.of for s in slots].count(slot.of) > 1:
+                    raise DataError(
+                        f"{line.where}: {slot} twice; tell them apart: {slot.of}#1 and {slot.of}#2"
+                    )
+                problem = _problem(slot, line, known, is_french=is_french)
+                if problem:
+                    raise DataError(f"{line.where}: {problem}")
+    for name in tables:
+        _refuse_cycle(tables, name, ())
+
+
+def _problem(slot: Slot, line: Pattern, known: Known, *, is_french: bool) -> str:
+    is_lone = slot.of not in line.shared
+    if is_lone and slot.of in (known.french if is_french else known.english):
+        return ""
+    if not is_lone and slot.kind in known.drawn:
+        return ""
+    if not is_lone and set(slot.kind.split("|")) <= set(known.nouns):
+        wrong = [w for w in slot.lead if is_french and w not in known.leads and w[0] != "@"]
+        return (
+            f"{wrong[0]!r} in {slot} is no determiner; there are: {', '.join(known.leads)}" if wrong else ""
+        )
+    if slot.kind in known.empty:
+        return f"class {slot.kind} has no noun; add one to nouns.tsv"
+    names = {*known.drawn, *known.nouns}
+    if is_lone and slot.kind in names:
+        return f"{slot} is on one side alone; the other needs one of {slot.of} too"
+    close = get_close_matches(
+        slot.kind, sorted(names | set(known.french if is_french else known.english)), n=1
+    )
+    return f"unknown slot {{{slot.of}}}" + (f"; did you mean {{{close[0]}}}?" if close else "")
+
+
+def _refuse_cycle(tables: dict[str, list[Pattern]], name: str, path: tuple[str, ...]) -> None:
+    if name in path:
+        circle = " → ".join((*path[path.index(name) :], name))
+        raise DataError(f"slots.tsv: {circle}: a slot made of itself; break the circle")
+    for line in tables[name]:
+        for left, _ in line.shared.values():
+            if left.kind in tables:
+                _refuse_cycle(tables, left.kind, (*path, name))

@@ -1,0 +1,265 @@
+"""Patterns: sentences with typed slots, kept in tables and filled in by the grammar, with their links."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+
+from translator.alignment import words
+from translator.data.phrasebook import beings, english, french, parts, places
+from translator.data.phrasebook.clauses import REFLEXIVE, realise
+from translator.data.phrasebook.copying import COPIED
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.lexicon import TABLES, load
+from translator.data.phrasebook.nouns import EN_POSSESSIVES, POSSESSIVES, fitting, noun_phrase
+from translator.data.phrasebook.numbers import number
+from translator.data.phrasebook.pattern_tables import Items, Known, Pattern, Slot, check, read
+from translator.data.phrasebook.phrases import GLUE, Phrase, Word, after_preposition, new_tag
+from translator.data.phrasebook.statements import clause
+from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
+
+#: French determiner of a slot → kind of `noun_phrase`, and whether there are several.
+KINDS = {
+    "un": ("indefinite", False), "des": ("indefinite", True), "le": ("definite", False),
+    "les": ("definite", True),
+    "ce": ("demonstrative", False), "ces": ("demonstrative", True), "quel": ("which", False),
+    "quels": ("which", True), "chaque": ("every", False), "plusieurs": ("several", True),
+    "quelques": ("a few", True), "tous": ("all", True), "-": ("bare", False), "--": ("bare", True),
+    "de": ("negated", False), "de--": ("negated", True), "deux": ("number", True),
+    "poss": ("possessive", False),
+    "poss--": ("possessive", True), **{row[0]: ("possessive", False) for row in POSSESSIVES},
+    **{row[2]: ("possessive", True) for row in POSSESSIVES},
+}  # fmt: skip
+_OWNERS = {row[k]: place for place, row in enumerate(POSSESSIVES) for k in (0, 2)}
+TENSES = {
+    "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
+    "subjonctif": "subjunctive", "passé": "", "infinitif": "",
+}  # fmt: skip
+FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
+_NEGATIONS = ("pas", "plus", "jamais", "rien")
+_BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
+    "subject": beings.anybody,
+    "pronoun": beings.pronoun,
+    "first": places.first_name,
+    "count": lambda d: _both(*map(" ".join, number(d.below(2, 100)))),
+    "in-town": lambda d: places.in_town(d, goes=False),
+    "to-town": lambda d: places.in_town(d, goes=True),
+    "in-country": lambda d: places.in_country(d, goes=False),
+    "to-country": lambda d: places.in_country(d, goes=True),
+    "in-place": lambda d: places.location(d, goes=False),
+    "to-place": lambda d: places.location(d, goes=True),
+} | {copied: partial(lambda d, draw: _both(*draw(d)), draw=draw) for copied, draw in COPIED.items()}
+for _of in ("surname", "town", "country"):
+    _BUILT_IN[_of] = partial(places.named, kind=_of)
+for _of in ("past", "present", "future", "habit"):
+    _BUILT_IN[f"when-{_of}"] = partial(lambda d, kind: places.time(d, kind), kind=_of)
+for _of in ("manner", "frequency", "place", "sentence"):
+    _BUILT_IN[f"adverb-{_of}"] = partial(places.adverb, kind=_of)
+
+
+@cache
+def tables() -> dict[str, list[Pattern]]:
+    """Return the patterns by name: `sentence`, or the slot that they fill.
+
+    Raises:
+        DataError: a table is wrong; the message names file, line and cure.
+    """
+    found: dict[str, list[Pattern]] = {}
+    for file, named in (("patterns.tsv", False), ("slots.tsv", True)):
+        for slot, line in read(TABLES / file, named=named):
+            found.setdefault(slot, []).append(line)
+    lexicon = load()
+    classes = {of for noun in lexicon.nouns for of in noun.classes} | GROUPS.keys()
+    verbs = {line.lemma for line in lexicon.verbs} | lexicon.conjugations.keys()
+    known = Known(
+        drawn={*found, *_BUILT_IN, "infinitive", "clause"},
+        nouns={of for of in classes if lexicon.of(of)} | {noun.lemma for noun in lexicon.nouns},
+        empty={of for of in classes if not lexicon.of(of)},
+        french=verbs | {adjective.lemma for adjective in lexicon.adjectives},
+        english=set(_english_verbs()),
+        leads=[*KINDS, "adj"],
+    )
+    check(found, known)
+    return found
+
+
+def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form: str = "present") -> Phrase:
+    """Fill in a pattern.
+
+    Args:
+        d: where chance comes from.
+        line: the pattern.
+        subject: what its verbs agree with where nothing in it is their subject.
+        tense: of the French verbs that name none.
+        form: of the English verbs that name none.
+    """
+    tags: tuple[dict[int, tuple[int, ...]], ...] = ({}, {})
+    for link in line.links:
+        tag = new_tag()
+        for side, at in enumerate(link):
+            tags[side][at] = (*tags[side].get(at, ()), tag)
+    known: dict[str, Phrase] = {}
+    for dependent in (False, True):  # first what others agree with
+        for at, item in enumerate(line.fr):
+            if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
+                who = _subject(line.fr, at, known) or subject
+                known[item.of] = _shared(d, *line.shared[item.of], who)
+    fr: list[Word] = []
+    en: list[Word] = []
+    for at, item in enumerate(line.fr):
+        if isinstance(item, str):
+            fr.append(Word(item, tags[0].get(at, ())))
+        elif item.of in known:
+            _join(fr, known[item.of])
+        else:
+            who = _subject(line.fr, at, known) or subject
+            fr += [Word(text, tags[0].get(at, ())) for text in _french(d, item, who, tense)]
+    for at, item in enumerate(line.en):
+        if isinstance(item, str):
+            en.append(Word(item, tags[1].get(at, ())))
+        elif item.of in known:
+            en += known[item.of].en
+        else:
+            who = _subject(line.en, at, known) or subject
+            en.append(Word(_english(item, who, form), tags[1].get(at, ())))
+    first = line.fr[0]
+    whole = known[first.of] if isinstance(first, Slot) and first.of in known else Phrase()
+    return replace(whole, fr=fr, en=en)
+
+
+def _subject(items: Items, at: int, known: dict[str, Phrase]) -> Phrase | None:
+    """What a word agrees with: what it names (`@person`), else the nearest subject before or after."""
+    slot = items[at]
+    for lead in slot.lead if isinstance(slot, Slot) else ():
+        if lead.startswith("@"):
+            return known[lead[1:]]
+    for item in [*reversed(items[:at]), *items[at + 1 :]]:
+        who = beings.SPOKEN.get(item.lower()) if isinstance(item, str) else known.get(item.of)
+        if who and who.head:
+            return who
+    return None
+
+
+def _is_dependent(slot: Slot) -> bool:
+    return slot.kind in {*tables(), "infinitive"} or any(lead.startswith(("poss", "@")) for lead in slot.lead)
+
+
+def _join(fr: list[Word], phrase: Phrase) -> None:
+    """Add a phrase, with au, aux, du or des where à or de comes before its article."""
+    if fr and fr[-1].text in ("à", "de"):
+        preposition, tag = fr.pop(), new_tag()
+        for word in after_preposition(preposition.text, phrase, tag):
+            own = preposition.tags if tag in word.tags else ()
+            fr.append(Word(word.text, tuple(t for t in word.tags if t != tag) + own))
+    else:
+        fr += phrase.fr
+
+
+def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
+    """Draw what a slot of both sides stands for."""
+    if left.kind in tables():
+        tense = next((lead for lead in left.lead if lead in TENSES), "infinitif")
+        form = next((lead for lead in right.lead if lead in FORMS), "base")
+        return fill(d, d.pick(tables()[left.kind]), who, tense, form)
+    if left.kind == "infinitive":
+        return parts.infinitive(d, d.pick(parts.doings(d)), who, ing="ing" in right.lead)
+    if left.kind == "clause":
+        tense = "passé composé" if "passé" in left.lead else "present"
+        return realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
+    return _BUILT_IN[left.kind](d) if left.kind in _BUILT_IN else _noun(d, left, right, who)
+
+
+def _both(fr: str, en: str) -> Phrase:
+    """What stands for itself, spelled as it is: no word of it is linked by itself."""
+    tag = new_tag()
+    return Phrase([Word(w, (tag,)) for w in _glued(fr)], [Word(w, (tag,)) for w in _glued(en)])
+
+
+def _glued(text: str) -> list[str]:
+    """Words of a text, with a mark before each that follows the one before without a space."""
+    found, at = [], 0
+    for word in words(text):
+        start = text.index(word, at)
+        found.append(word if start > at or at == 0 else GLUE + word)
+        at = start + len(word)
+    return found
+
+
+def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
+    determiner = next((lead for lead in left.lead if lead in KINDS), "-")
+    noun = d.pick(_nouns(left.kind))
+    sort, plural = KINDS[determiner]
+    place = _OWNERS.get(determiner, who.person)
+    named = determiner not in _OWNERS and place in (2, 5)
+    phrase = noun_phrase(
+        noun,
+        sort,
+        plural=plural and noun.counted,
+        adjectives=fitting(d, noun, 1.0) if "adj" in left.lead else (),
+        owner=(place, who.owner if named else EN_POSSESSIVES[place]),
+        count=d.below(2, 13) if sort == "number" else 0,
+    )
+    said = [lead for lead in right.lead if lead not in ("adj", "poss", "poss--")]
+    if said and (said != ["a"] or sort == "negated"):
+        bare = noun_phrase(noun, "bare", plural=phrase.plural).en
+        n = next(
+            i
+            for i, word in enumerate(phrase.en)
+            if word.tags != phrase.en[0].tags or len(phrase.en) == len(bare)
+        )
+        tag = phrase.en[0].tags if n else ()
+        one = noun.counted and phrase.en_person == 2
+        article = "any" if said == ["a"] and not one else " ".join(said)
+        phrase.en = [*(Word(word, tag) for word in article.split() if word != "-"), *phrase.en[n:]]
+    return phrase
+
+
+def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
+    """A French verb or adjective in agreement."""
+    verb = _verb(slot.of)
+    if verb is None:
+        adjective = next(a for a in d.lexicon.adjectives if a.lemma == slot.of)
+        return [adjective.forms[who.feminine + 2 * who.plural]]
+    tense = next((lead for lead in slot.lead if lead in TENSES), tense)
+    lead = [word for word in slot.lead if word not in TENSES and word[0] != "@"]
+    second = [word for word in lead if word in _NEGATIONS]
+    before = ["ne"] if second else []
+    hung = [REFLEXIVE[who.person]] if verb.reflexive else []
+    hung += [word for word in lead if word not in _NEGATIONS]
+    if tense == "infinitif":
+        return [*before, *second, *hung, verb.forms.infinitive]
+    if tense == "passé":
+        auxiliary = d.lexicon.conjugations["être" if verb.etre else "avoir"].present[who.person]
+        agrees = verb.etre and not (verb.reflexive and verb.direct)
+        participle = french.agree(
+            verb.forms.participle, is_feminine=agrees and who.feminine, is_plural=agrees and who.plural
+        )
+        return [*before, *hung, auxiliary, *second, participle]
+    return [*before, *hung, getattr(verb.forms, TENSES[tense])[who.person], *second]
+
+
+def _english(slot: Slot, who: Phrase, form: str) -> str:
+    """An English verb in agreement."""
+    form = next((lead for lead in slot.lead if lead in FORMS), form)
+    if slot.of == "be" and form in ("present", "past"):
+        return (english.BE_PRESENT if form == "present" else english.BE_PAST)[who.en_person]
+    return _english_verbs()[slot.of][0 if form == "present" and who.en_person != 2 else FORMS[form]]
+
+
+@cache
+def _nouns(of: str) -> list[Noun]:
+    """The nouns of some classes (`food|drink`), or of one lemma."""
+    return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
+
+
+@cache
+def _verb(lemma: str) -> Verb | None:
+    found = next((verb for verb in load().verbs if verb.lemma == lemma), None)
+    if found is None and lemma.removeprefix("se ") in load().conjugations:
+        found = load().plain(lemma, "be", "is", "was", "been", "being")
+    return found
+
+
+@cache
+def _english_verbs() -> dict[str, tuple[str, ...]]:
+    irregular = {"be": ("be", "is", "was", "been", "being"), "do": ("do", "does", "did", "done", "doing")}
+    return {**{verb.en[0]: verb.en for verb in load().verbs}, **irregular}
