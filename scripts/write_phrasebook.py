@@ -1,6 +1,6 @@
 """Write the embedded phrasebook as files, or show what it is made of.
 
-python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .links, and both sides in words
+python scripts/write_phrasebook.py FOLDER      every split: .fr, .en; .links and both in words, or .en2
 python scripts/write_phrasebook.py --samples   five sentences of each construction, for reading
 python scripts/write_phrasebook.py --random 400 --seed 7   pairs drawn from the training split
 python scripts/write_phrasebook.py --counts    lemmas, constructions and distinct words
@@ -53,9 +53,11 @@ def write(folder: Path) -> int:
         for language in phrasebook.LANGUAGES:
             lines = [pair[language] for pair in pairs]
             texts[folder / f"{split}.{language}"] = lines
-            if split != "challenge":  # nobody has aligned it
+            if split not in phrasebook.BY_HAND:  # nobody has aligned them
                 texts[folder / f"{split}.words.{language}"] = [" ".join(words(line)) for line in lines]
-        if split != "challenge":
+        if split in phrasebook.BY_HAND:
+            texts[folder / f"{split}.en2"] = phrasebook.second_references(split) or []
+        else:
             texts[folder / f"{split}.links"] = list(phrasebook.alignments(split))
     there = [path for path in texts if path.exists()]
     if there:

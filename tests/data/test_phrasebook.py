@@ -98,7 +98,7 @@ def test_split_sizes() -> None:
     sizes = {split: len(pairs) for split, pairs in corpus().items()}
     assert sizes["train"] >= 40_000
     assert (sizes["val"], sizes["test"], sizes["test_compositional"]) == (2000, 2000, 1000)
-    assert sizes["challenge"] == 300
+    assert (sizes["challenge"], sizes["everyday"]) == (300, 300)
 
 
 def test_changing_a_pair_leaves_the_corpus_alone() -> None:
@@ -110,10 +110,35 @@ def test_no_french_sentence_occurs_twice_in_the_generated_splits() -> None:
     assert len({e.sentence.fr for e in examples()}) == len(examples())
 
 
-def test_challenge_has_no_sentence_of_the_grammar_and_none_twice() -> None:
-    challenge = [pair["fr"] for pair in corpus()["challenge"]]
-    assert set(challenge) & {e.sentence.fr for e in examples()} == set()
-    assert len(set(challenge)) == len(challenge)
+@pytest.mark.parametrize("split", phrasebook.BY_HAND)
+def test_what_people_wrote_is_not_in_training_and_none_is_there_twice(split: str) -> None:
+    written = [pair["fr"] for pair in corpus()[split]]
+    assert set(written) & {e.sentence.fr for e in examples()} == set()
+    assert len(set(written)) == len(written)
+
+
+@pytest.mark.parametrize("split", phrasebook.BY_HAND)
+def test_what_people_wrote_has_a_second_translation_of_each_line(split: str) -> None:
+    second = phrasebook.second_references(split)
+    assert second is not None
+    pairs = corpus()[split]
+    assert len(second) == len(pairs)
+    assert all(line.strip() == line != "" for line in second)
+    assert sum(line != pair["en"] for line, pair in zip(second, pairs, strict=True)) > len(pairs) / 2
+    assert phrasebook.second_references("test") is None
+
+
+def test_tables_of_three_columns_are_read_with_quotes_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = 'fr\ten\ten2\nUn "thé" ?\tA "tea"?\tSome "tea"?\nOui.\tYes.\tYep.\n'
+    (tmp_path / "everyday.tsv").write_text(table, encoding="utf-8")
+    monkeypatch.setattr(splits, "TABLES", tmp_path)
+    assert list(phrasebook.pairs("everyday")) == [
+        {"fr": 'Un "thé" ?', "en": 'A "tea"?'},
+        {"fr": "Oui.", "en": "Yes."},
+    ]
+    assert phrasebook.second_references("everyday") == ['Some "tea"?', "Yep."]
 
 
 def test_one_french_sentence_has_one_english() -> None:
@@ -278,7 +303,8 @@ def test_script_writes_each_split_with_its_words_and_links(
     split_words = (tmp_path / "test.words.fr").read_text(encoding="utf-8").splitlines()
     assert split_words == [" ".join(words(line)) for line in test["fr"]]
     assert (tmp_path / "test.links").read_text().splitlines() == list(phrasebook.alignments("test"))
-    assert len((tmp_path / "challenge.fr").read_text(encoding="utf-8").splitlines()) == 300
+    for name in ("challenge.fr", "everyday.en2"):
+        assert len((tmp_path / name).read_text(encoding="utf-8").splitlines()) == 300
     (tmp_path / "test.fr").write_text("mine\n")
     assert script.main() == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}")

@@ -124,8 +124,8 @@ def decomposed(text: str) -> str:
 
 
 def byte_order_mark(text: str) -> str:
-    """Begin with a byte order mark."""
-    return f"\ufeff{text}"
+    """Begin with a byte order mark, unless the text is blank."""
+    return f"\ufeff{text}" if text.strip() else text
 
 
 def tabs(text: str) -> str:

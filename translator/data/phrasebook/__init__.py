@@ -7,7 +7,9 @@ from translator.data.phrasebook import splits
 from translator.data.phrasebook.lexicon import TABLES
 
 LANGUAGES = ("fr", "en")
-SPLITS = ("train", "val", "test", "test_compositional", "challenge")
+SPLITS = ("train", "val", "test", "test_compositional", "challenge", "everyday")
+#: Splits that people wrote, each French sentence with the English of two.
+BY_HAND = ("challenge", "everyday")
 
 
 def pairs(split: str) -> Iterator[dict[str, str]]:
@@ -18,16 +20,21 @@ def pairs(split: str) -> Iterator[dict[str, str]]:
     """
     if split not in SPLITS:
         raise ValueError(f"phrasebook has no split {split!r}; it has: {', '.join(SPLITS)}")
-    if split == "challenge":
-        return ({"fr": fr, "en": en} for fr, en in splits.challenge())
+    if split in BY_HAND:
+        return ({"fr": fr, "en": en} for fr, en, _ in splits.by_hand(split))
     return ({"fr": e.sentence.fr, "en": e.sentence.en} for e in splits.generated()[split])
+
+
+def second_references(split: str) -> list[str] | None:
+    """Return a second person's English of a split of `BY_HAND`, in the order of `pairs`; None of another."""
+    return [second for _, _, second in splits.by_hand(split)] if split in BY_HAND else None
 
 
 def alignments(split: str) -> Iterator[str]:
     """Iterate over the links of a generated split in Pharaoh format, in the order of `pairs`.
 
     Raises:
-        KeyError: `challenge`, which nobody has aligned.
+        KeyError: a split of `BY_HAND`, which nobody has aligned.
     """
     return (" ".join(f"{i}-{j}" for i, j in e.sentence.links) for e in splits.generated()[split])
 

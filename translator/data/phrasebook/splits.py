@@ -62,10 +62,10 @@ def generated() -> dict[str, list[Example]]:
         sentence = finish(places.fixed(entry))
         ordinary[sentence.fr] = Example(sentence, frozenset({"set phrase"}), frozenset())
     n_phrases = len(ordinary)
-    by_hand = {french for french, _ in challenge()}
+    written = {french for split in ("challenge", "everyday") for french, _, _ in by_hand(split)}
     for example in drawn():
         french = example.sentence.fr
-        if french in by_hand:
+        if french in written:
             continue
         (composed if example.is_compositional else ordinary).setdefault(french, example)
         if len(ordinary) == N_TRAIN + N_VAL + N_TEST:
@@ -88,8 +88,8 @@ def generated() -> dict[str, list[Example]]:
     }
 
 
-def challenge() -> Iterator[tuple[str, str]]:
-    """Yield the pairs written by hand."""
-    with (TABLES / "challenge.tsv").open(encoding="utf-8", newline="") as file:
+def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a split that was written by hand: French, and English by two people."""
+    with (TABLES / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            yield row["fr"], row["en"]
+            yield row["fr"], row["en"], row["en2"]
