@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import ne
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from phrases import Trained, command, environment, write_phrases
 from translator.bundle import MANIFEST, WEIGHTS
 from translator.cli import main
 from translator.config_file import load_config
+from translator.data.noise import CHANGES
+from translator.evaluation import bleu
 from translator.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -389,6 +392,70 @@ def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Pa
     hard = ("--source", tmp_path / "hard.fr", "--reference", tmp_path / "hard.en")
     assert evaluate(run, "--model", model, *hard, "--output", output)["n_lines"] == len(HARD)
     assert output.read_bytes().count(b"\n") == len(HARD)
+
+
+def test_several_references(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
+    """Our own translations as the second reference: all is right, by the first alone it is as ever."""
+    expected = evaluate(run, "--model", model)
+    assert "bleu_first_reference" not in expected
+    corpus, output = trained.root / "corpus", tmp_path / "out.txt"
+    ours = shutil.copy(str(expected["hypotheses"]), tmp_path / "ours.txt")
+    files = ("--source", corpus / "test.fr", "--reference", corpus / "test.en", "--reference", ours)
+    files += ("--compare", corpus / "test.en", "--output", output)
+    found = evaluate(run, "--model", model, *files)
+    assert (expected["n_references"], found["n_references"]) == (1, 2)
+    assert found["bleu_first_reference"] == expected["bleu"]
+    assert found["bleu"]["score"] == pytest.approx(100)  # type: ignore[index]
+    assert found["compare"]["bleu"]["other"] == pytest.approx(100)  # type: ignore[index]
+    head, *said = run("evaluate", "--model", model, *files).lines()
+    scores = [line for line in said if "95 %" in line]
+    assert head.startswith("test.fr: 10 lines, 2 references, beam ")
+    assert [line.split()[0] for line in scores] == ["BLEU", "chrF", "TER", "BLEU"]
+    assert [f"nrefs:{n}|" in line for n, line in zip((2, 2, 2, 1), scores, strict=True)] == [True] * 4
+
+    (tmp_path / "short.en").write_text("The cat sleeps.\n" * 7)
+    line = run("evaluate", "--model", model, *files, "--reference", tmp_path / "short.en").refusal()
+    assert "test.fr has 10 lines" in line
+    assert "short.en has 7" in line
+    line = run("evaluate", "--model", model, *files[:6], "--alignments", "links").refusal(2)
+    assert "--alignments is about one translation of each sentence" in line
+
+
+@pytest.mark.parametrize(("languages", "n_references"), [(("fr", "en"), 2), (("en", "fr"), 1)])
+def test_what_people_wrote_of_the_phrasebook_has_two_references(
+    run: Run, model: Path, tmp_path: Path, languages: tuple[str, str], n_references: int
+) -> None:
+    phrasebook = ["data.format=phrasebook", "data.root=null", "data.files={}", f"data.cache={tmp_path}"]
+    phrasebook += [f"data.source_language={languages[0]}", f"data.target_language={languages[1]}"]
+    for split in ("challenge", "everyday"):
+        found = evaluate(run, *phrasebook, "--model", model, "--split", split, "--beam", "1")
+        assert (found["n_lines"], found["n_references"]) == (300, n_references)
+        assert ("bleu_first_reference" in found) == (n_references == 2)
+
+
+def test_robustness(run: Run, trained: Trained, model: Path) -> None:
+    """Each change is made to all lines, and scored as those lines are when they are given."""
+    found = evaluate(run, "--model", model, "--robustness")
+    again = evaluate(run, "--model", model, "--robustness")
+    assert again["robustness"] == found["robustness"]
+    sources, references = trained.lines("test.fr"), trained.lines("test.en")
+    changes = found["robustness"]
+    assert isinstance(changes, dict)
+    assert list(changes) == list(CHANGES)
+    for name, under in changes.items():
+        changed = [CHANGES[name](source) for source in sources]
+        assert under["n_changed"] == sum(map(ne, changed, sources))
+        assert under["bleu"] == pytest.approx(bleu(answers(model, changed), references))
+    assert changes["guillemets"] == {"bleu": found["bleu"]["score"], "n_changed": 0}  # type: ignore[index]
+    assert changes["upper_case"]["bleu"] != found["bleu"]["score"]  # type: ignore[index]
+
+    said = run("evaluate", "--model", model, "--robustness").lines()
+    [table] = [i for i, line in enumerate(said) if line.startswith("BLEU of sources as they are")]
+    rows = said[table + 1 : table + 1 + len(CHANGES)]
+    assert [line.split("  ")[1].strip().replace(" ", "_") for line in rows] == list(CHANGES)
+    assert rows[-1].endswith("10 of 10 lines changed")
+    refused = run("evaluate", "--model", model, "--robustness", "--alignments", "links").refusal(2)
+    assert "--robustness means nothing beside --alignments" in refused
 
 
 def test_a_system_against_itself(run: Run, model: Path, tmp_path: Path) -> None:

@@ -424,12 +424,10 @@ def test_there_are_configurations() -> None:
 
 def test_every_key_is_in_the_reference_with_words() -> None:
     rows = {key: (allowed, default, words) for key, allowed, default, words in field_reference()}
-    keys = [
-        f"{s}.{k}"
-        for s, section in json.loads(Config(train={"max_steps": 1}).to_json()).items()
-        for k in section
-    ]
-    assert list(rows) == keys
+    sections = json.loads(Config(train={"max_steps": 1}).to_json())
+    noise = sections["data"].pop("noise")
+    keys = {f"{s}.{k}" for s, section in sections.items() for k in section}
+    assert set(rows) == keys | {f"data.noise.{k}" for k in noise}
     assert [key for key, row in rows.items() if len(row[2]) < 8 or row[0] == "a value"] == []
     assert rows["model.dropout"] == (
         "a number ≥ 0 and < 1",
@@ -472,3 +470,13 @@ def test_the_written_reference_is_current(tmp_path: Path) -> None:
 def test_dropout_of_merges_needs_merges(tmp_path: Path) -> None:
     text = "train: {max_steps: 1}\ntokenizer: {kind: unigram, dropout: 0.1}\n"
     assert "tokenizer.dropout=0.1 needs tokenizer.kind=bpe, not unigram" in refusal(tmp_path / "c.yaml", text)
+
+
+def test_a_rate_of_noise_is_named_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for text, message in (
+        ("accents: 1.5", "c.yaml:4: data.noise.accents=1.5 does not fit; allowed: a number ≥ 0 and ≤ 1"),
+        ("acents: 0.5", "c.yaml:4: unknown key 'data.noise.acents'; did you mean 'accents'?"),
+    ):
+        assert message in refusal(path, f"train: {{max_steps: 1}}\ndata:\n  noise:\n    {text}\n")
+    assert "data.noise=0.1 does not fit" in refusal(path, "train: {max_steps: 1}\ndata: {noise: 0.1}\n")

@@ -71,6 +71,34 @@ def test_resamples_without_any_match_have_an_interval_too(monkeypatch: pytest.Mo
         corpus_scores(hypotheses, references)
 
 
+def test_each_translation_may_be_like_either_reference() -> None:
+    """Half of the lines are the one reference, half the other: right by both, half right by either alone."""
+    others = [line.split()[0] + " wholly different words here, no less." for line in REFERENCES]
+    mixed = [pair[i % 2] for i, pair in enumerate(zip(REFERENCES, others, strict=True))]
+    both, swapped = corpus_scores(mixed, REFERENCES, others), corpus_scores(mixed, others, REFERENCES)
+    assert both["bleu"].score == pytest.approx(100)
+    assert both["ter"].score == 0
+    assert both["chrf"].score == pytest.approx(100)
+    for name, score in both.items():
+        assert score.low == pytest.approx(score.score) == score.high  # the interval is against both, too
+        assert "nrefs:2" in score.signature
+        assert swapped[name].score == score.score
+    assert bleu(mixed, REFERENCES, others) == both["bleu"].score
+    assert bleu(mixed, REFERENCES) < 70
+    found = compare(mixed, REFERENCES, others, REFERENCES)
+    assert found["bleu"].score == found["bleu"].other == pytest.approx(100)
+    alone = compare(mixed, REFERENCES, others)  # the control
+    assert alone["bleu"].score > alone["bleu"].other + 30
+
+
+def test_a_set_of_references_that_is_too_short_is_named() -> None:
+    message = "20 translations and 3 references in set 2 of 2"
+    with pytest.raises(DataError, match=message):
+        corpus_scores(GOOD, REFERENCES, REFERENCES[:3])
+    with pytest.raises(DataError, match=message):
+        compare(GOOD, GOOD, REFERENCES, REFERENCES[:3])
+
+
 @pytest.mark.parametrize(("hypotheses", "message"), [(["a"], "1 translations and 20 references")])
 def test_unequal_counts_name_both(hypotheses: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, le=1)]
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -29,6 +30,26 @@ class RunConfig(Section):
     """Folder of the run below `run.root`; null: the name of the configuration file."""
     root: Annotated[str, Field(min_length=1)] = "runs"
     """Folder that holds the runs."""
+
+
+class NoiseConfig(Section):
+    """How often training sources are changed as people change them in typing (translator/data/noise.py).
+
+    Each is the probability that a sentence is changed so, drawn anew each epoch; 0: never. Targets stay.
+    """
+
+    space: Rate = 0.0
+    """The space before ? ! : and ; is missing."""
+    quotes: Rate = 0.0
+    """Quotation marks, where there are any, are of another kind: " ", “ ” or « »."""
+    final: Rate = 0.0
+    """The mark at the end is missing."""
+    accents: Rate = 0.0
+    """Accents are missing, and ligatures are two letters."""
+    lower: Rate = 0.0
+    """All is in lower case, or the first letter alone is: half of them each."""
+    upper: Rate = 0.0
+    """All is in capitals."""
 
 
 class DataConfig(Section):
@@ -59,6 +80,8 @@ class DataConfig(Section):
     """Training pairs with a longer side are left out."""
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
     """Training pairs are left out where (longer + 10) / (shorter + 10) characters is above it."""
+    noise: NoiseConfig = NoiseConfig()
+    """Changes in training sources."""
     cache: str = "data/cache"
     """Folder for downloads and tokenised corpora; safe to delete."""
 

@@ -254,19 +254,20 @@ def describe_schema(schema: dict[str, Any]) -> str:
 
 def field_reference() -> Iterator[tuple[str, str, str, str]]:
     """Yield (dotted key, allowed values, default as YAML, description) for every field, in order."""
-    definitions = Config.model_json_schema()["$defs"]
-    for section_name, section_field in Config.model_fields.items():
-        section = section_field.annotation
-        assert isinstance(section, type)
-        schema = definitions[section.__name__]["properties"]
-        for name, field in section.model_fields.items():
-            default = field.get_default(call_default_factory=True)
-            yield (
-                f"{section_name}.{name}",
-                describe_schema(schema[name]),
-                json.dumps(default),
-                " ".join((field.description or "").split()),
-            )
+    for name, field in Config.model_fields.items():
+        assert isinstance(field.annotation, type)
+        yield from _fields_of(field.annotation, name)
+
+
+def _fields_of(section: type[Section], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    schema = Config.model_json_schema()["$defs"][section.__name__]["properties"]
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _fields_of(field.annotation, f"{prefix}.{name}")
+            continue
+        default = field.get_default(call_default_factory=True)
+        description = " ".join((field.description or "").split())
+        yield f"{prefix}.{name}", describe_schema(schema[name]), json.dumps(default), description
 
 
 def json_schema() -> str:

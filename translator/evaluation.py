@@ -67,35 +67,39 @@ def _give_plain_floats(metric: Metric) -> None:
     metric._compute_score_from_stats = compute_plain  # type: ignore[method-assign]
 
 
-def corpus_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+def corpus_scores(hypotheses: Sequence[str], *references: Sequence[str]) -> dict[str, Score]:
     """Return BLEU (13a, cased), chrF and TER of detokenised text, each with its 95 % interval.
 
+    Args:
+        hypotheses: a translation a line.
+        references: one or more sets of translations by people, each of as many lines.
+
     Raises:
-        DataError: there is nothing to score, or the two differ in length (names both counts).
+        DataError: there is nothing to score, or a set differs in length (names both counts).
     """
     _check(hypotheses, references)
     scores = {}
     for name, metric in _metrics().items():
-        result = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=N_RESAMPLES)
+        result = metric.corpus_score(list(hypotheses), [*map(list, references)], n_bootstrap=N_RESAMPLES)
         mean, half_width = float(result._mean), float(result._ci)
         signature = str(metric.get_signature())
         scores[name] = Score(float(result.score), mean - half_width, mean + half_width, signature)
     return scores
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
     """Return the BLEU score alone, without an interval; see `corpus_scores`."""
     _check(hypotheses, references)
-    return float(BLEU().corpus_score(list(hypotheses), [list(references)]).score)
+    return float(BLEU().corpus_score(list(hypotheses), [*map(list, references)]).score)
 
 
 def compare(
-    hypotheses: Sequence[str], others: Sequence[str], references: Sequence[str]
+    hypotheses: Sequence[str], others: Sequence[str], *references: Sequence[str]
 ) -> dict[str, Comparison]:
     """Test two systems against each other by paired bootstrap resampling (Koehn 2004).
 
     Raises:
-        DataError: the three differ in length.
+        DataError: they differ in length, or a set of references does.
     """
     _check(hypotheses, references)
     _check(others, references)
@@ -103,7 +107,7 @@ def compare(
     test = PairedTest(
         [("other", list(others)), ("ours", list(hypotheses))],
         metrics,
-        references=[list(references)],
+        references=[*map(list, references)],
         test_type="bs",
         n_samples=N_RESAMPLES,
     )
@@ -120,11 +124,13 @@ def compare(
     return found
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if len(hypotheses) != len(references):
-        raise DataError(
-            f"{len(hypotheses)} translations and {len(references)} references; line n of the one must "
-            "belong to line n of the other"
-        )
-    if not references:
+def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    for number, lines in enumerate(references, start=1):
+        if len(hypotheses) != len(lines):
+            which = f" in set {number} of {len(references)}" if len(references) > 1 else ""
+            raise DataError(
+                f"{len(hypotheses)} translations and {len(lines)} references{which}; line n of the one must "
+                "belong to line n of the other"
+            )
+    if not references or not hypotheses:
         raise DataError("nothing to score: the test set has no lines")

@@ -1,11 +1,12 @@
-"""A test set through a translator: hypotheses, scores, a baseline and the speed."""
+"""A test set through a translator: hypotheses, scores, a baseline, the speed, and how robust it all is."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from translator.evaluation import Score, corpus_scores
+from translator.data.noise import CHANGES
+from translator.evaluation import Score, bleu, corpus_scores
 from translator.inference import Translator
 
 
@@ -15,7 +16,9 @@ class Evaluation:
 
     Attributes:
         hypotheses: one translation a line, in order.
-        scores: bleu, chrf and ter.
+        scores: bleu, chrf and ter, against all references.
+        n_references: how many each line has.
+        bleu_first: BLEU against the first reference alone, where there are several.
         copy_baseline: BLEU of handing the source back untranslated.
         n_lines: lines of the test set, all of them scored.
         seconds: spent translating, loading left out.
@@ -25,6 +28,8 @@ class Evaluation:
 
     hypotheses: list[str]
     scores: dict[str, Score]
+    n_references: int
+    bleu_first: Score | None
     copy_baseline: float
     n_lines: int
     seconds: float
@@ -35,6 +40,8 @@ class Evaluation:
         """Return everything but the hypotheses, for JSON."""
         return {
             **{name: asdict(score) for name, score in self.scores.items()},
+            "n_references": self.n_references,
+            **({"bleu_first_reference": asdict(self.bleu_first)} if self.bleu_first else {}),
             "copy_baseline_bleu": self.copy_baseline,
             "n_lines": self.n_lines,
             "seconds": self.seconds,
@@ -45,41 +52,92 @@ class Evaluation:
 
     def lines(self, name: str) -> list[str]:
         """Return what to print: size and speed, each score with interval and signature, the baseline."""
+        size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
+        rows = list(zip(("BLEU", "chrF", "TER"), self.scores.values(), strict=True))
+        if self.bleu_first:
+            rows.append(("BLEU", self.bleu_first))
         return [
-            f"{name}: {self.n_lines:,} lines, {how}",
+            f"{name}: {size}, {how}",
             *(
                 f"{label:5}{score.score:6.2f}  (95 %: {score.low:.2f} to {score.high:.2f})  {score.signature}"
-                for label, score in zip(("BLEU", "chrF", "TER"), self.scores.values(), strict=True)
+                for label, score in rows
             ),
             f"copying the source: BLEU {self.copy_baseline:.2f}",
         ]
 
 
+@dataclass(frozen=True)
+class UnderChange:
+    """What BLEU becomes where every source is changed in one way.
+
+    Attributes:
+        bleu: against all references.
+        n_changed: lines that the change changes.
+    """
+
+    bleu: float
+    n_changed: int
+
+
 def evaluate(
     translator: Translator,
     sources: Sequence[str],
-    references: Sequence[str],
-    *,
+    *references: Sequence[str],
     beam_size: int | None = None,
     batch_size: int = 128,
 ) -> Evaluation:
-    """Translate every line and score it against its reference.
+    """Translate every line and score it against its references.
 
     Raises:
         DataError: there are no lines, or not as many references as sources.
     """
-    baseline = corpus_scores(sources, references)["bleu"].score
+    baseline = bleu(sources, *references)
     started = time.monotonic()
     translations = translator.translate(sources, beam_size=beam_size, batch_size=batch_size)
     seconds = time.monotonic() - started
     hypotheses = [translation.text for translation in translations]
+    scores = corpus_scores(hypotheses, *references)
     return Evaluation(
         hypotheses,
-        corpus_scores(hypotheses, references),
+        scores,
+        len(references),
+        corpus_scores(hypotheses, references[0])["bleu"] if len(references) > 1 else None,
         baseline,
         len(hypotheses),
         seconds,
         beam_size or translator.config.search.beam_size,
         translator.precision,
     )
+
+
+def robustness(
+    translator: Translator,
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    *references: Sequence[str],
+    beam_size: int | None = None,
+    batch_size: int = 128,
+) -> dict[str, UnderChange]:
+    """Return BLEU under each change that people make in typing, all lines changed; targets stay.
+
+    Args:
+        translator: the one that is judged.
+        sources: plain.
+        hypotheses: their translations, which stand for lines that a change leaves alone.
+        references: one set or more.
+        beam_size: see `Translator.translate`.
+        batch_size: see there.
+    """
+    known = dict(zip(sources, hypotheses, strict=True))
+    changed = {name: [change(source) for source in sources] for name, change in CHANGES.items()}
+    new = list(dict.fromkeys(text for texts in changed.values() for text in texts if text not in known))
+    found = translator.translate(new, beam_size=beam_size, batch_size=batch_size)
+    known |= {text: translation.text for text, translation in zip(new, found, strict=True)}
+    return {
+        name: UnderChange(
+            bleu([known[text] for text in texts], *references),
+            sum(text != source for text, source in zip(texts, sources, strict=True)),
+        )
+        for name, texts in changed.items()
+    }

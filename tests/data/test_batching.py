@@ -282,6 +282,22 @@ def test_a_sample_is_asked_for_by_rows_and_their_own_position() -> None:
         assert same(batch, expected)
 
 
+def test_a_sample_that_keeps_targets_is_asked_for_no_other_rank() -> None:
+    lengths = realistic(60)
+    asked: list[Position] = []
+
+    def sample(rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
+        asked.append(position)
+        return resegmented(rows, position)[0], Numbered(lengths)[list(rows)]["target_ids"]
+
+    options = {"max_tokens": 120, "accumulate": 2, "n_ranks": 2, "rank": 1}
+    kept = list(islice(stream(lengths, sample=sample, keeps_targets=True, **options), 2))
+    assert [position.batch for position in asked] == [1, 3]
+    counted = list(islice(stream(lengths, sample=sample, **options), 2))
+    assert [position.batch for position in asked[2:]] == [0, 1, 2, 3]
+    assert all(map(same, kept, counted))
+
+
 @given(lengths=LENGTHS, accumulate=st.integers(1, 3), n_ranks=st.integers(1, 2))
 def test_sampled_lengths_count_in_the_steps_tokens(lengths: Lengths, accumulate: int, n_ranks: int) -> None:
     options = {"sample": resegmented, "accumulate": accumulate, "n_ranks": n_ranks}

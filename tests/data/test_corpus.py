@@ -235,7 +235,7 @@ def test_the_phrasebook_gives_the_rows_of_its_files(tmp_path: Path, make: Callab
     write_text(tmp_path, pairs)
     written = make(format="text", files={"train": "a.{lang}"})
     assert pairs_of(make(), "challenge") == pairs_of(written) == pairs
-    assert split_names(make()) == ["train", "val", "test", "test_compositional", "challenge"]
+    assert split_names(make()) == ["train", "val", "test", "test_compositional", "challenge", "everyday"]
     assert pairs_of(make(source_language="en", target_language="fr"), "challenge")[0] == pairs[0][::-1]
     assert refusal(make(source_language="de", cache=str(tmp_path / "new"))) == (
         "phrasebook: no column 'de'; there are: fr, en; set data.columns to two of them"

@@ -118,10 +118,33 @@ def test_no_french_sentence_occurs_twice_in_the_generated_splits() -> None:
 
 
 @pytest.mark.parametrize("split", phrasebook.BY_HAND)
-def test_splits_by_hand_have_no_sentence_twice_and_two_references_each(split: str) -> None:
-    rows = list(splits.by_hand(split))
-    assert len({fr for fr, _, _ in rows}) == len(rows)
-    assert all(one and other for _, one, other in rows)
+def test_what_people_wrote_has_no_sentence_twice(split: str) -> None:
+    written = [pair["fr"] for pair in corpus()[split]]
+    assert len(set(written)) == len(written)
+
+
+@pytest.mark.parametrize("split", phrasebook.BY_HAND)
+def test_what_people_wrote_has_a_second_translation_of_each_line(split: str) -> None:
+    second = phrasebook.second_references(split)
+    assert second is not None
+    pairs = corpus()[split]
+    assert len(second) == len(pairs)
+    assert all(line.strip() == line != "" for line in second)
+    assert sum(line != pair["en"] for line, pair in zip(second, pairs, strict=True)) > len(pairs) / 2
+    assert phrasebook.second_references("test") is None
+
+
+def test_tables_of_three_columns_are_read_with_quotes_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = 'fr\ten\ten2\nUn "thé" ?\tA "tea"?\tSome "tea"?\nOui.\tYes.\tYep.\n'
+    (tmp_path / "everyday.tsv").write_text(table, encoding="utf-8")
+    monkeypatch.setattr(splits, "TABLES", tmp_path)
+    assert list(phrasebook.pairs("everyday")) == [
+        {"fr": 'Un "thé" ?', "en": 'A "tea"?'},
+        {"fr": "Oui.", "en": "Yes."},
+    ]
+    assert phrasebook.second_references("everyday") == ['Some "tea"?', "Yep."]
 
 
 def test_one_french_sentence_has_one_english() -> None:

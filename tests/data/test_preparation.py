@@ -114,6 +114,7 @@ SHAPING = [
 ]
 NOT_SHAPING = [
     "tokenizer.dropout=0.1",
+    "data.noise.upper=0.1",
     "model.width=32",
     "model.dropout=0.3",
     "train.max_steps=99",

@@ -94,13 +94,16 @@ VARIANTS = {
     "plain": ((), (4, 9)),
     "plain, at every kind of step": ((), (1, 3, 11)),
     "sampled pieces": (("tokenizer.dropout=0.2",), (4, 9)),
+    "noise": (("data.noise={accents: 0.3, lower: 0.3, upper: 0.1}",), (4, 9)),
+    "noise and sampled pieces": (("data.noise={final: 0.5}", "tokenizer.dropout=0.2"), (9,)),
     "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
 }
 
 
 @pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in VARIANTS]
+    "variant",
+    [pytest.param(name, marks=() if name in ("plain", "noise") else pytest.mark.slow) for name in VARIANTS],
 )
 def test_stopped_anywhere_and_resumed_is_uninterrupted(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, variant: str

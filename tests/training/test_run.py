@@ -288,6 +288,7 @@ def test_a_name_of_special_characters_is_only_itself(tiny_config: MakeConfig, na
         ("train.seed=2", r"was trained with train\.seed=1, not 2; resume it with the same configuration"),
         ("model.width=32", r"was trained with model\.width=16, not 32"),
         ("tokenizer.dropout=0.1", r"was trained with tokenizer\.dropout=0\.0, not 0\.1"),
+        ("data.noise.upper=0.1", r"was trained with data\.noise=.*'upper': 0\.0.*, not .*'upper': 0\.1"),
         ("data.max_characters=50", r"was trained with data\.max_characters=1000, not 50"),
     ],
 )

@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 from translator.bundle import build_model, load_bundle
 from translator.config import Config
 from translator.data import corpus
-from translator.data.batching import Batch, make_batch
+from translator.data.batching import Batch, Position, make_batch
+from translator.data.noise import upper_case, without_accents, without_final_mark
 from translator.data.preparation import prepare
 from translator.evaluation import bleu
 from translator.inference import Translator
@@ -240,6 +242,61 @@ def test_sampled_pieces_are_the_same_text_and_never_too_long(tiny_config: MakeCo
             n_changed += tuple(ids) not in usual
             n_rows += 1
     assert n_changed > n_rows / 4
+
+
+NOISE = "data.noise={accents: 0.5, upper: 0.3, final: 0.5}"
+
+
+def first_epoch(data: TranslationData) -> dict[tuple[int, ...], list[int]]:
+    """Target ids → source ids of the first epoch's pairs."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for batch in takewhile(lambda batch: batch.epochs <= 1, data.train_dataloader()):
+        assert batch.n_step_tokens == int((batch.target_out != PAD).sum())
+        for source, target in zip(batch.source_ids.tolist(), batch.target_out.tolist(), strict=True):
+            found[tuple(i for i in target if i != PAD)] = [i for i in source if i != PAD]
+    return found
+
+
+def test_noise_is_in_the_sources_alone_and_none_is_too_long(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(tiny_config("model.max_length=30"))
+
+    def epoch(*overrides: str) -> dict[tuple[int, ...], list[int]]:
+        config = tiny_config("model.max_length=30", *overrides)
+        return first_epoch(TranslationData(config, prepared, {"source": [], "target": []}))
+
+    plain, noised, decode = epoch(), epoch(NOISE), prepared.tokenizer.decode
+    assert list(plain) == list(noised)  # the targets, and their order
+    pairs = list(zip(plain.values(), noised.values(), strict=True))
+    assert len(pairs) / 4 < sum(old != new for old, new in pairs) < len(pairs)
+    for old, new in pairs:
+        assert len(new) <= 30
+        ways = {decode(old)}
+        for kind in (without_accents, upper_case, without_final_mark):
+            ways |= {kind(way) for way in ways}
+        assert decode(new) in ways
+    assert epoch(NOISE, "train.max_tokens_per_batch=60") == noised  # in other batches
+    assert epoch(NOISE, "train.seed=2") != noised
+    # In capitals some would be too long for the model; with a lower limit, all are too long for their batch.
+    capitals = "data.noise={upper: 1.0}"
+    assert {decode(source).isupper() for source in epoch(capitals).values()} == {True, False}
+    monkeypatch.setattr("translator.training.data.MOST_GROWTH", 1)
+    assert epoch(capitals) == plain
+
+
+def test_noise_with_sampled_pieces_is_the_same_noise(tiny_config: MakeConfig) -> None:
+    config = tiny_config(NOISE, "tokenizer.dropout=0.3")
+    prepared = prepare(config)
+    both = TranslationData(config, prepared, {"source": [], "target": []})
+    alone = TranslationData(tiny_config(NOISE), prepared, {"source": [], "target": []})
+    rows, at = range(len(prepared.train)), Position(1, 0)
+    decode = prepared.tokenizer.decode
+    expected = [decode(ids) for ids in alone._sample(rows, at)[0]]
+    sampled = both._sample(rows, at)
+    assert [decode(ids) for ids in sampled[0]] == expected != prepared.texts["source"][:]
+    assert [decode(ids) for ids in sampled[1]] == prepared.texts["target"][:]
+    assert sampled[1] != prepared.train["target_ids"][:]
 
 
 def test_weight_decay_is_on_matrices_only(tiny_config: MakeConfig) -> None:

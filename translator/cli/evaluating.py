@@ -25,6 +25,7 @@ from translator.errors import DataError, PasserelleError, UsageError
 if TYPE_CHECKING:
     from translator.aligner import Aligner
     from translator.config import Config
+    from translator.evaluator import UnderChange
     from translator.inference import Translator
     from translator.word_links import Gold
 
@@ -38,13 +39,19 @@ def evaluate_command(
         str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
     ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="Sentences to translate instead.")] = None,
-    reference: Annotated[Path | None, typer.Option("--reference", help="Their translations.")] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", help="Their translations; once more for a second translation of each."),
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option("--compare", help="Another system's translations, for a paired test.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where our translations go. [default: the run's folder]")
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="BLEU under each change that people make in typing, too.")
+    ] = False,
     alignments: Annotated[
         Path | None, typer.Option("--alignments", help="Lines of links by people: score our links instead.")
     ] = None,
@@ -60,16 +67,20 @@ def evaluate_command(
 ) -> None:
     """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval.
 
+    With several references, scores are against all of them, and BLEU against the first alone follows.
+
     With --alignments nothing is translated: precision, recall and alignment error rate of word links between
     the sentences and their given translations.
     """
-    if (source is None) != (reference is None):
+    if (source is None) != (not reference):
         raise UsageError("--source and --reference go together; give both or neither")
     if source is not None and split is not None:
         raise UsageError("--split is of the model's own data; leave it out beside --source")
+    if alignments is not None and len(reference or []) > 1:
+        raise UsageError("--alignments is about one translation of each sentence; give --reference once")
     of_links = {"--reverse-model": reverse_model, "--layer": layer, "--tokenized": tokenized}
     of_links["--one-based"] = one_based
-    of_texts = {"--compare": compare, "--output": output, "--beam": beam}
+    of_texts = {"--compare": compare, "--output": output, "--beam": beam, "--robustness": robustness}
     for option, value in (of_links if alignments is None else of_texts).items():
         if value:
             company = "without" if alignments is None else "beside"
@@ -78,8 +89,9 @@ def evaluate_command(
     if output is not None and not output.absolute().parent.is_dir():
         raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
     translator = load(folder, device, precision)
-    if source is not None and reference is not None:
-        name, (sources, references) = source.name, parallel(source, reference)
+    if source is not None and reference:
+        name, (sources, first) = source.name, parallel(source, reference[0])
+        references = [first, *(parallel(source, path)[1] for path in reference[1:])]
     else:
         name = split or "test"
         sources, references = _split(translator.config, overrides or [], name)
@@ -94,13 +106,14 @@ def evaluate_command(
             compare=compare,
             beam=beam,
             batch_size=batch_size,
+            changed_too=robustness,
         )
     else:
-        gold = _read_gold(alignments, sources, references, tokenized=tokenized, one_based=one_based)
+        gold = _read_gold(alignments, sources, references[0], tokenized=tokenized, one_based=one_based)
         aligner = load_aligner(translator, reverse_model, layer=layer, device=device)
         facts["gold"] = str(alignments)
         found, lines = _score_links(
-            aligner, sources, references, gold=gold, name=name, tokenized=tokenized, batch_size=batch_size
+            aligner, sources, references[0], gold=gold, name=name, tokenized=tokenized, batch_size=batch_size
         )
     print(json.dumps(facts | found, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
@@ -108,33 +121,48 @@ def evaluate_command(
 def _score_texts(
     translator: "Translator",
     sources: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Sequence[str]],
     *,
     name: str,
     output: Path,
     compare: Path | None,
     beam: int | None,
     batch_size: int,
+    changed_too: bool,
 ) -> tuple[dict[str, object], list[str]]:
     """Translate, write the translations, and return their scores for JSON and for people."""
     from translator.bundle import write_whole
     from translator.evaluation import compare as paired_test
-    from translator.evaluator import evaluate
+    from translator.evaluator import evaluate, robustness
 
     others = None if compare is None else lines_of(compare)
-    if others is not None and len(others) != len(references):
-        raise DataError(f"{compare} has {len(others)} lines and {name} has {len(references)}; give as many")
-    evaluation = evaluate(translator, sources, references, beam_size=beam, batch_size=batch_size)
+    if others is not None and len(others) != len(sources):
+        raise DataError(f"{compare} has {len(others)} lines and {name} has {len(sources)}; give as many")
+    evaluation = evaluate(translator, sources, *references, beam_size=beam, batch_size=batch_size)
     write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
     found: dict[str, object] = {"hypotheses": str(output), **evaluation.to_dict()}
     lines = evaluation.lines(name)
+    if changed_too:
+        ours = evaluation.hypotheses
+        changed = robustness(translator, sources, ours, *references, beam_size=beam, batch_size=batch_size)
+        found["robustness"] = {way: vars(under) for way, under in changed.items()}
+        lines += _changes(evaluation.scores["bleu"].score, changed, n_lines=len(sources))
     if others is not None:
-        tests = paired_test(evaluation.hypotheses, others, references)
+        tests = paired_test(evaluation.hypotheses, others, *references)
         found["compare"] = {metric: vars(test) for metric, test in tests.items()}
         for metric, test in tests.items():
             scores = f"{test.score:.2f} and {test.other:.2f}"
             lines.append(f"{metric} against {compare}: {scores}, p = {test.p_value:.4f}")
     return found, [*lines, f"translations: {output}"]
+
+
+def _changes(plain: float, changed: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:
+    """A table: BLEU of sources as they are, and under each change."""
+    lines = [f"{'BLEU of sources as they are':38}{plain:6.2f}"]
+    for name, under in changed.items():
+        of_lines = f"{under.n_changed:,} of {n_lines:,} lines changed"
+        lines.append(f"  {name.replace('_', ' '):36}{under.bleu:6.2f} {under.bleu - plain:+7.2f}  {of_lines}")
+    return lines
 
 
 def _score_links(
@@ -180,10 +208,12 @@ def _read_gold(
     return gold
 
 
-def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[str]]:
+def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[list[str]]]:
+    """Read a split: sources, and one set of references or two."""
     from translator.config_file import with_overrides
-    from translator.data.corpus import open_split
+    from translator.data.corpus import open_split, second_references
 
     config = with_overrides(config, overrides)
     pairs = open_split(config.data, split, seed=config.train.seed)
-    return list(pairs["source"]), list(pairs["target"])
+    second = second_references(config.data, split)
+    return list(pairs["source"]), [list(pairs["target"]), *([second] if second is not None else [])]

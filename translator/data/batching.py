@@ -177,6 +177,7 @@ class BatchStream(IterableDataset[Batch]):
         n_ranks: int = 1,
         start: Position = START,
         sample: Callable[[Sequence[int], Position], tuple[list[list[int]], list[list[int]]]] | None = None,
+        keeps_targets: bool = False,
     ):
         """Make a stream.
 
@@ -189,11 +190,15 @@ class BatchStream(IterableDataset[Batch]):
             rank: this rank.
             n_ranks: how many there are.
             start: where to begin; the position of the last batch trained on.
-            sample: gives other segmentations of some rows at a position, in place of `pairs`' own.
+            sample: gives other pieces of some rows at a position, in place of `pairs`' own.
+            keeps_targets: whether `sample` leaves targets as they are. If not, each rank draws those of all
+                ranks, to count them.
         """
         self.pairs, self.lengths, self.max_tokens, self.seed = pairs, lengths, max_tokens, seed
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
-        self.start, self.sample = start, sample
+        self.start = start
+        self.read = self._as_prepared if sample is None else sample
+        self.keeps_targets = keeps_targets or sample is None
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this rank's batches without end, from `start`."""
@@ -217,16 +222,22 @@ class BatchStream(IterableDataset[Batch]):
         self, step: list[tuple[Tensor, Position, int]], after: Position, epochs: float
     ) -> Iterator[Batch]:
         mine = range(self.rank, len(step), self.n_ranks)
-        if self.sample is None:
+        if self.keeps_targets:
             n_tokens = sum(planned for _, _, planned in step)
             for i in mine:
-                ids = self.pairs[step[i][0].tolist()]
-                yield make_batch(ids["source_ids"], ids["target_ids"], n_tokens, after, epochs)
+                rows, position, _ = step[i]
+                yield make_batch(*self.read(rows.tolist(), position), n_tokens, after, epochs)
             return
-        sampled = [self.sample(rows.tolist(), position) for rows, position, _ in step]
+        sampled = [self.read(rows.tolist(), position) for rows, position, _ in step]
         n_tokens = sum(len(ids) + 1 for _, targets in sampled for ids in targets)
         for i in mine:
             yield make_batch(*sampled[i], n_tokens, after, epochs)
+
+    def _as_prepared(
+        self, rows: Sequence[int], position: Position
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        ids = self.pairs[list(rows)]
+        return ids["source_ids"], ids["target_ids"]
 
 
 def make_batch(

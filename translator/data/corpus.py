@@ -83,6 +83,12 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Dataset:
     return whole.select(keep.nonzero().flatten().numpy())
 
 
+def second_references(config: DataConfig, split: str) -> list[str] | None:
+    """Return a second English of each line of a split that people wrote for the phrasebook, else None."""
+    is_english = config.format == "phrasebook" and _column_names(config)[1] == "en"
+    return phrasebook.second_references(split) if is_english else None
+
+
 def cut_held_out(whole: Dataset, sizes: dict[str, int], *, seed: int) -> dict[str, torch.Tensor]:
     """Draw the row numbers of each held-out split, in file order; pairs with a blank side are not drawn.
 

@@ -87,7 +87,7 @@ def prepare(config: Config) -> Prepared:
 
 
 def _key(config: Config, fingerprints: dict[str, str]) -> str:
-    data = config.data.model_dump(exclude={"cache", "root"})
+    data = config.data.model_dump(exclude={"cache", "root", "noise"})
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
     shaped_by = [
         PREPARATION_VERSION,

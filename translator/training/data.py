@@ -8,10 +8,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from translator.config import Config
 from translator.data.batching import START, Batch, BatchStream, Position
+from translator.data.noise import add_noise, random_of_row
 from translator.data.preparation import Prepared
 
 #: Lines of the validation split that are scored and translated together.
 VALIDATION_CHUNK = 128
+#: A noised source of more than this many times its usual pieces stays as it was, since one long row widens
+#: its whole batch. In capitals French has three times as many.
+MOST_GROWTH = 4
 
 
 class ValidationLines(NamedTuple):
@@ -31,6 +35,7 @@ class TranslationData(LightningDataModule):
         self.config, self.prepared = config, prepared
         self.sources: list[str] = list(validation["source"])
         self.references: list[str] = list(validation["target"])
+        self.noise: dict[str, float] = config.data.noise.model_dump()
         self.start = START
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -40,6 +45,7 @@ class TranslationData(LightningDataModule):
         fix it at the first. So Lightning sees one endless epoch, and `Batch.position` says where we are.
         """
         train, trainer = self.config.train, self.trainer
+        dropout = bool(self.config.tokenizer.dropout)
         stream = BatchStream(
             self.prepared.train,
             self.prepared.lengths,
@@ -49,7 +55,8 @@ class TranslationData(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             n_ranks=trainer.world_size if trainer else 1,
             start=self.start,
-            sample=self._sample if self.config.tokenizer.dropout else None,
+            sample=self._sample if dropout or any(self.noise.values()) else None,
+            keeps_targets=not dropout,
         )
         return DataLoader(stream, batch_size=None)
 
@@ -60,18 +67,44 @@ class TranslationData(LightningDataModule):
         return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
 
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-        """Cut some pairs into pieces at random; a side that grows too long keeps its usual pieces."""
+        """Return the pieces of some pairs: sources with noise, both sides cut at random, as configured.
+
+        Batches are planned by the plain text, so noise may take a batch's sources to `MOST_GROWTH` times the
+        token budget. A side that is too long for the model keeps its usual pieces.
+        """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
-        dropout, most = self.config.tokenizer.dropout, self.config.model.max_length
-        sides = []
-        for side, (text, ids) in enumerate((("source", "source_ids"), ("target", "target_ids"))):
-            seed = (
-                (self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch
-            ) * 2 + side
-            sampled = self.prepared.tokenizer.sample_batch(texts[text], dropout, seed=seed)
-            pairs = zip(sampled, usual[ids], strict=True)
-            sides.append([new if len(new) < most else old for new, old in pairs])
-        return sides[0], sides[1]
+        sources, source_ids = self._noised(texts["source"], usual["source_ids"], rows, position.epoch)
+        target_ids = usual["target_ids"]
+        if self.config.tokenizer.dropout:
+            source_ids = self._cut_at_random(sources, source_ids, position, side=0)
+            target_ids = self._cut_at_random(texts["target"], target_ids, position, side=1)
+        return source_ids, target_ids
+
+    def _noised(
+        self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int
+    ) -> tuple[list[str], list[list[int]]]:
+        """Add noise to sources; return them and their pieces."""
+        texts, ids, seed = list(texts), list(ids), self.config.train.seed
+        noised = [
+            add_noise(text, self.noise, random_of_row(seed, epoch, row))
+            for text, row in zip(texts, rows, strict=True)
+        ]
+        changed = [i for i, text in enumerate(texts) if noised[i] != text]
+        for i, new in zip(
+            changed, self.prepared.tokenizer.encode_batch([noised[i] for i in changed]), strict=True
+        ):
+            if len(new) < self.config.model.max_length and len(new) <= MOST_GROWTH * len(ids[i]):
+                texts[i], ids[i] = noised[i], new
+        return texts, ids
+
+    def _cut_at_random(
+        self, texts: Sequence[str], usual: Sequence[list[int]], position: Position, *, side: int
+    ) -> list[list[int]]:
+        """Cut texts by BPE-dropout."""
+        seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
+        sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)
+        most = self.config.model.max_length
+        return [new if len(new) < most else old for new, old in zip(sampled, usual, strict=True)]
 
 
 class _Chunks(IterableDataset[ValidationLines]):
