@@ -59,6 +59,9 @@ class DataConfig(Section):
     """Training pairs with a longer side are left out."""
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
     """Training pairs are left out where (longer + 10) / (shorter + 10) characters is above it."""
+    input_map: Literal[1] | None = 1
+    """Version of the input map (docs/input.md) that sources go through, in training and ever after; null:
+    none. What was saved before there was one has none."""
     cache: str = "data/cache"
     """Folder for downloads and tokenised corpora; safe to delete."""
 
