@@ -29,6 +29,7 @@ from translator.errors import ModelError
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+UPDATE = "(a newer version may have written the folder; then update)"
 SOURCE = torch.tensor([[300, 301, 302, 3]])
 TARGET = torch.tensor([[2, 303, 304]])
 
@@ -162,7 +163,7 @@ def test_another_model_s_tokenizer_is_refused(folder: Path) -> None:
 def test_a_configuration_of_another_program_is_refused(folder: Path) -> None:
     (folder / CONFIG).write_text('{"train": {"max_steps": 1}, "modell": {}}')
     write_manifest(folder, {})
-    assert refusal(folder) == f"{folder / CONFIG}: unknown key 'modell'; did you mean 'model'?"
+    assert refusal(folder) == f"{folder / CONFIG}: unknown key 'modell'; did you mean 'model'? {UPDATE}"
 
 
 def test_what_was_saved_computes_the_same(folder: Path, tmp_path: Path) -> None:

@@ -392,6 +392,15 @@ def test_the_round_trip_tells_configurations_apart(file: Path) -> None:
     assert load_config(file) != other
 
 
+def test_what_was_saved_before_the_input_map_has_none(file: Path) -> None:
+    file.write_text("train: {max_steps: 1}\n", encoding="utf-8")
+    assert load_config(file).data.input_map == 1
+    assert load_config(file, saved=True).data.input_map is None
+    for text in ('{"train": {"max_steps": 1}}', '{"data": {}, "train": {"max_steps": 1}}'):
+        assert config_from_json(text, where="x").data.input_map is None
+    assert config_from_json(load_config(file).to_json(), where="x").data.input_map == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from translator.alignment import spell, words_of
+from translator.alignment import spell, words, words_of
 from translator.data.batching import make_batch
 from translator.errors import DataError, UsageError
 from translator.inference import Translator
@@ -56,6 +56,7 @@ class Aligner:
             UsageError: a model has no such layer, or does not translate the other way.
         """
         self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
+        self._reads_targets = False
         depth = translator.config.model.n_decoder_layers
         if layer is not None and not 1 <= layer <= depth:
             raise UsageError(f"layer {layer} is none of the model's; its decoder has layers 1 to {depth}")
@@ -69,6 +70,7 @@ class Aligner:
                     f"give one that translates {there[1]} to {there[0]}"
                 )
             self.reverse = Aligner(reverse, layer=layer, reading=reading)
+            self.reverse._reads_targets = True
 
     def align(
         self,
@@ -79,6 +81,9 @@ class Aligner:
         batch_size: int = 64,
     ) -> list[list[Link]]:
         """Return the links of each pair, sorted; none where a side is blank.
+
+        Sources are read as in translation, through the model's input map, and their words are counted after
+        it. In a tokenized one each word goes through it by itself: N words stay N, even where one vanishes.
 
         A pair that is longer than the model takes is cut into as many stretches on either side, at the same
         share of their words, and each is aligned by itself.
@@ -107,6 +112,8 @@ class Aligner:
         """Join links found one way with those of the reverse model; without one they stay as they are."""
         if self.reverse is None:
             return list(links)
+        if not tokenized:  # so that both count the same words
+            sources = [self.translator.mapped(source) for source in sources]
         back = self.reverse.one_way(targets, sources, tokenized=tokenized, batch_size=batch_size)
         turned = ([(i, j) for j, i in found] for found in back)
         return [grow_diagonal(forward, backward) for forward, backward in zip(links, turned, strict=True)]
@@ -134,18 +141,38 @@ class Aligner:
                 links[number] += [(i + i0, j + j0) for i, j in found]
         return [sorted(found) for found in links]
 
+    def n_words(
+        self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False
+    ) -> list[tuple[int, int]]:
+        """Return how many words links count on either side of each pair; see `align`."""
+        return [
+            (len(self._source(source, tokenized)[0]), len(words_of(target, tokenized=tokenized)))
+            for source, target in zip(sources, targets, strict=True)
+        ]
+
+    def _source(self, text: str, tokenized: bool) -> tuple[list[str], str]:
+        """A source's words, and the text that the model reads: words without letters are empty."""
+        mapped = self.translator.mapped
+        if tokenized:
+            of_text = [mapped(word) for word in words_of(text, tokenized=True)]
+            return of_text, spell(of_text, language=self.translator.config.data.source_language)
+        given, of_text = words(text), words(mapped(text))
+        # What a reverse model reads are targets, and their words are counted as they stand.
+        if self._reads_targets and len(given) != len(of_text):
+            return given, text
+        return of_text, mapped(text)
+
     def _stretches(
         self, source: str, target: str, tokenized: bool
     ) -> Iterator[tuple[_Side, _Side, int, int]]:
         """What of a pair is aligned together, and how many words on either side come before it."""
-        both = [words_of(text, tokenized=tokenized) for text in (source, target)]
-        if not all(both):
+        of_source, source = self._source(source, tokenized)
+        of_target = words_of(target, tokenized=tokenized)
+        if not any(of_source) or not of_target:
             return
-        texts = [source, target]
         if tokenized:
-            data = self.translator.config.data
-            languages = (data.source_language, data.target_language)
-            texts = [spell(of, language=name) for of, name in zip(both, languages, strict=True)]
+            target = spell(of_target, language=self.translator.config.data.target_language)
+        both, texts = (of_source, of_target), (source, target)
         spans = [word_spans(of, text) for of, text in zip(both, texts, strict=True)]
         most, n = max(map(len, spans)), 1
         while True:
@@ -227,8 +254,8 @@ def judge(
     Raises:
         DataError: there are not as many of each.
     """
-    n_words = [[len(words_of(text, tokenized=tokenized)) for text in texts] for texts in (sources, targets)]
-    found = {"diagonal": [diagonal(*n) for n in zip(*n_words, strict=True)]}
+    n_words = aligner.n_words(sources, targets, tokenized=tokenized)
+    found = {"diagonal": [diagonal(*n) for n in n_words]}
     found["one_way"] = aligner.one_way(sources, targets, tokenized=tokenized, batch_size=batch_size)
     if aligner.reverse is not None:
         found["both_ways"] = aligner.join(

@@ -54,9 +54,10 @@ def spell(words: Sequence[str], *, language: str) -> str:
     takes none; French puts one before `?`, `!`, `:` and `;`. Quotation marks stay as they are.
 
     Args:
-        words: one by one.
+        words: one by one; empty ones leave nothing.
         language: `fr`, or any other.
     """
+    words = [word for word in words if word]
     closing = ",.…)]}" if language == "fr" else ",.…)]}?!:;"
     text = ""
     for before, word in zip(["", *words], words, strict=False):

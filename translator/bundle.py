@@ -2,7 +2,7 @@
 
     model.safetensors   the weights
     tokenizer.model     the SentencePiece model
-    config.json         the whole configuration it was trained with
+    config.json         the whole configuration it was trained with, the input map's version too
     manifest.json       format version, SHA-256 of the other files, where it all came from, its scores
 
 The manifest is written last: a folder that has one is whole.
@@ -133,7 +133,7 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     try:
         config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
     except ConfigError as error:
-        raise ModelError(str(error)) from None
+        raise ModelError(f"{error} (a newer version may have written the folder; then update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     model = build_model(config.model, len(tokenizer))
     try:

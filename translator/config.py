@@ -82,6 +82,9 @@ class DataConfig(Section):
     """Training pairs are left out where (longer + 10) / (shorter + 10) characters is above it."""
     noise: NoiseConfig = NoiseConfig()
     """Changes in training sources."""
+    input_map: Literal[1] | None = 1
+    """Version of the input map (docs/input.md) that sources go through, in training and ever after; null:
+    none. What was saved before there was one has none."""
     cache: str = "data/cache"
     """Folder for downloads and tokenised corpora; safe to delete."""
 

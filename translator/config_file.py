@@ -18,8 +18,13 @@ from translator.errors import ConfigError
 Location = tuple[str | int, ...]
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool = False) -> Config:
     """Read a configuration file and apply overrides `section.key=value` (values in YAML).
+
+    Args:
+        path: the file.
+        overrides: each replaces a value.
+        saved: whether a run wrote it; then no `data.input_map` means none, and not the default.
 
     Raises:
         ConfigError: a file or override that cannot be read, an unknown key (with the nearest known
@@ -38,6 +43,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds no sections; begin with one, such as `train:`")
     plain = _plain(data, where=str(path))
+    if saved:
+        _without_input_map(plain)
     from_override = _override(plain, overrides)
 
     def place(location: Location, message: str) -> str:
@@ -59,7 +66,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def config_from_json(text: str, *, where: str) -> Config:
-    """Read what `Config.to_json` wrote.
+    """Read what `Config.to_json` wrote; where that was before there was an input map, none is applied.
 
     Raises:
         ConfigError: the text is no valid configuration; the message begins with `where`.
@@ -68,6 +75,7 @@ def config_from_json(text: str, *, where: str) -> Config:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: no valid JSON: {error}") from None
+    _without_input_map(data)
     return _checked(data, lambda *_: where)
 
 
@@ -89,6 +97,13 @@ def config_to_yaml(config: Config) -> str:
     yaml.width = 2**31  # ruamel folds long text at places that it does not read back
     yaml.dump(_quoted(json.loads(config.to_json())), buffer)
     return buffer.getvalue()
+
+
+def _without_input_map(data: Any) -> None:
+    """Say of a saved configuration that has no word of the input map that there was none."""
+    section = data.setdefault("data", {}) if isinstance(data, dict) else None
+    if isinstance(section, dict):
+        section.setdefault("input_map", None)
 
 
 def _quoted(value: Any) -> Any:

@@ -21,6 +21,7 @@ from datasets.table import MemoryMappedTable
 from translator.config import DataConfig
 from translator.data import corpus, phrasebook, readers
 from translator.data.corpus import fingerprints, open_split, split_names
+from translator.data.input_map import map_input
 from translator.errors import DataError
 
 # Pairs that one tool or another would change; see the controls below.
@@ -68,8 +69,8 @@ def csv_line(pair: tuple[str, ...]) -> str:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., DataConfig]:
-    """A function for a configuration with its cache in `tmp_path`."""
-    return partial(DataConfig, cache=str(tmp_path / "cache"), root=str(tmp_path))
+    """A function for a configuration with its cache in `tmp_path`, and without the input map."""
+    return partial(DataConfig, cache=str(tmp_path / "cache"), root=str(tmp_path), input_map=None)
 
 
 def pairs_of(config: DataConfig, split: str = "train", seed: int = 1) -> list[tuple[str, str]]:
@@ -176,6 +177,8 @@ def test_every_source_gives_the_same_rows(
     assert table.features == corpus.COLUMNS
     swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
     assert pairs_of(swapped) == [(en, fr) for fr, en in PAIRS]
+    mapped = config.model_copy(update={"input_map": 1})
+    assert pairs_of(mapped) == [(map_input(fr), en) for fr, en in PAIRS] != PAIRS
 
 
 @pytest.mark.parametrize("write", SOURCES)

@@ -13,6 +13,7 @@ from datasets.table import MemoryMappedTable
 
 from translator.config import Config
 from translator.data import corpus
+from translator.data.input_map import map_input
 from translator.data.preparation import Prepared, prepare
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
@@ -46,7 +47,8 @@ def test_rows_tokens_and_lengths_belong_together(tiny_config: Make, tiny_corpus:
     append(tiny_corpus, "train", "", "left out")
     append(tiny_corpus, "train", "Encore une phrase.", "One more sentence.")
     prepared = prepare(tiny_config())
-    pairs = list(zip(lines(tiny_corpus / "train.fr"), lines(tiny_corpus / "train.en"), strict=True))
+    sources = map(map_input, lines(tiny_corpus / "train.fr"))
+    pairs = list(zip(sources, lines(tiny_corpus / "train.en"), strict=True))
     assert texts_of(prepared) == [*pairs[:40], pairs[41]]
     assert len(prepared.train) == len(prepared.lengths.source) == len(prepared.lengths.target) == 41
     decode = prepared.tokenizer.decode
@@ -109,6 +111,7 @@ SHAPING = [
     "train.seed=2",
     "data.max_characters=30",
     "data.max_length_ratio=1.2",
+    "data.input_map=null",
     "data.held_out={extra: 3}",
     "data.files={train: 'train.{lang}', val: 'val.{lang}'}",
 ]
@@ -202,6 +205,23 @@ def test_pairs_of_other_splits_are_left_out(tiny_config: Make, tiny_corpus: Path
     assert prepared.report.lines["held_out"] == [41, 42]
     test = corpus.open_split(tiny_config().data, "test", seed=1)
     assert test["source"][:] == lines(tiny_corpus / "test.fr")
+
+
+def test_sources_are_mapped_and_targets_are_not(tiny_config: Make, tiny_corpus: Path) -> None:
+    append(tiny_corpus, "train", "\ufeffMa\u00a0lampe est\tbleue.", "My lamp is blue.")  # test
+    append(tiny_corpus, "train", "J'aime le cafe\u0301 noir.", "I like black coffee.")  # another time
+    append(tiny_corpus, "train", "\u200b", "Blank.")
+    append(tiny_corpus, "train", "C’est l’heure.", " It’s\u00a0time.")
+    append(tiny_corpus, "val", "C’est fini.", "It’s over.")
+    prepared = prepare(tiny_config())
+    assert prepared.report.left_out == {"empty": 1, "held_out": 1, "duplicate": 1}
+    assert texts_of(prepared)[-1] == ("C'est l'heure.", " It’s\u00a0time.")
+    assert prepared.tokenizer.decode(prepared.train[-1]["source_ids"]) == "C'est l'heure."
+    val = corpus.open_split(tiny_config().data, "val", seed=1)
+    assert (val["source"][-1], val["target"][-1]) == ("C'est fini.", "It’s over.")
+    without = prepare(tiny_config("data.input_map=null"))  # the control
+    assert without.report.left_out == {}
+    assert texts_of(without)[-1] == ("C’est l’heure.", " It’s\u00a0time.")
 
 
 def test_held_out_pairs_that_stand_twice_are_not_trained_on(tiny_config: Make, tiny_corpus: Path) -> None:

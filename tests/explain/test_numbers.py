@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from translator.alignment import words
+from translator.data.input_map import map_input
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
 from translator.explain.numbers import owners
@@ -135,7 +136,7 @@ def test_it_explains_what_translate_finds(translator: Translator, prefix: str, b
     for sentence in SENTENCES:
         [usual] = translator.translate([sentence], beam_size=beam_size, prefix=prefix)
         shown = explain(translator, sentence, beam_size=beam_size, prefix=prefix)
-        assert (shown.source, shown.translation) == (sentence, usual.text)
+        assert (shown.source, shown.translation) == (map_input(sentence), usual.text)
         assert shown.score == pytest.approx(usual.score, rel=0, abs=1e-9)
         assert shown.translation.startswith(prefix)
         assert shown.beam_size == (beam_size or 3)

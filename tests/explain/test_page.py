@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from translator.data.input_map import map_input
 from translator.explain import Explanation, explain, page, policy, to_html
 from translator.inference import Translator
 from translator.model.layers import LayerOptions
@@ -105,8 +106,8 @@ def test_hostile_text_is_no_markup(larger: Translator, explanation: Explanation)
     assert hostile.found == usual.found, "the elements do not depend on the text"
     assert hostile.blocks["script"] == usual.blocks["script"]
     facts = json.loads(hostile.blocks["facts"])
-    assert facts["source"] == HOSTILE
-    assert "{{script}}" in facts["translation"]
+    assert facts["source"] == map_input(HOSTILE)
+    assert "{{script}} <!-- <script> & \u2028" in facts["translation"]
     # Control: had it been put in as it is, it would be an element.
     assert ("img", {"src": "x", "onerror": "alert(1)"}) in Elements(f"<p>{HOSTILE}</p>").found
 

@@ -4,8 +4,10 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from phrases import Trained, environment
@@ -15,6 +17,7 @@ from translator import Translator
 from translator.bundle import MANIFEST
 from translator.cli import main
 from translator.data import phrasebook
+from translator.data.input_map import map_input
 from translator.export import check as checking
 from translator.export import to_ctranslate2
 from translator.export.folder import lines_to_check
@@ -206,5 +209,33 @@ def test_the_example_of_the_readme(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    [text] = re.findall(r'encode\("(.+?)"', example)
+    [text] = re.findall(r'print\(translate\("(.+?)"', example)
     assert done.stdout == f"{Translator.load(model).translate([text])[0].text}\n"
+
+
+def test_what_people_type_is_translated_alike_by_the_example(
+    trained: Trained,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert run(capsys, tmp_path / "exported", "--model", model, *corpus(trained))[0] == 0
+    monkeypatch.chdir(tmp_path)
+    plain = [map_input(line) for line in [*trained.lines("test.fr"), *trained.lines("val.fr")]]
+    typed = [f"\ufeff{unicodedata.normalize('NFD', line)}\u200b" for line in plain]
+    typed = [line.replace("'", "’").replace(" ", "\u00a0", 1).replace(" ", "\t") for line in typed]
+    ours = [found.text for found in Translator.load(model).translate(plain)]
+
+    def theirs(lines: list[str]) -> list[str]:
+        namespace: dict[str, Any] = {}
+        exec(example, namespace)
+        return [namespace["translate"](line) for line in lines]
+
+    assert theirs([*typed, "\u200b\u00a0"]) == [*ours, ""]
+    about = json.loads(Path("exported/passerelle.json").read_text(encoding="utf-8"))
+    assert about["input_map"]["version"] == 1
+    about["input_map"]["replace"] = []  # the control: as a model from before the map has it
+    Path("exported/passerelle.json").write_text(json.dumps(about), encoding="utf-8")
+    assert theirs(typed) != ours

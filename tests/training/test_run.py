@@ -300,6 +300,18 @@ def test_another_training_is_not_resumed(tiny_config: MakeConfig, override: str,
     assert (folder / "config.yaml").read_bytes() == before
 
 
+def test_a_run_from_before_the_input_map_goes_on_without_it(tiny_config: MakeConfig) -> None:
+    folder = unfinished(tiny_config(*QUICK), "tiny")
+    path = folder / "config.yaml"
+    older = path.read_text(encoding="utf-8").replace("  input_map: 1\n", "")
+    assert "input_map" not in older
+    path.write_text(older, encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"was trained with data\.input_map=None, not 1"):
+        train(tiny_config(*QUICK), name="tiny", resume=True)
+    assert train(tiny_config(*QUICK, "data.input_map=null"), name="tiny", resume=True) == folder / "model"
+    assert load_bundle(folder / "model").config.data.input_map is None
+
+
 def test_budget_and_search_may_change_on_resuming(tiny_config: MakeConfig) -> None:
     folder = unfinished(tiny_config(*QUICK), "tiny")
     changed = tiny_config(*QUICK, "train.max_steps=6", "search.beam_size=4")

@@ -109,8 +109,9 @@ def evaluate_command(
             changed_too=robustness,
         )
     else:
-        gold = _read_gold(alignments, sources, references[0], tokenized=tokenized, one_based=one_based)
         aligner = load_aligner(translator, reverse_model, layer=layer, device=device)
+        n_words = aligner.n_words(sources, references[0], tokenized=tokenized)
+        gold = _read_gold(alignments, n_words, one_based=one_based)
         facts["gold"] = str(alignments)
         found, lines = _score_links(
             aligner, sources, references[0], gold=gold, name=name, tokenized=tokenized, batch_size=batch_size
@@ -191,21 +192,16 @@ def _score_links(
     return found, lines
 
 
-def _read_gold(
-    path: Path, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool, one_based: bool
-) -> "list[Gold]":
-    from translator.alignment import words_of
+def _read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool) -> "list[Gold]":
     from translator.word_links import parse_links
 
     lines = lines_of(path)
-    if len(lines) != len(sources):
-        raise DataError(f"{path} has {len(lines)} lines and the text {len(sources)}; give a line a pair")
-    gold = []
-    for number, (line, *pair) in enumerate(zip(lines, sources, targets, strict=True), start=1):
-        n_source, n_target = (len(words_of(text, tokenized=tokenized)) for text in pair)
-        where = f"{path}:{number}"
-        gold.append(parse_links(line, where=where, one_based=one_based, n_words=(n_source, n_target)))
-    return gold
+    if len(lines) != len(n_words):
+        raise DataError(f"{path} has {len(lines)} lines and the text {len(n_words)}; give a line a pair")
+    return [
+        parse_links(line, where=f"{path}:{number}", one_based=one_based, n_words=of_pair)
+        for number, (line, of_pair) in enumerate(zip(lines, n_words, strict=True), start=1)
+    ]
 
 
 def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[list[str]]]:

@@ -1,9 +1,10 @@
 """Every source of sentence pairs as one kind of `datasets.Dataset`. The only importer of `datasets`.
 
 A split is a memory-mapped table with the columns `line` (from 1, for messages), `source`, `target` and
-`notes` (bits of `readers`: what was taken off the line). `datasets`' own text and CSV builders change
-text, so files come in through `readers` and are written a batch at a time (`Dataset.from_generator`, a row
-at a time, takes four times as long).
+`notes` (bits of `readers`: what was taken off the line). Sources have gone through the input map.
+
+`datasets`' own text and CSV builders change text, so files come in through `readers` and are written a batch
+at a time (`Dataset.from_generator`, a row at a time, takes four times as long).
 """
 
 import hashlib
@@ -33,10 +34,11 @@ from datasets.exceptions import DatasetGenerationError
 from translator import console
 from translator.config import DataConfig
 from translator.data import phrasebook, readers
+from translator.data.input_map import map_input
 from translator.errors import DataError
 
 #: Raise it when a change here or in `readers` would read a file differently.
-READER_VERSION = 1
+READER_VERSION = 2
 
 COLUMNS = Features(
     {
@@ -60,7 +62,7 @@ def split_names(config: DataConfig) -> list[str]:
 
 
 def open_split(config: DataConfig, split: str, *, seed: int) -> Dataset:
-    """Return one split, whole and in order, as text.
+    """Return one split, whole and in order, as text; sources as `data.input_map` has them.
 
     Args:
         config: where it comes from.
@@ -193,16 +195,21 @@ def _from_rows(
     config: DataConfig, rows: Callable[[], Iterator[readers.Row]], split: str, digests: dict[str, str]
 ) -> Dataset:
     """Write rows into an Arrow file of the cache, or find them written; it is there when it is whole."""
-    what = [READER_VERSION, config.format, split, sorted(digests.items()), _column_names(config)]
-    what.append(phrasebook.fingerprint() if config.format == "phrasebook" else "")
+    what: list[object] = [READER_VERSION, config.input_map, config.format, split, sorted(digests.items())]
+    what += [_column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
     path = Path(_cache(config, "arrow")) / f"{_key(what)}.arrow"
     if not path.is_file():
         with tempfile.TemporaryDirectory(prefix="partial-", dir=path.parent) as partial_folder:
             partial_path = Path(partial_folder) / path.name
-            if not _write_rows(rows(), partial_path):
+            if not _write_rows(_mapped(rows(), config), partial_path):
                 raise DataError(f"data.files.{split} has no pairs; name a file that has some")
             partial_path.replace(path)
     return open_arrow(path)
+
+
+def _mapped(rows: Iterator[readers.Row], config: DataConfig) -> Iterator[readers.Row]:
+    """Put the sources through the input map, if there is to be one."""
+    return (row._replace(source=map_input(row.source)) for row in rows) if config.input_map else rows
 
 
 def _write_rows(rows: Iterator[readers.Row], path: Path) -> int:
@@ -227,12 +234,12 @@ def _normalise(config: DataConfig, table: Dataset, where: str, cache: str) -> Da
         ]
         return {
             "line": [row + 1 for row in rows],
-            "source": [pair[0] for pair in pairs],
+            "source": [map_input(pair[0]) if config.input_map else pair[0] for pair in pairs],
             "target": [pair[1] for pair in pairs],
             "notes": [0] * len(rows),
         }
 
-    key = _key([READER_VERSION, table._fingerprint, source, target])
+    key = _key([READER_VERSION, config.input_map, table._fingerprint, source, target])
     return table.map(
         convert,
         batched=True,

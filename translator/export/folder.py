@@ -15,6 +15,7 @@ from typing import Any
 
 from translator.bundle import TOKENIZER, Bundle, load_bundle, read_manifest
 from translator.data import phrasebook
+from translator.data.input_map import STEPS
 from translator.errors import ExportError
 from translator.export.check import Agreement, check
 from translator.inference import Translator
@@ -93,6 +94,13 @@ def _about(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
         "model": {"name": "/".join(folder.resolve().parts[-2:]), **manifest},
+        # Before the tokenizer. The patterns are Python's; a model from before there was a map has none.
+        "input_map": {
+            "version": config.data.input_map,
+            "replace": STEPS if config.data.input_map else [],
+            "use": "text = unicodedata.normalize('NFC', re.sub(pattern, replacement, text)) for each; "
+            "an empty text then has an empty translation",
+        },
         "tokenizer": {
             "file": TOKENIZER,
             "encode": "SentencePieceProcessor.encode(text, out_type=str); CTranslate2 adds the end symbol",

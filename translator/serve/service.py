@@ -77,10 +77,12 @@ class Service:
         """Return two texts in words and which go together, line by line.
 
         Returns:
-            `source` and `target`: the text in order, as `[piece, number]` for a word and `[piece, null]` for
-            what stands between words. `links`: pairs of numbers.
+            `source`, as the model reads it, and `target`: the text in order, as `[piece, number]` for a word
+            and `[piece, null]` for what stands between words. `links`: pairs of numbers.
         """
-        sources, targets = source.split("\n"), target.split("\n")
+        # As they are counted: in what the model reads.
+        sources = [self._translator.mapped(line) for line in source.split("\n")]
+        targets = target.split("\n")
         found: list[list[tuple[int, int]]] = [[] for _ in sources]
         if len(sources) == len(targets):
             rows = [
@@ -97,7 +99,7 @@ class Service:
             links += [[before[0] + i, before[1] + j] for i, j in sorted(of_row)]
             n_targets = len(spans(targets[row])) if row < len(targets) else 0
             before = (before[0] + len(spans(sources[row])), before[1] + n_targets)
-        return {"source": _pieces(source), "target": _pieces(target), "links": links}
+        return {"source": _pieces("\n".join(sources)), "target": _pieces(target), "links": links}
 
     async def other_words(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
         """Return other words for one word of a translation, each with the text that it leads to.

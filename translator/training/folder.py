@@ -83,7 +83,7 @@ def _is_run_of(folder: Path, name: str) -> bool:
 
 
 def _check_same_training(folder: Path, config: Config) -> None:
-    before = load_config(folder / "config.yaml").model_dump()
+    before = load_config(folder / "config.yaml", saved=True).model_dump()
     for section, values in config.model_dump().items():
         free = MAY_CHANGE.get(section, set())
         if free is None:
