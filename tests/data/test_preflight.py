@@ -20,9 +20,10 @@ from translator.data.preflight import (
     REASONS,
     Report,
     check_pairs,
-    hash_pairs,
+    hash_sources,
     length_ratio,
     pair_hash,
+    source_hash,
 )
 from translator.data.readers import BOM, CRLF
 
@@ -49,7 +50,7 @@ def check(
     **limits: Any,
 ) -> tuple[Report, list[int]]:
     """The report, and the rows that are fit."""
-    others = hash_pairs(table(held_out)) if held_out else NONE
+    others = hash_sources(table(held_out)) if held_out else NONE
     report, fit = check_pairs(table(pairs, notes), DataConfig(**limits), others)
     assert fit.dtype == torch.int64
     return report, fit.tolist()
@@ -94,11 +95,15 @@ def test_limits_are_the_last_that_is_fit() -> None:
 
 
 def test_a_pair_is_judged_as_a_pair() -> None:
-    """A side that stands in another pair, or in a test split, is no reason to leave the pair out."""
+    """A side that stands in another pair is no reason to leave the pair out; a source of a test split is."""
     pairs = [("Oui.", "Yes."), ("Oui.", "Yeah."), ("Ouais.", "Yes."), ("Yes.", "Oui.")]
-    held_out = [("Oui.", "Aye."), ("Non.", "Yeah.")]
-    assert check(pairs, held_out=held_out)[1] == [0, 1, 2, 3]
+    assert check(pairs, held_out=[("Non.", "Yeah.")])[1] == [0, 1, 2, 3]
+    assert check(pairs, held_out=[("OUI.", "Aye.")])[1] == [2, 3]
     assert check(pairs, held_out=[("Ouais.", "Yes.")])[1] == [0, 1, 3]
+
+
+def test_a_source_is_the_same_in_capitals() -> None:
+    assert source_hash("Été.") == source_hash("ÉTÉ.") != source_hash("Ete.")
 
 
 def test_where_a_side_ends_is_part_of_the_hash() -> None:
@@ -118,10 +123,11 @@ def test_the_fit_pairs_are_those_of_the_plain_rules(
     pairs: list[tuple[str, str]], held_out: list[tuple[str, str]]
 ) -> None:
     report, fit = check(pairs, held_out=held_out) if pairs else (Report(0), [])
+    sources = {source for source, _ in held_out}
     expected = [
         row
         for row, pair in enumerate(pairs)
-        if pair[0].strip() and pair[1].strip() and pair not in held_out and pair not in pairs[:row]
+        if pair[0].strip() and pair[1].strip() and pair[0] not in sources and pair not in pairs[:row]
     ]
     assert fit == expected
     assert report.n_kept == len(expected)
@@ -225,6 +231,6 @@ def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
         taken = [bytes_at_once(lambda split=split: work(split)) for split in splits]
         return (taken[1] - taken[0]) / (large - small)
 
-    others = hash_pairs(table([(f"{words}{i}", f"{words}{i}.") for i in range(100)]))
+    others = hash_sources(table([(f"{words}{i}", f"{words}{i}.") for i in range(100)]))
     assert 9 <= a_pair(lambda split: check_pairs(split, DataConfig(), others)) <= 64
     assert a_pair(lambda split: list(zip(split["source"], split["target"], strict=True))) > 64

@@ -1,6 +1,6 @@
 """What is wrong with a corpus: which pairs are left out of training, which only noted, and why.
 
-A pair is judged and left out as a pair, never a side alone. Memory is 17 bytes a pair plus the sort of
+A pair is judged and left out as a pair, never a side alone. Memory is 18 bytes a pair plus the sort of
 the hashes, whatever the length of the text.
 """
 
@@ -24,7 +24,7 @@ REASONS = {
     "empty": "a side is empty or blank",
     "too_long": "a side is longer than data.max_characters",
     "length_ratio": "the sides' lengths differ by more than data.max_length_ratio",
-    "held_out": "the pair also stands in another split",
+    "held_out": "the source also stands in another split, capitals aside",
     "duplicate": "the same pair came before",
     "too_many_pieces": "a side is longer than model.max_length pieces",
 }
@@ -84,16 +84,25 @@ class Report:
 
 def pair_hash(source: str, target: str) -> int:
     """Return a signed 64-bit hash of a pair (two pairs of 40 million share one with odds of 1 in 20,000)."""
-    digest = hashlib.blake2b(f"{len(source)}\n{source}{target}".encode(), digest_size=8).digest()
+    return _hash(f"{len(source)}\n{source}{target}")
+
+
+def source_hash(source: str) -> int:
+    """Return a signed 64-bit hash of a source that is the same in capitals and in lower case."""
+    return _hash(source.casefold())
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
-def hash_pairs(dataset: Any) -> Tensor:
-    """Return the hash of each pair of a split, (N,) int64."""
+def hash_sources(dataset: Any) -> Tensor:
+    """Return the hash of each source of a split, (N,) int64."""
     hashes = torch.empty(len(dataset), dtype=torch.int64)
     at = 0
     for batch in dataset.iter(batch_size=1000):
-        values = [pair_hash(*pair) for pair in zip(batch["source"], batch["target"], strict=True)]
+        values = [source_hash(source) for source in batch["source"]]
         hashes[at : at + len(values)] = torch.tensor(values, dtype=torch.int64)
         at += len(values)
     return hashes
@@ -105,7 +114,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
     Args:
         dataset: columns `line`, `source`, `target`, `notes`.
         config: the limits.
-        held_out: hashes of the pairs of the other splits, int64.
+        held_out: hashes of the sources of the other splits, int64.
 
     Returns:
         The report, and the row numbers of the pairs fit for training, int64, rising.
@@ -115,6 +124,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
     names = list(REASONS)
     verdict = torch.empty(n, dtype=torch.uint8)
     hashes = torch.empty(n, dtype=torch.int64)
+    is_held_out = torch.empty(n, dtype=torch.bool)
     at = 0
     for batch in dataset.iter(batch_size=1000):
         verdicts, values = [], []
@@ -128,9 +138,11 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
         window = slice(at, at + len(values))
         verdict[window] = torch.tensor(verdicts, dtype=torch.uint8)
         hashes[window] = torch.tensor(values, dtype=torch.int64)
+        sources = torch.tensor([source_hash(source) for source in batch["source"]], dtype=torch.int64)
+        is_held_out[window] = torch.isin(sources, held_out)
         at += len(values)
     kept = verdict == _KEPT
-    verdict[kept & torch.isin(hashes, held_out)] = names.index("held_out")
+    verdict[kept & is_held_out] = names.index("held_out")
     verdict[(verdict == _KEPT) & _repeated(hashes)] = names.index("duplicate")
     for code, name in enumerate(names):
         rows_out = (verdict == code).nonzero().flatten()

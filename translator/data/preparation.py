@@ -19,7 +19,7 @@ from torch import Tensor
 from translator.config import Config
 from translator.data import corpus
 from translator.data.batching import Lengths
-from translator.data.preflight import Report, check_pairs, hash_pairs
+from translator.data.preflight import Report, check_pairs, hash_sources
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 
@@ -104,7 +104,7 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     hashes = [
-        hash_pairs(corpus.open_split(config.data, name, seed=config.train.seed)) for name in others
+        hash_sources(corpus.open_split(config.data, name, seed=config.train.seed)) for name in others
     ] or [torch.empty(0, dtype=torch.int64)]
     report, fit = check_pairs(texts, config.data, torch.cat(hashes))
     if not len(fit):
