@@ -96,7 +96,7 @@ def print_counts() -> None:
         ]
         print(f"{split}: {len(pairs):,} pairs, {counts[0]:,} French and {counts[1]:,} English words")
     train = splits.generated()["train"]
-    print(f"train: {', '.join(f'{n:,} {s}' for s, n in Counter(e.source for e in train).items())}")
+    print(f"train: {', '.join(f'{n:,} {s}' for s, n in Counter(e.origin for e in train).items())}")
     built = Counter(name for example in train for name in example.constructions if ":" not in name)
     print(f"{len(built)} constructions in train:")
     for name, count in sorted(built.items()):

@@ -24,6 +24,7 @@ class Evaluation:
         seconds: spent translating, loading left out.
         beam_size: of the search.
         precision: of the translator.
+        by_origin: BLEU of the lines of each origin, where the test set has several.
     """
 
     hypotheses: list[str]
@@ -35,6 +36,7 @@ class Evaluation:
     seconds: float
     beam_size: int
     precision: str
+    by_origin: dict[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the hypotheses, for JSON."""
@@ -48,6 +50,11 @@ class Evaluation:
             "sentences_per_second": self.n_lines / self.seconds,
             "beam_size": self.beam_size,
             "precision": self.precision,
+            **(
+                {"bleu_by_origin": {k: asdict(v) for k, v in self.by_origin.items()}}
+                if self.by_origin
+                else {}
+            ),
         }
 
     def lines(self, name: str) -> list[str]:
@@ -62,6 +69,10 @@ class Evaluation:
             *(
                 f"{label:5}{score.score:6.2f}  (95 %: {score.low:.2f} to {score.high:.2f})  {score.signature}"
                 for label, score in rows
+            ),
+            *(
+                f"  {origin}: BLEU {score.score:.2f}  (95 %: {score.low:.2f} to {score.high:.2f})"
+                for origin, score in self.by_origin.items()
             ),
             f"copying the source: BLEU {self.copy_baseline:.2f}",
         ]
@@ -86,8 +97,9 @@ def evaluate(
     *references: Sequence[str],
     beam_size: int | None = None,
     batch_size: int = 128,
+    origins: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Translate every line and score it against its references.
+    """Translate every line and score it against its references, and the lines of each origin by themselves.
 
     Raises:
         DataError: there are no lines, or not as many references as sources.
@@ -108,7 +120,17 @@ def evaluate(
         seconds,
         beam_size or translator.config.search.beam_size,
         translator.precision,
+        {
+            origin: corpus_scores(*(_only(origin, origins, side) for side in (hypotheses, *references)))[
+                "bleu"
+            ]
+            for origin in dict.fromkeys(origins or () if len(set(origins or ())) > 1 else ())
+        },
     )
+
+
+def _only(origin: str, origins: Sequence[str] | None, lines: Sequence[str]) -> list[str]:
+    return [line for line, of in zip(lines, origins or (), strict=True) if of == origin]
 
 
 def robustness(

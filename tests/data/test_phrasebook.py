@@ -66,7 +66,7 @@ def examples() -> list[splits.Example]:
 @cache
 def french() -> str:
     """The French that the grammar wrote."""
-    return "\n".join(e.sentence.fr for e in examples() if e.source == "grammar")
+    return "\n".join(e.sentence.fr for e in examples() if e.origin == "grammar")
 
 
 @cache
@@ -101,7 +101,7 @@ def test_split_sizes() -> None:
 
 
 def test_each_source_has_its_share_of_training_and_of_what_is_held_out() -> None:
-    shares = {s: Counter(e.source for e in splits.generated()[s]) for s in ("train", "val", "test")}
+    shares = {s: Counter(e.origin for e in splits.generated()[s]) for s in ("train", "val", "test")}
     assert dict(shares["val"]) == dict(shares["test"]) == splits.N_HELD_OUT
     assert shares["train"]["sentences"] >= 15_000 - 2 * splits.N_HELD_OUT["sentences"]
     assert shares["train"]["patterns"] == splits.N_PATTERNS
@@ -225,7 +225,7 @@ def test_parts_of_compositional_sentences_meet_only_there() -> None:
 
 def test_links_fit_the_words() -> None:
     """Every pair ends in a mark that is linked, so a word too many or too few on either side shows."""
-    for sentence in (e.sentence for e in examples() if e.source != "sentences"):
+    for sentence in (e.sentence for e in examples() if e.origin != "sentences"):
         last = (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1)
         assert sentence.links[-1] == last, sentence
         assert len(set(sentence.links)) == len(sentence.links)
@@ -233,7 +233,7 @@ def test_links_fit_the_words() -> None:
 
 def test_nearly_every_word_is_linked() -> None:
     counts = Counter[str]()
-    for sentence in (e.sentence for e in examples() if e.source != "sentences"):
+    for sentence in (e.sentence for e in examples() if e.origin != "sentences"):
         counts["fr"] += len(words(sentence.fr))
         counts["en"] += len(words(sentence.en))
         counts["linked fr"] += len({i for i, _ in sentence.links})
@@ -246,7 +246,7 @@ def test_alignments_are_in_the_order_of_the_pairs() -> None:
     lines = list(phrasebook.alignments("test"))
     assert len(lines) == len(corpus()["test"])
     assert all(re.fullmatch(r"(\d+-\d+( \d+-\d+)*)?", line) for line in lines)
-    assert [bool(line) for line in lines] == [e.source != "sentences" for e in splits.generated()["test"]]
+    assert [bool(line) for line in lines] == [e.origin != "sentences" for e in splits.generated()["test"]]
 
 
 @pytest.mark.parametrize("language", phrasebook.LANGUAGES)
@@ -254,7 +254,7 @@ def test_sentences_are_tidy(language: str) -> None:
     mark = r"(?:\.| [?!])" if language == "fr" else "[.?!]"
     sentence = rf"[A-ZÀÂÇÉÈÊÎÔŒ][\w'-]*(?:,? [\w'-]+)*{mark}"
     tidy = re.compile(rf"{sentence}(?: {sentence})*")
-    texts = [e.sentence[phrasebook.LANGUAGES.index(language)] for e in examples() if e.source == "grammar"]
+    texts = [e.sentence[phrasebook.LANGUAGES.index(language)] for e in examples() if e.origin == "grammar"]
     assert [text for text in texts if not tidy.fullmatch(text)] == []
 
 
@@ -296,7 +296,7 @@ def test_prepositions_contract_with_the_article() -> None:
 
 
 def test_english_article_fits_the_next_sound() -> None:
-    english = "\n".join(e.sentence.en for e in examples() if e.source == "grammar")
+    english = "\n".join(e.sentence.en for e in examples() if e.origin == "grammar")
     wrong = re.findall(r"\b(?:a [aeio]\w*|an [^aeiouh]\w*)", english, re.IGNORECASE)
     assert [w for w in wrong if not re.match(r"a (?:eu|one|once)", w, re.IGNORECASE)] == []
 

@@ -89,12 +89,13 @@ def evaluate_command(
     if output is not None and not output.absolute().parent.is_dir():
         raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
     translator = load(folder, device, precision)
+    origins = None
     if source is not None and reference:
         name, (sources, first) = source.name, parallel(source, reference[0])
         references = [first, *(parallel(source, path)[1] for path in reference[1:])]
     else:
         name = split or "test"
-        sources, references = _split(translator.config, overrides or [], name)
+        sources, references, origins = _split(translator.config, overrides or [], name)
     facts: dict[str, object] = {"model": str(folder), "test_set": name}
     if alignments is None:
         found, lines = _score_texts(
@@ -107,6 +108,7 @@ def evaluate_command(
             beam=beam,
             batch_size=batch_size,
             changed_too=robustness,
+            origins=origins,
         )
     else:
         aligner = load_aligner(translator, reverse_model, layer=layer, device=device)
@@ -130,6 +132,7 @@ def _score_texts(
     beam: int | None,
     batch_size: int,
     changed_too: bool,
+    origins: Sequence[str] | None,
 ) -> tuple[dict[str, object], list[str]]:
     """Translate, write the translations, and return their scores for JSON and for people."""
     from translator.bundle import write_whole
@@ -139,7 +142,9 @@ def _score_texts(
     others = None if compare is None else lines_of(compare)
     if others is not None and len(others) != len(sources):
         raise DataError(f"{compare} has {len(others)} lines and {name} has {len(sources)}; give as many")
-    evaluation = evaluate(translator, sources, *references, beam_size=beam, batch_size=batch_size)
+    evaluation = evaluate(
+        translator, sources, *references, beam_size=beam, batch_size=batch_size, origins=origins
+    )
     write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
     found: dict[str, object] = {"hypotheses": str(output), **evaluation.to_dict()}
     lines = evaluation.lines(name)
@@ -204,12 +209,15 @@ def _read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: boo
     ]
 
 
-def _split(config: "Config", overrides: list[str], split: str) -> tuple[list[str], list[list[str]]]:
-    """Read a split: sources, and one set of references or two."""
+def _split(
+    config: "Config", overrides: list[str], split: str
+) -> tuple[list[str], list[list[str]], list[str] | None]:
+    """Read a split: sources, one set of references or two, and where each line comes from, if known."""
     from translator.config_file import with_overrides
-    from translator.data.corpus import open_split, second_references
+    from translator.data.corpus import open_split, origins, second_references
 
     config = with_overrides(config, overrides)
     pairs = open_split(config.data, split, seed=config.train.seed)
     second = second_references(config.data, split)
-    return list(pairs["source"]), [list(pairs["target"]), *([second] if second is not None else [])]
+    references = [list(pairs["target"]), *([second] if second is not None else [])]
+    return list(pairs["source"]), references, origins(config.data, split)

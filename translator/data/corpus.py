@@ -91,6 +91,12 @@ def second_references(config: DataConfig, split: str) -> list[str] | None:
     return phrasebook.second_references(split) if is_english else None
 
 
+def origins(config: DataConfig, split: str) -> list[str] | None:
+    """Return where each line of a split comes from, for the phrasebook, which has several sources."""
+    is_phrasebook = config.format == "phrasebook" and split not in config.held_out
+    return phrasebook.origins(split) if is_phrasebook else None
+
+
 def cut_held_out(whole: Dataset, sizes: dict[str, int], *, seed: int) -> dict[str, torch.Tensor]:
     """Draw the row numbers of each held-out split, in file order; pairs with a blank side are not drawn.
 

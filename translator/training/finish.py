@@ -58,7 +58,8 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
 def _test(config: Config, model_folder: Path) -> Evaluation:
     translator = Translator(*load_unfinished(model_folder))
     split = corpus.open_split(config.data, "test", seed=config.train.seed)
-    evaluation = evaluate(translator, list(split["source"]), list(split["target"]))
+    origins = corpus.origins(config.data, "test")
+    evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     print("\n".join(evaluation.lines("test")), flush=True)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)
     write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())

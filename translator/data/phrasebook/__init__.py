@@ -30,9 +30,9 @@ def second_references(split: str) -> list[str] | None:
     return [other for _, _, other in splits.by_hand(split)] if split in BY_HAND else None
 
 
-def sources(split: str) -> list[str] | None:
-    """Return where each pair of a split comes from, one of `splits.SOURCES`; None for a split by hand."""
-    return None if split in BY_HAND else [example.source for example in splits.generated()[split]]
+def origins(split: str) -> list[str] | None:
+    """Return where each pair of a split comes from, one of `splits.ORIGINS`; None for a split by hand."""
+    return None if split in BY_HAND else [example.origin for example in splits.generated()[split]]
 
 
 def alignments(split: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
-SOURCES = ("sentences", "patterns", "grammar")
+ORIGINS = ("sentences", "patterns", "grammar")
 #: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
 N_PATTERNS, N_GRAMMAR = 24_000, 8_000
 #: Pairs of each source in `val`, and in `test`.
@@ -36,7 +36,7 @@ class Example(NamedTuple):
     """A pair with where it comes from and what it is built of; a written sentence has no links."""
 
     sentence: Sentence
-    source: str
+    origin: str
     constructions: frozenset[str] = frozenset()
     combinations: frozenset[tuple[str, str]] = frozenset()
 
@@ -98,18 +98,18 @@ def generated() -> dict[str, list[Example]]:
     taken = {example.sentence.fr.casefold() for example in sentences()}
     composed: dict[str, Example] = {}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
-    for source, stream, n_train in (
+    for origin, stream, n_train in (
         ("sentences", sentences(), None),
         ("patterns", from_patterns(), N_PATTERNS),
         ("grammar", from_grammar(), N_GRAMMAR),
     ):
-        n = N_HELD_OUT[source]
+        n = N_HELD_OUT[origin]
         found: list[Example] = []
         for example in stream:
             french = example.sentence.fr.casefold()
             if example.is_compositional:
                 composed.setdefault(french, example)
-            elif source == "sentences" or french not in taken:
+            elif origin == "sentences" or french not in taken:
                 taken.add(french)
                 found.append(example)
             if n_train is not None and len(found) == n_train + 2 * n:
