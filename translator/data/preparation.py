@@ -19,6 +19,7 @@ from torch import Tensor
 from translator.config import Config
 from translator.data import corpus
 from translator.data.batching import Lengths
+from translator.data.noise import add_noise, random_of_row
 from translator.data.preflight import Report, check_pairs, hash_sources
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
@@ -87,7 +88,7 @@ def prepare(config: Config) -> Prepared:
 
 
 def _key(config: Config, fingerprints: dict[str, str]) -> str:
-    data = config.data.model_dump(exclude={"cache", "root", "noise"})
+    data = config.data.model_dump(exclude={"cache", "root"})
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
     shaped_by = [
         PREPARATION_VERSION,
@@ -122,13 +123,15 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
 
 
 def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
-    """Yield both sides of a seeded sample of the pairs fit for training."""
+    """Yield both sides of a seeded sample of the pairs fit for training, sources with their noise."""
+    rates, seed = config.data.noise.model_dump(), config.train.seed
     n_pairs = max(1, config.tokenizer.sample_sentences // 2)
     if n_pairs < len(fit):
         drawn = torch.randperm(len(fit), generator=torch.Generator().manual_seed(config.train.seed))
         fit = fit[drawn[:n_pairs].sort().values]
     for batch in texts.select(fit.numpy()).iter(batch_size=1000):
-        yield from batch["source"]
+        rows = zip(batch["line"], batch["source"], strict=True)
+        yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in rows)
         yield from batch["target"]
 
 

@@ -139,8 +139,8 @@ class Known(NamedTuple):
     leads: Collection[str]
 
 
-def check(tables: dict[str, list[Pattern]], known: Known) -> None:
-    """See that every slot can be filled, and that none is made of itself.
+def check(tables: dict[str, list[Pattern]], known: Known) -> dict[str, list[Pattern]]:
+    """Return the tables if every slot can be filled, and none is made of itself.
 
     Raises:
         DataError: not so; the message names file, line and cure.
@@ -158,6 +158,7 @@ def check(tables: dict[str, list[Pattern]], known: Known) -> None:
                     raise DataError(f"{line.where}: {problem}")
     for name in tables:
         _refuse_cycle(tables, name, ())
+    return tables
 
 
 def _problem(slot: Slot, line: Pattern, known: Known, *, is_french: bool) -> str:

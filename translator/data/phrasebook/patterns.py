@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
-from translator.alignment import words
 from translator.data.phrasebook import beings, english, french, parts, places
 from translator.data.phrasebook.clauses import REFLEXIVE, realise
 from translator.data.phrasebook.copying import COPIED
@@ -13,7 +12,7 @@ from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.nouns import EN_POSSESSIVES, POSSESSIVES, fitting, noun_phrase
 from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.pattern_tables import Items, Known, Pattern, Slot, check, read
-from translator.data.phrasebook.phrases import GLUE, Phrase, Word, after_preposition, new_tag
+from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, glued, new_tag
 from translator.data.phrasebook.statements import clause
 from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
 
@@ -35,7 +34,6 @@ TENSES = {
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
-_NEGATIONS = ("pas", "plus", "jamais", "rien")
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "subject": beings.anybody,
     "pronoun": beings.pronoun,
@@ -78,8 +76,7 @@ def tables() -> dict[str, list[Pattern]]:
         english=set(_english_verbs()),
         leads=[*KINDS, "adj"],
     )
-    check(found, known)
-    return found
+    return check(found, known)
 
 
 def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form: str = "present") -> Phrase:
@@ -103,27 +100,22 @@ def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form:
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
                 who = _subject(line.fr, at, known) or subject
                 known[item.of] = _shared(d, *line.shared[item.of], who)
-    fr: list[Word] = []
-    en: list[Word] = []
-    for at, item in enumerate(line.fr):
-        if isinstance(item, str):
-            fr.append(Word(item, tags[0].get(at, ())))
-        elif item.of in known:
-            _join(fr, known[item.of])
-        else:
-            who = _subject(line.fr, at, known) or subject
-            fr += [Word(text, tags[0].get(at, ())) for text in _french(d, item, who, tense)]
-    for at, item in enumerate(line.en):
-        if isinstance(item, str):
-            en.append(Word(item, tags[1].get(at, ())))
-        elif item.of in known:
-            en += known[item.of].en
-        else:
-            who = _subject(line.en, at, known) or subject
-            en.append(Word(_english(item, who, form), tags[1].get(at, ())))
+    sides: list[list[Word]] = []
+    for side, items in enumerate((line.fr, line.en)):
+        out: list[Word] = []
+        for at, item in enumerate(items):
+            if isinstance(item, Slot) and item.of in known:
+                out = _joined(out, known[item.of]) if side == 0 else out + known[item.of].en
+                continue
+            texts = [item] if isinstance(item, str) else []
+            if isinstance(item, Slot):
+                who = _subject(items, at, known) or subject
+                texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
+            out += [Word(text, tags[side].get(at, ())) for text in texts]
+        sides.append(out)
     first = line.fr[0]
     whole = known[first.of] if isinstance(first, Slot) and first.of in known else Phrase()
-    return replace(whole, fr=fr, en=en)
+    return replace(whole, fr=sides[0], en=sides[1])
 
 
 def _subject(items: Items, at: int, known: dict[str, Phrase]) -> Phrase | None:
@@ -143,15 +135,19 @@ def _is_dependent(slot: Slot) -> bool:
     return slot.kind in {*tables(), "infinitive"} or any(lead.startswith(("poss", "@")) for lead in slot.lead)
 
 
-def _join(fr: list[Word], phrase: Phrase) -> None:
+def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
     """Add a phrase, with au, aux, du or des where à or de comes before its article."""
-    if fr and fr[-1].text in ("à", "de"):
-        preposition, tag = fr.pop(), new_tag()
-        for word in after_preposition(preposition.text, phrase, tag):
-            own = preposition.tags if tag in word.tags else ()
-            fr.append(Word(word.text, tuple(t for t in word.tags if t != tag) + own))
-    else:
-        fr += phrase.fr
+    if not fr or fr[-1].text not in ("à", "de"):
+        return fr + phrase.fr
+    *before, preposition = fr
+    tag = new_tag()
+    return before + [
+        Word(
+            word.text,
+            tuple(t for t in word.tags if t != tag) + (preposition.tags if tag in word.tags else ()),
+        )
+        for word in after_preposition(preposition.text, phrase, tag)
+    ]
 
 
 def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
@@ -171,17 +167,7 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
 def _both(fr: str, en: str) -> Phrase:
     """What stands for itself, spelled as it is: no word of it is linked by itself."""
     tag = new_tag()
-    return Phrase([Word(w, (tag,)) for w in _glued(fr)], [Word(w, (tag,)) for w in _glued(en)])
-
-
-def _glued(text: str) -> list[str]:
-    """Words of a text, with a mark before each that follows the one before without a space."""
-    found, at = [], 0
-    for word in words(text):
-        start = text.index(word, at)
-        found.append(word if start > at or at == 0 else GLUE + word)
-        at = start + len(word)
-    return found
+    return Phrase([Word(w, (tag,)) for w in glued(fr)], [Word(w, (tag,)) for w in glued(en)])
 
 
 def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
@@ -221,10 +207,10 @@ def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
         return [adjective.forms[who.feminine + 2 * who.plural]]
     tense = next((lead for lead in slot.lead if lead in TENSES), tense)
     lead = [word for word in slot.lead if word not in TENSES and word[0] != "@"]
-    second = [word for word in lead if word in _NEGATIONS]
+    second = [word for word in lead if word in ("pas", "plus", "jamais", "rien")]
     before = ["ne"] if second else []
     hung = [REFLEXIVE[who.person]] if verb.reflexive else []
-    hung += [word for word in lead if word not in _NEGATIONS]
+    hung += [word for word in lead if word not in second]
     if tense == "infinitif":
         return [*before, *second, *hung, verb.forms.infinitive]
     if tense == "passé":

@@ -5,8 +5,9 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
+from translator.alignment import words
 from translator.data.phrasebook import english, french
-from translator.data.phrasebook.english import GLUE as GLUE
+from translator.data.phrasebook.english import GLUE
 
 
 class Word(NamedTuple):
@@ -119,6 +120,16 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
     if preposition == "de" and first.text in ("des", "du", "de"):  # de + des pommes → de pommes
         return [Word("de", (tag, *first.tags)), *phrase.fr[1:]]
     return [Word(preposition, (tag,)), *phrase.fr]
+
+
+def glued(text: str) -> list[str]:
+    """Words of a text, with a mark before each that follows the one before without a space."""
+    found, at = [], 0
+    for word in words(text):
+        start = text.index(word, at)
+        found.append(word if start > at or at == 0 else GLUE + word)
+        at = start + len(word)
+    return found
 
 
 def finish(phrase: Phrase) -> Sentence:

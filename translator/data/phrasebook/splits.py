@@ -7,7 +7,6 @@ each of the two is there with other partners. `challenge` and `everyday` are by 
 """
 
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -27,7 +26,7 @@ N_PATTERNS, N_GRAMMAR = 24_000, 8_000
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
 #: Of a thousand pairs of parts, how many are kept out of training.
-_KEPT_BACK = 30
+_KEPT_BACK = 100
 #: Parts of verbs this common are never kept back, nor is a tense, a negation or a form of question.
 _N_COMMON_VERBS = 100
 
@@ -96,7 +95,6 @@ def from_grammar(seed: int = SEED) -> Iterator[Example]:
 def generated() -> dict[str, list[Example]]:
     """Return the splits that the three sources make."""
     taken = {example.sentence.fr.casefold() for example in sentences()}
-    composed: dict[str, Example] = {}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
     for origin, stream, n_train in (
         ("sentences", sentences(), None),
@@ -107,9 +105,7 @@ def generated() -> dict[str, list[Example]]:
         found: list[Example] = []
         for example in stream:
             french = example.sentence.fr.casefold()
-            if example.is_compositional:
-                composed.setdefault(french, example)
-            elif origin == "sentences" or french not in taken:
+            if origin == "sentences" or not (french in taken or example.is_compositional):
                 taken.add(french)
                 found.append(example)
             if n_train is not None and len(found) == n_train + 2 * n:
@@ -117,20 +113,21 @@ def generated() -> dict[str, list[Example]]:
         split["val"] += found[:n]
         split["test"] += found[n : 2 * n]
         split["train"] += found[2 * n :]
-    return split | {"test_compositional": _known(composed, split["train"])}
+    return split | {"test_compositional": _compositional(split["train"])}
 
 
-def _known(composed: dict[str, Example], train: list[Example]) -> list[Example]:
-    """Those of the compositional sentences whose words and parts training has met."""
+def _compositional(train: list[Example]) -> list[Example]:
+    """Draw sentences in which parts meet that never meet in training, but whose words and parts it has."""
     words = {word for e in train for side in e.sentence[:2] for word in side.split()}
-    met = Counter(part for example in train for pair in example.combinations for part in pair)
-    known = [
-        example
-        for example in composed.values()
-        if all(met[one] and met[other] for one, other in example.combinations)
-        and words.issuperset((example.sentence.fr + " " + example.sentence.en).split())
-    ]
-    return known[:N_COMPOSITIONAL]
+    met = {part for example in train for pair in example.combinations for part in pair}
+    found: dict[str, Example] = {}
+    for example in from_grammar(SEED + 1):
+        is_known = met.issuperset(part for pair in example.combinations for part in pair)
+        if example.is_compositional and is_known and words.issuperset(" ".join(example.sentence[:2]).split()):
+            found.setdefault(example.sentence.fr.casefold(), example)
+        if len(found) == N_COMPOSITIONAL:
+            break
+    return list(found.values())
 
 
 def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
