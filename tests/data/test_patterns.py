@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from translator.alignment import words
-from translator.data.phrasebook import beings, lexicon, patterns
+from translator.data.phrasebook import lexicon, patterns
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.pattern_tables import Known, Pattern, Slot, check, parse, read
 from translator.data.phrasebook.phrases import Sentence, finish
@@ -23,7 +23,7 @@ KNOWN = Known(
 
 def filled(fr: str, en: str, links: str = "", *, seed: int = 1) -> Sentence:
     line = parse(fr, en, links, where="here:1")
-    return finish(patterns.fill(Draw(lexicon.load(), seed), line, beings.SPOKEN["il"]))
+    return finish(patterns.fill(Draw(lexicon.load(), seed), line))
 
 
 def linked(sentence: Sentence) -> set[str]:
@@ -162,7 +162,7 @@ def test_every_pattern_of_the_tables_can_be_filled_in() -> None:
     d = Draw(lexicon.load(), 5)
     for line in patterns.tables()["sentence"]:
         d.start()
-        sentence = finish(patterns.fill(d, line, beings.SPOKEN["il"]))
+        sentence = finish(patterns.fill(d, line))
         ends = (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1)
         assert sentence.links[-1] == ends, (line.where, sentence)
 

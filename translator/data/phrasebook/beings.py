@@ -47,13 +47,13 @@ SUBJECTS = (
 #: How often each of them is said, as everyday speech has it.
 _SPOKEN_SHARES = (14, 5, 9, 6, 6, 4, 4, 3, 1)
 #: Pronouns as a pattern has them in plain words, for what agrees with them.
-SPOKEN = {
-    word.lower(): Phrase(
-        person=person, en_person=en_person, feminine=bool(feminine), owner=owner, human=True, head=-1
-    )
-    for french, english, person, en_person, feminine, owner in reversed(SUBJECTS)
-    for word in (french, english)
-} | {"it": Phrase(owner="its", head=-1), "j'": Phrase(person=0, en_person=0, owner="my", head=-1)}
+SPOKEN: dict[str, Phrase] = {}
+SPOKEN_ENGLISH: dict[str, Phrase] = {}
+for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
+    _who = Phrase([], [], _person, _en_person, bool(_feminine), _owner, human=True, head=-1)
+    SPOKEN[_fr] = _who
+    SPOKEN_ENGLISH.setdefault(_en.lower(), _who)
+SPOKEN["j'"] = SPOKEN["je"]
 
 
 def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:

@@ -1,6 +1,7 @@
 """Chance that is the same on every machine, and a note of what a sentence was made of."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ T = TypeVar("T")
 _MOST_REFUSALS = 100
 #: How often a word of other scenes is taken, where one of this scene would always be.
 _ELSEWHERE = 0.05
+#: Every word is drawn this often before its frequency counts, so that each is learnt.
+_FLOOR = 3
 
 
 class Draw:
@@ -36,6 +39,7 @@ class Draw:
         self.combinations: set[tuple[str, str]] = set()
         self.calm = self.known = False
         self.scene = ""
+        self._times = Counter[str]()
 
     def start(self) -> None:
         """Begin another sentence."""
@@ -49,12 +53,16 @@ class Draw:
             item = items[int(self._random() * len(items))]
             if not isinstance(item, Noun | Verb | Adjective) or self._random() < self._weight(item):
                 break
+        if isinstance(item, Noun | Verb | Adjective):
+            self._times[item.lemma] += 1
         return item
 
     def _weight(self, word: Noun | Verb | Adjective) -> float:
+        """How readily a word is taken: by its frequency, once it has been drawn as often as any must be."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
-        return 2.0 ** (word.frequency - 5) * (_ELSEWHERE if is_elsewhere else 1)
+        common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= _FLOOR else 1.0
+        return common * (_ELSEWHERE if is_elsewhere else 1)
 
     def chance(self, probability: float) -> bool:
         """Return true as often as asked."""

@@ -95,7 +95,8 @@ def contracted(words: list[str]) -> list[str]:
         if following == "not" and head in NEGATED:
             out[i], out[i + 1] = word[: len(word) - len(head)] + NEGATED[head], "n't"
         is_last = i + 2 >= len(words) or words[i + 2] in _HANGING
-        stressed = i > 0 and words[i - 1].lower() in _STRESSING
+        before = words[i - 1].lower() if i else ""
+        stressed = before in _STRESSING or before.endswith("er")
         negated = words[i + 2 : i + 3] == ["not"] and following != "am"
         opens = i == 0 and following == "is" and head in ("what", "who", "where")
         if (head in _PRONOUNS.get(following, ()) or opens) and not (is_last or stressed or negated):

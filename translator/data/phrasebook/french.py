@@ -39,7 +39,8 @@ class Conjugation:
 
 def starts_with_vowel(word: str) -> bool:
     """Whether `le` becomes `l'` before this word; `*` stands before a word that refuses it (`*hibou`)."""
-    return word[:1].lower() in VOWELS
+    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # Youssef, yaourt; but yeux
+    return word[:1].lower() in VOWELS and not sounded
 
 
 def plural(word: str) -> str:

@@ -38,7 +38,7 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "subject": beings.anybody,
     "pronoun": beings.pronoun,
     "first": places.first_name,
-    "count": lambda d: _both(*map(" ".join, number(d.below(2, 100)))),
+    "count": lambda d: _number(d.below(2, 100)),
     "in-town": lambda d: places.in_town(d, goes=False),
     "to-town": lambda d: places.in_town(d, goes=True),
     "in-country": lambda d: places.in_country(d, goes=False),
@@ -79,13 +79,15 @@ def tables() -> dict[str, list[Pattern]]:
     return check(found, known)
 
 
-def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form: str = "present") -> Phrase:
+def fill(
+    d: Draw, line: Pattern, subject: Phrase | None = None, tense: str = "présent", form: str = "present"
+) -> Phrase:
     """Fill in a pattern.
 
     Args:
         d: where chance comes from.
         line: the pattern.
-        subject: what its verbs agree with where nothing in it is their subject.
+        subject: what its verbs agree with where nothing before them is their subject; None: what comes after.
         tense: of the French verbs that name none.
         form: of the English verbs that name none.
     """
@@ -98,10 +100,11 @@ def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form:
     for dependent in (False, True):  # first what others agree with
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
-                who = _subject(line.fr, at, known) or subject
+                who = _subject(line.fr, at, known, subject)
                 known[item.of] = _shared(d, *line.shared[item.of], who)
     sides: list[list[Word]] = []
     for side, items in enumerate((line.fr, line.en)):
+        pronouns = (beings.SPOKEN, beings.SPOKEN_ENGLISH)[side]
         out: list[Word] = []
         for at, item in enumerate(items):
             if isinstance(item, Slot) and item.of in known:
@@ -109,7 +112,7 @@ def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form:
                 continue
             texts = [item] if isinstance(item, str) else []
             if isinstance(item, Slot):
-                who = _subject(items, at, known) or subject
+                who = _subject(items, at, known, subject, pronouns=pronouns)
                 texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
             out += [Word(text, tags[side].get(at, ())) for text in texts]
         sides.append(out)
@@ -118,17 +121,23 @@ def fill(d: Draw, line: Pattern, subject: Phrase, tense: str = "présent", form:
     return replace(whole, fr=sides[0], en=sides[1])
 
 
-def _subject(items: Items, at: int, known: dict[str, Phrase]) -> Phrase | None:
-    """What a word agrees with: what it names (`@person`), else the nearest subject before or after."""
+def _subject(
+    items: Items,
+    at: int,
+    known: dict[str, Phrase],
+    outer: Phrase | None,
+    pronouns: dict[str, Phrase] = beings.SPOKEN,
+) -> Phrase:
+    """What a word agrees with: what it names (`@person`), else what is before it, around it, or after it."""
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
         if lead.startswith("@"):
             return known[lead[1:]]
-    for item in [*reversed(items[:at]), *items[at + 1 :]]:
-        who = beings.SPOKEN.get(item.lower()) if isinstance(item, str) else known.get(item.of)
+    for item in [*reversed(items[:at]), *(() if outer else items[at + 1 :])]:
+        who = pronouns.get(item.lower()) if isinstance(item, str) else known.get(item.of)
         if who and who.head:
             return who
-    return None
+    return outer or beings.SPOKEN["il"]
 
 
 def _is_dependent(slot: Slot) -> bool:
@@ -162,6 +171,12 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
         tense = "passé composé" if "passé" in left.lead else "present"
         return realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
     return _BUILT_IN[left.kind](d) if left.kind in _BUILT_IN else _noun(d, left, right, who)
+
+
+def _number(value: int) -> Phrase:
+    tag = new_tag()
+    fr, en = ([Word(part, (tag,)) for part in side] for side in number(value))
+    return Phrase(fr, en)
 
 
 def _both(fr: str, en: str) -> Phrase:

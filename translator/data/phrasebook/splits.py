@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 from zlib import crc32
 
-from translator.data.phrasebook import beings, patterns, written
+from translator.data.phrasebook import patterns, written
 from translator.data.phrasebook.constructions import CONSTRUCTIONS
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
@@ -76,7 +76,7 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
     while True:
         for line in lines:
             d.start()
-            sentence = finish(patterns.fill(d, line, beings.SPOKEN["il"]))
+            sentence = finish(patterns.fill(d, line))
             points = (f"point {point}" for point in line.points)
             yield Example(sentence, "patterns", frozenset({*points, line.where}))
 
