@@ -39,7 +39,7 @@ def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
 
 def year(d: Draw) -> tuple[str, str]:
     """A year: 1987."""
-    value = str(d.below(1900, 2036) if d.chance(0.8) else d.below(1000, 1900))
+    value = str(d.below(1930, 2025) if d.chance(0.8) else d.below(1000, 1930))
     return value, value
 
 
@@ -73,7 +73,7 @@ def date(d: Draw) -> tuple[str, str]:
     month, day = d.below(0, 12), d.below(1, 29)
     fr, en = f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
     if d.chance(0.4):
-        of = d.below(1950, 2036)
+        of = d.below(1950, 2025)
         return f"{fr} {of}", f"{en}, {of}"
     return fr, en
 

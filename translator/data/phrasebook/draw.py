@@ -14,8 +14,6 @@ T = TypeVar("T")
 _MOST_REFUSALS = 100
 #: How often a word of other scenes is taken, where one of this scene would always be.
 _ELSEWHERE = 0.05
-#: Every word is drawn this often before its frequency counts, so that each is learnt.
-_FLOOR = 3
 
 
 class Draw:
@@ -32,8 +30,9 @@ class Draw:
         known: whether subjects are named by `le` or `mon` alone, as in questions and negations.
     """
 
-    def __init__(self, lexicon: Lexicon, seed: int) -> None:
-        self.lexicon = lexicon
+    def __init__(self, lexicon: Lexicon, seed: int, *, floor: int = 0) -> None:
+        """Begin to draw; every word is drawn `floor` times before its frequency counts."""
+        self.lexicon, self._floor = lexicon, floor
         self._random = random.Random(seed).random
         self.constructions: set[str] = set()
         self.combinations: set[tuple[str, str]] = set()
@@ -61,7 +60,7 @@ class Draw:
         """How readily a word is taken: by its frequency, once it has been drawn as often as any must be."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
-        common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= _FLOOR else 1.0
+        common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= self._floor else 1.0
         return common * (_ELSEWHERE if is_elsewhere else 1)
 
     def chance(self, probability: float) -> bool:

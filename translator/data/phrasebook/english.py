@@ -98,7 +98,7 @@ def contracted(words: list[str]) -> list[str]:
         before = words[i - 1].lower() if i else ""
         stressed = before in _STRESSING or before.endswith("er")
         negated = words[i + 2 : i + 3] == ["not"] and following != "am"
-        opens = i == 0 and following == "is" and head in ("what", "who", "where")
+        opens = i == 0 and following == "is" and head in ("what", "who", "where") and len(words) > 4
         if (head in _PRONOUNS.get(following, ()) or opens) and not (is_last or stressed or negated):
             out[i + 1] = _SHORT_FORMS[following]
     return out

@@ -37,6 +37,12 @@ class Lexicon:
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
 
     @cached_property
+    def deeds(self) -> tuple[Verb, ...]:
+        """The verbs that say what people do or what happens to them, by themselves: no state, no infinitive."""
+        human = leaves(["human"])
+        return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
+
+    @cached_property
     def scenes(self) -> list[str]:
         """The scenes of the tables, in order; at least one, which may be nameless."""
         return sorted(

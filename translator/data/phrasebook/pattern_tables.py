@@ -79,8 +79,9 @@ def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Patt
     shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
     lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
     found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
-    for mark in ".,?!;:…":
-        found.update(zip(*([at for at, i in enumerate(side) if i == mark] for side in sides), strict=False))
+    for mark in ".,?!;:…":  # from the end, since Mr. and Dr. have a full stop of their own
+        marks = ([at for at, i in enumerate(side) if i == mark][::-1] for side in sides)
+        found.update(zip(*marks, strict=False))
     for pair in filter(None, (part.strip() for part in links.split(";"))):
         ends = pair.split("=")
         if len(ends) != 2:

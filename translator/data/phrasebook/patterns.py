@@ -33,6 +33,8 @@ TENSES = {
     "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
+#: Two slots of a kind in a pattern are filled differently, if that many tries find how.
+_MOST_TRIES = 20
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "subject": beings.anybody,
@@ -101,7 +103,11 @@ def fill(
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
                 who = _subject(line.fr, at, known, subject)
-                known[item.of] = _shared(d, *line.shared[item.of], who)
+                alike = [known[of].fr for of in known if of.partition("#")[0] == item.kind]
+                for _ in range(_MOST_TRIES):
+                    known[item.of] = _shared(d, *line.shared[item.of], who)
+                    if [w.text for w in known[item.of].fr] not in [[w.text for w in fr] for fr in alike]:
+                        break
     sides: list[list[Word]] = []
     for side, items in enumerate((line.fr, line.en)):
         pronouns = (beings.SPOKEN, beings.SPOKEN_ENGLISH)[side]
@@ -187,8 +193,9 @@ def _both(fr: str, en: str) -> Phrase:
 
 def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
     determiner = next((lead for lead in left.lead if lead in KINDS), "-")
-    noun = d.pick(_nouns(left.kind))
     sort, plural = KINDS[determiner]
+    nouns = _nouns(left.kind)
+    noun = d.pick([noun for noun in nouns if noun.counted] or nouns if plural else nouns)
     place = _OWNERS.get(determiner, who.person)
     named = determiner not in _OWNERS and place in (2, 5)
     phrase = noun_phrase(

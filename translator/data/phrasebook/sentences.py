@@ -154,9 +154,7 @@ def when(d: Draw) -> Phrase:
 
 
 def _doing(d: Draw) -> Verb:
-    return d.pick(
-        verbs(d, lambda v: not v.state and bool(v.subject & beings.HUMAN) and "inf" not in v.object)
-    )
+    return d.pick(d.lexicon.deeds)
 
 
 def purpose(d: Draw) -> Phrase:

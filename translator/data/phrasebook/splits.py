@@ -7,6 +7,7 @@ each of the two is there with other partners. `challenge` and `everyday` are by 
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -21,12 +22,16 @@ from translator.data.phrasebook.phrases import Sentence, finish
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
 #: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
-N_PATTERNS, N_GRAMMAR = 24_000, 8_000
+N_PATTERNS, N_GRAMMAR = 16_000, 6_000
 #: Pairs of each source in `val`, and in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
 #: Of a thousand pairs of parts, how many are kept out of training.
-_KEPT_BACK = 100
+_KEPT_BACK = 300
+#: How often training draws every word, however rare.
+_FLOOR = 2
+#: What `test_compositional` is made of occurs this often in training: it asks for composition, not for words.
+_WELL_KNOWN = 8
 #: Parts of verbs this common are never kept back, nor is a tense, a negation or a form of question.
 _N_COMMON_VERBS = 100
 
@@ -81,9 +86,9 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
             yield Example(sentence, "patterns", frozenset({*points, line.where}))
 
 
-def from_grammar(seed: int = SEED) -> Iterator[Example]:
-    """Draw sentences of the grammar without end; a French sentence may come again."""
-    d = Draw(load(), seed)
+def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
+    """Draw sentences of the grammar without end (see `Draw`); a French sentence may come again."""
+    d = Draw(load(), seed, floor=floor)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:
         d.start()
@@ -99,7 +104,7 @@ def generated() -> dict[str, list[Example]]:
     for origin, stream, n_train in (
         ("sentences", sentences(), None),
         ("patterns", from_patterns(), N_PATTERNS),
-        ("grammar", from_grammar(), N_GRAMMAR),
+        ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR),
     ):
         n = N_HELD_OUT[origin]
         found: list[Example] = []
@@ -118,12 +123,14 @@ def generated() -> dict[str, list[Example]]:
 
 def _compositional(train: list[Example]) -> list[Example]:
     """Draw sentences in which parts meet that never meet in training, but whose words and parts it has."""
-    words = {word for e in train for side in e.sentence[:2] for word in side.split()}
-    met = {part for example in train for pair in example.combinations for part in pair}
+    words = Counter(word for e in train for side in e.sentence[:2] for word in side.split())
+    met = Counter(part for example in train for pair in example.combinations for part in pair)
     found: dict[str, Example] = {}
     for example in from_grammar(SEED + 1):
-        is_known = met.issuperset(part for pair in example.combinations for part in pair)
-        if example.is_compositional and is_known and words.issuperset(" ".join(example.sentence[:2]).split()):
+        is_known = all(met[part] >= _WELL_KNOWN for pair in example.combinations for part in pair) and all(
+            words[word] >= _WELL_KNOWN for side in example.sentence[:2] for word in side.split()
+        )
+        if example.is_compositional and is_known:
             found.setdefault(example.sentence.fr.casefold(), example)
         if len(found) == N_COMPOSITIONAL:
             break
