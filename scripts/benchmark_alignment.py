@@ -3,7 +3,7 @@
 python scripts/benchmark_alignment.py MODEL [--reverse-model MODEL] [--split test] [--readings]
 
 MODEL translates French into English, the reverse one English into French; both were trained on the
-phrasebook. eflomal (Östling & Tiedemann 2016, a statistical aligner) is trained anew on the same 60,000
+phrasebook. eflomal (Östling & Tiedemann 2016, a statistical aligner) is trained anew on the same training
 pairs and those to be aligned, in words; `make .peers/eflomal/.installed` makes its environment, which takes a
 C compiler. Its two directions are joined by grow-diag-final-and. --readings prints the table of layers and
 readings from which ours were chosen, on the split that choices are made on: `val`.
@@ -38,11 +38,12 @@ def main() -> None:
     arguments = parser.parse_args()
     translator = Translator.load(arguments.model)
     split = "val" if arguments.readings else arguments.split
-    pairs = list(phrasebook.pairs(split))
+    links = list(phrasebook.alignments(split))  # the sentences written whole have none
+    pairs = [pair for pair, line in zip(phrasebook.pairs(split), links, strict=True) if line]
     sources, targets = [pair["fr"] for pair in pairs], [pair["en"] for pair in pairs]
     gold = [
         parse_links(line, where=f"{split}:{number}")
-        for number, line in enumerate(phrasebook.alignments(split), start=1)
+        for number, line in enumerate(filter(None, links), start=1)
     ]
     if arguments.readings:
         print_table(f"`val`{HEADS}", readings(translator, sources, targets, gold))

@@ -2,7 +2,7 @@
 
 python scripts/make_corpus.py FOLDER 1000000   train.fr and train.en, and 500 pairs of val
 
-It is for measuring time and memory, not for learning from: the first 60,000 pairs are the phrasebook's, the
+It is for measuring time and memory, not for learning from: the first pairs are the phrasebook's, the
 others two of its sentences joined, a third of them said by somebody with an invented name, so that there
 are about as many rare words as in text that people wrote.
 """

@@ -27,7 +27,7 @@ KINDS: tuple[Literal["bpe", "unigram"], ...] = ("bpe", "unigram")
 
 
 def sentences() -> list[str]:
-    drawn = [example.sentence for example in islice(splits.drawn(), 300)]
+    drawn = [example.sentence for example in islice(splits.from_grammar(), 300)]
     return [text for sentence in drawn for text in (sentence.fr, sentence.en)] + FRENCH * 20
 
 

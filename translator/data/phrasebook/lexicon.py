@@ -38,7 +38,7 @@ class Lexicon:
 
     @cached_property
     def deeds(self) -> tuple[Verb, ...]:
-        """The verbs that say what people do or what happens to them, by themselves: no state, no infinitive."""
+        """The verbs that say what people do or what happens to them, and need no second verb."""
         human = leaves(["human"])
         return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
 
