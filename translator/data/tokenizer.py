@@ -252,6 +252,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         character_coverage=0.9995,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
+        split_digits=True,  # a number that was never met is copied digit by digit
         max_sentence_length=_MAX_SAMPLE_BYTES,
         minloglevel=2,
     )

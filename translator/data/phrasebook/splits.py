@@ -22,7 +22,9 @@ from translator.data.phrasebook.phrases import Sentence, finish
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
 #: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
-N_PATTERNS, N_GRAMMAR = 16_000, 6_000
+N_PATTERNS, N_GRAMMAR = 26_000, 5_000
+#: Of the patterns, those that are there for what they copy: copying takes many examples.
+N_COPYING = 10_000
 #: Pairs of each source in `val`, and in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
@@ -31,7 +33,7 @@ _KEPT_BACK = 300
 #: How often training draws every word, however rare.
 _FLOOR = 2
 #: What `test_compositional` is made of occurs this often in training: it asks for composition, not for words.
-_WELL_KNOWN = 8
+_WELL_KNOWN = 5
 #: Parts of verbs this common are never kept back, nor is a tense, a negation or a form of question.
 _N_COMMON_VERBS = 100
 
@@ -74,10 +76,15 @@ def sentences() -> Iterator[Example]:
         )
 
 
-def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Fill in patterns, one after the other and again, without end; a French sentence may come again."""
+def from_patterns(seed: int = SEED, *, copying: bool = False) -> Iterator[Example]:
+    """Fill in patterns, one after the other and again, without end; a French sentence may come again.
+
+    Args:
+        seed: of the draw.
+        copying: whether only those with a name, a number or the like to copy.
+    """
     d = Draw(load(), seed)
-    lines = patterns.tables()["sentence"]
+    lines = [line for line in patterns.tables()["sentence"] if line.copies or not copying]
     while True:
         for line in lines:
             d.start()
@@ -101,12 +108,12 @@ def generated() -> dict[str, list[Example]]:
     """Return the splits that the three sources make."""
     taken = {example.sentence.fr.casefold() for example in sentences()}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
-    for origin, stream, n_train in (
-        ("sentences", sentences(), None),
-        ("patterns", from_patterns(), N_PATTERNS),
-        ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR),
+    for origin, stream, n_train, n in (
+        ("sentences", sentences(), None, N_HELD_OUT["sentences"]),
+        ("patterns", from_patterns(), N_PATTERNS - N_COPYING, N_HELD_OUT["patterns"]),
+        ("patterns", from_patterns(SEED + 1, copying=True), N_COPYING, 0),
+        ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR, N_HELD_OUT["grammar"]),
     ):
-        n = N_HELD_OUT[origin]
         found: list[Example] = []
         for example in stream:
             french = example.sentence.fr.casefold()
