@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from translator.alignment import words
-from translator.data.phrasebook.copying import COPIED
 from translator.errors import DataError
 
 
@@ -47,11 +46,6 @@ class Pattern:
     links: tuple[tuple[int, int], ...]
     points: tuple[str, ...]
     where: str
-
-    @cached_property
-    def copies(self) -> bool:
-        """Whether a name, a number or the like in it is copied."""
-        return any(slot.kind in COPIED for slot, _ in self.shared.values())
 
     @cached_property
     def shared(self) -> dict[str, tuple[Slot, Slot]]:

@@ -22,9 +22,7 @@ from translator.data.phrasebook.phrases import Sentence, finish
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
 #: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
-N_PATTERNS, N_GRAMMAR = 26_000, 5_000
-#: Of the patterns, those that are there for what they copy: copying takes many examples.
-N_COPYING = 10_000
+N_PATTERNS, N_GRAMMAR = 16_000, 6_000
 #: Pairs of each source in `val`, and in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
@@ -76,15 +74,10 @@ def sentences() -> Iterator[Example]:
         )
 
 
-def from_patterns(seed: int = SEED, *, copying: bool = False) -> Iterator[Example]:
-    """Fill in patterns, one after the other and again, without end; a French sentence may come again.
-
-    Args:
-        seed: of the draw.
-        copying: whether only those with a name, a number or the like to copy.
-    """
+def from_patterns(seed: int = SEED) -> Iterator[Example]:
+    """Fill in patterns, one after the other and again, without end; a French sentence may come again."""
     d = Draw(load(), seed)
-    lines = [line for line in patterns.tables()["sentence"] if line.copies or not copying]
+    lines = patterns.tables()["sentence"]
     while True:
         for line in lines:
             d.start()
@@ -108,12 +101,12 @@ def generated() -> dict[str, list[Example]]:
     """Return the splits that the three sources make."""
     taken = {example.sentence.fr.casefold() for example in sentences()}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
-    for origin, stream, n_train, n in (
-        ("sentences", sentences(), None, N_HELD_OUT["sentences"]),
-        ("patterns", from_patterns(), N_PATTERNS - N_COPYING, N_HELD_OUT["patterns"]),
-        ("patterns", from_patterns(SEED + 1, copying=True), N_COPYING, 0),
-        ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR, N_HELD_OUT["grammar"]),
+    for origin, stream, n_train in (
+        ("sentences", sentences(), None),
+        ("patterns", from_patterns(), N_PATTERNS),
+        ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR),
     ):
+        n = N_HELD_OUT[origin]
         found: list[Example] = []
         for example in stream:
             french = example.sentence.fr.casefold()
