@@ -77,7 +77,7 @@ def print_samples() -> None:
     """Print five sentences of each construction of the training split."""
     shown: dict[str, list[str]] = {}
     for example in splits.generated()["train"]:
-        for name in example.constructions:
+        for name in (name for name in example.constructions if ":" not in name):  # not where a pattern stands
             if len(shown.setdefault(name, [])) < 5:
                 shown[name].append(f"    {example.sentence.fr}  |  {example.sentence.en}")
     for name in sorted(shown):

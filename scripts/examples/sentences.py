@@ -7,7 +7,7 @@ from torch import Tensor
 
 from translator.alignment import words
 from translator.data.batching import pad
-from translator.data.phrasebook.splits import drawn
+from translator.data.phrasebook.splits import from_grammar
 
 N_DRAWN, LONGEST, RAREST, N_HELD_OUT = 6000, 9, 7, 300
 #: Ids that are no words: those of `translator.symbols`, and the blot of the masked model.
@@ -19,7 +19,9 @@ def read() -> tuple[Tensor, Tensor, list[str]]:
 
     A word that is rarely drawn takes its sentences with it, so that none is unknown.
     """
-    texts = list(dict.fromkeys(tuple(words(example.sentence.en)) for example in islice(drawn(), N_DRAWN)))
+    texts = list(
+        dict.fromkeys(tuple(words(example.sentence.en)) for example in islice(from_grammar(), N_DRAWN))
+    )
     counts = Counter(word for text in texts for word in text)
     texts = [t for t in texts if len(t) <= LONGEST and all(counts[word] >= RAREST for word in t)]
     vocabulary = NO_WORDS + sorted({word for text in texts for word in text})

@@ -112,12 +112,12 @@ SHAPING = [
     "data.max_characters=30",
     "data.max_length_ratio=1.2",
     "data.input_map=null",
+    "data.noise.upper=0.1",  # the vocabulary sees it
     "data.held_out={extra: 3}",
     "data.files={train: 'train.{lang}', val: 'val.{lang}'}",
 ]
 NOT_SHAPING = [
     "tokenizer.dropout=0.1",
-    "data.noise.upper=0.1",
     "model.width=32",
     "model.dropout=0.3",
     "train.max_steps=99",
@@ -198,11 +198,11 @@ def test_the_longest_sentence_that_fits_is_kept(tiny_config: Make, tiny_corpus: 
 def test_pairs_of_other_splits_are_left_out(tiny_config: Make, tiny_corpus: Path) -> None:
     append(tiny_corpus, "train", "Ma lampe est bleue.", "My lamp is blue.")  # test
     append(tiny_corpus, "train", "Où est mon chapeau ?", "Where is my hat?")  # val
-    append(tiny_corpus, "train", "Ma lampe est bleue.", "My lamp's blue.")
+    append(tiny_corpus, "train", "MA LAMPE EST BLEUE.", "My lamp's blue.")  # test, in another way
     append(tiny_corpus, "test", "", "")  # a test split is whole, whatever is in it
     prepared = prepare(tiny_config())
-    assert prepared.report.left_out == {"held_out": 2}
-    assert prepared.report.lines["held_out"] == [41, 42]
+    assert prepared.report.left_out == {"held_out": 3}
+    assert prepared.report.lines["held_out"] == [41, 42, 43]
     test = corpus.open_split(tiny_config().data, "test", seed=1)
     assert test["source"][:] == lines(tiny_corpus / "test.fr")
 
