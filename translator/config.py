@@ -132,7 +132,7 @@ class TokenizerConfig(Section):
     kind: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocabulary_size: Annotated[int, Field(ge=300, le=64000)] = 8000
-    """Pieces of both languages together, 260 of them special and bytes; a small corpus gets fewer."""
+    """Pieces of both languages together, 261 of them special and bytes; a small corpus gets fewer."""
     sample_sentences: PositiveInt = 200_000
     """At most this many sentences, drawn with the seed, are read to build the vocabulary."""
     dropout: Probability = 0.0

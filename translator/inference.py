@@ -254,7 +254,7 @@ class Translator:
         """
         if "\n" in prefix or "\r" in prefix:
             raise UsageError(f"prefix {prefix!r} has a line break; give one line")
-        return self.tokenizer.encode(prefix) if prefix else []
+        return self.tokenizer.encode_prefix(prefix) if prefix else []
 
     def options(self, beam_size: int | None, *, n_best: int = 1, batch_size: int = 1) -> SearchConfig:
         """Return the model's search settings, with another beam where one is given.

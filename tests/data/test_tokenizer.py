@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from translator.config import TokenizerConfig
 from translator.data.phrasebook import splits
-from translator.data.tokenizer import WORD_MARK, Tokenizer
+from translator.data.tokenizer import CAPITALS, WORD_MARK, Tokenizer
 from translator.errors import DataError, ModelError
 from translator.symbols import BOS, EOS, PAD, UNK
 
@@ -47,6 +47,7 @@ HARD += "œŒ«»\u00a0\u202f’'éÉe\u0301ﬁ½Ａ😀\u200d\ufeff\ufffd<>0xA"
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.text(st.one_of(st.sampled_from(HARD), st.characters(exclude_categories=["Cs"]))),
+    st.text(st.one_of(st.sampled_from(HARD), st.characters(exclude_categories=["Cs"]))).map(str.upper),
     st.lists(st.sampled_from([*FRENCH, *" \u2581", "  ", "Le chat", "<s>", "</s>", "<unk>", "<0x0A>"])).map(
         "".join
     ),
@@ -95,6 +96,36 @@ def test_a_batch_is_each_text_by_itself(tokenizers: dict[str, Tokenizer]) -> Non
     assert tokenizer.encode_batch([]) == []
     assert tokenizer.encode("") == []
     assert "".join(tokenizer.pieces(tokenizer.encode("Le chat"))) == "\u2581Le\u2581chat"
+
+
+@pytest.mark.parametrize("text", ["LE CHAT DORT.", "A", "« L'ŒUF », 3 €\u00a0!", "\ud800É\u2581"])
+def test_capitals_are_a_mark_and_the_pieces_of_their_lower_case(
+    tokenizers: dict[str, Tokenizer], text: str
+) -> None:
+    tokenizer = tokenizers["bpe"]
+    ids = tokenizer.encode(text)
+    assert tokenizer.pieces(ids[:1]) == [CAPITALS]
+    assert ids[1:] == tokenizer.encode(text.lower())
+    assert tokenizer.sample_batch([text], 0.0, seed=1) == tokenizer.encode_batch([text]) == [ids]
+    assert tokenizer.spans(text, ids) == [(0, 0), *tokenizer.spans(text.lower(), ids[1:])]
+    # What a translation begins with may go on in lower case.
+    assert CAPITALS not in tokenizer.pieces(tokenizer.encode_prefix(text))
+
+
+@pytest.mark.parametrize("text", ["", "3,50 €", "Le chat", "LE CHAT d'or", "STRAẞE", "ﬁn", "ΑΓΆΠΗ ŉ"])
+def test_other_texts_have_no_such_mark(tokenizers: dict[str, Tokenizer], text: str) -> None:
+    tokenizer = tokenizers["bpe"]
+    assert CAPITALS not in tokenizer.pieces(tokenizer.encode(text))
+    assert CAPITALS not in tokenizer.pieces(tokenizer.encode(f"{CAPITALS}{text}"))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_vocabulary_from_before_the_mark_spells_capitals() -> None:
+    options = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS, "byte_fallback": True}
+    tokenizer = Tokenizer(foreign(vocab_size=300, normalization_rule_name="identity", **options))
+    assert tokenizer.capitals is None
+    assert tokenizer.decode(tokenizer.encode("LE CHAT")) == "LE CHAT"
+    assert tokenizer.encode("LE CHAT") == tokenizer.encode_prefix("LE CHAT") != tokenizer.encode("le chat")
 
 
 def test_special_pieces_are_left_out_of_text(tokenizers: dict[str, Tokenizer]) -> None:
@@ -204,7 +235,7 @@ def test_the_vocabulary_shrinks_with_a_message(kind: Literal["bpe", "unigram"]) 
         "tokenizer.vocabulary_size=4000 is more than this corpus has pieces for; "
         f"going on with {len(tokenizer)}"
     )
-    assert 260 < len(tokenizer) < 400
+    assert 261 < len(tokenizer) < 400
     assert tokenizer.decode(tokenizer.encode("dort ! 😀")) == "dort ! 😀"
 
 

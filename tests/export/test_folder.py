@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from translator.bundle import MANIFEST
 from translator.cli import main
 from translator.data import phrasebook
 from translator.data.input_map import map_input
+from translator.data.tokenizer import Tokenizer
 from translator.export import check as checking
 from translator.export import to_ctranslate2
 from translator.export.folder import lines_to_check
@@ -239,3 +241,28 @@ def test_what_people_type_is_translated_alike_by_the_example(
     about["input_map"]["replace"] = []  # the control: as a model from before the map has it
     Path("exported/passerelle.json").write_text(json.dumps(about), encoding="utf-8")
     assert theirs(typed) != ours
+
+
+def test_the_pages_example_reads_capitals_as_we_do(
+    trained: Trained,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run(capsys, tmp_path / "exported", "--model", model, *corpus(trained))[0] == 0
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], namespace)
+    read: list[str] = []
+
+    def translate_batch(sources: list[list[str]], **_: object) -> list[SimpleNamespace]:
+        read.extend(sources[0])
+        return [SimpleNamespace(hypotheses=sources)]  # it comes back as it went in
+
+    namespace["translator"] = SimpleNamespace(translate_batch=translate_batch)
+    tokenizer = Tokenizer.load(model / "tokenizer.model")
+    for line in ("LE CHAT DORT À L'OMBRE.", "Le chat DORT.", "3,50 €", "STRAẞE", "A"):
+        read.clear()
+        assert namespace["translate"](line) == line
+        assert read == tokenizer.pieces(tokenizer.encode(line))

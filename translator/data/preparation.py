@@ -25,7 +25,7 @@ from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 
 #: Raise it when a change here, in `preflight` or in `tokenizer` would prepare a corpus differently.
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 The text that goes in comes out again, byte for byte: no normalisation, every space kept, and what the
 vocabulary lacks is spelled in bytes, so that no unknown piece is ever produced. SentencePiece uses U+2581
 for a space; a U+2581 of the text itself is spelled in bytes too.
+
+A text in capitals becomes a mark and its lower case, whose pieces are well known (inline casing; Etchegoyhen
+& Gete 2020, "To Case or not to Case"). In capitals, nearly every word would be a new one.
 """
 
 import io
@@ -20,6 +23,8 @@ from translator.errors import DataError, ModelError
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
 WORD_MARK = "\u2581"
+#: Piece that says: what follows is in capitals. A tokenizer from before there was one has none.
+CAPITALS = "<capitals>"
 
 #: A piece that is one byte of a character.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
@@ -56,6 +61,8 @@ class Tokenizer:
         self._bytes = [processor.piece_to_id(f"<0x{value:02X}>") for value in range(256)]
         if UNK in self._bytes:
             raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
+        mark = processor.piece_to_id(CAPITALS)
+        self._capitals = [] if mark == UNK else [mark]
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -83,7 +90,7 @@ class Tokenizer:
         Raises:
             DataError: there is no text, or more different characters than pieces.
         """
-        sample = [s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
+        sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
         if not any(s.strip() for s in sample):
             raise DataError("the vocabulary has no text to learn from; every training pair was left out")
         size = config.vocabulary_size
@@ -106,14 +113,23 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
+        text, case = self._split_case(text)
+        return case + self.encode_prefix(text)
+
+    def encode_prefix(self, text: str) -> list[int]:
+        """Return the ids of the beginning of a text, of which nobody knows whether it goes on in capitals."""
         text, mark = self._stand_in(text)
         return self._restore(self._processor.encode(text), mark)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of several texts; see `encode`. Threads begin for it: many texts are worth them."""
-        prepared = [self._stand_in(text) for text in texts]
+        cases = [self._split_case(text) for text in texts]
+        prepared = [self._stand_in(text) for text, _ in cases]
         encoded = self._processor.encode([text for text, _ in prepared])
-        return [self._restore(ids, mark) for ids, (_, mark) in zip(encoded, prepared, strict=True)]
+        return [
+            case + self._restore(ids, mark)
+            for ids, (_, mark), (_, case) in zip(encoded, prepared, cases, strict=True)
+        ]
 
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return a random segmentation of each text, for training; it decodes to the same text.
@@ -130,12 +146,13 @@ class Tokenizer:
         draw = random.Random(seed)
         sampled = []
         for text in texts:
+            text, case = self._split_case(text)
             text, mark = self._stand_in(text)
             # As SentencePiece sees it: a mark before the text and for every space; no merge crosses one.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
             ids = [i for word in words for i in self._sample_word(word, dropout, draw)]
-            sampled.append(self._restore(ids, mark))
+            sampled.append(case + self._restore(ids, mark))
         return sampled
 
     def _sample_word(self, word: str, dropout: float, draw: random.Random) -> list[int]:
@@ -160,12 +177,13 @@ class Tokenizer:
     @cached_property
     def _rank(self) -> dict[str, int]:
         """Piece → id of all ordinary pieces; in a BPE vocabulary the ids are in the order of the merges."""
-        special = {PAD, UNK, BOS, EOS, *self._bytes}
+        special = {PAD, UNK, BOS, EOS, *self._capitals, *self._bytes}
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids without special pieces; bytes that are no UTF-8 become U+FFFD."""
-        return str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
+        text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
+        return text.upper() if self._capitals and list(ids[:1]) == self._capitals else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return each id's piece as it stands in the vocabulary, for people to look at."""
@@ -174,7 +192,7 @@ class Tokenizer:
     def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
         """Return where in a text each of its ids stands: from this character to before that one.
 
-        The mark before the text has an empty place. The pieces of a character that is spelled in bytes have
+        Marks before the text have an empty place. The pieces of a character that is spelled in bytes have
         that character's place, each of them.
 
         Args:
@@ -184,6 +202,8 @@ class Tokenizer:
         Raises:
             ValueError: the ids are not of this text.
         """
+        if self._capitals and list(ids[:1]) == self._capitals:
+            return [(0, 0), *self.spans(text.lower(), ids[1:])]
         owners = [-1]  # the character that each byte belongs to; the mark before the text is none of it
         for place, character in enumerate(text):
             owners += [place] * len(_as_utf8(character).encode())
@@ -199,12 +219,22 @@ class Tokenizer:
             raise ValueError(f"the pieces have {start - 1} bytes and the text {len(owners) - 1}")
         return spans
 
+    @property
+    def capitals(self) -> str | None:
+        """The piece before a text in capitals; None in a vocabulary from before there was one."""
+        return CAPITALS if self._capitals else None
+
     @cached_property
     def never_emitted(self) -> list[int]:
         """Ids that no search may choose: padding, start, unknown, any piece with a control character."""
         spelled = [self._bytes[value] for value in range(256) if _is_control(value)]
         named = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
         return sorted({*NEVER_EMITTED, *spelled, *named})
+
+    def _split_case(self, text: str) -> tuple[str, list[int]]:
+        """A text in capitals as its lower case and the mark for it; any other as it is."""
+        lowered = _lowered(text) if self._capitals else None
+        return (text, []) if lowered is None else (lowered, self._capitals)
 
     def _stand_in(self, text: str) -> tuple[str, str]:
         """Swap U+2581 for a character that neither the text nor the vocabulary has; return both."""
@@ -225,6 +255,13 @@ class Tokenizer:
             if restored[-3:] == theirs:
                 restored[-3:] = ours
         return restored
+
+
+def _lowered(text: str) -> str | None:
+    """The lower case of a text in capitals; None for others, and where the capitals would not come back."""
+    lower = text.lower() if text.isupper() else text
+    is_exact = lower != text and len(lower) == len(text) and lower.upper() == text
+    return lower if is_exact else None
 
 
 def _as_utf8(text: str) -> str:
@@ -248,6 +285,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         unk_id=UNK,
         bos_id=BOS,
         eos_id=EOS,
+        control_symbols=[CAPITALS],
         byte_fallback=True,
         character_coverage=0.9995,
         normalization_rule_name="identity",
