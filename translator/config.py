@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+#: A vocabulary whose pairs of pieces can be counted: 12 bytes each.
+MOST_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -222,6 +224,9 @@ class TrainConfig(Section):
     """Share of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = 0.998
     """Decay per step of the averaged weights; null: no averaging."""
+    embedding_init: Literal["normal", "counts"] = "normal"
+    """First embeddings: random; or by counting which pieces meet in the training pairs, which is worth many
+    steps to a short run (translator/training/embedding_init.py)."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0
     """A checkpoint to go on from is written at least this often."""
 
@@ -303,6 +308,16 @@ class Config(Section):
                 f"train.max_tokens_per_batch={self.train.max_tokens_per_batch} is below "
                 f"model.max_length={self.model.max_length}; the longest sentence must fit a batch, "
                 "so raise the one or lower the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _counts_fit_in_memory(self) -> Self:
+        size = self.tokenizer.vocabulary_size
+        if self.train.embedding_init == "counts" and size > MOST_COUNTED_PIECES:
+            raise ValueError(
+                f"tokenizer.vocabulary_size={size} has too many pairs of pieces for "
+                f"train.embedding_init=counts; lower it to {MOST_COUNTED_PIECES} or use normal"
             )
         return self
 

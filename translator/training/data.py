@@ -14,8 +14,8 @@ from translator.data.preparation import Prepared
 #: Lines of the validation split that are scored and translated together.
 VALIDATION_CHUNK = 128
 #: A noised source of more than this many times its usual pieces stays as it was, since one long row widens
-#: its whole batch. In capitals French has three times as many.
-MOST_GROWTH = 4
+#: its whole batch.
+MOST_GROWTH = 2
 
 
 class ValidationLines(NamedTuple):

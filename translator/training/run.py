@@ -49,6 +49,7 @@ from translator.training.callbacks import (
 )
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
+from translator.training.embedding_init import count_embeddings
 from translator.training.finish import finish, git_commit
 from translator.training.folder import run_folder, told_to_other_processes
 from translator.training.module import TranslationModule
@@ -90,7 +91,11 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
             console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
         write_whole(folder / "config.yaml", config_to_yaml(config).encode())
     torch.manual_seed(config.train.seed)
-    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+    model = build_model(config.model, len(prepared.tokenizer))
+    if config.train.embedding_init == "counts":
+        first = count_embeddings(prepared.train, len(prepared.tokenizer), config.model.width)
+        model.embedding.weight.data.copy_(first)
+    module = TranslationModule(model, config)
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
     with told_to_other_processes(folder):

@@ -19,14 +19,12 @@ from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
 #: French determiner of a slot → kind of `noun_phrase`, and whether there are several.
 KINDS = {
     "un": ("indefinite", False), "des": ("indefinite", True), "le": ("definite", False),
-    "les": ("definite", True),
-    "ce": ("demonstrative", False), "ces": ("demonstrative", True), "quel": ("which", False),
-    "quels": ("which", True), "chaque": ("every", False), "plusieurs": ("several", True),
-    "quelques": ("a few", True), "tous": ("all", True), "-": ("bare", False), "--": ("bare", True),
-    "de": ("negated", False), "de--": ("negated", True), "deux": ("number", True),
-    "poss": ("possessive", False),
-    "poss--": ("possessive", True), **{row[0]: ("possessive", False) for row in POSSESSIVES},
-    **{row[2]: ("possessive", True) for row in POSSESSIVES},
+    "les": ("definite", True), "ce": ("demonstrative", False), "ces": ("demonstrative", True),
+    "quel": ("which", False), "quels": ("which", True), "chaque": ("every", False), "tous": ("all", True),
+    "plusieurs": ("several", True), "quelques": ("a few", True), "deux": ("number", True),
+    "-": ("bare", False), "--": ("bare", True), "de": ("negated", False), "de--": ("negated", True),
+    "poss": ("possessive", False), "poss--": ("possessive", True),
+    **{row[k]: ("possessive", k == 2) for k in (0, 2) for row in POSSESSIVES},
 }  # fmt: skip
 _OWNERS = {row[k]: place for place, row in enumerate(POSSESSIVES) for k in (0, 2)}
 TENSES = {
@@ -40,20 +38,21 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "subject": beings.anybody,
     "pronoun": beings.pronoun,
     "first": places.first_name,
-    "count": lambda d: _number(d.below(2, 100)),
-    "in-town": lambda d: places.in_town(d, goes=False),
-    "to-town": lambda d: places.in_town(d, goes=True),
-    "in-country": lambda d: places.in_country(d, goes=False),
-    "to-country": lambda d: places.in_country(d, goes=True),
-    "in-place": lambda d: places.location(d, goes=False),
-    "to-place": lambda d: places.location(d, goes=True),
-} | {copied: partial(lambda d, draw: _both(*draw(d)), draw=draw) for copied, draw in COPIED.items()}
-for _of in ("surname", "town", "country"):
-    _BUILT_IN[_of] = partial(places.named, kind=_of)
-for _of in ("past", "present", "future", "habit"):
-    _BUILT_IN[f"when-{_of}"] = partial(lambda d, kind: places.time(d, kind), kind=_of)
-for _of in ("manner", "frequency", "place", "sentence"):
-    _BUILT_IN[f"adverb-{_of}"] = partial(places.adverb, kind=_of)
+    "count": lambda d: _whole(*number(d.below(2, 100))),
+    **{kind: partial(places.named, kind=kind) for kind in ("surname", "town", "country")},
+    **{f"{to}-town": partial(places.in_town, goes=to == "to") for to in ("in", "to")},
+    **{f"{to}-country": partial(places.in_country, goes=to == "to") for to in ("in", "to")},
+    **{f"{to}-place": partial(places.location, goes=to == "to") for to in ("in", "to")},
+    **{
+        f"when-{kind}": partial(lambda d, kind: places.time(d, kind), kind=kind)
+        for kind in ("past", "present", "future", "habit")
+    },
+    **{f"adverb-{k}": partial(places.adverb, kind=k) for k in ("manner", "frequency", "place", "sentence")},
+    **{
+        kind: partial(lambda d, draw: _whole(*map(glued, draw(d))), draw=draw)
+        for kind, draw in COPIED.items()
+    },
+}
 
 
 @cache
@@ -102,7 +101,7 @@ def fill(
     for dependent in (False, True):  # first what others agree with
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
-                who = _subject(line.fr, at, known, subject)
+                who = _subject(line.fr, at, known, subject, beings.SPOKEN)
                 alike = [known[of].fr for of in known if of.partition("#")[0] == item.kind]
                 for _ in range(_MOST_TRIES):
                     known[item.of] = _shared(d, *line.shared[item.of], who)
@@ -118,21 +117,16 @@ def fill(
                 continue
             texts = [item] if isinstance(item, str) else []
             if isinstance(item, Slot):
-                who = _subject(items, at, known, subject, pronouns=pronouns)
+                who = _subject(items, at, known, subject, pronouns)
                 texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
             out += [Word(text, tags[side].get(at, ())) for text in texts]
         sides.append(out)
-    first = line.fr[0]
-    whole = known[first.of] if isinstance(first, Slot) and first.of in known else Phrase()
+    whole = known.get(getattr(line.fr[0], "of", ""), Phrase())  # a subject remains one
     return replace(whole, fr=sides[0], en=sides[1])
 
 
 def _subject(
-    items: Items,
-    at: int,
-    known: dict[str, Phrase],
-    outer: Phrase | None,
-    pronouns: dict[str, Phrase] = beings.SPOKEN,
+    items: Items, at: int, known: dict[str, Phrase], outer: Phrase | None, pronouns: dict[str, Phrase]
 ) -> Phrase:
     """What a word agrees with: what it names (`@person`), else what is before it, around it, or after it."""
     slot = items[at]
@@ -156,13 +150,9 @@ def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
         return fr + phrase.fr
     *before, preposition = fr
     tag = new_tag()
-    return before + [
-        Word(
-            word.text,
-            tuple(t for t in word.tags if t != tag) + (preposition.tags if tag in word.tags else ()),
-        )
-        for word in after_preposition(preposition.text, phrase, tag)
-    ]
+    made = after_preposition(preposition.text, phrase, tag)
+    own = [[t for t in word.tags if t != tag] + [*preposition.tags] * (tag in word.tags) for word in made]
+    return before + [Word(word.text, tuple(tags)) for word, tags in zip(made, own, strict=True)]
 
 
 def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
@@ -179,16 +169,10 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
     return _BUILT_IN[left.kind](d) if left.kind in _BUILT_IN else _noun(d, left, right, who)
 
 
-def _number(value: int) -> Phrase:
+def _whole(fr: list[str], en: list[str]) -> Phrase:
+    """What goes together as it is: a number, a price, a name."""
     tag = new_tag()
-    fr, en = ([Word(part, (tag,)) for part in side] for side in number(value))
-    return Phrase(fr, en)
-
-
-def _both(fr: str, en: str) -> Phrase:
-    """What stands for itself, spelled as it is: no word of it is linked by itself."""
-    tag = new_tag()
-    return Phrase([Word(w, (tag,)) for w in glued(fr)], [Word(w, (tag,)) for w in glued(en)])
+    return Phrase([Word(word, (tag,)) for word in fr], [Word(word, (tag,)) for word in en])
 
 
 def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
@@ -209,15 +193,10 @@ def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
     said = [lead for lead in right.lead if lead not in ("adj", "poss", "poss--")]
     if said and (said != ["a"] or sort == "negated"):
         bare = noun_phrase(noun, "bare", plural=phrase.plural).en
-        n = next(
-            i
-            for i, word in enumerate(phrase.en)
-            if word.tags != phrase.en[0].tags or len(phrase.en) == len(bare)
-        )
-        tag = phrase.en[0].tags if n else ()
-        one = noun.counted and phrase.en_person == 2
-        article = "any" if said == ["a"] and not one else " ".join(said)
-        phrase.en = [*(Word(word, tag) for word in article.split() if word != "-"), *phrase.en[n:]]
+        article = phrase.en[0].tags  # where there is one, the words that have its tags
+        n = next(i for i, w in enumerate(phrase.en) if w.tags != article or len(phrase.en) == len(bare))
+        said = ["any"] if said == ["a"] and not (noun.counted and phrase.en_person == 2) else said
+        phrase.en = [*(Word(w, article if n else ()) for w in said if w != "-"), *phrase.en[n:]]
     return phrase
 
 
@@ -231,16 +210,14 @@ def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
     lead = [word for word in slot.lead if word not in TENSES and word[0] != "@"]
     second = [word for word in lead if word in ("pas", "plus", "jamais", "rien")]
     before = ["ne"] if second else []
-    hung = [REFLEXIVE[who.person]] if verb.reflexive else []
-    hung += [word for word in lead if word not in second]
+    hung = [REFLEXIVE[who.person]] * verb.reflexive + [word for word in lead if word not in second]
     if tense == "infinitif":
         return [*before, *second, *hung, verb.forms.infinitive]
     if tense == "passé":
         auxiliary = d.lexicon.conjugations["être" if verb.etre else "avoir"].present[who.person]
-        agrees = verb.etre and not (verb.reflexive and verb.direct)
-        participle = french.agree(
-            verb.forms.participle, is_feminine=agrees and who.feminine, is_plural=agrees and who.plural
-        )
+        participle = verb.forms.participle
+        if verb.etre and not (verb.reflexive and verb.direct):
+            participle = french.agree(participle, is_feminine=who.feminine, is_plural=who.plural)
         return [*before, *hung, auxiliary, *second, participle]
     return [*before, *hung, getattr(verb.forms, TENSES[tense])[who.person], *second]
 

@@ -22,7 +22,7 @@ from translator.data.phrasebook.phrases import Sentence, finish
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
 #: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
-N_PATTERNS, N_GRAMMAR = 16_000, 6_000
+N_PATTERNS, N_GRAMMAR = 12_500, 4_000
 #: Pairs of each source in `val`, and in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
