@@ -278,13 +278,13 @@ def test_noise_is_in_the_sources_alone_and_none_is_too_long(
         assert decode(new) in ways
     assert epoch(NOISE, "train.max_tokens_per_batch=60") == noised  # in other batches
     assert epoch(NOISE, "train.seed=2") != noised
-    # In capitals each has one piece more: too many for a smaller model, or for its batch with a lower limit.
+    # In capitals half are too long for a smaller model, and, with a lower limit, all for their batch.
     capitals = "data.noise={upper: 1.0}"
     assert {decode(source).isupper() for source in epoch(capitals).values()} == {True}
     middle = sorted(map(len, plain.values()))[len(plain) // 2]
     few = epoch(capitals, f"model.max_length={middle}").values()
     assert {decode(source).isupper() for source in few} == {True, False}
-    monkeypatch.setattr("translator.training.data.MOST_GROWTH", 1)
+    monkeypatch.setattr("translator.training.data.MOST_GROWTH", 0.5)
     assert epoch(capitals) == plain
 
 
