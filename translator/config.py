@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-#: A vocabulary whose pairs of pieces can be counted: 12 bytes each.
-MOST_COUNTED_PIECES = 16_000
+#: Largest vocabulary whose pairs of pieces are counted, at about 8 bytes a pair.
+MAX_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -225,8 +225,8 @@ class TrainConfig(Section):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = 0.998
     """Decay per step of the averaged weights; null: no averaging."""
     embedding_init: Literal["normal", "counts"] = "normal"
-    """First embeddings: random; or by counting which pieces meet in the training pairs, which is worth many
-    steps to a short run (translator/training/embedding_init.py)."""
+    """Initial embeddings. normal: random; counts: from co-occurrence counts of the training pairs (PPMI and
+    SVD), which saves a short run many steps (translator/training/embedding_init.py)."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0
     """A checkpoint to go on from is written at least this often."""
 
@@ -314,10 +314,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _counts_fit_in_memory(self) -> Self:
         size = self.tokenizer.vocabulary_size
-        if self.train.embedding_init == "counts" and size > MOST_COUNTED_PIECES:
+        if self.train.embedding_init == "counts" and size > MAX_COUNTED_PIECES:
             raise ValueError(
-                f"tokenizer.vocabulary_size={size} has too many pairs of pieces for "
-                f"train.embedding_init=counts; lower it to {MOST_COUNTED_PIECES} or use normal"
+                f"tokenizer.vocabulary_size={size} is too large for train.embedding_init=counts; lower it to "
+                f"{MAX_COUNTED_PIECES} or set train.embedding_init=normal"
             )
         return self
 

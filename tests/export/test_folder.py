@@ -262,7 +262,7 @@ def test_the_pages_example_reads_capitals_as_we_do(
 
     namespace["translator"] = SimpleNamespace(translate_batch=translate_batch)
     tokenizer = Tokenizer.load(model / "tokenizer.model")
-    for line in ("LE CHAT DORT À L'OMBRE.", "Le chat DORT.", "3,50 €", "STRAẞE", "A"):
+    for line in ("LE CHAT DORT À L'OMBRE.", "Le chat DORT.", "3,50 €", "STRAẞE", "A", "ℝ"):
         read.clear()
         assert namespace["translate"](line) == line
         assert read == tokenizer.pieces(tokenizer.encode(line))

@@ -83,7 +83,9 @@ def test_a_vocabulary_too_large_to_count_is_refused() -> None:
     }
     with pytest.raises(InvalidConfigError) as caught:
         validate(options)
-    said = "tokenizer.vocabulary_size=16001 has too many pairs of pieces for train.embedding_init=counts; "
-    assert said + "lower it to 16000 or use normal" in str(caught.value.problems)
+    said = (
+        "tokenizer.vocabulary_size=16001 is too large for train.embedding_init=counts; lower it to 16000 or"
+    )
+    assert f"{said} set train.embedding_init=normal" in str(caught.value.problems)
     options["tokenizer"] = {"vocabulary_size": 16_000}
     assert validate(options).train.embedding_init == "counts"

@@ -112,12 +112,15 @@ class Tokenizer:
         return int(self._processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
+        """Return the ids of a text, with `CAPITALS` before one in capitals, without start and end symbols.
+
+        Lone surrogates become U+FFFD.
+        """
         text, case = self._split_case(text)
         return case + self.encode_prefix(text)
 
     def encode_prefix(self, text: str) -> list[int]:
-        """Return the ids of the beginning of a text, of which nobody knows whether it goes on in capitals."""
+        """Return the ids of the beginning of a text, never with `CAPITALS`: the rest may be in lower case."""
         text, mark = self._stand_in(text)
         return self._restore(self._processor.encode(text), mark)
 
@@ -181,7 +184,7 @@ class Tokenizer:
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids without special pieces; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of ids without special pieces, in capitals after `CAPITALS`; no UTF-8 is U+FFFD."""
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
         return text.upper() if self._capitals and list(ids[:1]) == self._capitals else text
 
@@ -258,9 +261,9 @@ class Tokenizer:
 
 
 def _lowered(text: str) -> str | None:
-    """The lower case of a text in capitals; None for others, and where the capitals would not come back."""
-    lower = text.lower() if text.isupper() else text
-    is_exact = lower != text and len(lower) == len(text) and lower.upper() == text
+    """The lower case of a text in capitals, as long as it; None where upper-casing would not restore it."""
+    lower = text.lower()
+    is_exact = text.isupper() and lower != text and len(lower) == len(text) and lower.upper() == text
     return lower if is_exact else None
 
 

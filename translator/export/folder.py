@@ -105,7 +105,7 @@ def _about(bundle: Bundle, folder: Path) -> dict[str, Any]:
             "file": TOKENIZER,
             "encode": "SentencePieceProcessor.encode(text, out_type=str); CTranslate2 adds the end symbol",
             "decode": "SentencePieceProcessor.decode(pieces)",
-            # Before the pieces of the lower case of a text in capitals, if its capitals are that text again.
+            # Precedes the lower case of a text in capitals, if upper-casing restores the text.
             "capitals": tokenizer.capitals,
             "max_source_pieces": config.model.max_length - 1,
         },

@@ -1,7 +1,7 @@
-"""First embeddings by counting: pieces that meet in the training pairs start out alike.
+"""Initial embeddings from co-occurrence counts: pieces that occur together start out close.
 
-Which pieces have like neighbours, and which translate which, is most of what a model finds out in its first
-minutes, one gradient step after the other. Counting the pairs once tells it in seconds.
+Much of what a model learns in its first minutes is which pieces are used alike and which translate which. One
+pass over the pairs says so in seconds.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from torch.nn.utils.rnn import pad_sequence
 from translator.symbols import PAD
 
 #: At most this many pairs are counted, evenly spaced.
-MOST_PAIRS = 200_000
+_MAX_PAIRS = 200_000
 #: Neighbours within a side are those at most this far away.
 _WINDOW = 3
 #: How fast the weight falls with the distance between relative places: e⁻¹ at an eighth of the line.
 _SHARPNESS = 8.0
-#: Share of noise, which tells pieces of equal counts apart.
+#: Standard deviation of the noise relative to the row; it separates pieces with equal counts.
 _NOISE = 0.3
 
 
@@ -31,7 +31,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
     Args:
         train: columns `source_ids` and `target_ids`, lists of ids.
-        n_pieces: V; takes 12 V² bytes.
+        n_pieces: V; the peak is about 8 V² bytes.
         width: D.
 
     Returns:
@@ -40,9 +40,9 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
     counts = _counts(train, n_pieces)
     seen = counts.sum(1)
     context = seen**0.75
-    expected = seen[:, None] * (context / context.sum())
-    information = (counts / expected).log_().nan_to_num_(0.0, 0.0, 0.0).clamp_(min=0)
-    information = (information + information.T) / 2
+    ratio = counts.div_(seen[:, None]).div_(context / context.sum())
+    information = ratio.log_().nan_to_num_(0.0, 0.0, 0.0).clamp_(min=0)
+    information = (information + information.T).div_(2)
     vectors, values, _ = torch.svd_lowrank(information, q=min(n_pieces, width + 16), niter=3)
     vectors = F.normalize(vectors[:, :width] * values[:width].sqrt())
     rotation, _ = torch.linalg.qr(torch.randn(width, width))
@@ -52,10 +52,10 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
 
 def _counts(train: Any, n_pieces: int) -> Tensor:
-    """How often pieces meet, (V, V): as neighbours in a side, and at like places of both sides."""
+    """Symmetric co-occurrence counts, (V, V): within each side, and at similar places of both sides."""
     counts = torch.zeros(n_pieces**2)
-    rows = torch.linspace(0, len(train) - 1, min(len(train), MOST_PAIRS), dtype=torch.float64).long()
-    for batch in train.select(rows.numpy()).iter(batch_size=1000):
+    rows = torch.linspace(0, len(train) - 1, min(len(train), _MAX_PAIRS), dtype=torch.float64).long()
+    for batch in train.select(rows.numpy()).iter(batch_size=200):
         source, target = (
             pad_sequence([torch.tensor(ids) for ids in batch[side]], batch_first=True, padding_value=PAD)
             for side in ("source_ids", "target_ids")
@@ -70,8 +70,10 @@ def _counts(train: Any, n_pieces: int) -> Tensor:
 
 
 def _neighbours(ids: Tensor) -> Tensor:
-    """1 / (1 + distance) within the window, (B, L, L). Each piece meets itself, or it would be told from its
-    translations by which side it is on."""
+    """1 / (1 + distance) within the window, (B, L, L).
+
+    The diagonal counts too; without it, pieces would differ from their translations by their side alone.
+    """
     at = torch.arange(ids.size(1))
     distance = (at[:, None] - at).abs()
     within = torch.where(distance <= _WINDOW, 1 / (1 + distance), 0.0)
@@ -79,7 +81,7 @@ def _neighbours(ids: Tensor) -> Tensor:
 
 
 def _parallel(source: Tensor, target: Tensor) -> Tensor:
-    """By the distance of relative places, since translations of short sentences run alike; (B, S, T)."""
+    """Falling with the distance of relative places, since short translations keep the order; (B, S, T)."""
     one, other = (
         torch.arange(ids.size(1)) / (ids != PAD).sum(1, keepdim=True).clamp(min=1)  # (B, L)
         for ids in (source, target)

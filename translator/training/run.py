@@ -93,8 +93,9 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     torch.manual_seed(config.train.seed)
     model = build_model(config.model, len(prepared.tokenizer))
     if config.train.embedding_init == "counts":
-        first = count_embeddings(prepared.train, len(prepared.tokenizer), config.model.width)
-        model.embedding.weight.data.copy_(first)
+        with torch.no_grad():
+            width = config.model.width
+            model.embedding.weight.copy_(count_embeddings(prepared.train, len(prepared.tokenizer), width))
     module = TranslationModule(model, config)
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")

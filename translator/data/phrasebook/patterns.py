@@ -151,8 +151,8 @@ def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
     *before, preposition = fr
     tag = new_tag()
     made = after_preposition(preposition.text, phrase, tag)
-    own = [[t for t in word.tags if t != tag] + [*preposition.tags] * (tag in word.tags) for word in made]
-    return before + [Word(word.text, tuple(tags)) for word, tags in zip(made, own, strict=True)]
+    own = [(*(t for t in w.tags if t != tag), *(preposition.tags if tag in w.tags else ())) for w in made]
+    return before + [Word(word.text, tags) for word, tags in zip(made, own, strict=True)]
 
 
 def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
