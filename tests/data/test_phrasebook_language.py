@@ -25,7 +25,9 @@ pytestmark = pytest.mark.system
 
 #: Sound words that Debian's dictionaries do not have: borrowed, or newer than they are.
 ALLOWED = {
-    "fr": set("bar-mitsva cubi dispo game gigas griffoir ok ola papi schnitzel téléréalité visio".split()),
+    "fr": set(
+        "bar-mitsva cubi dispo game gigas griffoir ok ola papi schnitzel thank téléréalité visio you".split()
+    ),
     "en": set(
         (
             "aleck audiobooks autocorrect barcode belote bichon blankie bourguignon brûlée cactuses café "
@@ -39,7 +41,7 @@ ALLOWED = {
             "amoureux appétit au bac bon carrosse chocolat complète connaître decker des donc du feely je "
             "le minou parapluie pleine pomme rendez rhume savoir suis tu vin vous à "
             # names that head their sentence
-            "blanchette garnier ghislaine josette laure perrache samia sandrine tintin élodie "
+            "blanchette garnier ghislaine josette laure perrache samia sandrine tintin océane élodie "
         ).split()
     ),
 }
