@@ -110,7 +110,7 @@ def test_a_long_pair_is_aligned_to_its_end(translator: Translator) -> None:
     [links] = Aligner(translator).align([french], [english])
     n = len(words("Le chat dort à Lyon."))
     assert len(words(french)) == len(words(english)) == 20 * n
-    assert links[-1][0] >= 19 * n  # in the last sentence
+    assert min(links[-1]) >= 19 * n  # within the last sentence, on both sides
     assert all(abs(i - j) < 4 * n for i, j in links)
     assert len(links) >= 10 * len(short)
 

@@ -46,15 +46,10 @@ def test_the_same_translations_greedy_and_with_a_beam(
     lines = [*trained.lines("test.fr"), *trained.lines("val.fr"), *trained.lines("train.fr")[:30]]
     sources = translator.cut(lines)[0]
     for beam_size in (1, 5):
+        if beam_size > 1:  # CTranslate2 renormalises over what is not suppressed: 1e-4 that may end a beam
+            engine._never = []
         ours, theirs = search_both(translator, engine, sources, beam_size)
-        other = [row for row, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]]
-        # CTranslate2 stops where as many hypotheses as the beam is wide have ended, be one still open better.
-        assert len(other) <= (len(sources) // 25 if beam_size > 1 else 0)
-        for row in other:
-            pair = [ours[row], theirs[row]]
-            scores = translator.score_ids([sources[row]] * 2, pair, batch_size=1)
-            mean = [score / (len(ids) + 1) for score, ids in zip(scores, pair, strict=True)]
-            assert mean[0] > mean[1]
+        assert ours == theirs
         assert len(set(map(tuple, ours))) > 40, "outputs that tell sources apart"
 
 

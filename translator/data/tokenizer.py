@@ -117,22 +117,23 @@ class Tokenizer:
         Lone surrogates become U+FFFD.
         """
         text, case = self._split_case(text)
-        return case + self.encode_prefix(text)
+        return case + self._encode(text)
 
-    def encode_prefix(self, text: str) -> list[int]:
-        """Return the ids of the beginning of a text, never with `CAPITALS`: the rest may be in lower case."""
+    def encode_prefix(self, text: str, *, whole: str = "") -> list[int]:
+        """Return the ids of the beginning of a text: with `CAPITALS` only if the whole is known to have it."""
+        _, case = self._split_case(whole)
+        return case + self._encode(text.lower() if case else text)
+
+    def _encode(self, text: str) -> list[int]:
         text, mark = self._stand_in(text)
         return self._restore(self._processor.encode(text), mark)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of several texts; see `encode`. Threads begin for it: many texts are worth them."""
-        cases = [self._split_case(text) for text in texts]
-        prepared = [self._stand_in(text) for text, _ in cases]
-        encoded = self._processor.encode([text for text, _ in prepared])
-        return [
-            case + self._restore(ids, mark)
-            for ids, (_, mark), (_, case) in zip(encoded, prepared, cases, strict=True)
-        ]
+        lowered, cases = zip(*map(self._split_case, texts), strict=True) if texts else ((), ())
+        prepared, marks = zip(*map(self._stand_in, lowered), strict=True) if texts else ((), ())
+        encoded = self._processor.encode(list(prepared))
+        return [case + self._restore(*both) for case, *both in zip(cases, encoded, marks, strict=True)]
 
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return a random segmentation of each text, for training; it decodes to the same text.
@@ -262,9 +263,8 @@ class Tokenizer:
 
 def _lowered(text: str) -> str | None:
     """The lower case of a text in capitals, as long as it; None where upper-casing would not restore it."""
-    lower = text.lower()
-    is_exact = text.isupper() and lower != text and len(lower) == len(text) and lower.upper() == text
-    return lower if is_exact else None
+    lower = text.lower() if text.isupper() else text
+    return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
 
 
 def _as_utf8(text: str) -> str:

@@ -53,7 +53,7 @@ def alternatives(
         return []
     start = places[word][0]
     before = target[:start].rstrip()
-    forced = translator.tokenizer.encode_prefix(before) if before else []
+    forced = translator.tokenizer.encode_prefix(before, whole=target)
     if len(forced) + 2 > translator.config.model.max_length:
         return []
     begins_word = start == 0 or len(before) < start
