@@ -120,7 +120,7 @@ class Tokenizer:
         return case + self._encode(text)
 
     def encode_prefix(self, text: str, *, whole: str = "") -> list[int]:
-        """Return the ids of the beginning of a text: with `CAPITALS` only if the whole is known to have it."""
+        """Return the ids of how a text begins, with `CAPITALS` only if the whole is known to have it."""
         _, case = self._split_case(whole)
         return case + self._encode(text.lower() if case else text)
 
