@@ -108,8 +108,11 @@ def test_capitals_are_a_mark_and_the_pieces_of_their_lower_case(
     assert ids[1:] == tokenizer.encode(text.lower())
     assert tokenizer.sample_batch([text], 0.0, seed=1) == tokenizer.encode_batch([text]) == [ids]
     assert tokenizer.spans(text, ids) == [(0, 0), *tokenizer.spans(text.lower(), ids[1:])]
-    # What a translation begins with may go on in lower case.
+    # What a translation begins with may go on in lower case, unless all of it is known.
     assert CAPITALS not in tokenizer.pieces(tokenizer.encode_prefix(text))
+    assert tokenizer.encode_prefix(text, whole=text) == ids
+    assert tokenizer.encode_prefix("", whole=text) == ids[:1]
+    assert tokenizer.encode_prefix(text, whole=f"{text}a") == tokenizer.encode_prefix(text)
 
 
 @pytest.mark.parametrize("text", ["", "3,50 €", "Le chat", "LE CHAT d'or", "STRAẞE", "ℝ", "ﬁn", "ΑΓΆΠΗ ŉ"])

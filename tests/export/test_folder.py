@@ -215,54 +215,53 @@ def test_the_example_of_the_readme(
     assert done.stdout == f"{Translator.load(model).translate([text])[0].text}\n"
 
 
-def test_what_people_type_is_translated_alike_by_the_example(
+@pytest.fixture
+def example(
     trained: Trained,
     model: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+) -> Callable[[], dict[str, Any]]:
+    """Runs the page's example beside an exported model; what it defines."""
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert run(capsys, tmp_path / "exported", "--model", model, *corpus(trained))[0] == 0
     monkeypatch.chdir(tmp_path)
+
+    def defined() -> dict[str, Any]:
+        namespace: dict[str, Any] = {}
+        exec(code, namespace)
+        return namespace
+
+    return defined
+
+
+def test_what_people_type_is_translated_alike_by_the_example(
+    trained: Trained, model: Path, example: Callable[[], dict[str, Any]]
+) -> None:
     plain = [map_input(line) for line in [*trained.lines("test.fr"), *trained.lines("val.fr")]]
     typed = [f"\ufeff{unicodedata.normalize('NFD', line)}\u200b" for line in plain]
     typed = [line.replace("'", "’").replace(" ", "\u00a0", 1).replace(" ", "\t") for line in typed]
     ours = [found.text for found in Translator.load(model).translate(plain)]
-
-    def theirs(lines: list[str]) -> list[str]:
-        namespace: dict[str, Any] = {}
-        exec(example, namespace)
-        return [namespace["translate"](line) for line in lines]
-
-    assert theirs([*typed, "\u200b\u00a0"]) == [*ours, ""]
+    assert [*map(example()["translate"], [*typed, "\u200b\u00a0"])] == [*ours, ""]
     about = json.loads(Path("exported/passerelle.json").read_text(encoding="utf-8"))
     assert about["input_map"]["version"] == 1
     about["input_map"]["replace"] = []  # the control: as a model from before the map has it
     Path("exported/passerelle.json").write_text(json.dumps(about), encoding="utf-8")
-    assert theirs(typed) != ours
+    assert [*map(example()["translate"], typed)] != ours
 
 
 def test_the_pages_example_reads_capitals_as_we_do(
-    trained: Trained,
-    model: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    model: Path, example: Callable[[], dict[str, Any]]
 ) -> None:
-    assert run(capsys, tmp_path / "exported", "--model", model, *corpus(trained))[0] == 0
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {}
-    exec(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], namespace)
-    read: list[str] = []
+    namespace, read = example(), list[str]()
 
     def translate_batch(sources: list[list[str]], **_: object) -> list[SimpleNamespace]:
-        read.extend(sources[0])
+        read[:] = sources[0]
         return [SimpleNamespace(hypotheses=sources)]  # it comes back as it went in
 
     namespace["translator"] = SimpleNamespace(translate_batch=translate_batch)
     tokenizer = Tokenizer.load(model / "tokenizer.model")
     for line in ("LE CHAT DORT À L'OMBRE.", "Le chat DORT.", "3,50 €", "STRAẞE", "A", "ℝ"):
-        read.clear()
         assert namespace["translate"](line) == line
         assert read == tokenizer.pieces(tokenizer.encode(line))

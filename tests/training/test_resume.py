@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from translator.bundle import WEIGHTS
 from translator.config import Config
 from translator.data.batching import Batch
 from translator.training import run
+from translator.training.embedding_init import count_embeddings
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
 
@@ -98,6 +100,7 @@ VARIANTS = {
     "noise and sampled pieces": (("data.noise={final: 0.5}", "tokenizer.dropout=0.2"), (9,)),
     "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
+    "counted embeddings": (("train.embedding_init=counts",), (4,)),
 }
 
 
@@ -121,6 +124,27 @@ def test_stopped_anywhere_and_resumed_is_uninterrupted(
         assert saved["steps"] == step
         assert weights(train(config, name=name, resume=True)) == expected, name
         assert validations(folder) == expected_validations, name
+
+
+def test_embeddings_are_counted_for_the_start_and_not_again(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[torch.Tensor] = []
+
+    def count(*arguments: Any) -> torch.Tensor:
+        counted.append(count_embeddings(*arguments))
+        return counted[-1]
+
+    monkeypatch.setattr("translator.training.run.count_embeddings", count)
+    still = (*STATEFUL, "train.learning_rate=1e-9")
+    config = tiny_config(*still, "train.embedding_init=counts")
+    folder = stop_after(4, config, monkeypatch, name="counted")
+    assert len(counted) == 1
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert torch.allclose(saved["model.embedding.weight"], counted[0], atol=1e-6)
+    train(config, name="counted", resume=True)
+    train(tiny_config(*still), name="random")
+    assert len(counted) == 1
 
 
 @pytest.mark.slow

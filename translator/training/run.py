@@ -91,12 +91,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
             console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
         write_whole(folder / "config.yaml", config_to_yaml(config).encode())
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model, len(prepared.tokenizer))
-    if config.train.embedding_init == "counts":
-        with torch.no_grad():
-            width = config.model.width
-            model.embedding.weight.copy_(count_embeddings(prepared.train, len(prepared.tokenizer), width))
-    module = TranslationModule(model, config)
+    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
     if _is_first_process():
         console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
     with told_to_other_processes(folder):
@@ -153,6 +148,10 @@ def fit(
         callbacks.append(EarlyStopping("val_bleu", mode="max", patience=config.validation.patience))
     callbacks += watchers
     last = saver.path if saver.path.is_file() else None
+    if last is None and config.train.embedding_init == "counts":
+        weight = module.model.embedding.weight
+        with torch.no_grad():
+            weight.copy_(count_embeddings(data.prepared.train, *weight.shape))
     with _quiet_lightning():
         trainer = Trainer(
             **_hardware_flags(config),
