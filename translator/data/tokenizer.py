@@ -4,8 +4,8 @@ The text that goes in comes out again, byte for byte: no normalisation, every sp
 vocabulary lacks is spelled in bytes, so that no unknown piece is ever produced. SentencePiece uses U+2581
 for a space; a U+2581 of the text itself is spelled in bytes too.
 
-A text in capitals becomes a mark and its lower case, whose pieces are well known (inline casing; Etchegoyhen
-& Gete 2020, "To Case or not to Case"). In capitals, nearly every word would be a new one.
+A text in capitals becomes `CAPITALS` and its lower case, whose pieces are known: as it stands, nearly every
+word of it would be new (inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
 """
 
 import io
@@ -61,8 +61,8 @@ class Tokenizer:
         self._bytes = [processor.piece_to_id(f"<0x{value:02X}>") for value in range(256)]
         if UNK in self._bytes:
             raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
-        mark = processor.piece_to_id(CAPITALS)
-        self._capitals = [] if mark == UNK else [mark]
+        self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]
+        self.capitals = CAPITALS if self._capitals else None  # older vocabularies have none
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -112,28 +112,20 @@ class Tokenizer:
         return int(self._processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, with `CAPITALS` before one in capitals, without start and end symbols.
-
-        Lone surrogates become U+FFFD.
-        """
-        text, case = self._split_case(text)
-        return case + self._encode(text)
+        """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
+        return self.encode_prefix(text, whole=text)
 
     def encode_prefix(self, text: str, *, whole: str = "") -> list[int]:
         """Return the ids of how a text begins, with `CAPITALS` only if the whole is known to have it."""
         _, case = self._split_case(whole)
-        return case + self._encode(text.lower() if case else text)
-
-    def _encode(self, text: str) -> list[int]:
-        text, mark = self._stand_in(text)
-        return self._restore(self._processor.encode(text), mark)
+        text, mark = self._stand_in(text.lower() if case else text)
+        return case + self._restore(self._processor.encode(text), mark)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of several texts; see `encode`. Threads begin for it: many texts are worth them."""
-        lowered, cases = zip(*map(self._split_case, texts), strict=True) if texts else ((), ())
-        prepared, marks = zip(*map(self._stand_in, lowered), strict=True) if texts else ((), ())
-        encoded = self._processor.encode(list(prepared))
-        return [case + self._restore(*both) for case, *both in zip(cases, encoded, marks, strict=True)]
+        given = [self._prepare(text) for text in texts]
+        encoded = self._processor.encode([text for text, _, _ in given])
+        return [case + self._restore(ids, mark) for ids, (_, mark, case) in zip(encoded, given, strict=True)]
 
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return a random segmentation of each text, for training; it decodes to the same text.
@@ -150,8 +142,7 @@ class Tokenizer:
         draw = random.Random(seed)
         sampled = []
         for text in texts:
-            text, case = self._split_case(text)
-            text, mark = self._stand_in(text)
+            text, mark, case = self._prepare(text)
             # As SentencePiece sees it: a mark before the text and for every space; no merge crosses one.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
@@ -187,7 +178,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids without special pieces, in capitals after `CAPITALS`; no UTF-8 is U+FFFD."""
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
-        return text.upper() if self._capitals and list(ids[:1]) == self._capitals else text
+        return text.upper() if self._is_marked(ids) else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return each id's piece as it stands in the vocabulary, for people to look at."""
@@ -206,7 +197,7 @@ class Tokenizer:
         Raises:
             ValueError: the ids are not of this text.
         """
-        if self._capitals and list(ids[:1]) == self._capitals:
+        if self._is_marked(ids):
             return [(0, 0), *self.spans(text.lower(), ids[1:])]
         owners = [-1]  # the character that each byte belongs to; the mark before the text is none of it
         for place, character in enumerate(text):
@@ -223,11 +214,6 @@ class Tokenizer:
             raise ValueError(f"the pieces have {start - 1} bytes and the text {len(owners) - 1}")
         return spans
 
-    @property
-    def capitals(self) -> str | None:
-        """The piece before a text in capitals; None in a vocabulary from before there was one."""
-        return CAPITALS if self._capitals else None
-
     @cached_property
     def never_emitted(self) -> list[int]:
         """Ids that no search may choose: padding, start, unknown, any piece with a control character."""
@@ -235,10 +221,18 @@ class Tokenizer:
         named = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
         return sorted({*NEVER_EMITTED, *spelled, *named})
 
+    def _prepare(self, text: str) -> tuple[str, str, list[int]]:
+        """What SentencePiece is given of a text, its stand-in for U+2581, and the mark of its case."""
+        text, case = self._split_case(text)
+        return *self._stand_in(text), case
+
     def _split_case(self, text: str) -> tuple[str, list[int]]:
         """A text in capitals as its lower case and the mark for it; any other as it is."""
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
+
+    def _is_marked(self, ids: Sequence[int]) -> bool:
+        return bool(self._capitals) and list(ids[:1]) == self._capitals
 
     def _stand_in(self, text: str) -> tuple[str, str]:
         """Swap U+2581 for a character that neither the text nor the vocabulary has; return both."""
