@@ -10,7 +10,7 @@ from torch import Tensor
 from translator.aligner import Aligner, judge
 from translator.alignment import spell, words
 from translator.errors import DataError, UsageError
-from translator.inference import Translator
+from translator.inference import SplitSentences, Translator
 from translator.model.layers import Record
 from translator.word_links import Gold, Link
 
@@ -90,7 +90,9 @@ def test_links_are_right_where_the_right_layer_is_read_at_the_right_step(
 
 
 @pytest.mark.parametrize("tokenized", [False, True])
-def test_any_text_is_aligned_line_by_line(translator: Translator, tokenized: bool) -> None:
+@pytest.mark.parametrize("way", ["always", "never"])
+def test_any_text_is_aligned_line_by_line(trained: Trained, way: SplitSentences, tokenized: bool) -> None:
+    translator = Translator.load(trained.model, split_sentences=way)
     sources, targets = [*HARD, *HARD, HARD[4]], [*HARD, *reversed(HARD), "The cat."]
     found = Aligner(translator).align(sources, targets, tokenized=tokenized, batch_size=7)
     assert len(found) == len(sources)
@@ -132,6 +134,20 @@ def test_words_with_spaces_between_them_give_the_same_links(translator: Translat
     # As given, the full stop is part of the last word.
     [links] = aligner.align([source], [target], tokenized=True)
     assert in_range(links, source.split(" "), target.split(" "))
+
+
+def test_sentences_that_are_translated_one_by_one_are_aligned_one_by_one(trained: Trained) -> None:
+    translator = Translator.load(trained.model, split_sentences="always")
+    pairs = [("Le chat dort.", "The cat is sleeping."), ("Où est la gare ?", "Where is the station?")]
+    aligner = Aligner(translator)
+    first, second = aligner.align([s for s, _ in pairs], [t for _, t in pairs])
+    [both] = aligner.align([" ".join(s for s, _ in pairs)], [" ".join(t for _, t in pairs)])
+    n_source, n_target = len(words(pairs[0][0])), len(words(pairs[0][1]))
+    assert both == [*first, *((n_source + i, n_target + j) for i, j in second)]
+    # Of unlike numbers of sentences the whole is aligned.
+    whole = Aligner(Translator.load(trained.model, split_sentences="never"))
+    unlike = [" ".join(s for s, _ in pairs)], ["The cat is sleeping, where is the station?"]
+    assert aligner.align(*unlike) == whole.align(*unlike)
 
 
 def test_the_layers_that_are_read(translator: Translator) -> None:

@@ -376,6 +376,14 @@ def test_another_split(run: Run, trained: Trained, model: Path) -> None:
     assert "train, val, test" in refused
 
 
+def test_lines_that_are_split_are_counted(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.fr").write_text("Le chat dort. Où est la gare ?\nLe chat dort.\n", "utf-8")
+    (tmp_path / "a.en").write_text("The cat sleeps. Where is the station?\nThe cat sleeps.\n", "utf-8")
+    given = ("evaluate", "--model", model, "--source", tmp_path / "a.fr", "--reference", tmp_path / "a.en")
+    assert ", 1 line split\n" in run(*given, "--split-sentences", "always").out
+    assert " split\n" not in run(*given, "--split-sentences", "never").out
+
+
 def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
     """The test split, handed over as files, has the scores of the test split; every line is scored."""
     corpus, output = trained.root / "corpus", tmp_path / "out.txt"

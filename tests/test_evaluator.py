@@ -15,7 +15,7 @@ class Echo:
     precision = "float32"
 
     def translate(self, texts: Sequence[str], **_: Any) -> list[Any]:
-        return [SimpleNamespace(text=text) for text in texts]
+        return [SimpleNamespace(text=text, n_parts=1) for text in texts]
 
 
 LINES = [

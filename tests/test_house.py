@@ -44,6 +44,7 @@ LAYERS = {
 IMPORTERS = {
     "datasets": "translator.data.corpus",
     "sentencepiece": "translator.data.tokenizer",
+    "sentencex": "translator.data.sentences",
     "pydantic": "translator.config",
     "ruamel": "translator.config_file",
     "rich": "translator.console",
@@ -202,6 +203,6 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
-    slow = {"torch", "lightning", "datasets", "sentencepiece", "sacrebleu", "numpy"}
+    slow = {"torch", "lightning", "datasets", "sentencepiece", "sentencex", "sacrebleu", "numpy"}
     assert loaded_by("translator.cli").isdisjoint(slow)
     assert "torch" in loaded_by("translator.model.masks")

@@ -1,8 +1,11 @@
 """Text in, text out: blank, long, many at once, in any batch, from any thread."""
 
+import json
 import math
 import random
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from phrases import Trained
 
 from translator import Translator, inference, threads
 from translator.errors import UsageError
+from translator.inference import SplitSentences
 from translator.model import linear
 
 pytest_plugins = ("trained",)
@@ -48,6 +52,70 @@ def test_a_text_longer_than_the_model_takes_is_cut_and_joined(translator: Transl
     assert found.n_parts > 1
     assert found.text
     assert math.isfinite(found.score)
+
+
+@pytest.fixture(scope="module")
+def splitter(trained: Trained) -> Translator:
+    return Translator.load(trained.model, split_sentences="always")
+
+
+TWO = "Le chat dort. Où est la gare ?"
+
+
+def test_the_sentences_of_a_line_are_translated_one_by_one(splitter: Translator) -> None:
+    whole, first, second = splitter.translate([TWO, "Le chat dort.", "Où est la gare ?"])
+    assert (whole.text, whole.n_parts) == (f"{first.text} {second.text}", 2)
+    assert first.n_parts == second.n_parts == 1
+
+
+def test_a_line_is_not_cut_unless_asked(trained: Trained, splitter: Translator) -> None:
+    never = Translator.load(trained.model, split_sentences="never")
+    [whole] = never.translate([TWO])
+    assert whole.n_parts == 1
+    assert whole.text != splitter.translate([TWO])[0].text  # control: it matters
+    # One best text for several sentences is no n-th best of theirs, and a prefix is of the whole line.
+    assert splitter.translate([TWO], n_best=2) == never.translate([TWO], n_best=2)
+    assert splitter.translate([TWO], prefix="The") == never.translate([TWO], prefix="The")
+
+
+@pytest.mark.parametrize("way", ["always", "never"])
+def test_a_line_break_separates_lines_and_a_tab_does_not(trained: Trained, way: SplitSentences) -> None:
+    translator = Translator.load(trained.model, split_sentences=way)
+    french = ["Le chat dort", "Où est la gare"]
+    texts = [*french, f"{french[0]}\n\r\n{french[1]}\n", "Le\tchat dort", "Le chat dort"]
+    cat, station, broken, tab, spaced = translator.translate(texts)
+    assert broken.text == f"{cat.text}\n\n{station.text}"
+    assert tab == spaced
+
+
+@pytest.mark.parametrize(
+    ("share", "way", "splits"),
+    [
+        (0.049, "auto", True),
+        (0.05, "auto", False),
+        (None, "auto", False),
+        (0.0, "never", False),
+        (1.0, "always", True),
+        (None, "always", True),
+    ],
+)
+def test_a_model_splits_what_it_did_not_learn_together(
+    trained: Trained, tmp_path: Path, share: float | None, way: SplitSentences, splits: bool
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained.model, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["multi_sentence_share"] == 0  # the phrases are single sentences
+    manifest["multi_sentence_share"] = share
+    if share is None:  # as in folders of before
+        del manifest["multi_sentence_share"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert Translator.load(folder, split_sentences=way).splits_sentences == splits
+
+
+def test_another_way_to_split_is_refused(trained: Trained) -> None:
+    with pytest.raises(UsageError, match="split_sentences 'no' is none of auto, always, never"):
+        Translator.load(trained.model, split_sentences="no")  # type: ignore[arg-type]
 
 
 def test_the_text_does_not_depend_on_batch_size_or_order(translator: Translator, sources: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Pairs of sentences in, links between their words out: what a trained translator attends to."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from translator.alignment import spell, words, words_of
 from translator.data.batching import make_batch
+from translator.data.sentences import paired_sentences
 from translator.errors import DataError, UsageError
 from translator.inference import Translator
 from translator.model.transformer import device_of
@@ -85,7 +87,8 @@ class Aligner:
         Sources are read as in translation, through the model's input map, and their words are counted after
         it. In a tokenized one each word goes through it by itself: N words stay N, even where one vanishes.
 
-        A pair that is longer than the model takes is cut into as many stretches on either side, at the same
+        Where the translator splits sentences and both sides have as many, they are aligned one by one. A pair
+        that is longer than the model takes is cut into as many stretches on either side, at the same
         share of their words, and each is aligned by itself.
 
         Args:
@@ -172,8 +175,28 @@ class Aligner:
             return
         if tokenized:
             target = spell(of_target, language=self.translator.config.data.target_language)
-        both, texts = (of_source, of_target), (source, target)
-        spans = [word_spans(of, text) for of, text in zip(both, texts, strict=True)]
+        spans = [word_spans(of_source, source), word_spans(of_target, target)]
+        start = (0, 0)
+        for ends in self._sentence_ends(source, target):
+            until = [bisect_left(of, (end, 0)) for of, end in zip(spans, ends, strict=True)]
+            of_sentence = [of[a:b] for of, a, b in zip(spans, start, until, strict=True)]
+            if all(of_sentence):
+                for first, second, i, j in self._fitting((source, target), of_sentence):
+                    yield first, second, start[0] + i, start[1] + j
+            start = (until[0], until[1])
+
+    def _sentence_ends(self, source: str, target: str) -> list[tuple[int, int]]:
+        """Where, on both sides, the next sentence begins; at the end alone where lines are not split."""
+        data, ends = self.translator.config.data, []
+        if self.translator.splits_sentences:
+            pairs = paired_sentences(source, target, (data.source_language, data.target_language))
+            ends = [(of_source[0], of_target[0]) for of_source, of_target in pairs[1:]]
+        return [*ends, (len(source), len(target))]
+
+    def _fitting(
+        self, texts: tuple[str, str], spans: list[list[Span]]
+    ) -> Iterator[tuple[_Side, _Side, int, int]]:
+        """Some words of a pair, in as many stretches on both sides that a model takes."""
         most, n = max(map(len, spans)), 1
         while True:
             bounds = [[len(of) * k // n for k in range(n + 1)] for of in spans]

@@ -21,6 +21,7 @@ class Evaluation:
         bleu_first: BLEU against the first reference alone, where there are several.
         copy_baseline: BLEU of handing the source back untranslated.
         n_lines: lines of the test set, all of them scored.
+        n_split: those that were translated in parts, sentence by sentence for example.
         seconds: spent translating, loading left out.
         beam_size: of the search.
         precision: of the translator.
@@ -33,6 +34,7 @@ class Evaluation:
     bleu_first: Score | None
     copy_baseline: float
     n_lines: int
+    n_split: int
     seconds: float
     beam_size: int
     precision: str
@@ -46,6 +48,7 @@ class Evaluation:
             **({"bleu_first_reference": asdict(self.bleu_first)} if self.bleu_first else {}),
             "copy_baseline_bleu": self.copy_baseline,
             "n_lines": self.n_lines,
+            "n_lines_split": self.n_split,
             "seconds": self.seconds,
             "sentences_per_second": self.n_lines / self.seconds,
             "beam_size": self.beam_size,
@@ -61,6 +64,8 @@ class Evaluation:
         """Return what to print: size and speed, each score with interval and signature, the baseline."""
         size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
+        if self.n_split:
+            how += f", {self.n_split:,} line{'s' if self.n_split > 1 else ''} split"
         rows = list(zip(("BLEU", "chrF", "TER"), self.scores.values(), strict=True))
         if self.bleu_first:
             rows.append(("BLEU", self.bleu_first))
@@ -117,6 +122,7 @@ def evaluate(
         corpus_scores(hypotheses, references[0])["bleu"] if len(references) > 1 else None,
         baseline,
         len(hypotheses),
+        sum(translation.n_parts > 1 for translation in translations),
         seconds,
         beam_size or translator.config.search.beam_size,
         translator.precision,

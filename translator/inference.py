@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from translator.bundle import load_bundle
 from translator.config import Config, SearchConfig
 from translator.data.batching import make_batch, pad
 from translator.data.input_map import map_input
-from translator.data.splitting import split_text
+from translator.data.splitting import Part, cut, split_text
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.model.cache import Memory
@@ -28,6 +29,13 @@ from translator.threads import beside_each_other, shared_out
 #: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything
 #: decided by more than twice that is the same in any batch, so the text never depends on its company.
 CLOSE_CALL = 4e-5
+
+#: What the manifest of a model folder calls the share of training sources of two sentences or more.
+SHARE = "multi_sentence_share"
+#: A model that saw fewer of them translates them one by one, unless told otherwise.
+MAX_MULTI_SENTENCE_SHARE = 0.05
+
+SplitSentences = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,8 @@ class Translation:
         text: the best translation; empty where the source is blank.
         score: Σ log p / length^α of it; 0 where the source is blank.
         candidates: the n best, the first being `text`; empty where the source is blank.
-        n_parts: parts that a source longer than the model takes was cut into; 1 otherwise, 0 if blank.
+        n_parts: what was translated by itself: lines, their sentences where they are split, and parts of what
+            is longer than the model takes; 0 if blank.
     """
 
     text: str
@@ -55,42 +64,72 @@ class Translation:
     n_parts: int
 
 
+def learnt_single_sentences(multi_sentence_share: float | None) -> bool:
+    """Return whether a model learnt on lines of one sentence; False where that was not recorded."""
+    return multi_sentence_share is not None and multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
+
+
 class Translator:
     """A model with its vocabulary and search settings; safe to call from several threads."""
 
     def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, config: Config, *, precision: Precision = "float32"
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        config: Config,
+        *,
+        precision: Precision = "float32",
+        splits_sentences: bool = False,
     ):
         """Take a model over, in evaluation mode and with its weights as they are from here on."""
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
+        self.splits_sentences = splits_sentences
         self.precision = nearest(precision, device_of(model).type)
         self.packed = PackedTransformer(model, precision=self.precision)
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str = "cpu", precision: Precision = "float32"
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        split_sentences: SplitSentences = "auto",
     ) -> "Translator":
         """Load a model folder.
 
         Args:
             folder: of a finished run.
             device: where to run.
+            split_sentences: whether the sentences of a line are translated one by one; auto: where the model
+                learnt on lines of one sentence, as its folder says (`MAX_MULTI_SENTENCE_SHARE`).
             precision: of the linear maps. In bfloat16 and int8 a CPU is quicker, and a text may come out
                 otherwise in another batch. On a CPU that does not multiply bfloat16, float32 takes its place.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
-            UsageError: there is no such device or precision.
+            UsageError: there is no such device, precision or way to split.
         """
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+        for name, value, known in (
+            ("precision", precision, PRECISIONS),
+            ("split_sentences", split_sentences, get_args(SplitSentences)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} {value!r} is none of {', '.join(known)}")
         bundle = load_bundle(Path(folder))
         try:
             model = bundle.model.to(device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used: {reason}; try cpu") from None
-        return cls(model, bundle.tokenizer, bundle.config, precision=precision)
+        by_itself = split_sentences == "auto" and learnt_single_sentences(bundle.manifest.get(SHARE))
+        return cls(
+            model,
+            bundle.tokenizer,
+            bundle.config,
+            precision=precision,
+            splits_sentences=by_itself or split_sentences == "always",
+        )
 
     def mapped(self, text: str) -> str:
         """Return a source as the model reads it: through the input map, if the model learnt with one."""
@@ -107,7 +146,9 @@ class Translator:
     ) -> list[Translation]:
         """Translate texts, each by itself: one answer a text, in order.
 
-        In float32 the answer to a text does not depend on the texts beside it nor on `batch_size`.
+        The lines of a text are translated one by one, and so are the sentences of a line where
+        `splits_sentences` is set; not with a prefix, nor where several candidates are wanted. In float32 the
+        answer to a text does not depend on the texts beside it nor on `batch_size`.
 
         Args:
             texts: in the source language; blank ones give an empty answer.
@@ -121,41 +162,50 @@ class Translator:
         """
         forced = self.forced(prefix)
         options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
-        ids, owners = self.cut(texts)
-        by_text: list[list[Result]] = [[] for _ in texts]
+        parts = self.cut(texts, sentences=n_best == 1 and not forced)
+        by_text: list[list[tuple[Part, Result]]] = [[] for _ in texts]
         # The first part of each text takes the prefix; without one, all parts are searched together.
-        firsts = [prefix != "" and owners[i - 1 : i] != [owner] for i, owner in enumerate(owners)]
+        firsts = [bool(forced) and not part.separator for part, _ in parts]
         for is_first, start in ((True, forced), (False, [])):
             rows = [row for row, first in enumerate(firsts) if first == is_first]
             found = self.search(
-                [ids[row] for row in rows], options, n_best=n_best, batch_size=batch_size, prefix=start
+                [parts[row][1] for row in rows], options, n_best=n_best, batch_size=batch_size, prefix=start
             )
             for row, result in zip(rows, found, strict=True):
-                by_text[owners[row]].append(result)
+                part = parts[row][0]
+                by_text[part.number].append((part, result))
         return [self._translation(found, options, n_best) for found in by_text]
 
-    def cut(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Map and tokenise texts, one that is longer than the model takes in parts, blank ones left out.
+    def cut(self, texts: Sequence[str], *, sentences: bool = True) -> list[tuple[Part, list[int]]]:
+        """Map, cut and tokenise texts; nothing is left of what is blank.
+
+        Args:
+            texts: in the source language.
+            sentences: whether lines are cut into sentences, where `splits_sentences` is set.
 
         Returns:
-            The ids of all parts, in order, and for each the number of the text that it is of.
+            All parts, in order, each with its ids.
         """
-        limit = self.config.model.max_length - 1
+        limit, language = self.config.model.max_length - 1, self.config.data.source_language
 
         def fits(part: str) -> bool:
             return len(self.tokenizer.encode(part)) <= limit
 
-        stripped = [
-            (number, line) for number, text in enumerate(texts) if (line := self.mapped(text).strip())
-        ]
-        whole = self.tokenizer.encode_batch([text for _, text in stripped])  # one by one: 90 µs, together 11
-        parts: list[list[int]] = []
-        owners: list[int] = []
-        for (number, text), ids in zip(stripped, whole, strict=True):
-            cut = [ids] if len(ids) <= limit else self.tokenizer.encode_batch(split_text(text, fits))
-            parts += cut
-            owners += [number] * len(cut)
-        return parts, owners
+        sentences = sentences and self.splits_sentences
+        whole = [*cut(texts, self.mapped, sentences=sentences, language=language)]
+        found: list[tuple[Part, list[int]]] = []
+        # One by one they take 90 µs each, together 11.
+        for part, ids in zip(whole, self.tokenizer.encode_batch([part.text for part in whole]), strict=True):
+            if len(ids) <= limit:
+                found.append((part, ids))
+                continue
+            pieces = split_text(part.text, fits, language=language)
+            for n_before, (text, of_piece) in enumerate(
+                zip(pieces, self.tokenizer.encode_batch(pieces), strict=True)
+            ):
+                separator = " " if n_before else part.separator
+                found.append((Part(part.number, text, separator), of_piece))
+        return found
 
     def search(
         self,
@@ -272,18 +322,23 @@ class Translator:
             raise UsageError(f"n-best {n_best} is above the beam size {options.beam_size}; raise the beam")
         return options
 
-    def _translation(self, parts: list[Result], options: SearchConfig, n_best: int) -> Translation:
+    def _translation(
+        self, parts: list[tuple[Part, Result]], options: SearchConfig, n_best: int
+    ) -> Translation:
         candidates = tuple(self._candidates(parts, options, n_best))
         if not candidates:
             return Translation("", 0.0, (), 0)
         return Translation(candidates[0].text, candidates[0].score, candidates, len(parts))
 
-    def _candidates(self, parts: list[Result], options: SearchConfig, n_best: int) -> Iterator[Candidate]:
+    def _candidates(
+        self, parts: list[tuple[Part, Result]], options: SearchConfig, n_best: int
+    ) -> Iterator[Candidate]:
         """The n best of a text; of a text in parts, the k-th best joins the k-th best of each part."""
-        most = max((len(part.hypotheses) for part in parts), default=0)
+        most = max((len(result.hypotheses) for _, result in parts), default=0)
         for k in range(min(n_best, most)):
-            chosen = [part.hypotheses[min(k, len(part.hypotheses) - 1)] for part in parts]
-            text = " ".join(self.tokenizer.decode(hypothesis.ids) for hypothesis in chosen)
+            chosen = [result.hypotheses[min(k, len(result.hypotheses) - 1)] for _, result in parts]
+            texts = [self.tokenizer.decode(hypothesis.ids) for hypothesis in chosen]
+            text = "".join(part.separator + text for (part, _), text in zip(parts, texts, strict=True))
             length = sum(len(hypothesis.ids) + 1 for hypothesis in chosen)
             log_prob = sum(hypothesis.log_prob for hypothesis in chosen)
             yield Candidate(text, normalised(log_prob, length, options.length_penalty))

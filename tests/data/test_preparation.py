@@ -80,6 +80,15 @@ def test_text_and_tokens_are_memory_mapped(tiny_config: Make) -> None:
         assert str(prepared.folder / "report.json") not in maps
 
 
+def test_the_share_of_lines_with_several_sentences_is_measured(tiny_config: Make, tiny_corpus: Path) -> None:
+    assert prepare(tiny_config()).multi_sentence_share == 0
+    path = tiny_corpus / "train.fr"
+    lines = path.read_text("utf-8").splitlines()
+    joined = [f"{line} Il pleut." if n < 4 else line for n, line in enumerate(lines)]
+    path.write_text("".join(f"{line}\n" for line in joined), "utf-8")
+    assert prepare(tiny_config()).multi_sentence_share == 4 / 40
+
+
 def test_a_second_call_finds_the_first_ones_work(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(tiny_config("tokenizer.vocabulary_size=5000"))
     stamps = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()}

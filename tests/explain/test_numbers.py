@@ -63,7 +63,7 @@ def as_searched(
     """The search's own self- and cross-attention of the translation: (layers, H, T, T) and (…, T, S)."""
     trace: Trace = []
     watched.weights.clear()
-    [source], _ = translator.cut([sentence])
+    [(_, source)] = translator.cut([sentence])
     [result] = translator.search([source], translator.config.search, trace=trace)
     way = numbers_on_the_way(trace, result.hypotheses[0])
     n_layers = len(translator.packed.layers)
@@ -100,7 +100,7 @@ def test_attention_is_the_searchs_own(
 
 def test_the_encoders_attention_is_the_searchs_own(translator: Translator, explanation: Explanation) -> None:
     record = Record()
-    [source], _ = translator.cut([explanation.source])
+    [(_, source)] = translator.cut([explanation.source])
     with torch.inference_mode():
         embedded = translator.model.embed(torch.tensor([[*source, EOS]]))
         translator.packed.encoder(embedded, None, record=record)

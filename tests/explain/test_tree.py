@@ -25,7 +25,7 @@ def test_hypotheses_are_ways_through_the_tree_and_scores_match(
     translator: Translator, sentence: str, beam_size: int
 ) -> None:
     shown = explain(translator, sentence, beam_size=beam_size)
-    nodes, source = shown.nodes, translator.cut([sentence])[0][0]
+    nodes, source = shown.nodes, translator.cut([sentence])[0][1]
     assert nodes[0] == Node(BOS, -1, 0, 0.0, None, "kept", chosen=True)
     assert all(node.parent < number for number, node in enumerate(nodes))
     assert all(nodes[node.parent].depth == node.depth - 1 for node in nodes[1:])

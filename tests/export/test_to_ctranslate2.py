@@ -44,7 +44,7 @@ def test_the_same_translations_greedy_and_with_a_beam(
     translator = Translator.load(learnt(norm, activation))
     engine = exported(translator, tmp_path / "out")
     lines = [*trained.lines("test.fr"), *trained.lines("val.fr"), *trained.lines("train.fr")[:30]]
-    sources = translator.cut(lines)[0]
+    sources = [ids for _, ids in translator.cut(lines)]
     for beam_size in (1, 5):
         if beam_size > 1:  # CTranslate2 renormalises over what is not suppressed: 1e-4 that may end a beam
             engine._never = []
@@ -65,7 +65,7 @@ def test_weights_that_nobody_trained(
 
 def test_outputs_that_run_into_the_limit(trained: Trained, tmp_path: Path, lines: list[str]) -> None:
     translator = Translator.load(trained.model)
-    sources = translator.cut(lines)[0]
+    sources = [ids for _, ids in translator.cut(lines)]
     ours, theirs = search_both(translator, exported(translator, tmp_path / "out"), sources, 1)
     assert ours == theirs
     limits = [translator.longest_output(ids, translator.config.search) for ids in sources]
@@ -134,7 +134,7 @@ def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list
         translator.model.embedding.weight[sorted(never)] *= 4
     translator = Translator(translator.model, translator.tokenizer, translator.config)
     engine = exported(translator, tmp_path / "out")
-    sources = translator.cut(lines)[0]
+    sources = [ids for _, ids in translator.cut(lines)]
     ours, theirs = search_both(translator, engine, sources, 1)
     assert ours == theirs
     assert never.isdisjoint(number for ids in theirs for number in ids)

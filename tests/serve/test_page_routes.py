@@ -74,6 +74,17 @@ def test_other_words_keep_what_stands_before(client: TestClient, model: Translat
         assert words(one["prefix"])[-1] == one["word"]
 
 
+def test_other_words_of_a_sentence_leave_the_others_alone(trained: Trained) -> None:
+    model = Translator.load(trained.model, split_sentences="always")
+    source, target = f"{OTHER} {SENTENCE} {OTHER}", "She waits. The cat is sleeping. She waits."
+    place = words(target).index("cat")
+    found = alternatives(model, source, target, word=place)
+    alone = alternatives(model, SENTENCE, "The cat is sleeping.", word=1)
+    assert [other.text for other in found] == [f"She waits. {other.text} She waits." for other in alone]
+    assert [other.probability for other in found] == [other.probability for other in alone]
+    assert found
+
+
 def test_the_probability_is_the_uncached_models_of_a_piece_that_begins_the_word(model: Translator) -> None:
     before, tokenizer = "The queen is waiting", model.tokenizer
     source = torch.tensor([[*tokenizer.encode(OTHER), EOS]])

@@ -15,6 +15,7 @@ from translator.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
+    SplitOption,
     lines_of,
     load,
     model_folder,
@@ -60,6 +61,7 @@ def evaluate_command(
     tokenized: TokenizedOption = False,
     one_based: OneBasedOption = False,
     beam: BeamOption = None,
+    split_sentences: SplitOption = "auto",
     batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
@@ -88,7 +90,7 @@ def evaluate_command(
     folder = model_folder(model)
     if output is not None and not output.absolute().parent.is_dir():
         raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
-    translator = load(folder, device, precision)
+    translator = load(folder, device, precision, split_sentences=split_sentences)
     origins = None
     if source is not None and reference:
         name, (sources, first) = source.name, parallel(source, reference[0])

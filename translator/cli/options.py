@@ -8,7 +8,7 @@ import typer
 from translator import console
 
 if TYPE_CHECKING:
-    from translator.inference import Translator
+    from translator.inference import SplitSentences, Translator
     from translator.model.linear import Precision
 
 ModelOption = Annotated[
@@ -24,6 +24,12 @@ PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
     typer.Option("--precision", help="Of products; int8 is the quickest on a CPU."),
 ]
+SplitOption = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(
+        "--split-sentences", help="Translate the sentences of a line one by one; auto: as it learnt."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -38,14 +44,20 @@ def model_folder(given: Path | None) -> Path:
     return folder
 
 
-def load(folder: Path | None, device: str, precision: "Precision" = "float32") -> "Translator":
+def load(
+    folder: Path | None,
+    device: str,
+    precision: "Precision" = "float32",
+    *,
+    split_sentences: "SplitSentences" = "auto",
+) -> "Translator":
     """Load a model for decoding; say so where the CPU lacks the precision asked for."""
     folder = model_folder(folder)
     from translator.allocator import keep_freed_memory
     from translator.inference import Translator
 
     keep_freed_memory()
-    translator = Translator.load(folder, device=device, precision=precision)
+    translator = Translator.load(folder, device=device, precision=precision, split_sentences=split_sentences)
     if translator.precision != precision:
         console.note(
             f"this CPU does not multiply {precision}; {translator.precision} is quicker and was taken"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from translator import console
-from translator.cli.options import DeviceOption, ModelOption, PrecisionOption, load
+from translator.cli.options import DeviceOption, ModelOption, PrecisionOption, SplitOption, load
 from translator.errors import ServeError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def serve_command(
         float, typer.Option("--receive-seconds", min=0.1, help="For a request to come in.")
     ] = 15,
     log_text: Annotated[bool, typer.Option("--log-text", help="Print texts and translations.")] = False,
+    split_sentences: SplitOption = "auto",
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
 ) -> None:
@@ -59,7 +60,7 @@ def serve_command(
         receive_seconds=receive_seconds,
     )
     with open_socket(host, port) as listener:  # what cannot be is said before the model is loaded
-        translator = load(model, device, precision)
+        translator = load(model, device, precision, split_sentences=split_sentences)
         from translator.serve.app import make_app
         from translator.serve.metrics import Metrics
         from translator.serve.service import Service

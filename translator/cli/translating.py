@@ -15,6 +15,7 @@ from translator.cli.options import (
     DeviceOption,
     ModelOption,
     PrecisionOption,
+    SplitOption,
     load,
     parallel,
 )
@@ -31,13 +32,14 @@ def translate_command(
     beam: BeamOption = None,
     n_best: Annotated[int, typer.Option("--n-best", min=1, help="Translations of each text.")] = 1,
     prefix: Annotated[str, typer.Option("--prefix", help="What every translation must begin with.")] = "",
+    split_sentences: SplitOption = "auto",
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
     batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
 ) -> None:
     """Translate texts, or each line of standard input: as many lines out as in, in order."""
-    translator = load(model, device, precision)
+    translator = load(model, device, precision, split_sentences=split_sentences)
     number = 0
 
     def answer(sources: list[str], endings: list[str]) -> None:

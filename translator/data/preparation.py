@@ -21,11 +21,14 @@ from translator.data import corpus
 from translator.data.batching import Lengths
 from translator.data.noise import add_noise, random_of_row
 from translator.data.preflight import Report, check_pairs, hash_sources
+from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 
 #: Raise it when a change here, in `preflight` or in `tokenizer` would prepare a corpus differently.
-PREPARATION_VERSION = 4
+PREPARATION_VERSION = 5
+#: Sources that are looked at for several sentences, at most; as many give a share of 5 % to within 0.3 %.
+_MAX_JUDGED = 20_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Prepared:
         report: what was left out and noted.
         fingerprints: what identifies the data.
         vocabulary_message: said where the vocabulary had to shrink.
+        multi_sentence_share: share of the training sources that hold two sentences or more.
     """
 
     folder: Path
@@ -51,6 +55,7 @@ class Prepared:
     report: Report
     fingerprints: dict[str, str]
     vocabulary_message: str | None
+    multi_sentence_share: float
 
 
 def prepare(config: Config) -> Prepared:
@@ -84,6 +89,7 @@ def prepare(config: Config) -> Prepared:
         Report(**saved["report"]),
         fingerprints,
         saved["vocabulary_message"],
+        saved["multi_sentence_share"],
     )
 
 
@@ -118,7 +124,11 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
     kept, lengths = _tokenise(folder, texts, fit, tokenizer, config.model.max_length, report)
     torch.save(kept, folder / "rows.pt")
     torch.save(tuple(lengths), folder / "lengths.pt")
-    saved = {"report": asdict(report), "vocabulary_message": message}
+    saved = {
+        "report": asdict(report),
+        "vocabulary_message": message,
+        "multi_sentence_share": _multi_sentence_share(texts, kept, config.data.source_language),
+    }
     (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
 
 
@@ -133,6 +143,13 @@ def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
         rows = zip(batch["line"], batch["source"], strict=True)
         yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in rows)
         yield from batch["target"]
+
+
+def _multi_sentence_share(texts: Any, kept: Tensor, language: str) -> float:
+    """The share of sources that hold two sentences or more, of at most `_MAX_JUDGED`, evenly spaced."""
+    rows = kept[torch.linspace(0, len(kept) - 1, min(len(kept), _MAX_JUDGED), dtype=torch.float64).long()]
+    sources = texts.select(rows.numpy())["source"]
+    return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(rows)
 
 
 def _tokenise(

@@ -1,19 +1,58 @@
-"""Cutting a text that is longer than a model takes."""
+"""Cutting a text into what a model takes at once: its lines, perhaps their sentences, parts of long ones."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
-#: White space after a sentence and what closes it; French puts a space before ».
-_SENTENCE_END = re.compile(r"(?<=[.!?…])(?:\s?»|[\"'”’)\]])*\s+")
+from translator.data.sentences import split_sentences
+
 _WORD = re.compile(r"\S+")
+_LINE_BREAK = re.compile(r"\r?\n")
 
 
-def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
+class Part(NamedTuple):
+    """What of a text is translated by itself.
+
+    Attributes:
+        number: of the text that it is of.
+        text: itself.
+        separator: what stands between it and the part before: a space or line breaks; empty at the start.
+    """
+
+    number: int
+    text: str
+    separator: str
+
+
+def cut(
+    texts: Sequence[str], mapped: Callable[[str], str], *, sentences: bool, language: str
+) -> Iterator[Part]:
+    """Cut texts into lines and, if wanted, into sentences; nothing is left of what is blank.
+
+    Args:
+        texts: any.
+        mapped: the input map of the model.
+        sentences: whether lines are cut.
+        language: ISO 639-1 code of the texts.
+    """
+    for number, text in enumerate(texts):
+        separator = ""
+        for n_before, line in enumerate(_LINE_BREAK.split(text)):
+            if n_before and separator:
+                separator = separator.strip(" ") + "\n"
+            line = mapped(line).strip()
+            for part in split_sentences(line, language) if sentences else [line] if line else []:
+                yield Part(number, part, separator)
+                separator = " "
+
+
+def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") -> list[str]:
     """Cut a text into parts that fit: at sentence ends, else at spaces, else at characters.
 
     Args:
         text: without white space at either end.
         fits: whether a part is short enough; a single character always counts as such.
+        language: its ISO 639-1 code.
 
     Returns:
         The parts, without the white space between them, unchanged within; the text itself where it fits.
@@ -21,17 +60,9 @@ def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
     if fits(text):
         return [text]
     parts = []
-    for sentence in _cut(text, _SENTENCE_END):
+    for sentence in split_sentences(text, language):
         parts += [sentence] if fits(sentence) else _pack(sentence, fits)
     return parts
-
-
-def _cut(text: str, boundary: re.Pattern[str]) -> list[str]:
-    parts, start = [], 0
-    for match in boundary.finditer(text):
-        parts.append(text[start : match.end()].strip())
-        start = match.end()
-    return [part for part in [*parts, text[start:].strip()] if part]
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:

@@ -65,13 +65,13 @@ class Explanation:
     """A translation and what it came from.
 
     Attributes:
-        source: the text, or its first part where the model does not take it whole.
+        source: the text, or its first part where it is translated in parts.
         translation: of it.
         languages: of both.
         log_prob: Σ log p of the translation's pieces and the end symbol.
         score: `log_prob` / length^α.
         beam_size: W of the search.
-        n_parts: parts that the text had to be cut into; the first is explained.
+        n_parts: parts that the text is translated in; the first is explained.
         source_pieces: S pieces as people read them, the end symbol last.
         target_pieces: T pieces that were written, the end symbol last. Row i of the decoder's maps wrote
             piece i; it had read the start symbol and the pieces before i.
@@ -122,7 +122,7 @@ def explain(
 
     Args:
         translator: the model.
-        text: in the source language; of one longer than the model takes, the first part is explained.
+        text: in the source language; of one that is translated in parts, the first is explained.
         beam_size: hypotheses kept; None: the model's `search.beam_size`.
         prefix: what the translation must begin with.
 
@@ -130,11 +130,11 @@ def explain(
         UsageError: the text is blank, the beam is below 1 or the prefix has a line break.
     """
     forced, options = translator.forced(prefix), translator.options(beam_size)
-    parts, _ = translator.cut([text])
+    parts = translator.cut([text], sentences=not forced)
     if not parts:
         raise UsageError("the text is blank; give a sentence to explain")
     trace: Trace = []
-    source_ids = parts[0]
+    source_ids = parts[0][1]
     [result] = translator.search([source_ids], options, prefix=forced, trace=trace)
     best, tokenizer = result.hypotheses[0], translator.tokenizer
     source, translation = tokenizer.decode(source_ids), tokenizer.decode(best.ids)

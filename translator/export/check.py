@@ -102,9 +102,10 @@ def check(
         DataError: no line has text.
         ExportError: the two do not agree; the message shows the first difference.
     """
-    ids, owners = translator.cut(lines)
-    if not ids:
+    parts = translator.cut(lines, sentences=False)  # other engines get whole lines
+    if not parts:
         raise DataError("there is no text to check the export with; give a file with some lines")
+    ids, owners = [of_part for _, of_part in parts], [part.number for part, _ in parts]
     calls = _compare_greedy(translator, engine, ids, owners)
     n_lines = len(set(owners))
     if references is None:

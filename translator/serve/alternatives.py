@@ -1,12 +1,13 @@
 """Other words at a place of a translation, each with the best translation that goes on from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from translator.alignment import words
+from translator.data.sentences import paired_sentences
 from translator.data.tokenizer import WORD_MARK
 from translator.inference import ModelStepper, Translator
 from translator.model.transformer import device_of
@@ -37,24 +38,38 @@ def alternatives(
 ) -> list[Alternative]:
     """Return other words for one word of a translation, the likeliest first.
 
-    What stands before the word is kept. The pieces that are likeliest there are each forced in turn, and a
-    search goes on from them; of those that lead to the same word only the first counts.
+    What stands before the word is kept; where the translator splits sentences, so is what stands after its
+    sentence. The pieces that are likeliest there are each forced in turn, and a search goes on from them; of
+    those that lead to the same word only the first counts.
 
     Args:
         translator: the model.
-        source: a line that the model takes whole; of a longer one there are no alternatives.
+        source: a line, or one of its sentences, that the model takes whole; of a longer one there are none.
         target: its translation, from a search or chosen before.
         word: number of the word in `alignment.words(target)`.
         n_wanted: at most so many.
     """
-    parts, _ = translator.cut([source])
-    places = spans(target)
-    if len(parts) != 1 or not 0 <= word < len(places):
+    places, source = spans(target), translator.mapped(source)
+    if not 0 <= word < len(places):
         return []
-    start = places[word][0]
+    data = translator.config.data
+    pairs = [((0, len(source)), (0, len(target)))]
+    if translator.splits_sentences:
+        pairs = paired_sentences(source, target, (data.source_language, data.target_language))
+    (a, b), (c, d) = next(pair for pair in reversed(pairs) if pair[1][0] <= places[word][0])
+    n_before = sum(start < c for start, _ in places)
+    found = _of_sentence(translator, source[a:b], target[c:d], word - n_before, n_wanted)
+    return [replace(other, text=target[:c] + other.text + target[d:]) for other in found]
+
+
+def _of_sentence(
+    translator: Translator, source: str, target: str, word: int, n_wanted: int
+) -> list[Alternative]:
+    parts = [ids for _, ids in translator.cut([source], sentences=False)]
+    start = spans(target)[word][0]
     before = target[:start].rstrip()
     forced = translator.tokenizer.encode_prefix(before, whole=target)
-    if len(forced) + 2 > translator.config.model.max_length:
+    if len(parts) != 1 or len(forced) + 2 > translator.config.model.max_length:
         return []
     begins_word = start == 0 or len(before) < start
     kept = words(target)[: word + 1]

@@ -15,7 +15,7 @@ from translator.config import Config
 from translator.data import corpus
 from translator.data.preparation import Prepared
 from translator.evaluator import Evaluation, evaluate
-from translator.inference import Translator
+from translator.inference import SHARE, Translator, learnt_single_sentences
 from translator.training.module import STATE
 
 
@@ -31,7 +31,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
     save_weights(model_folder, weights, prepared.tokenizer, config)
     scores = {}
     if "test" in corpus.split_names(config.data):
-        evaluation = _test(config, model_folder)
+        evaluation = _test(config, prepared, model_folder)
         scores["test"] = evaluation.to_dict()
     progress = best[STATE]["progress"]
     facts = {
@@ -48,6 +48,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         "git_commit": commit,
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
+        SHARE: prepared.multi_sentence_share,
         "scores": scores,
     }
     write_manifest(model_folder, facts)
@@ -55,8 +56,9 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
     return model_folder
 
 
-def _test(config: Config, model_folder: Path) -> Evaluation:
-    translator = Translator(*load_unfinished(model_folder))
+def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
+    splits = learnt_single_sentences(prepared.multi_sentence_share)
+    translator = Translator(*load_unfinished(model_folder), splits_sentences=splits)
     split = corpus.open_split(config.data, "test", seed=config.train.seed)
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)

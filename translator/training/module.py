@@ -18,7 +18,7 @@ from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
 from translator.errors import TrainingError
 from translator.evaluation import bleu
-from translator.inference import Translator
+from translator.inference import Translator, learnt_single_sentences
 from translator.model import kernels
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
@@ -218,7 +218,11 @@ class TranslationModule(LightningModule):
             TrainingError: the loss is no number; no search is tried.
         """
         if self._translator is None:  # not before: a callback may put averaged weights in first
-            self._translator = Translator(self.model, self._data.prepared.tokenizer, self.config)
+            prepared = self._data.prepared
+            splits = learnt_single_sentences(prepared.multi_sentence_share)
+            self._translator = Translator(
+                self.model, prepared.tokenizer, self.config, splits_sentences=splits
+            )
         translator = self._translator
         encode = translator.tokenizer.encode_batch
         pairs = [

@@ -9,7 +9,7 @@ document.title = `${facts.translation} – explained`;
 byId("summary").textContent = `Score ${signed(facts.score, 3)} (Σ log p ${signed(facts.logProb)}, weighed by length) · ${facts.targetPieces.length} pieces · ${facts.beamSize === 1 ? "greedy search" : `beam of ${facts.beamSize}`}`;
 if (facts.nParts > 1) {
   byId("cut").hidden = false;
-  byId("cut").textContent = `The text is longer than the model takes at once and is translated in ${facts.nParts} parts. This is the first.`;
+  byId("cut").textContent = `The text is translated in ${facts.nParts} parts, each by itself. This is the first.`;
 }
 await Promise.all(Object.values(facts.maps).map(unpack));
 makeMaps();
