@@ -585,6 +585,34 @@ def test_what_was_fetched_serves_without_a_network(
     assert "cannot be fetched" in refusal(elsewhere)
 
 
+@pytest.mark.parametrize("change", ["flipped", "truncated", "empty"])
+def test_what_was_damaged_since_it_was_fetched_is_fetched_again(
+    tmp_path: Path,
+    make: Callable[..., DataConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: str,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_text(tmp_path, PAIRS, "plain")
+    content = (tmp_path / "plain.fr").read_bytes()
+    damaged = {"flipped": content.replace(b"B", b"C", 1), "truncated": content[:-9], "empty": b""}[change]
+    with served(tmp_path) as address:
+        config = make(format="text", root=None, files={"train": f"{address}/plain.{{lang}}"})
+        before = fingerprints(config)
+        downloads = [path for path in (tmp_path / "cache" / "downloads").iterdir() if path.is_file()]
+        [fetched] = [path for path in downloads if path.read_bytes() == content]
+        fetched.write_bytes(damaged)
+        capfd.readouterr()
+        assert fingerprints(config) == before
+        assert f"damaged since it was fetched; fetching {address}/plain.fr again" in capfd.readouterr().err
+        assert pairs_of(config) == PAIRS
+        assert capfd.readouterr().err == ""
+        fetched.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"plain\.fr: cannot be fetched"):
+        open_split(config, "train", seed=1)
+
+
 def test_a_refused_connection_gives_one_line(
     make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

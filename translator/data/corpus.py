@@ -35,7 +35,7 @@ from translator.config import DataConfig
 from translator.data import phrasebook, readers
 from translator.data.input_map import map_input
 from translator.errors import DataError
-from translator.files import find_sealed, sha256
+from translator.files import find_sealed, sha256, write_whole
 
 #: Raise it when a change here or in `readers` would read a file differently.
 READER_VERSION = 2
@@ -347,22 +347,36 @@ def _plain_or_gz(path: Path) -> Path:
 
 
 def _fetch(config: DataConfig, url: str) -> Path:
-    """Fetch a file, or find it fetched: anew where the server says it changed, as it is with no network."""
+    """Fetch a file, or find it fetched: anew where the server says it changed, as it is with no network.
+
+    What was damaged since it was fetched is fetched again.
+    """
     folder = _cache(config, "downloads")
     options = DownloadConfig(cache_dir=folder, disable_tqdm=True, max_retries=2)
-    remembered = Path(folder) / f"{_key(url)}.path"
+    record = Path(folder) / f"{_key(url)}.path"
+    known, digest = (
+        [*record.read_text(errors="replace").split("\n"), "", ""][:2] if record.is_file() else ("", "")
+    )
+
+    def is_damaged(path: str) -> bool:
+        return path == known and digest not in ("", _sha256(Path(path)))  # older records have no digest
+
     try:
-        path = Path(DownloadManager(download_config=options).download(url))
+        path = DownloadManager(download_config=options).download(url)
+        if is_damaged(path):
+            console.note(f"{path}: damaged since it was fetched; fetching {url} again")
+            options.force_download = True
+            path = DownloadManager(download_config=options).download(url)
     except (OSError, ValueError) as error:
-        if remembered.is_file() and (path := Path(remembered.read_text())).is_file():
+        if Path(known).is_file() and not is_damaged(known):
             console.note(f"{url}: cannot be reached; going on with what was fetched before")
-            return path
+            return Path(known)
         raise DataError(
             f"{url}: cannot be fetched ({_reason(error)}); check the address and the network, or put the "
             "files into a folder and give data.root=FOLDER"
         ) from None
-    remembered.write_text(str(path))
-    return path
+    write_whole(record, f"{path}\n{_sha256(Path(path))}".encode())
+    return Path(path)
 
 
 def _phrasebook_rows(
