@@ -36,8 +36,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that it is never seen half-written, not even after a power cut."""
+def write_whole(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
+    """Write a file so that it is never seen half-written, not even after a power cut.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        keep: a path for the file that was there before, once the new one is on the disk.
+    """
     handle, partial = _locked(lambda: tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent))
     with os.fdopen(handle, "wb") as file:  # open, and locked, until it has its name
         try:
@@ -47,6 +53,8 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(partial, 0o666 & ~umask)
+            if keep is not None and path.is_file():
+                _give_second_name(path, keep)
             os.replace(partial, path)
         except BaseException:
             os.unlink(partial)
@@ -171,6 +179,19 @@ def _locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
         if os.path.lexists(path):
             return handle, path
         os.close(handle)
+
+
+def _give_second_name(path: Path, second: Path) -> None:
+    """Let a file have two names, in place of what had the second; it has its first name all the time."""
+    beside = second.with_name(f".{second.name}")
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(path, beside)
+    except OSError:  # a file system without hard links
+        os.replace(path, second)
+        return
+    os.replace(beside, second)
+    beside.unlink(missing_ok=True)  # where both were this file already, replacing does nothing
 
 
 def _flush(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import pickle
 import random
 import zipfile
@@ -189,11 +190,16 @@ def test_a_kill_between_keeping_and_writing_loses_nothing(
     for step in (1, 2):
         writer.save_checkpoint(checkpoint(step), last)
 
-    def kill(*_: object) -> None:
-        raise KeyboardInterrupt
+    replace = os.replace
+
+    def killed(source: str | Path, target: str | Path) -> None:
+        if Path(target) == last:
+            assert Path(source).stat().st_size > 1000, "the new one is whole before the last one moves"
+            raise KeyboardInterrupt
+        replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("translator.training.checkpoint.write_whole", kill)
+        patch.setattr(os, "replace", killed)
         if not has_links:
             patch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError()))
         for _ in range(2):
@@ -205,6 +211,24 @@ def test_a_kill_between_keeping_and_writing_loses_nothing(
     assert steps_of(read_checkpoint(last)) == 3
     assert steps_of(read_checkpoint(last.with_name(PREVIOUS))) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
+
+
+def test_a_kill_while_the_next_one_is_written_leaves_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files, not two names of one that damage would hit as one."""
+    writer, last = WholeCheckpoints(), tmp_path / LAST
+    for step in (1, 2):
+        writer.save_checkpoint(checkpoint(step), last)
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", kill)
+        with pytest.raises(KeyboardInterrupt):
+            writer.save_checkpoint(checkpoint(3), last)
+    assert [steps_of(read_checkpoint(tmp_path / name)) for name in (LAST, PREVIOUS)] == [2, 1]
 
 
 # -- numbers that are not finite -----------------------------------------------------------------------

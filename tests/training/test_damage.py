@@ -238,7 +238,7 @@ def test_the_last_good_checkpoint_survives_a_diverging_run(
             train(config, name="diverged")
     assert re.fullmatch(
         r"[\w.]+ has values that are not finite \(nan or inf\) by step 6; lower train\.learning_rate, raise "
-        r"train\.warmup_steps, or set hardware\.precision=32-true, in another run\. The last good checkpoint "
+        r"train\.warmup_steps, or set hardware\.precision=32-true, in another run\. What was saved before "
         r"is kept; of these three --resume may change the precision alone",
         str(caught.value),
     )

@@ -6,7 +6,6 @@ checksum come with one rename, and every program that reads the one reads the ot
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +58,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint; what was the last one is the previous one then."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = with_checksum(checkpoint)
-        if path.name == LAST and self._last_is_good and path.is_file():
-            _keep(path, path.with_name(PREVIOUS))
-        write_whole(path, content)
+        keeps = path.name == LAST and self._last_is_good
+        write_whole(path, with_checksum(checkpoint), keep=path.with_name(PREVIOUS) if keeps else None)
         self._last_is_good = self._last_is_good or path.name == LAST
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:
@@ -139,7 +136,7 @@ def diverged(what: str, *, steps: int) -> str:
     """Return the message for a training that has diverged: what is wrong, what to do, what is kept."""
     return (
         f"{what} by step {steps:,}; lower train.learning_rate, raise train.warmup_steps, or set "
-        "hardware.precision=32-true, in another run. The last good checkpoint is kept; of these three "
+        "hardware.precision=32-true, in another run. What was saved before is kept; of these three "
         "--resume may change the precision alone"
     )
 
@@ -176,16 +173,3 @@ def _not_finite(checkpoint: dict[str, Any]) -> str | None:
 
     parts = ("current_model_state", "state_dict", "optimizer_states")
     return next((name for part in parts if (name := not_finite(tensors(checkpoint.get(part), part)))), None)
-
-
-def _keep(path: Path, kept: Path) -> None:
-    """Give a file a second name, in place of what had it; it has its first name all the time."""
-    second = kept.with_name(f".{kept.name}")
-    second.unlink(missing_ok=True)
-    try:
-        os.link(path, second)
-    except OSError:  # a file system without hard links
-        os.replace(path, kept)
-        return
-    os.replace(second, kept)
-    second.unlink(missing_ok=True)  # where both were this file already, replacing does nothing
