@@ -1,6 +1,7 @@
 """The model folder: whole, verified, nothing unpickled."""
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from phrases import Trained
 
@@ -20,7 +22,6 @@ from translator.bundle import (
     newest_model,
     save_weights,
     write_manifest,
-    write_whole,
 )
 from translator.config import TokenizerConfig
 from translator.data.tokenizer import Tokenizer
@@ -198,39 +199,26 @@ def test_without_a_finished_run_the_message_says_what_to_do(tmp_path: Path) -> N
         newest_model(tmp_path)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    umask = os.umask(0)
-    os.umask(umask)
-    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+NOT_FINITE = "has values that are not finite (nan or inf)"
 
 
-def test_ctrl_c_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "file", b"content")
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
-def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        write_whole(tmp_path / "file", b"")
-        assert os.umask(umask) == umask, "left as it was"
-    finally:
-        os.umask(before)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_neither_read_nor_written(
+    folder: Path, tmp_path: Path, value: float
+) -> None:
+    whole = load_bundle(folder)
+    weights = whole.model.state_dict()
+    name = "decoder.layers.0.cross_attention.query.weight"
+    weights[name].view(-1)[-1] = value
+    with pytest.raises(ModelError) as caught:
+        save_weights(tmp_path / "saved", weights, whole.tokenizer, whole.config)
+    assert (
+        str(caught.value) == f"{tmp_path / 'saved'}: not written: {name} {NOT_FINITE}; the training diverged"
+    )
+    assert not (tmp_path / "saved").exists()
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    write_manifest(folder, {})  # its hash is right
+    expected = f"{folder / WEIGHTS}: {name} {NOT_FINITE}, so it cannot translate; take another model"
+    assert refusal(folder) == expected
+    weights[name].view(-1)[-1] = 3e38  # the control: as large as a number may be
+    save_weights(tmp_path / "saved", weights, whole.tokenizer, whole.config)

@@ -16,6 +16,7 @@ LAYERS = {
     "alignment": 0,
     "allocator": 0,
     "errors": 0,
+    "files": 0,
     "symbols": 0,
     "config": 0,
     "config_file": 0,

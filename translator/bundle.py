@@ -8,10 +8,8 @@
 The manifest is written last: a folder that has one is whole.
 """
 
-import hashlib
 import json
-import os
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,11 +23,15 @@ from translator.config import Config, ModelConfig
 from translator.config_file import config_from_json
 from translator.data.tokenizer import Tokenizer
 from translator.errors import ConfigError, ModelError
+from translator.files import sha256, write_whole
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG, MANIFEST = "model.safetensors", "tokenizer.model", "config.json", "manifest.json"
+
+#: Said of a tensor that no computing can be done with.
+NOT_FINITE = "values that are not finite (nan or inf)"
 
 #: Packages whose versions the manifest records.
 PACKAGES = ("passerelle", "torch", "lightning", "datasets", "sentencepiece", "sacrebleu")
@@ -67,7 +69,13 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
-    """Write everything but the manifest; the folder may exist."""
+    """Write everything but the manifest; the folder may exist.
+
+    Raises:
+        ModelError: a weight is not finite; nothing is written.
+    """
+    if name := not_finite(weights):
+        raise ModelError(f"{folder}: not written: {name} has {NOT_FINITE}; the training diverged")
     folder.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_whole(folder / WEIGHTS, safetensors.torch.save(contiguous))
@@ -81,7 +89,7 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
         "format_version": FORMAT_VERSION,
         **facts,
         "versions": {name: metadata.version(name) for name in PACKAGES},
-        "sha256": {name: _sha256(folder / name) for name in (WEIGHTS, TOKENIZER, CONFIG)},
+        "sha256": {name: sha256(folder / name) for name in (WEIGHTS, TOKENIZER, CONFIG)},
     }
     write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -111,7 +119,8 @@ def load_bundle(folder: Path) -> Bundle:
     """Load a model folder, verifying each file against the manifest.
 
     Raises:
-        ModelError: a file is absent, damaged or does not fit the others; the message names it.
+        ModelError: a file is absent, damaged or does not fit the others, or a weight is not finite; the
+            message names it.
     """
     manifest = read_manifest(folder)
     hashes = manifest.get("sha256")
@@ -119,7 +128,7 @@ def load_bundle(folder: Path) -> Bundle:
         path = folder / name
         if not path.is_file():
             raise ModelError(f"{path}: missing; fetch the folder again")
-        if not isinstance(hashes, dict) or _sha256(path) != hashes.get(name):
+        if not isinstance(hashes, dict) or sha256(path) != hashes.get(name):
             raise ModelError(f"{path}: damaged: its SHA-256 is not the manifest's; fetch the folder again")
     return Bundle(*load_unfinished(folder), manifest)
 
@@ -128,7 +137,7 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     """Load model, tokenizer and configuration from a folder without looking at its manifest.
 
     Raises:
-        ModelError: the files do not fit each other.
+        ModelError: the files do not fit each other, or a weight is not finite.
     """
     try:
         config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
@@ -137,11 +146,21 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     model = build_model(config.model, len(tokenizer))
     try:
-        model.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
+        weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        model.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
+    if name := not_finite(weights):
+        raise ModelError(
+            f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so it cannot translate; take another model"
+        )
     return model.eval(), tokenizer, config
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is infinite or no number, or None."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
 
 
 def newest_model(root: Path) -> Path:
@@ -154,25 +173,3 @@ def newest_model(root: Path) -> Path:
     if not manifests:
         raise ModelError(f"no finished run below {root}/; run `make train` first, or give --model FOLDER")
     return manifests[-1].parent
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half-written: beside it first, then renamed."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -383,9 +383,7 @@ def test_a_row_of_parquet_that_is_no_text_is_named(tmp_path: Path, make: Callabl
         config = make(**write(tmp_path))
         with pytest.raises(DataError, match=f"a.parquet, {problem}.*, not text; mend the row"):
             open_split(config, "train", seed=1)
-        # `datasets` keeps the table that it read; what we made of it is not there.
-        names = [path.name for path in left_behind(config)]
-        assert {name for name in names if not name.startswith("parquet-train")} == {"dataset_info.json"}
+        assert left_behind(config) == []
 
 
 def test_an_interrupted_reading_leaves_nothing(
@@ -404,6 +402,36 @@ def test_an_interrupted_reading_leaves_nothing(
     assert left_behind(config) == []
     assert pairs_of(config) == PAIRS
     assert left_behind(config) != []
+
+
+@pytest.mark.parametrize("write", [text, csv, parquet])
+@pytest.mark.parametrize("change", ["flipped", "truncated", "zeroed", "missing"])
+def test_a_damaged_table_is_read_anew_with_a_note(
+    tmp_path: Path,
+    make: Callable[..., DataConfig],
+    capsys: pytest.CaptureFixture[str],
+    write: Callable[..., dict[str, Any]],
+    change: str,
+) -> None:
+    config = make(**write(tmp_path, PAIRS))
+    expected = pairs_of(config)
+    [path] = [path for path in left_behind(config) if path.suffix == ".arrow"]
+    content = path.read_bytes()
+    at = content.index(b"Bonjour")
+    damaged = {
+        "flipped": content[:at] + b"b" + content[at + 1 :],
+        "truncated": content[:at],
+        "zeroed": content[:at] + bytes(1000) + content[at + 1000 :],
+    }
+    path.unlink()
+    if change in damaged:
+        path.write_bytes(damaged[change])
+    capsys.readouterr()
+    assert pairs_of(config) == expected
+    said = capsys.readouterr().err
+    assert said == f"{path.parent}: damaged, or from before there were checksums; it is made anew\n"
+    assert pairs_of(config) == expected
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("write", [text, tsv, jsonl, parquet])
@@ -555,6 +583,34 @@ def test_what_was_fetched_serves_without_a_network(
     assert "cannot be reached; going on with what was fetched before" in capfd.readouterr().err
     elsewhere = config.model_copy(update={"cache": str(tmp_path / "other")})
     assert "cannot be fetched" in refusal(elsewhere)
+
+
+@pytest.mark.parametrize("change", ["flipped", "truncated", "empty"])
+def test_what_was_damaged_since_it_was_fetched_is_fetched_again(
+    tmp_path: Path,
+    make: Callable[..., DataConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: str,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    write_text(tmp_path, PAIRS, "plain")
+    content = (tmp_path / "plain.fr").read_bytes()
+    damaged = {"flipped": content.replace(b"B", b"C", 1), "truncated": content[:-9], "empty": b""}[change]
+    with served(tmp_path) as address:
+        config = make(format="text", root=None, files={"train": f"{address}/plain.{{lang}}"})
+        before = fingerprints(config)
+        downloads = [path for path in (tmp_path / "cache" / "downloads").iterdir() if path.is_file()]
+        [fetched] = [path for path in downloads if path.read_bytes() == content]
+        fetched.write_bytes(damaged)
+        capfd.readouterr()
+        assert fingerprints(config) == before
+        assert f"damaged since it was fetched; fetching {address}/plain.fr again" in capfd.readouterr().err
+        assert pairs_of(config) == PAIRS
+        assert capfd.readouterr().err == ""
+        fetched.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"plain\.fr: cannot be fetched"):
+        open_split(config, "train", seed=1)
 
 
 def test_a_refused_connection_gives_one_line(

@@ -1,6 +1,7 @@
 """Preparation: once for each thing that shapes it, aligned with the text, and whole or not there."""
 
 import json
+import random
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from datasets.table import MemoryMappedTable
 from translator.config import Config
 from translator.data import corpus
 from translator.data.input_map import map_input
-from translator.data.preparation import Prepared, prepare
+from translator.data.preparation import FILES, Prepared, prepare
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 
@@ -264,9 +265,43 @@ def test_an_interruption_leaves_nothing_half_written(
         "lengths.pt",
         "report.json",
         "rows.pt",
+        "sha256.json",
         "tokenizer.model",
         "train.arrow",
     ]
+
+
+@pytest.mark.parametrize("name", [*FILES, "sha256.json"])
+def test_a_damaged_preparation_is_made_anew_with_a_note(
+    tiny_config: Make, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = prepare(tiny_config())
+    expected = (before.train[:], texts_of(before), [*map(torch.Tensor.tolist, before.lengths)], before.report)
+    path, vocabulary = before.folder / name, before.tokenizer.model
+    content = path.read_bytes()
+    capsys.readouterr()
+    some = random.Random(name).sample(range(len(content) - 1), 3)
+    damaged = [content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :] for at in some]
+    for broken in (*damaged, content[: some[0]], b"", bytes(len(content)), None):
+        path.unlink()
+        if broken is not None:
+            path.write_bytes(broken)
+        after = prepare(tiny_config())
+        said = capsys.readouterr().err
+        assert said == f"{after.folder}: damaged, or from before there were checksums; it is made anew\n"
+        lengths = [*map(torch.Tensor.tolist, after.lengths)]
+        assert (after.train[:], texts_of(after), lengths, after.report) == expected
+        assert after.tokenizer.model == vocabulary
+    prepare(tiny_config())
+    assert capsys.readouterr().err == ""
+    assert folders(tiny_config()) == [before.folder.name]
+
+
+def test_what_a_killed_preparation_left_is_removed(tiny_config: Make, tmp_path: Path) -> None:
+    for parent in (tmp_path / "cache", tmp_path / "cache" / "arrow"):
+        (parent / "partial-abcdefgh" / "whole").mkdir(parents=True)
+    prepare(tiny_config())
+    assert not list((tmp_path / "cache").rglob("partial-*"))
 
 
 def test_two_preparations_at_once_end_as_one(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What CTranslate2 reads is our model: the same translations, for every kind of layer; else it is seen."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +154,14 @@ def test_a_table_for_the_longest_source(bundle: Bundle, tmp_path: Path) -> None:
         write_model(folder, build_model(shape, len(bundle.tokenizer)), bundle.tokenizer, shape)
         sizes[most] = (folder / "model.bin").stat().st_size
     assert sizes[1500] - sizes[40] == (1500 - 1024) * shape.width * 4
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_not_written(draw: Draw, tmp_path: Path, value: float) -> None:
+    translator = draw("pre", "relu")
+    translator.model.decoder.layers[0].feed_norm.bias.data[3] = value
+    with pytest.raises(
+        ExportError, match=r"^decoder\.layers\.0\.feed_norm\.bias has values that are not finite"
+    ):
+        exported(translator, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,5 +1,6 @@
 """Greedy and beam search on tables of log-probabilities, against plain answers."""
 
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -23,9 +24,11 @@ from table_stepper import (
     table_of,
     table_with_ties,
 )
+from torch import Tensor
 
 from translator.search import Result, beam_search, greedy_search, search
-from translator.search.step import allow_only, fill_gaps
+from translator.search.step import NOTHING, allow_only, fill_gaps
+from translator.search.top import BLOCK
 from translator.symbols import EOS, NEVER_EMITTED
 
 ALPHAS = pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
@@ -416,6 +419,65 @@ def test_margin_sees_the_best_candidate_left_out() -> None:
     start = {(): {4: -1.0, 5: -1.15, 6: -7.0}, (4,): {EOS: -0.1, 4: -1.0, 5: -2.0}}
     assert margin_of_beam({**start, (5,): {EOS: -1.45, 4: -1.86}}) == pytest.approx(0.01)
     assert margin_of_beam({**start, (5,): {EOS: -1.45, 4: -2.2}}) > 0.04
+
+
+# --- Scores that are no numbers -----------------------------------------------------------------------
+
+INF, NAN = math.inf, math.nan
+#: What a broken model may say: of every piece, of some pieces, or from some length on.
+BROKEN: dict[str, Table] = {
+    "nan": lambda ids: [NAN] * N_PIECES,
+    "-inf": lambda ids: [-INF] * N_PIECES,
+    "+inf": lambda ids: [INF] * N_PIECES,
+    "nan but for the end": lambda ids: [-1.0 if piece == EOS else NAN for piece in range(N_PIECES)],
+    "nan for the end": lambda ids: [NAN if piece == EOS else -1.0 for piece in range(N_PIECES)],
+    "no end": lambda ids: [-INF if piece == EOS else -1.0 for piece in range(N_PIECES)],
+    "+inf but for the end": lambda ids: [-INF if piece == EOS else INF for piece in range(N_PIECES)],
+    "nan after two pieces": lambda ids: [NAN if len(ids) > 1 else -1.0 - piece for piece in range(N_PIECES)],
+    "nan, -inf and inf by turns": lambda ids: [(NAN, -INF, INF)[len(ids) % 3]] * N_PIECES,
+}
+
+
+class BlockedStepper(TableStepper):
+    """Says the same of a vocabulary so large that it is looked through block by block."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        few = super().step(tokens)
+        return torch.cat([few, few[..., -1:].expand(*few.shape[:2], 40 * BLOCK)], -1)
+
+
+@pytest.mark.parametrize("stepper_of", [TableStepper, BlockedStepper])
+@pytest.mark.parametrize("prefix", [(), (5, 4)])
+@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_search_ends_at_its_limit_whatever_the_scores_are(
+    name: str, beam_size: int, prefix: Sequence[int], stepper_of: type[TableStepper]
+) -> None:
+    """A sound sentence beside the broken one comes out as it does by itself."""
+
+    class Bounded(stepper_of):  # type: ignore[valid-type,misc]
+        def step(self, tokens: Tensor) -> Tensor:
+            assert len(self.batch_sizes) < 9, "beyond the greatest length"
+            return super().step(tokens)
+
+    def results(some: list[Table], lengths: list[int]) -> list[Result]:
+        return search(
+            Bounded(some),
+            torch.tensor(lengths),
+            beam_size=beam_size,
+            length_penalty=1.0,
+            forbidden=FORBIDDEN,
+            n_best=min(beam_size, 2),
+            prefix=prefix,
+        )
+
+    sound = random_table(3)
+    broken, beside = results([BROKEN[name], sound], [6, 9])
+    assert broken.hypotheses
+    for hypothesis in broken.hypotheses:
+        assert len(hypothesis.ids) < 6
+        assert hypothesis == NOTHING or math.isfinite(hypothesis.log_prob)
+    assert found([beside]) == found(results([sound], [9]))
 
 
 def test_gaps_are_filled_from_the_end() -> None:

@@ -137,9 +137,9 @@ def _score_texts(
     origins: Sequence[str] | None,
 ) -> tuple[dict[str, object], list[str]]:
     """Translate, write the translations, and return their scores for JSON and for people."""
-    from translator.bundle import write_whole
     from translator.evaluation import compare as paired_test
     from translator.evaluator import evaluate, robustness
+    from translator.files import write_whole
 
     others = None if compare is None else lines_of(compare)
     if others is not None and len(others) != len(sources):

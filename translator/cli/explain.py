@@ -34,8 +34,8 @@ def explain_command(
     for option, path in files.items():
         _check(option, path, force=force)
     translator = load(model, device)
-    from translator.bundle import write_whole
     from translator.explain import explain, to_html, to_json, to_png
+    from translator.files import write_whole
 
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
     contents = []  # all of them before the first is written

@@ -9,7 +9,6 @@ at a time (`Dataset.from_generator`, a row at a time, takes four times as long).
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -36,6 +35,7 @@ from translator.config import DataConfig
 from translator.data import phrasebook, readers
 from translator.data.input_map import map_input
 from translator.errors import DataError
+from translator.files import find_sealed, sha256, write_whole
 
 #: Raise it when a change here or in `readers` would read a file differently.
 READER_VERSION = 2
@@ -49,6 +49,9 @@ COLUMNS = Features(
     }
 )
 TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
+
+#: The file in the folder of a table of the cache.
+TABLE = "table.arrow"
 
 disable_progress_bars()
 
@@ -179,15 +182,12 @@ def _open_whole(config: DataConfig, split: str) -> Dataset:
         return _from_rows(config, partial(_phrasebook_rows, split, source, target), split, {})
     if config.format == "hub":
         table = _load_hub(config, split)
-        return _normalise(config, table, f"{config.dataset} {split}", _cache(config, "arrow"))
+        where = f"{config.dataset} {split}"
+        return _normalise(config, lambda _: table, where, table._fingerprint)
     paths = _paths(config, split)
     path = paths[config.source_language]
     if config.format == "parquet":
-        # By content: `datasets` itself tells a changed file by its time alone.
-        cache = _cache(config, f"arrow/parquet-{_sha256(path)[:32]}")
-        with _one_line_errors(str(path), "mend or replace the file"):
-            table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
-        return _normalise(config, table, str(path), cache)
+        return _normalise(config, partial(_load_parquet, path), str(path), _sha256(path))
     rows: dict[str, Callable[[], Iterator[readers.Row]]] = {
         "text": lambda: readers.read_parallel(path, paths[config.target_language]),
         "tsv": lambda: readers.read_tsv(path, source, target),
@@ -203,14 +203,19 @@ def _from_rows(
     """Write rows into an Arrow file of the cache, or find them written; it is there when it is whole."""
     what: list[object] = [READER_VERSION, config.input_map, config.format, split, sorted(digests.items())]
     what += [_column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
-    path = Path(_cache(config, "arrow")) / f"{_key(what)}.arrow"
-    if not path.is_file():
-        with tempfile.TemporaryDirectory(prefix="partial-", dir=path.parent) as partial_folder:
-            partial_path = Path(partial_folder) / path.name
-            if not _write_rows(_mapped(rows(), config), partial_path):
-                raise DataError(f"data.files.{split} has no pairs; name a file that has some")
-            partial_path.replace(path)
-    return open_arrow(path)
+
+    def write(path: Path) -> None:
+        if not _write_rows(_mapped(rows(), config), path):
+            raise DataError(f"data.files.{split} has no pairs; name a file that has some")
+
+    return _find_table(config, _key(what), write)
+
+
+def _find_table(config: DataConfig, key: str, write: Callable[[Path], None]) -> Dataset:
+    """Open a table of the cache, written first if it is not there or damaged."""
+    folder = Path(_cache(config, "arrow")) / key
+    find_sealed(folder, [TABLE], lambda partial_folder: write(partial_folder / TABLE))
+    return open_arrow(folder / TABLE)
 
 
 def _mapped(rows: Iterator[readers.Row], config: DataConfig) -> Iterator[readers.Row]:
@@ -228,8 +233,15 @@ def _write_rows(rows: Iterator[readers.Row], path: Path) -> int:
     return int(n_rows)
 
 
-def _normalise(config: DataConfig, table: Dataset, where: str, cache: str) -> Dataset:
-    """Bring a table with a `translation` feature or two text columns to our columns."""
+def _normalise(config: DataConfig, load: Callable[[Path], Dataset], where: str, fingerprint: str) -> Dataset:
+    """Bring a table with a `translation` feature or two text columns to our columns.
+
+    Args:
+        config: which columns.
+        load: opens the table; it may keep files in the folder that it is given while ours is written.
+        where: it comes from, for messages.
+        fingerprint: of its content.
+    """
     source, target = map(str, _column_names(config))
 
     def convert(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
@@ -245,16 +257,25 @@ def _normalise(config: DataConfig, table: Dataset, where: str, cache: str) -> Da
             "notes": [0] * len(rows),
         }
 
-    key = _key([READER_VERSION, config.input_map, table._fingerprint, source, target])
-    return table.map(
-        convert,
-        batched=True,
-        with_indices=True,
-        remove_columns=table.column_names,
-        features=COLUMNS,
-        cache_file_name=str(Path(cache) / f"{key}.arrow"),
-        new_fingerprint=key,
-    )
+    def write(path: Path) -> None:
+        table = load(path.parent.with_name("source"))
+        table.map(
+            convert,
+            batched=True,
+            with_indices=True,
+            remove_columns=table.column_names,
+            features=COLUMNS,
+            cache_file_name=str(path),
+            load_from_cache_file=False,
+            new_fingerprint=path.stem,
+        )
+
+    return _find_table(config, _key([READER_VERSION, config.input_map, fingerprint, source, target]), write)
+
+
+def _load_parquet(path: Path, cache: Path) -> Dataset:
+    with _one_line_errors(str(path), "mend or replace the file"):
+        return load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(cache))
 
 
 def _load_hub(config: DataConfig, split: str) -> Dataset:
@@ -326,22 +347,36 @@ def _plain_or_gz(path: Path) -> Path:
 
 
 def _fetch(config: DataConfig, url: str) -> Path:
-    """Fetch a file, or find it fetched: anew where the server says it changed, as it is with no network."""
+    """Fetch a file, or find it fetched: anew where the server says it changed, as it is with no network.
+
+    What was damaged since it was fetched is fetched again.
+    """
     folder = _cache(config, "downloads")
     options = DownloadConfig(cache_dir=folder, disable_tqdm=True, max_retries=2)
-    remembered = Path(folder) / f"{_key(url)}.path"
+    record = Path(folder) / f"{_key(url)}.path"
+    known, digest = (
+        [*record.read_text(errors="replace").split("\n"), "", ""][:2] if record.is_file() else ("", "")
+    )
+
+    def is_damaged(path: str) -> bool:
+        return path == known and digest not in ("", _sha256(Path(path)))  # older records have no digest
+
     try:
-        path = Path(DownloadManager(download_config=options).download(url))
+        path = DownloadManager(download_config=options).download(url)
+        if is_damaged(path):
+            console.note(f"{path}: damaged since it was fetched; fetching {url} again")
+            options.force_download = True
+            path = DownloadManager(download_config=options).download(url)
     except (OSError, ValueError) as error:
-        if remembered.is_file() and (path := Path(remembered.read_text())).is_file():
+        if Path(known).is_file() and not is_damaged(known):
             console.note(f"{url}: cannot be reached; going on with what was fetched before")
-            return path
+            return Path(known)
         raise DataError(
             f"{url}: cannot be fetched ({_reason(error)}); check the address and the network, or put the "
             "files into a folder and give data.root=FOLDER"
         ) from None
-    remembered.write_text(str(path))
-    return path
+    write_whole(record, f"{path}\n{_sha256(Path(path))}".encode())
+    return Path(path)
 
 
 def _phrasebook_rows(
@@ -353,8 +388,7 @@ def _phrasebook_rows(
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
 

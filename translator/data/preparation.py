@@ -1,13 +1,11 @@
 """From a configuration to tokenised pairs on disk, once: read, judge, build the vocabulary, tokenise.
 
 The folder of the result is named by everything that shaped it, so a second call finds it; it appears
-under its name only when it is whole.
+under its name only when it is whole, and is made anew where it was damaged.
 """
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +22,15 @@ from translator.data.preflight import Report, check_pairs, hash_sources
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
+from translator.files import find_sealed, remove_partial_folders
 
 #: Raise it when a change here, in `preflight` or in `tokenizer` would prepare a corpus differently.
 PREPARATION_VERSION = 5
 #: Sources that are looked at for several sentences, at most; as many give a share of 5 % to within 0.3 %.
 _MAX_JUDGED = 20_000
+
+#: The files of the folder.
+FILES = ("tokenizer.model", "train.arrow", "rows.pt", "lengths.pt", "report.json")
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,12 @@ def prepare(config: Config) -> Prepared:
         DataError: the data cannot be read, or no pair is fit for training.
     """
     fingerprints = corpus.fingerprints(config.data)
-    folder = Path(config.data.cache).expanduser() / _key(config, fingerprints)
+    cache = Path(config.data.cache).expanduser()
+    for parent in (cache, cache / "arrow"):
+        remove_partial_folders(parent)
+    folder = cache / _key(config, fingerprints)
     texts = corpus.open_split(config.data, "train", seed=config.train.seed)
-    if not (folder / "report.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
-        try:
-            _prepare_into(partial, config, texts)
-            partial.rename(folder)
-        except OSError:
-            if not (folder / "report.json").is_file():  # else another process was first
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    find_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
     saved = json.loads((folder / "report.json").read_text())
     kept = torch.load(folder / "rows.pt", weights_only=True, mmap=True)
     return Prepared(

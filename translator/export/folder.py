@@ -18,6 +18,7 @@ from translator.data import phrasebook
 from translator.data.input_map import STEPS
 from translator.errors import ExportError
 from translator.export.check import Agreement, check
+from translator.files import rename_whole
 from translator.inference import Translator
 
 ABOUT = "passerelle.json"
@@ -40,7 +41,7 @@ def export(
     Raises:
         ExportError: `output` exists or has no parent folder, CTranslate2 is not installed, or the exported
             model translates otherwise; nothing is left behind.
-        ModelError: `model_folder` is no whole model folder.
+        ModelError: `model_folder` is no whole model folder, or a weight is not finite.
         DataError: no line has text.
     """
     if output.exists() or output.is_symlink():
@@ -69,7 +70,7 @@ def export(
         }
         text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
         (partial / ABOUT).write_text(text, encoding="utf-8", newline="\n")
-        partial.rename(output)
+        rename_whole(partial, output)
     return found
 
 

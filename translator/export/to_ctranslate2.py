@@ -11,8 +11,10 @@ from ctranslate2.specs import TransformerSpec
 from ctranslate2.specs.common_spec import Activation
 from torch import Tensor, nn
 
+from translator.bundle import NOT_FINITE, not_finite
 from translator.config import ModelConfig, SearchConfig
 from translator.data.tokenizer import Tokenizer
+from translator.errors import ExportError
 from translator.model.attention import Attention
 from translator.model.layers import Layer, Stack
 from translator.model.positions import sinusoids
@@ -36,7 +38,12 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
         model: the weights.
         tokenizer: its vocabulary, piece by piece in the order of ids.
         config: the shape of the model.
+
+    Raises:
+        ExportError: a weight is not finite; nothing is written.
     """
+    if name := not_finite(model.state_dict()):
+        raise ExportError(f"{name} has {NOT_FINITE}, so the model cannot translate; export another one")
     spec = _specification(model, config)
     pieces = tokenizer.pieces(range(len(tokenizer)))
     spec.register_source_vocabulary(pieces)

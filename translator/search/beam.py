@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from translator.search.scoring import best_possible, normalised
-from translator.search.step import Hypothesis, Result, Stepper, allow_only, fill_gaps
+from translator.search.step import NOTHING, Hypothesis, Result, Stepper, allow_only, fill_gaps
 from translator.search.top import best_continuations
 from translator.search.trace import Considered, Trace, considered
 from translator.symbols import BOS, EOS
@@ -29,8 +29,9 @@ def beam_search(
 
     Each step takes the best 2 · `beam_size` continuations of a sentence. Those that end, if among the best
     `beam_size`, are finished; the best `beam_size` others go on. A sentence stops when `beam_size`
-    hypotheses are finished, or when a bound shows that no live one can still enter the n best. Finished
-    sentences leave the batch. Exactly equal scores are ordered by hypothesis, then by piece number.
+    hypotheses are finished, when a bound shows that no live one can still enter the n best, or at its limit,
+    whatever the scores are. Finished sentences leave the batch. Exactly equal scores are ordered by
+    hypothesis, then by piece number.
 
     Args:
         stepper: the model, before the start symbol.
@@ -73,9 +74,9 @@ class _Sentence:
         self.finished.append(Hypothesis(ids, log_prob, score))
         self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: the first of equals leads
 
-    def is_over(self, best_live: float, *, beam_size: int, n_best: int, alpha: float) -> bool:
+    def is_over(self, best_live: float, length: int, *, beam_size: int, n_best: int, alpha: float) -> bool:
         """Whether enough hypotheses are finished, or none that is live can enter the n best."""
-        if len(self.finished) >= beam_size or best_live == -torch.inf:
+        if len(self.finished) >= beam_size or best_live == -torch.inf or length >= self.max_length:
             return True
         if len(self.finished) < n_best:
             return False
@@ -84,6 +85,8 @@ class _Sentence:
         return lead >= 0
 
     def result(self, n_best: int) -> Result:
+        if not self.finished:  # no finite score led to an end
+            return Result([NOTHING], self.margin)
         scores = [hypothesis.score for hypothesis in self.finished[: n_best + 1]]
         gaps = [better - worse for better, worse in pairwise(scores)]
         return Result(self.finished[:n_best], min([self.margin, *gaps]))
@@ -157,7 +160,7 @@ class _Beam:
             row
             for row, (sentence, best) in enumerate(zip(self.numbers, self.scores[:, 0].tolist(), strict=True))
             if not self.sentences[sentence].is_over(
-                best, beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
+                best, self.history.size(-1), beam_size=self.beam_size, n_best=self.n_best, alpha=self.alpha
             )
         ]
         rows = self.everyone

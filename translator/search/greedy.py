@@ -1,12 +1,13 @@
 """Greedy search: the likeliest piece at each step."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from translator.search.scoring import normalised
-from translator.search.step import Hypothesis, Result, Stepper, allow_only, fill_gaps
+from translator.search.step import NOTHING, Hypothesis, Result, Stepper, allow_only, fill_gaps
 from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
@@ -41,13 +42,17 @@ def greedy_search(
             allow_only(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
             top, _, pieces = best_continuations(nothing[: len(active)], scores, 2)
             gained, chosen = top[:, 0], pieces[:, 0]
+            if at_limit is not None:  # whatever the scores are: of nan and -inf the best may be anything
+                chosen = chosen.masked_fill(at_limit, EOS)
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])
         log_prob = log_prob + gained
         going = []
         for row, (sentence, token) in enumerate(zip(active.tolist(), chosen.tolist(), strict=True)):
             if token == EOS:
                 total = float(log_prob[row])
-                found = Hypothesis(ids[sentence], total, normalised(total, length, length_penalty))
+                found = NOTHING
+                if math.isfinite(total):
+                    found = Hypothesis(ids[sentence], total, normalised(total, length, length_penalty))
                 results[sentence] = Result([found], float(margin[row]))
             else:
                 ids[sentence].append(token)

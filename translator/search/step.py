@@ -46,12 +46,17 @@ class Hypothesis:
     score: float
 
 
+#: In place of an output where there is none with a finite score.
+NOTHING = Hypothesis([], float("-inf"), float("-inf"))
+
+
 @dataclass(frozen=True)
 class Result:
     """What a search found for one sentence.
 
     Attributes:
-        hypotheses: best first, at most `n_best`, at least one.
+        hypotheses: best first, at most `n_best`, at least one: `NOTHING` where no output with a finite
+            score was found.
         margin: the closest call of the whole search: no decision hung on a smaller difference of scores,
             so rounding errors below half of it cannot have changed the result.
     """

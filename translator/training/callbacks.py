@@ -1,21 +1,19 @@
 """What happens beside the steps: averaging, checkpoints, what people see."""
 
-import io
 import time
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from translator import console
-from translator.bundle import write_whole
 from translator.data.batching import Batch
 from translator.errors import TrainingError
+from translator.training.checkpoint import BEST, read_checkpoint
 from translator.training.module import TranslationModule
 
 #: Seconds between the lines of progress where stderr is no terminal.
@@ -52,42 +50,13 @@ class MovingAverage(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=update)
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints beside their place first, and says which one cannot be read.
-
-    Lightning writes them into the system's temporary folder; from there to another disk they would be
-    copied, and a kill in that moment would leave half of one.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(path), buffer.getvalue())
-
-    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:
-        """Read a checkpoint.
-
-        Raises:
-            TrainingError: it cannot be read.
-        """
-        try:
-            return super().load_checkpoint(path, *args, **options)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            raise TrainingError(f"{path}: damaged: {reason}; delete it to train from the start") from None
-
-
 class KeepBest(ModelCheckpoint):
     """Keeps `best.ckpt`, the checkpoint of the best validation BLEU, also in a run that was moved."""
 
     def __init__(self, folder: Path):
         super().__init__(
             dirpath=folder,
-            filename="best",
+            filename=Path(BEST).stem,
             monitor="val_bleu",
             mode="max",
             save_on_train_epoch_end=False,
@@ -95,7 +64,16 @@ class KeepBest(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the best score; Lightning forgets it where the folder has another name."""
+        """Take back the best score; Lightning forgets it where the folder has another name.
+
+        Where the best checkpoint is lost, the best from here on takes its place.
+        """
+        if state_dict["best_model_path"]:
+            try:
+                read_checkpoint(Path(str(self.dirpath)) / BEST)
+            except TrainingError as error:
+                rank_zero_only(console.note)(f"{error}; the best validation from here on takes its place")
+                return
         super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 

@@ -7,21 +7,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from translator import console
-from translator.bundle import load_unfinished, save_weights, write_manifest, write_whole
+from translator.bundle import load_unfinished, save_weights, write_manifest
 from translator.config import Config
 from translator.data import corpus
 from translator.data.preparation import Prepared
+from translator.errors import TrainingError
 from translator.evaluator import Evaluation, evaluate
+from translator.files import write_whole
 from translator.inference import SHARE, Translator, learnt_single_sentences
-from translator.training.module import STATE
+from translator.training.checkpoint import BEST, LAST, STATE, read_checkpoint
 
 
 def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
-    """Write the model folder from the best checkpoint, score the test split, write the manifest."""
-    best = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    """Write the model folder from the best checkpoint, score the test split, write the manifest.
+
+    Raises:
+        TrainingError: the best checkpoint cannot be read.
+    """
+    try:
+        best = read_checkpoint(folder / "checkpoints" / BEST)
+    except TrainingError as error:
+        raise TrainingError(
+            f"{error}; the same command with --resume goes on from {LAST} and keeps the best from there on"
+        ) from None
     weights = {
         name.removeprefix("model."): tensor
         for name, tensor in best["state_dict"].items()

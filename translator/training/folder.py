@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from translator.bundle import MANIFEST
+from translator.bundle import CONFIG, MANIFEST, TOKENIZER, WEIGHTS
 from translator.config import Config
 from translator.config_file import load_config
 from translator.errors import TrainingError
+from translator.files import remove_partial_files
+from translator.training.checkpoint import BEST, LAST, PREVIOUS
 
 #: Tells the processes that Lightning starts for more devices where their run lies.
 RUN_VARIABLE = "PASSERELLE_RUN"
+
+#: All that is written whole in a run's folders.
+FILES = (
+    *("config.yaml", "data.json", "test.hypotheses.txt", LAST, PREVIOUS, BEST),
+    *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),
+)
 
 #: What a resumed run may change; anything else would not go on with the same training.
 MAY_CHANGE = {
@@ -94,3 +102,9 @@ def _check_same_training(folder: Path, config: Config) -> None:
                     f"{folder} was trained with {section}.{key}={before[section][key]!r}, not {value!r}; "
                     "resume it with the same configuration, or leave --resume out to start another run"
                 )
+
+
+def remove_partial_files_of_run(folder: Path) -> None:
+    """Remove what a killed process left half-written of the files of a run."""
+    for part in (folder, folder / "checkpoints", folder / "model"):
+        remove_partial_files(part, FILES)

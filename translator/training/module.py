@@ -3,7 +3,7 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -22,14 +22,14 @@ from translator.inference import Translator, learnt_single_sentences
 from translator.model import kernels
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
+from translator.training.checkpoint import STATE, diverged, refuse_divergence
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
 from translator.training.loss import token_loss
 from translator.training.muon import Muon
 from translator.training.schedule import Progress, learning_rate
 from translator.training.workers import Workers
 
-#: Key of our own state in a checkpoint.
-STATE = "passerelle"
+DOES_NOT_FIT = "the checkpoint to go on from does not fit; leave --resume out to start another run"
 
 #: Workers of a machine with many cores, where the configuration does not say; more were not measured.
 MOST_WORKERS = 4
@@ -189,14 +189,40 @@ class TranslationModule(LightningModule):
     # -- checkpoints -------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how far we are: plain numbers, so that loading needs no pickle."""
+        """Add how far we are: plain numbers, so that loading needs no pickle.
+
+        Raises:
+            TrainingError: the training has diverged; the checkpoint is not written, on any rank.
+        """
+        refuse_divergence(checkpoint, steps=self.progress.steps)
         checkpoint[STATE] = {"progress": asdict(self.progress), "position": list(self.position)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there; the loader is made afterwards and begins at the position."""
-        self.progress = Progress(**checkpoint[STATE]["progress"])
-        self.position = Position(*checkpoint[STATE]["position"])
+        """Go on from there; the loader is made afterwards and begins at the position.
+
+        Raises:
+            TrainingError: the checkpoint is of another model or another version.
+        """
+        try:
+            self.progress = Progress(**checkpoint[STATE]["progress"])
+            self.position = Position(*checkpoint[STATE]["position"])
+        except (TypeError, KeyError) as error:
+            raise TrainingError(f"{DOES_NOT_FIT}: {error}") from None
         self._data.start = self.position
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Take weights over, all of them.
+
+        Raises:
+            TrainingError: they are of another model.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise TrainingError(f"{DOES_NOT_FIT}: {reason}") from None
 
     # -- validation --------------------------------------------------------------------------------
 
@@ -236,10 +262,8 @@ class TranslationModule(LightningModule):
             for i, value in enumerate((float(smoothed), float(plain), lines.n_step_tokens)):
                 self._validation_sums[i] += value
             if not math.isfinite(self._validation_sums[0]):
-                raise TrainingError(
-                    f"the loss became {self._validation_sums[0]} by step {self.progress.steps}; lower "
-                    "train.learning_rate, raise train.warmup_steps, or set hardware.precision=32-true"
-                )
+                what = f"the loss became {self._validation_sums[0]}"
+                raise TrainingError(diverged(what, steps=self.progress.steps))
         # Search in float32, as `evaluate` will.
         with torch.autocast(self.device.type, enabled=False):
             found = translator.translate(

@@ -1,7 +1,9 @@
 """A training run from its configuration to a finished model folder.
 
 runs/<name>/config.yaml              the whole configuration
+           /data.json                what the data and the vocabulary are recognised by
            /checkpoints/last.ckpt    to go on from, at least every minute
+           /checkpoints/previous.ckpt  the one before it, should it be damaged
            /checkpoints/best.ckpt    the best validation BLEU
            /logs/version_N/          CSV (and TensorBoard) logs, one a session
            /curves.png
@@ -26,15 +28,13 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
 from translator.allocator import keep_few_kernels, keep_freed_memory
-from translator.bundle import (
-    build_model,
-    write_whole,
-)
+from translator.bundle import build_model
 from translator.config import Config
 from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, prepare
 from translator.errors import DataError, TrainingError
+from translator.files import write_whole
 from translator.model import kernels
 from translator.model.processor import multiplies_bfloat16
 from translator.model.transformer import n_parameters
@@ -45,13 +45,14 @@ from translator.training.callbacks import (
     SaveForResuming,
     ShowProgress,
     StopRequestedError,
-    WholeCheckpoints,
 )
+from translator.training.checkpoint import LAST, PREVIOUS, WholeCheckpoints
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
+from translator.training.data_record import hold_to_data
 from translator.training.embedding_init import count_embeddings
 from translator.training.finish import finish, git_commit
-from translator.training.folder import run_folder, told_to_other_processes
+from translator.training.folder import remove_partial_files_of_run, run_folder, told_to_other_processes
 from translator.training.module import TranslationModule
 
 
@@ -68,8 +69,8 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
 
     Raises:
         DataError: the corpus cannot be read.
-        TrainingError: there is no such run to resume, it was of another configuration, the hardware is
-            not there, or the training went wrong.
+        TrainingError: there is no such run to resume, it was of another configuration or of other data, the
+            hardware is not there, or the training went wrong.
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
     """
     keep_freed_memory()
@@ -89,6 +90,8 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
             and not multiplies_bfloat16()
         ):
             console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
+        hold_to_data(folder, prepared)
+        remove_partial_files_of_run(folder)
         write_whole(folder / "config.yaml", config_to_yaml(config).encode())
     torch.manual_seed(config.train.seed)
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
@@ -135,7 +138,7 @@ def fit(
     """Run the training loop, from where the run in `folder` stands; `watchers` see each step last."""
     config = module.config
     checkpoints = folder / "checkpoints"
-    saver = SaveForResuming(checkpoints / "last.ckpt", 60 * config.train.checkpoint_minutes)
+    saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
     callbacks: list[Callback] = [Accounting()]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))
@@ -147,7 +150,7 @@ def fit(
     if config.validation.patience is not None:
         callbacks.append(EarlyStopping("val_bleu", mode="max", patience=config.validation.patience))
     callbacks += watchers
-    last = saver.path if saver.path.is_file() else None
+    last = saver.path if saver.path.is_file() or (checkpoints / PREVIOUS).is_file() else None
     if last is None and config.train.embedding_init == "counts":
         weight = module.model.embedding.weight
         with torch.no_grad():

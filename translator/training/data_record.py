@@ -1,0 +1,58 @@
+"""What a run's data and vocabulary are recognised by, kept in its folder; a resumed run is held to it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from translator import console
+from translator.data.preparation import Prepared
+from translator.errors import TrainingError
+from translator.files import write_whole
+
+RECORD = "data.json"
+
+
+def hold_to_data(folder: Path, prepared: Prepared) -> None:
+    """Record what a run is trained on; of a run that goes on, see that it is the same.
+
+    A run from before there was a record goes on with a note, and is held to what it has now.
+
+    Raises:
+        TrainingError: the data or the vocabulary has changed since the run began; the message names what.
+    """
+    vocabulary = hashlib.sha256(prepared.tokenizer.model).hexdigest()
+    now = {"data": prepared.fingerprints, "vocabulary": vocabulary}
+    path = folder / RECORD
+    if path.is_file():
+        changes = _changes(_read(path), now)
+        if changes:
+            raise TrainingError(
+                f"{folder} was begun with other data: {'; '.join(changes)}. Bring back what it was begun "
+                "with, or leave --resume out to start another run"
+            )
+        return
+    if (folder / "checkpoints").is_dir():
+        console.note(f"{folder} is from before runs recorded their data; it is taken to be the same")
+    write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_bytes())
+        return {"data": dict(record["data"]), "vocabulary": str(record["vocabulary"])}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise TrainingError(f"{path}: damaged; leave --resume out to start another run") from None
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say of each file or split that is not the same what it was and is, or of the vocabulary alone."""
+    names = sorted({*before["data"], *now["data"]})
+    pairs = [(name, before["data"].get(name), now["data"].get(name)) for name in names]
+    if before["data"] == now["data"]:
+        pairs.append(("the vocabulary", before["vocabulary"], now["vocabulary"]))
+    return [f"{name} was {_short(old)} and is {_short(new)}" for name, old, new in pairs if old != new]
+
+
+def _short(fingerprint: object) -> str:
+    return "not there" if fingerprint is None else str(fingerprint)[:16]
