@@ -42,7 +42,7 @@ app.command("info")(info_command)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, or 1 after one line on stderr, or 2 for a usage error."""
-    for name, mode in (("stdin", "r"), ("stdout", "w")):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by whoever called us
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if hasattr(error, "option_name") and message.startswith("No such option"):
+            message += "; what begins with a dash and is no option comes after --: translate -- '- Oui.'"
         code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)

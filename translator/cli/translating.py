@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,8 +93,10 @@ def _prompt(language: str) -> Iterator[str]:
     console.note("type a sentence; an empty line or Ctrl-D ends")
     while True:
         try:
-            line = input(f"{language}> ")
+            with redirect_stdout(sys.stderr):  # where `input` puts the prompt: results alone go to stdout
+                line = input(f"{language}> ")
         except EOFError:
+            console.note("")
             return
         if not line.strip():
             return
