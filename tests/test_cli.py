@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from marks import needs_bfloat16
 from phrases import Trained, command, environment, write_phrases
 
@@ -938,6 +939,85 @@ def test_refused_model_folders(run: Run, model: Path, tmp_path: Path, wrong: str
     ):
         assert said in run(*arguments).refusal()
     assert list(model.parent.glob("*.txt")) == []
+
+
+def test_a_run_is_as_good_as_its_model_folder(run: Run, trained: Trained, model: Path) -> None:
+    text = "Le chat dort à Lyon."
+    done = run("translate", "--model", model.parent, text)
+    assert (done.code, done.err) == (0, f"model: {model}\n")
+    assert done.lines() == answers(model, [text])
+    assert run("info", model.parent).out == run("info", model).out
+    (model / MANIFEST).unlink()
+    assert f"{model.parent}: no model folder: it has no" in run("info", model.parent).refusal()
+
+
+def test_what_is_no_model_folder_is_named(run: Run, trained: Trained, tmp_path: Path) -> None:
+    file = trained.model / MANIFEST
+    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it is not there")):
+        line = run("translate", "--model", path, "Oui.").refusal()
+        assert line.startswith(f"error: {path}: no model folder: {why}; give the `model` folder")
+
+
+@pytest.mark.parametrize("digits", [20, 1000, 5000])
+@pytest.mark.parametrize(
+    "option",
+    ["translate --beam", "translate --n-best", "score --batch-size", "align --layer", "serve --port"],
+)
+def test_numbers_without_end_are_one_short_line(run: Run, trained: Trained, option: str, digits: int) -> None:
+    verb, name = option.split()
+    files = ("--source", trained.config, "--target", trained.config) if verb in ("score", "align") else ()
+    line = run(verb, "--model", trained.model, *files, name, "9" * digits).refusal(2)
+    assert name in line
+    assert len(line) < 200
+
+
+def test_a_folder_or_no_file_to_read_from(run: Run, trained: Trained, tmp_path: Path) -> None:
+    lines = trained.root / "corpus" / "test.fr"
+    for wrong, why in ((tmp_path, "this is a folder"), (tmp_path / "nowhere", "there is no such file")):
+        for arguments in (
+            ("evaluate", "--source", wrong, "--reference", lines),
+            ("evaluate", "--source", lines, "--reference", wrong),
+            ("evaluate", "--source", lines, "--reference", lines, "--compare", wrong),
+            ("score", "--source", wrong, "--target", lines),
+            ("align", "--source", lines, "--target", wrong),
+        ):
+            line = run(*arguments, "--model", trained.model).refusal()
+            assert line.startswith(f"error: {wrong}: {why}")
+            assert "data.root" not in line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 80 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["translator.inference.search", "safetensors.torch.load"])
+def test_too_little_memory_is_one_line(
+    run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fail)
+    for verb in (("translate", "Le chat dort."), ("evaluate",)):
+        line = run(*verb, "--model", trained.model).refusal()
+        assert "not enough memory; lower --batch-size or --beam" in line
+
+
+def test_control_a_fault_of_ours_shows_where_it_is(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("translator.inference.search", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        main(["translate", "--model", str(trained.model), "Le chat dort."])
 
 
 def test_a_place_for_translations_that_is_not_there(run: Run, model: Path, tmp_path: Path) -> None:

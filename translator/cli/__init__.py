@@ -1,6 +1,7 @@
 """The command `translator`: its verbs and how it ends. What a verb does is imported when it is called."""
 
 import os
+import re
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -15,7 +16,12 @@ from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
-from translator.errors import PasserelleError
+from translator.errors import PasserelleError, is_out_of_memory
+
+TOO_LITTLE_MEMORY = (
+    "there is not enough memory; lower --batch-size or --beam, give shorter lines or a smaller model, or in "
+    "training lower train.max_tokens_per_batch"
+)
 
 app = typer.Typer(
     name="translator",
@@ -62,13 +68,19 @@ def main(arguments: list[str] | None = None) -> None:
         # so do we, as other filters do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        code = _fail(f"{where}{error.strerror or error}", 1)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            code = _fail(TOO_LITTLE_MEMORY, 1)
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            code = _fail(f"{where}{error.strerror or error}", 1)
+        else:
+            raise  # a fault of ours, and what is needed to find it
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> int:
+    message = re.sub(r"\d{50,}", lambda digits: f"{digits[0][:10]}… ({len(digits[0])} digits)", message)
     console.note(f"error: {' '.join(message.split())}")
     return code
 

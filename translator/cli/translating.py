@@ -11,6 +11,7 @@ import typer
 
 from translator import console
 from translator.cli.options import (
+    MOST_BEAM,
     BatchOption,
     BeamOption,
     DeviceOption,
@@ -30,7 +31,9 @@ def translate_command(
     ] = None,
     model: ModelOption = None,
     beam: BeamOption = None,
-    n_best: Annotated[int, typer.Option("--n-best", min=1, help="Translations of each text.")] = 1,
+    n_best: Annotated[
+        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Translations of each text.")
+    ] = 1,
     prefix: Annotated[str, typer.Option("--prefix", help="What every translation must begin with.")] = "",
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
     batch_size: BatchOption = 128,
