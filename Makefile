@@ -63,7 +63,8 @@ test-oldest: $(UV)  ## quick tests with the oldest versions that pyproject.toml 
 	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r build/oldest.txt \
 		"torch==$$(sed -n 's/.*"torch>=\([0-9.]*\).*/\1/p' pyproject.toml).*"
 	build/oldest/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -W default::DeprecationWarning -m 'not slow and not system and not gpu' \
+	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -m 'not slow and not system and not gpu' \
+		-W default::DeprecationWarning -W default::pytest.PytestUnraisableExceptionWarning \
 		tests/data tests/test_cli.py tests/serve
 
 lock: $(UV)  ## write requirements.lock from pyproject.toml and constraints.txt
