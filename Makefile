@@ -11,15 +11,19 @@ ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUDGES := $(VENV)/.judges
+UV := build/uv/bin/uv
+EXTRAS := --extra logs --extra export --extra serve
+# Torch is chosen for a machine, with or without a GPU, and brings what a GPU needs.
+NO_TORCH := '/^[^ ]/ { skip = /^(torch==|triton==|nvidia-|cuda-)/ } !skip'
 PEERS := joeynmt transformers pytorch ctranslate2
 # Two processes of one thread: threads that wait for each other on busy cores cost ten times more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all data train translate evaluate benchmark exercise clean
+.PHONY: help install check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## make .venv and install everything into it
 
@@ -46,6 +50,29 @@ test: install  ## checks and quick tests, under two minutes
 
 test-all: $(JUDGES)  ## the tests that `make test` leaves out
 	$(PYTEST) --dist worksteal -m '(slow or system) and not gpu'
+
+$(UV):
+	$(PYTHON) -m venv --clear build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+test-oldest: $(UV)  ## quick tests with the oldest versions that pyproject.toml allows, in build/oldest
+	$(UV) pip compile --quiet pyproject.toml $(EXTRAS) --extra dev --python-version 3.11 \
+		--resolution lowest-direct --output-file build/oldest.all
+	awk $(NO_TORCH) build/oldest.all > build/oldest.txt
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r build/oldest.txt \
+		"torch==$$(sed -n 's/.*"torch>=\([0-9.]*\).*/\1/p' pyproject.toml).*"
+	build/oldest/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -m 'not slow and not system and not gpu' \
+		-W default::DeprecationWarning -W default::pytest.PytestUnraisableExceptionWarning \
+		tests/data tests/test_cli.py tests/serve
+
+lock: $(UV)  ## write requirements.lock from pyproject.toml and constraints.txt
+	$(UV) pip compile --quiet pyproject.toml $(EXTRAS) --constraint constraints.txt --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file build/lock.all
+	{ printf '%s\n' '# What runs Passerelle, by version and hash; `make lock` writes it. How to use it, and why torch is' \
+		'# not in it: docs/installing.md.'; awk $(NO_TORCH) build/lock.all; } > build/lock
+	mv build/lock requirements.lock
 
 data: install  ## look a corpus over before training on it
 	$(BIN)/translator check-data $(CONFIG) $(ARGS)

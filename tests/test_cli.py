@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from marks import needs_bfloat16
 from phrases import Trained, command, environment, write_phrases
 
@@ -233,8 +234,54 @@ def test_every_translation_begins_with_the_prefix(run: Run, trained: Trained) ->
     done = run("translate", "--model", trained.model, "--prefix", "My « œ »", *texts)
     assert all(line.startswith("My « œ »") for line in done.lines())
     assert len(done.lines()) == 2
+    for blank in (" ", "\t", "\u00a0", "\u202f", "\u200b", "\ufeff", " \u2009\t "):
+        for prefix in (f"My « œ »{blank}", f"{blank}My « œ »", f"{blank}My « œ »{blank}"):
+            blanks = run("translate", "--model", trained.model, "--prefix", prefix, *texts)
+            assert (blanks.code, blanks.out) == (0, done.out), repr(prefix)
+        nothing = run("translate", "--model", trained.model, "--prefix", blank, *texts)
+        assert nothing.lines() == answers(trained.model, texts)
     refused = run("translate", "--model", trained.model, "--prefix", "a\nb", *texts)
     assert "line break" in refused.refusal(2)
+
+
+def test_a_text_that_begins_with_a_dash(run: Run, trained: Trained) -> None:
+    text = "- Le chat dort à Lyon."
+    for refused in (text, "-x", "--le chat", "--?"):
+        assert "comes after --" in run("translate", "--model", trained.model, refused).refusal(2)
+    done = run("translate", "--model", trained.model, "--", text)
+    assert (done.code, done.lines()) == (0, answers(trained.model, [text]))
+
+
+@pytest.mark.slow
+def test_a_prompt_stays_out_of_the_results(trained: Trained, tmp_path: Path) -> None:
+    """A terminal to type at, standard output to a file; what is no UTF-8 is typed too."""
+    ours, theirs = os.openpty()
+    with (
+        (tmp_path / "results").open("wb") as results,
+        open(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(
+            command("translate", "--model", trained.model),
+            stdin=theirs,
+            stdout=results,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
+        os.close(theirs)
+        assert process.stderr is not None
+        said = b""
+        for typed in (b"Le chat dort \xc3\xa0 Lyon.\n", b"caf\xe9\n", b"\x04"):
+            while not said.endswith(b"fr> "):
+                read = os.read(process.stderr.fileno(), 100)
+                assert read, said
+                said += read
+            terminal.write(typed)
+            said += b"|"
+        said += process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert said == b"type a sentence; an empty line or Ctrl-D ends\nfr> |fr> |fr> |\n"
+    expected = answers(trained.model, ["Le chat dort à Lyon.", "caf\ufffd"])
+    assert (tmp_path / "results").read_text(encoding="utf-8").split("\n") == [*expected, ""]
 
 
 def test_a_prompt_on_a_terminal(
@@ -322,20 +369,52 @@ def test_evaluate_scores_the_test_split(run: Run, trained: Trained, model: Path)
     assert [found[name] for name in ("bleu", "chrf", "ter")] == [
         said[name] for name in ("bleu", "chrf", "ter")
     ]
-    hypotheses = Path(str(found["hypotheses"]))
-    assert hypotheses == model.parent / "test.hypotheses.txt"
-    assert hypotheses.read_text().split("\n") == [*answers(model, trained.lines("test.fr")), ""]
+    # Nobody asked for a file.
+    assert "hypotheses" not in found
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model"]
 
 
 def test_evaluate_says_it_to_people(run: Run, model: Path) -> None:
     done = run("evaluate", "--model", model, "--beam", "1")
     assert (done.code, done.err) == (0, "")
-    head, *scores, baseline, where = done.lines()
+    head, *scores, baseline = done.lines()
     assert head.startswith("test: 10 lines, beam 1, float32, ")
     assert [line.split()[0] for line in scores] == ["BLEU", "chrF", "TER"]
     assert all("95 %" in line and "version:" in line for line in scores)
     assert baseline.startswith("copying the source: BLEU ")
-    assert where == f"translations: {model.parent / 'test.hypotheses.txt'}"
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model"]
+
+
+def test_evaluate_writes_translations_where_it_is_told_to(run: Run, trained: Trained, model: Path) -> None:
+    output = model.parent / "ours.txt"
+    done = run("evaluate", "--model", model, "--output", output)
+    assert (done.code, done.err) == (0, f"translations: {output}\n")
+    assert output.read_text().split("\n") == [*answers(model, trained.lines("test.fr")), ""]
+    assert evaluate(run, "--model", model, "--output", output)["hypotheses"] == str(output)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_scores_are_there_whatever_becomes_of_the_file(run: Run, model: Path, as_json: bool) -> None:
+    """A full disk, at the end of a link; a read-only one fails at the same place."""
+    (model.parent / "link").symlink_to("/dev/full")
+    form = ("--json",) if as_json else ()
+    done = run("evaluate", "--model", model, "--output", model.parent / "link", *form)
+    assert done.code == 1
+    assert json.loads(done.out)["bleu"]["score"] if as_json else "BLEU" in done.out
+    [line] = done.err.splitlines()
+    assert line.startswith(f"error: --output {model.parent / 'link'}: cannot be written: No space left")
+    assert (model.parent / "link").readlink() == Path("/dev/full")
+
+
+def test_what_is_read_is_not_written_over(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
+    for name in ("test.fr", "test.en"):
+        shutil.copy(trained.root / "corpus" / name, tmp_path / name)
+    own = ("--source", tmp_path / "test.fr", "--reference", tmp_path / "test.en")
+    (tmp_path / "link").symlink_to("test.en")
+    line = run("evaluate", "--model", model, *own, "--output", tmp_path / "link").refusal(2)
+    assert "this file is read" in line
+    assert (tmp_path / "test.en").read_bytes() == (trained.root / "corpus" / "test.en").read_bytes()
 
 
 @pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
@@ -367,10 +446,11 @@ def test_a_precision_that_the_cpu_does_not_have_is_said(
 
 
 def test_another_split(run: Run, trained: Trained, model: Path) -> None:
-    found = evaluate(run, "--model", model, "--split", "val")
+    found = evaluate(run, "--model", model, "--split", "val", "--output", model.parent / "val.txt")
     assert (found["test_set"], found["n_lines"]) == ("val", 10)
-    written = (model.parent / "val.hypotheses.txt").read_text().split("\n")
+    written = (model.parent / "val.txt").read_text().split("\n")
     assert written == [*answers(model, trained.lines("val.fr")), ""]
+    assert "split ''" in run("evaluate", "--model", model, "--split", "").refusal()
     refused = run("evaluate", "--model", model, "--split", "dev").refusal()
     assert "'dev'" in refused
     assert "train, val, test" in refused
@@ -389,11 +469,11 @@ def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Pa
     corpus, output = trained.root / "corpus", tmp_path / "out.txt"
     own = ("--source", corpus / "test.fr", "--reference", corpus / "test.en")
     found = evaluate(run, "--model", model, *own, "--output", output)
-    expected = evaluate(run, "--model", model)
+    expected = evaluate(run, "--model", model, "--output", tmp_path / "test.txt")
     assert [found[name] for name in ("bleu", "chrf", "ter")] == [
         expected[name] for name in ("bleu", "chrf", "ter")
     ]
-    assert output.read_bytes() == (model.parent / "test.hypotheses.txt").read_bytes()
+    assert output.read_bytes() == (tmp_path / "test.txt").read_bytes()
 
     (tmp_path / "hard.fr").write_bytes("".join(HARD).encode())
     (tmp_path / "hard.en").write_bytes(b"The cat sleeps.\n" * len(HARD))
@@ -404,10 +484,10 @@ def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Pa
 
 def test_several_references(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
     """Our own translations as the second reference: all is right, by the first alone it is as ever."""
-    expected = evaluate(run, "--model", model)
+    ours = tmp_path / "ours.txt"
+    expected = evaluate(run, "--model", model, "--output", ours)
     assert "bleu_first_reference" not in expected
     corpus, output = trained.root / "corpus", tmp_path / "out.txt"
-    ours = shutil.copy(str(expected["hypotheses"]), tmp_path / "ours.txt")
     files = ("--source", corpus / "test.fr", "--reference", corpus / "test.en", "--reference", ours)
     files += ("--compare", corpus / "test.en", "--output", output)
     found = evaluate(run, "--model", model, *files)
@@ -467,8 +547,8 @@ def test_robustness(run: Run, trained: Trained, model: Path) -> None:
 
 
 def test_a_system_against_itself(run: Run, model: Path, tmp_path: Path) -> None:
-    first = evaluate(run, "--model", model)
-    other = shutil.copy(model.parent / "test.hypotheses.txt", tmp_path / "other.txt")
+    other = tmp_path / "other.txt"
+    first = evaluate(run, "--model", model, "--output", other)
     found = evaluate(run, "--model", model, "--compare", other)["compare"]
     assert isinstance(found, dict)
     assert list(found) == ["bleu", "chrf", "ter"]
@@ -867,6 +947,85 @@ def test_refused_model_folders(run: Run, model: Path, tmp_path: Path, wrong: str
     ):
         assert said in run(*arguments).refusal()
     assert list(model.parent.glob("*.txt")) == []
+
+
+def test_a_run_is_as_good_as_its_model_folder(run: Run, trained: Trained, model: Path) -> None:
+    text = "Le chat dort à Lyon."
+    done = run("translate", "--model", model.parent, text)
+    assert (done.code, done.err) == (0, f"model: {model}\n")
+    assert done.lines() == answers(model, [text])
+    assert run("info", model.parent).out == run("info", model).out
+    (model / MANIFEST).unlink()
+    assert f"{model.parent}: no model folder: it has no" in run("info", model.parent).refusal()
+
+
+def test_what_is_no_model_folder_is_named(run: Run, trained: Trained, tmp_path: Path) -> None:
+    file = trained.model / MANIFEST
+    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it is not there")):
+        line = run("translate", "--model", path, "Oui.").refusal()
+        assert line.startswith(f"error: {path}: no model folder: {why}; give the `model` folder")
+
+
+@pytest.mark.parametrize("digits", [20, 1000, 5000])
+@pytest.mark.parametrize(
+    "option",
+    ["translate --beam", "translate --n-best", "score --batch-size", "align --layer", "serve --port"],
+)
+def test_numbers_without_end_are_one_short_line(run: Run, trained: Trained, option: str, digits: int) -> None:
+    verb, name = option.split()
+    files = ("--source", trained.config, "--target", trained.config) if verb in ("score", "align") else ()
+    line = run(verb, "--model", trained.model, *files, name, "9" * digits).refusal(2)
+    assert name in line
+    assert len(line) < 200
+
+
+def test_a_folder_or_no_file_to_read_from(run: Run, trained: Trained, tmp_path: Path) -> None:
+    lines = trained.root / "corpus" / "test.fr"
+    for wrong, why in ((tmp_path, "this is a folder"), (tmp_path / "nowhere", "there is no such file")):
+        for arguments in (
+            ("evaluate", "--source", wrong, "--reference", lines),
+            ("evaluate", "--source", lines, "--reference", wrong),
+            ("evaluate", "--source", lines, "--reference", lines, "--compare", wrong),
+            ("score", "--source", wrong, "--target", lines),
+            ("align", "--source", lines, "--target", wrong),
+        ):
+            line = run(*arguments, "--model", trained.model).refusal()
+            assert line.startswith(f"error: {wrong}: {why}")
+            assert "data.root" not in line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 80 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["translator.inference.search", "safetensors.torch.load"])
+def test_too_little_memory_is_one_line(
+    run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fail)
+    for verb in (("translate", "Le chat dort."), ("evaluate",)):
+        line = run(*verb, "--model", trained.model).refusal()
+        assert "not enough memory; lower --batch-size or --beam" in line
+
+
+def test_control_a_fault_of_ours_shows_where_it_is(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("translator.inference.search", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        main(["translate", "--model", str(trained.model), "Le chat dort."])
 
 
 def test_a_place_for_translations_that_is_not_there(run: Run, model: Path, tmp_path: Path) -> None:

@@ -108,7 +108,6 @@ def test_evaluate_scores_links_of_the_split(
     assert lines[2].split() == ["diagonal", "100.00", "100.00", "0.00"]
     assert lines[3].startswith("one way")
     assert float(lines[3].split()[-1]) == pytest.approx(100 * found["one_way"]["aer"], abs=0.006)
-    assert not (trained.model.parent / "gold.hypotheses.txt").exists()
 
 
 def test_evaluate_scores_links_of_given_files_as_they_count(

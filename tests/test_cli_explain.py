@@ -19,7 +19,7 @@ Run = Callable[..., tuple[object, str, str]]
 
 @pytest.fixture
 def run(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Run:
     """A function `(*arguments) -> (exit code, stdout, stderr)` that runs `explain` in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
@@ -27,7 +27,7 @@ def run(
     def call(*arguments: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as stopped:
             main(["explain", "--model", str(trained.model), *arguments])
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         return stopped.value.code, out, err
 
     return call
@@ -67,6 +67,21 @@ def test_what_is_there_is_not_overwritten_unless_asked(run: Run, tmp_path: Path)
     assert not (tmp_path / "a.json").exists(), "all or nothing"
     assert run(TEXT, "--output", "a.html", "--force")[0] == 0
     assert (tmp_path / "a.html").read_text(encoding="utf-8") != "mine"
+
+
+def test_a_pipe_or_a_device_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    code, out, err = run(TEXT, "--json", "/dev/stdout", "--output", "/dev/null")
+    assert (code, err) == (0, "")
+    translation, to_null, numbers, to_stdout = out.splitlines()
+    assert json.loads(numbers)["translation"] == translation
+    assert (to_null, to_stdout) == ("written: /dev/null", "written: /dev/stdout")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_disk_takes_no_translation_away(run: Run) -> None:
+    code, out, err = run(TEXT, "--json", "/dev/full")
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert err == "error: --json /dev/full: cannot be written: No space left on device; name another file\n"
 
 
 @pytest.mark.parametrize(

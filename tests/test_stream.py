@@ -1,5 +1,6 @@
 """Lines through a pipe."""
 
+import io
 import os
 import threading
 
@@ -58,3 +59,19 @@ def test_a_lone_line_comes_before_the_next_is_sent() -> None:
             assert [line.text for line in next(groups)] == [word.decode()]
         sender.close()
         assert list(groups) == []
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), MemoryError()])
+def test_a_stream_that_fails_ends_with_its_error(error: Exception) -> None:
+    """The reader is a thread of its own: whoever waits for it must hear of it."""
+
+    class Broken(io.BytesIO):
+        def __next__(self) -> bytes:
+            if line := self.readline():
+                return line
+            raise error
+
+    found = waiting_lines(Broken(b"un\n"), most=1)
+    assert [line.text for line in next(found)] == ["un"]
+    with pytest.raises(type(error)):
+        next(found)

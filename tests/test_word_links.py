@@ -40,6 +40,13 @@ def test_what_is_no_link_is_named_with_its_place(item: str) -> None:
         parse_links(f"0-0 {item}", where="gold.txt:7")
 
 
+@pytest.mark.parametrize("item", ["9" * 5000 + "-1", "1p" + "9" * 5000, "9" * 10 + "?1", "x" * 5000])
+def test_what_is_no_link_is_named_however_long_it_is(item: str) -> None:
+    with pytest.raises(DataError, match="is no link") as stopped:
+        parse_links(f"0-0 {item}", where="gold.txt:7")
+    assert len(str(stopped.value)) < 200
+
+
 def test_links_that_cannot_be_are_named() -> None:
     with pytest.raises(DataError, match="gold:1: '0-1' counts from 0, and with --one-based"):
         parse_links("0-1", where="gold:1", one_based=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from translator.config import Config, ModelConfig
 from translator.config_file import config_from_json
 from translator.data.tokenizer import Tokenizer
-from translator.errors import ConfigError, ModelError
+from translator.errors import ConfigError, ModelError, is_out_of_memory
 from translator.files import sha256, write_whole
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
@@ -103,10 +103,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        why = "it is a file" if folder.is_file() else f"it has no {MANIFEST}"
+        why = why if folder.exists() else "it is not there"
         raise ModelError(
-            f"{folder}: no model folder: it has no {MANIFEST}; give the `model` folder of a finished run"
+            f"{folder}: no model folder: {why}; give the `model` folder of a finished run"
         ) from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; mend that") from None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: {error}; train again or fetch the folder again") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
@@ -149,6 +153,8 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
         model.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
     if name := not_finite(weights):

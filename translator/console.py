@@ -38,8 +38,11 @@ def progress_bar() -> Progress:
 
 
 def use_utf8() -> None:
-    """Make the standard streams UTF-8 whatever the locale says, and keep `\\n` as it is."""
+    """Make the standard streams UTF-8 whatever the locale says, and write `\\n` as it is."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    reconfigure = getattr(sys.stdin, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="replace")

@@ -53,3 +53,11 @@ class UsageError(PasserelleError):
     """Arguments that do not go together."""
 
     exit_code = 2
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out: Python's own error, or what torch and other C++ make of it."""
+    words = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "can't start new thread")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in words)
+    )

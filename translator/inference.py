@@ -1,5 +1,6 @@
 """Text in, text out: a loaded model as a `Translator`."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +25,9 @@ from translator.search import Result, Trace, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
 from translator.threads import beside_each_other, shared_out
+
+_BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # white space, and what has no width
+_BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
 
 #: A search whose closest call is nearer than this is done again by itself. In float32 the same sentence's
 #: scores differ by up to about 1e-5 with the size of its batch (other orders of summation); everything
@@ -155,7 +159,7 @@ class Translator:
             beam_size: hypotheses kept, 1 being greedy search; None: the model's `search.beam_size`.
             n_best: candidates of each answer, at most `beam_size`.
             batch_size: sentences decoded together.
-            prefix: what every translation must begin with.
+            prefix: what every translation must begin with; blanks at its ends do not count.
 
         Raises:
             UsageError: `n_best` is above the beam, a number is below 1, or the prefix has a line break.
@@ -299,11 +303,14 @@ class Translator:
     def forced(self, prefix: str) -> list[int]:
         """Return the pieces of what a translation must begin with.
 
+        A blank at its end would be a piece by itself, which no translation has: it belongs to the next word.
+
         Raises:
             UsageError: it has a line break.
         """
         if "\n" in prefix or "\r" in prefix:
             raise UsageError(f"prefix {prefix!r} has a line break; give one line")
+        prefix = _BLANK_ENDS.sub("", prefix)
         return self.tokenizer.encode_prefix(prefix) if prefix else []
 
     def options(self, beam_size: int | None, *, n_best: int = 1, batch_size: int = 1) -> SearchConfig:

@@ -37,16 +37,16 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     A thread reads ahead, so that a line sent by itself is yielded before the next one comes.
 
     Raises:
-        OSError: the stream cannot be read to its end; the lines before are yielded first.
+        OSError, MemoryError: the stream cannot be read to its end; the lines before are yielded first.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(READ_AHEAD)
-    failures: list[OSError] = []
+    failures: list[OSError | MemoryError] = []
 
     def read() -> None:
         try:
             for line in stream:
                 lines.put(line)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             failures.append(error)
         lines.put(None)
 

@@ -14,7 +14,7 @@ from translator.errors import DataError
 #: Word i of the source goes with word j of the target.
 Link = tuple[int, int]
 
-_LINK = re.compile(r"([0-9]+)([-p?])([0-9]+)")
+_LINK = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def parse_links(
         match = _LINK.fullmatch(item)
         if match is None:
             raise DataError(
-                f"{where}: {item!r} is no link; write i-j for a sure one, ipj or i?j for a possible one"
+                f"{where}: {item[:40]!r} is no link; write i-j for a sure one, ipj or i?j for a possible one"
             )
         link = (int(match[1]) - first, int(match[3]) - first)
         if min(link) < 0:

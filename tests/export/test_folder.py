@@ -155,7 +155,12 @@ def test_a_place_that_is_taken(
     before = out.lstat()
     line = refusal(capsys, out, "--model", model)
     assert f"{out}: exists already" in line
-    assert out.lstat() == before
+    after = out.lstat()  # looking at a link changes the time it was last read
+    assert (after.st_ino, after.st_mode, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_mode,
+        before.st_mtime_ns,
+    )
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -265,3 +270,14 @@ def test_the_pages_example_reads_capitals_as_we_do(
     for line in ("LE CHAT DORT À L'OMBRE.", "Le chat DORT.", "3,50 €", "STRAẞE", "A", "ℝ"):
         assert namespace["translate"](line) == line
         assert read == tokenizer.pieces(tokenizer.encode(line))
+
+
+def test_a_place_that_cannot_be_written_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: object) -> None:
+        raise OSError(30, "Read-only file system", str(tmp_path / ".out-1234"))
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", read_only)
+    line = refusal(capsys, tmp_path / "out", "--model", model)
+    assert line == f"error: {tmp_path / 'out'}: cannot be written: Read-only file system; name another folder"

@@ -5,7 +5,7 @@ import gc
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -374,12 +374,9 @@ def test_hardware_that_is_not_there_is_refused_before_anything_is_written(
 
 
 @pytest.fixture(params=["no-such-compiler", "false", "'"])
-def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that is not there, that fails, or that is none."""
     monkeypatch.setenv("CC", request.param)
-    kernels.library.cache_clear()
-    yield
-    kernels.library.cache_clear()
 
 
 @pytest.mark.usefixtures("no_compiler")

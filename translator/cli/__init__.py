@@ -1,6 +1,7 @@
 """The command `translator`: its verbs and how it ends. What a verb does is imported when it is called."""
 
 import os
+import re
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -15,7 +16,12 @@ from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
-from translator.errors import PasserelleError
+from translator.errors import PasserelleError, is_out_of_memory
+
+TOO_LITTLE_MEMORY = (
+    "there is not enough memory; lower --batch-size or --beam, give shorter lines or a smaller model, or in "
+    "training lower train.max_tokens_per_batch"
+)
 
 app = typer.Typer(
     name="translator",
@@ -42,7 +48,7 @@ app.command("info")(info_command)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, or 1 after one line on stderr, or 2 for a usage error."""
-    for name, mode in (("stdin", "r"), ("stdout", "w")):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by whoever called us
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
@@ -53,6 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if hasattr(error, "option_name") and message.startswith("No such option"):
+            message += "; what begins with a dash and is no option comes after --: translate -- '- Oui.'"
         code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130)
@@ -60,13 +68,19 @@ def main(arguments: list[str] | None = None) -> None:
         # so do we, as other filters do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        code = _fail(f"{where}{error.strerror or error}", 1)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            code = _fail(TOO_LITTLE_MEMORY, 1)
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            code = _fail(f"{where}{error.strerror or error}", 1)
+        else:
+            raise  # a fault of ours, and what is needed to find it
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> int:
+    message = re.sub(r"\d{50,}", lambda digits: f"{digits[0][:10]}… ({len(digits[0])} digits)", message)
     console.note(f"error: {' '.join(message.split())}")
     return code
 

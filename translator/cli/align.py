@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from translator.cli.options import (
+    MOST,
     BatchOption,
     DeviceOption,
     ModelOption,
@@ -22,7 +23,8 @@ ReverseOption = Annotated[
     typer.Option("--reverse-model", metavar="FOLDER", help="Of the other direction: links by both models."),
 ]
 LayerOption = Annotated[
-    int | None, typer.Option("--layer", min=1, help="Decoder layer to read, from 1. [default: all]")
+    int | None,
+    typer.Option("--layer", min=1, max=MOST, help="Decoder layer to read, from 1. [default: all]"),
 ]
 TokenizedOption = Annotated[
     bool, typer.Option("--tokenized", help="The words are what stands between the spaces.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from translator import console
 from translator.cli.align import LayerOption, OneBasedOption, ReverseOption, TokenizedOption, load_aligner
 from translator.cli.options import (
     BatchOption,
@@ -21,7 +22,8 @@ from translator.cli.options import (
     model_folder,
     parallel,
 )
-from translator.errors import DataError, PasserelleError, UsageError
+from translator.cli.output import check_output, write_output
+from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from translator.aligner import Aligner
@@ -48,7 +50,7 @@ def evaluate_command(
         Path | None, typer.Option("--compare", help="Another system's translations, for a paired test.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Where our translations go. [default: the run's folder]")
+        Path | None, typer.Option("--output", help="File to write our translations to. [default: none]")
     ] = None,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="BLEU under each change that people make in typing, too.")
@@ -88,24 +90,27 @@ def evaluate_command(
             company = "without" if alignments is None else "beside"
             raise UsageError(f"{option} means nothing {company} --alignments; leave it out")
     folder = model_folder(model)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise PasserelleError(f"--output {output}: there is no folder {output.parent}; make it first")
+    if output is not None:
+        read = (source, compare, *(reference or []))
+        check_output("--output", output, inputs=[path for path in read if path is not None])
     translator = load(folder, device, precision, split_sentences=split_sentences)
     origins = None
     if source is not None and reference:
         name, (sources, first) = source.name, parallel(source, reference[0])
         references = [first, *(parallel(source, path)[1] for path in reference[1:])]
     else:
-        name = split or "test"
+        name = "test" if split is None else split
         sources, references, origins = _split(translator.config, overrides or [], name)
     facts: dict[str, object] = {"model": str(folder), "test_set": name}
+    hypotheses: Sequence[str] = ()
     if alignments is None:
-        found, lines = _score_texts(
+        if output is not None:
+            facts["hypotheses"] = str(output)
+        found, lines, hypotheses = _score_texts(
             translator,
             sources,
             references,
             name=name,
-            output=output or folder.parent / f"{name}.hypotheses.txt",
             compare=compare,
             beam=beam,
             batch_size=batch_size,
@@ -121,6 +126,9 @@ def evaluate_command(
             aligner, sources, references[0], gold=gold, name=name, tokenized=tokenized, batch_size=batch_size
         )
     print(json.dumps(facts | found, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+    if output is not None:  # whatever becomes of the file, the scores are there
+        write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
+        console.note(f"translations: {output}")
 
 
 def _score_texts(
@@ -129,17 +137,15 @@ def _score_texts(
     references: Sequence[Sequence[str]],
     *,
     name: str,
-    output: Path,
     compare: Path | None,
     beam: int | None,
     batch_size: int,
     changed_too: bool,
     origins: Sequence[str] | None,
-) -> tuple[dict[str, object], list[str]]:
-    """Translate, write the translations, and return their scores for JSON and for people."""
+) -> tuple[dict[str, object], list[str], list[str]]:
+    """Translate, and return the scores for JSON and for people, and the translations."""
     from translator.evaluation import compare as paired_test
     from translator.evaluator import evaluate, robustness
-    from translator.files import write_whole
 
     others = None if compare is None else lines_of(compare)
     if others is not None and len(others) != len(sources):
@@ -147,8 +153,7 @@ def _score_texts(
     evaluation = evaluate(
         translator, sources, *references, beam_size=beam, batch_size=batch_size, origins=origins
     )
-    write_whole(output, "".join(f"{line}\n" for line in evaluation.hypotheses).encode())
-    found: dict[str, object] = {"hypotheses": str(output), **evaluation.to_dict()}
+    found: dict[str, object] = evaluation.to_dict()
     lines = evaluation.lines(name)
     if changed_too:
         ours = evaluation.hypotheses
@@ -161,7 +166,7 @@ def _score_texts(
         for metric, test in tests.items():
             scores = f"{test.score:.2f} and {test.other:.2f}"
             lines.append(f"{metric} against {compare}: {scores}, p = {test.p_value:.4f}")
-    return found, [*lines, f"translations: {output}"]
+    return found, lines, evaluation.hypotheses
 
 
 def _changes(plain: float, changed: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from translator.cli.options import BeamOption, DeviceOption, ModelOption, load
+from translator.cli.output import check_output, replaces, write_output
 from translator.errors import PasserelleError, UsageError
 
 
@@ -32,32 +33,22 @@ def explain_command(
     if not text.strip():
         raise UsageError("the text is blank; give a sentence to explain")
     for option, path in files.items():
-        _check(option, path, force=force)
+        check_output(option, path)
+        if replaces(path) and not force:
+            raise PasserelleError(f"{option} {path}: is there already; name another file, or add --force")
     translator = load(model, device)
     from translator.explain import explain, to_html, to_json, to_png
-    from translator.files import write_whole
 
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
     contents = []  # all of them before the first is written
     if output is not None:
-        contents.append((output, to_html(explanation).encode()))
+        contents.append(("--output", output, to_html(explanation).encode()))
     if png is not None:
-        contents.append((png, to_png(explanation)))
+        contents.append(("--png", png, to_png(explanation)))
     if as_json is not None:
         numbers = json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":"))
-        contents.append((as_json, f"{numbers}\n".encode()))
-    for path, content in contents:
-        write_whole(path, content)
+        contents.append(("--json", as_json, f"{numbers}\n".encode()))
     print(explanation.translation)
-    for path, _ in contents:
+    for option, path, content in contents:
+        write_output(option, path, content)
         print(f"written: {path}")
-
-
-def _check(option: str, path: Path, *, force: bool) -> None:
-    """Refuse a file that cannot or may not be written, before a model is loaded."""
-    if not path.absolute().parent.is_dir():
-        raise PasserelleError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise PasserelleError(f"{option} {path}: this is a folder; name a file")
-    if path.exists() and not force:
-        raise PasserelleError(f"{option} {path}: is there already; name another file, or add --force")

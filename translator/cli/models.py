@@ -43,7 +43,7 @@ def info_command(
     from translator.bundle import load_bundle
     from translator.model.transformer import n_parameters
 
-    bundle = load_bundle(model)
+    bundle = load_bundle(model_folder(model))
     facts = {
         **bundle.manifest,
         "parameters": n_parameters(bundle.model),

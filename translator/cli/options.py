@@ -6,19 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from translator import console
+from translator.errors import DataError
 
 if TYPE_CHECKING:
     from translator.inference import SplitSentences, Translator
     from translator.model.linear import Precision
+
+#: Larger numbers are slips of a key: no memory is enough for them, and far larger ones fit no machine word.
+MOST, MOST_BEAM = 1_000_000, 1_000
 
 ModelOption = Annotated[
     Path | None,
     typer.Option("--model", metavar="FOLDER", help="Model folder. [default: newest finished run]"),
 ]
 BeamOption = Annotated[
-    int | None, typer.Option("--beam", min=1, help="Hypotheses kept; 1 is greedy. [default: the model's]")
+    int | None,
+    typer.Option("--beam", min=1, max=MOST_BEAM, help="Hypotheses kept; 1 is greedy. [default: the model's]"),
 ]
-BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Sentences decoded together.")]
+BatchOption = Annotated[
+    int, typer.Option("--batch-size", min=1, max=MOST, help="Sentences decoded together.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
@@ -34,12 +41,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def model_folder(given: Path | None) -> Path:
-    """Return the folder given, or that of the newest finished run below runs/, and say so."""
-    if given is not None:
-        return given
-    from translator.bundle import newest_model
+    """Return the folder given, or that of the run given, or of the newest one below runs/, and say so."""
+    from translator.bundle import MANIFEST, newest_model
 
-    folder = newest_model(Path("runs"))
+    if given is None:
+        folder = newest_model(Path("runs"))
+    elif not (given / MANIFEST).exists() and (given / "model" / MANIFEST).exists():
+        folder = given / "model"
+    else:
+        return given
     console.note(f"model: {folder}")
     return folder
 
@@ -69,6 +79,7 @@ def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
     """Read two files of as many lines."""
     from translator.data.readers import read_parallel
 
+    _check_inputs(source, target)
     rows = list(read_parallel(source, target))
     return [row.source for row in rows], [row.target for row in rows]
 
@@ -77,4 +88,13 @@ def lines_of(path: Path) -> list[str]:
     """Read the lines of a file."""
     from translator.data.readers import read_lines
 
+    _check_inputs(path)
     return [line.text for line in read_lines(path)]
+
+
+def _check_inputs(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise DataError(f"{path}: this is a folder; name a file of lines")
+        if not path.exists():
+            raise DataError(f"{path}: there is no such file; it is looked for in {Path.cwd()}")

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from translator import console
 from translator.cli.options import (
+    MOST_BEAM,
     BatchOption,
     BeamOption,
     DeviceOption,
@@ -30,7 +32,9 @@ def translate_command(
     ] = None,
     model: ModelOption = None,
     beam: BeamOption = None,
-    n_best: Annotated[int, typer.Option("--n-best", min=1, help="Translations of each text.")] = 1,
+    n_best: Annotated[
+        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Translations of each text.")
+    ] = 1,
     prefix: Annotated[str, typer.Option("--prefix", help="What every translation must begin with.")] = "",
     split_sentences: SplitOption = "auto",
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
@@ -94,8 +98,10 @@ def _prompt(language: str) -> Iterator[str]:
     console.note("type a sentence; an empty line or Ctrl-D ends")
     while True:
         try:
-            line = input(f"{language}> ")
+            with redirect_stdout(sys.stderr):  # where `input` puts the prompt: results alone go to stdout
+                line = input(f"{language}> ")
         except EOFError:
+            console.note("")
             return
         if not line.strip():
             return

@@ -55,8 +55,12 @@ def export(
             f"exporting needs CTranslate2 ({error}); install it: pip install 'passerelle[export]'"
         ) from None
     bundle = load_bundle(model_folder)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent) as beside:
-        partial = Path(beside) / output.name
+    try:
+        beside = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent)
+    except OSError as error:
+        raise ExportError(f"{output}: cannot be written: {error.strerror}; name another folder") from None
+    with beside:
+        partial = Path(beside.name) / output.name
         partial.mkdir()
         to_ctranslate2.write_model(partial, bundle.model, bundle.tokenizer, bundle.config.model)
         (partial / TOKENIZER).write_bytes(bundle.tokenizer.model)

@@ -21,6 +21,8 @@ from torch import Tensor
 from translator.model.unpadding import Unpadding
 
 SOURCE = Path(__file__).with_name("kernels.c")
+#: After so long a compiler hangs; it takes half a second.
+MOST_SECONDS = 60
 #: Without fast mathematics, whatever `$CC` asks for: the exponential counts on the rounding of its sums.
 OPTIONS = [
     *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
@@ -41,28 +43,75 @@ class _Batch(Structure):
     ]
 
 
-def compiler() -> str:
-    """Return the command that compiles: `$CC` or `cc`."""
-    return os.environ.get("CC") or "cc"
+def _command() -> str:
+    """What compiles: `$CC` or `cc`."""
+    return os.environ.get("CC", "").strip() or "cc"
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """Compile and load the C functions, once a process: half a second.
 
     What the compiler makes lies in a temporary folder for as long as it takes to load.
 
     Returns:
-        None where there is no compiler or it cannot do it.
+        None where there is no compiler or it cannot do it; `problem` says why.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        made = Path(folder, "kernels.so")
-        try:
-            command = [*shlex.split(compiler()), *OPTIONS, str(SOURCE), "-o", str(made), "-lm"]
-            subprocess.run(command, check=True, capture_output=True)
-            found = ctypes.CDLL(str(made))
-        except (OSError, ValueError, subprocess.CalledProcessError):
-            return None
+    found = _compiled(_command())
+    return None if isinstance(found, str) else found
+
+
+def problem() -> str | None:
+    """Return why there are no C functions: the command, and how it ended or what the loader said."""
+    found = _compiled(_command())
+    return found if isinstance(found, str) else None
+
+
+@cache
+def _compiled(command: str) -> ctypes.CDLL | str:
+    """The C functions, or why there are none."""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            made = Path(folder, "kernels.so")
+            reason = _compile(command, made)
+            if reason is not None:
+                return f"{command!r} ({reason}) does not compile C"
+            return _declared(ctypes.CDLL(str(made)))
+    except OSError as error:
+        return (
+            f"what {command!r} made cannot be loaded ({error}); if programs may not run in the temporary "
+            "folder, name another in $TMPDIR"
+        )
+    except AttributeError as error:
+        return f"what {command!r} made lacks a function ({error})"
+
+
+def _compile(command: str, made: Path) -> str | None:
+    """Compile, or return why that was not possible."""
+    try:
+        words = [*shlex.split(command), *OPTIONS, str(SOURCE), "-o", str(made), "-lm"]
+        done = subprocess.run(
+            words, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {MOST_SECONDS} s"
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError as error:  # not to be split into words
+        return str(error)
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        said = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+        how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+        return f"{how}: {said.strip()[:200]}" if said else how
+    return None if made.exists() else "exit code 0, and nothing made"
+
+
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    """The library, its functions' types declared.
+
+    Raises:
+        AttributeError: it lacks one.
+    """
     pointer, half = c_void_p, c_int
     found.attend_room.argtypes = [POINTER(_Batch)]
     found.attend.argtypes = [POINTER(_Batch), *[pointer] * 7]

@@ -61,9 +61,7 @@ class TranslationModule(LightningModule):
         wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
         kernels.use(wanted)
         if wanted and not kernels.in_use() and self.trainer.is_global_zero:
-            console.note(
-                f"hardware.kernels: {kernels.compiler()!r} does not compile C; training is a fifth slower"
-            )
+            console.note(f"hardware.kernels: {kernels.problem()}; training is a fifth slower")
         n_workers, self._threads = self._n_workers(), torch.get_num_threads()
         if n_workers > 1:
             threads_each = max(1, self._threads // n_workers)

@@ -201,8 +201,8 @@ def _check_hardware(config: Config) -> None:
     """Refuse what is not there before anything is written."""
     if config.hardware.kernels == "c" and kernels.library() is None:
         raise TrainingError(
-            f"hardware.kernels=c: {kernels.compiler()!r} does not compile; install a C compiler, name it in "
-            "$CC, or set hardware.kernels=auto"
+            f"hardware.kernels=c: {kernels.problem()}; install a C compiler, name it in $CC, or set "
+            "hardware.kernels=auto"
         )
     try:
         with _quiet_lightning():
