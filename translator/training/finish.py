@@ -13,7 +13,7 @@ from translator import console
 from translator.bundle import load_unfinished, save_weights, write_manifest, write_whole
 from translator.config import Config
 from translator.data import corpus
-from translator.data.preparation import Prepared
+from translator.data.preparation import Prepared, open_scored
 from translator.evaluator import Evaluation, evaluate
 from translator.inference import Translator
 from translator.training.module import STATE
@@ -57,7 +57,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
 
 def _test(config: Config, model_folder: Path) -> Evaluation:
     translator = Translator(*load_unfinished(model_folder))
-    split = corpus.open_split(config.data, "test", seed=config.train.seed)
+    split = open_scored(config, "test")
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     print("\n".join(evaluation.lines("test")), flush=True)
