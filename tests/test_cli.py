@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -666,6 +667,131 @@ def test_check_data(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def spoilt_phrases(tmp_path: Path) -> Path:
+    """A configuration with malformed rows: in lines 133 and 134 of `train`, in line 2 of `val` and `test`."""
+    path = write_phrases(tmp_path)
+    for split in ("train", "val", "test"):
+        rows = list(
+            zip(
+                *((tmp_path / f"corpus/{split}.{side}").read_text().splitlines() for side in ("fr", "en")),
+                strict=True,
+            )
+        )
+        lines = ["fr\ten", *map("\t".join, rows)]
+        if split == "train":
+            lines += ["", "no tab", "one\ttoo\tmany", "Oui.\tYes."]
+        else:
+            lines.insert(1, "no tab")
+        (tmp_path / f"corpus/{split}.tsv").write_text("".join(f"{line}\n" for line in lines))
+    files = "{train: train.tsv, val: val.tsv, test: test.tsv}"
+    text = path.read_text().replace("format: text", "format: tsv")
+    path.write_text(re.sub("files: .*", f"files: {files}", text))
+    return path
+
+
+def test_check_data_reads_past_malformed_rows_of_every_split(run: Run, tmp_path: Path) -> None:
+    path = spoilt_phrases(tmp_path)
+    done = run("check-data", path, "--json")
+    assert (done.code, done.err) == (0, "")
+    facts = json.loads(done.out)
+    assert facts["report"]["left_out"] == {"columns": 2}
+    assert facts["report"]["lines"]["columns"] == [133, 134]
+    assert (facts["report"]["n_pairs"], facts["training_pairs"]) == (133, 131)
+    assert facts["pairs"] == {"train": 131, "val": 10, "test": 10}
+    of_test = {"left_out": {"columns": 1}, "lines": {"columns": [2]}}
+    assert facts["malformed"] == {"val": of_test, "test": of_test}
+    said = run("check-data", path, "data.strict=true").lines()
+    assert "  left out: malformed: too few or too many columns: 2 (lines 133, 134)" in said
+    assert "  test: left out: malformed: too few or too many columns: 1 (lines 2)" in said
+
+
+def test_strict_training_refuses_what_check_data_calls_unfit(run: Run, tmp_path: Path) -> None:
+    path = spoilt_phrases(tmp_path)
+
+    def refused() -> str:
+        return run("train", path, "data.strict=true").refusal()
+
+    columns = "are unfit; malformed: too few or too many columns"
+    assert refused() == (
+        f"error: data.strict: 2 of 133 rows of train {columns}: 2 (lines 133, 134); mend or remove them"
+    )
+    for split, bad in (("train", (133, 134)), ("val", (2,))):
+        table = tmp_path / f"corpus/{split}.tsv"
+        lines = enumerate(table.read_text().splitlines(keepends=True), start=1)
+        table.write_text("".join(line for number, line in lines if number not in bad))
+        after = {"train": "val", "val": "test"}[split]
+        assert refused() == (
+            f"error: data.strict: 1 of 11 rows of {after} {columns}: 1 (lines 2); mend or remove them"
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_line_that_is_no_utf8_is_left_out_with_its_pair(run: Run, tmp_path: Path) -> None:
+    path = write_phrases(tmp_path)
+    damage_line_5(tmp_path)
+    facts = json.loads(run("check-data", path, "--json").out)
+    assert (facts["report"]["left_out"], facts["training_pairs"]) == ({"invalid_utf8": 1}, 129)
+    assert facts["report"]["lines"]["invalid_utf8"] == [5]
+
+
+def test_evaluating_notes_malformed_rows_and_keeps_the_others_in_order(
+    run: Run, trained: Trained, tmp_path: Path
+) -> None:
+    path = spoilt_phrases(tmp_path)
+    config = load_config(path)
+    files = json.dumps(config.data.files)
+    out = tmp_path / "out"
+    changes = (
+        "data.format=tsv",
+        f"data.root={tmp_path}/corpus",
+        f"data.files={files}",
+        f"data.cache={tmp_path}/c",
+    )
+    done = run("evaluate", "--model", trained.model, "--output", out, "--beam", "1", *changes)
+    assert (done.code, done.err) == (
+        0,
+        f"test: left out: malformed: too few or too many columns: 1 (lines 2)\ntranslations: {out}\n",
+    )
+    translator = Translator.load(trained.model)
+    sources = trained.lines("test.fr")
+    assert out.read_text().splitlines() == [
+        answer.text for answer in translator.translate(sources, beam_size=1)
+    ]
+    line = run("evaluate", "--model", trained.model, *changes, "data.strict=true").refusal()
+    assert line.startswith("error: data.strict: 1 of 11 rows of test are unfit; malformed: too few")
+
+
+@pytest.mark.parametrize(
+    ("verb", "function", "advice"),
+    [
+        ("train", "translator.training.run.train", "lower train.max_tokens_per_batch, model.width or "),
+        (
+            "check-data",
+            "translator.data.preparation.prepare",
+            "lower tokenizer.sample_sentences, or give a part",
+        ),
+    ],
+)
+def test_an_end_of_memory_is_one_line_that_says_what_to_lower(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, function: str, advice: str
+) -> None:
+    path = write_phrases(tmp_path)
+
+    def failing(error: Exception) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        return fail
+
+    of_torch = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    for error, said in ((MemoryError(), ""), (RuntimeError(of_torch), f" ({of_torch})")):
+        monkeypatch.setattr(function, failing(error))
+        assert run(verb, path).refusal().startswith(f"error: not enough memory{said}; {advice}")
+    monkeypatch.setattr(function, failing(RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        main([verb, str(path)])
+
+
 def test_print_config_is_read_back_as_it_was(run: Run, tmp_path: Path) -> None:
     path = write_phrases(tmp_path)
     overrides = ("train.seed=7", "run.name=à côté", "model.norm=post")
@@ -751,6 +877,11 @@ def change(path: Path, before: bytes, after: bytes) -> None:
     path.write_bytes(content.replace(before, after, 1))
 
 
+def save_as_windows_1252(root: Path) -> None:
+    path = root / "corpus" / "train.fr"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
+
+
 def damage_line_5(root: Path) -> None:
     lines = (root / "corpus" / "train.fr").read_bytes().split(b"\n")
     lines[4] = b"caf\xe9"
@@ -794,7 +925,11 @@ REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[s
         (),
         ("corpus/val.fr: no such file",),
     ),
-    "no UTF-8": (damage_line_5, (), ("corpus/train.fr:5: byte 4", "0xe9")),
+    "no UTF-8": (
+        save_as_windows_1252,
+        (),
+        ("corpus/train.fr: ", "of 130 lines are no valid UTF-8", "it looks like Windows-1252"),
+    ),
     "unequal counts": (
         lambda root: change(root / "corpus" / "train.en", b".\n", b". "),
         (),
@@ -808,7 +943,7 @@ REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[s
     "an empty corpus": (
         lambda root: [(root / "corpus" / f"train.{language}").write_bytes(b"") for language in ("fr", "en")],
         (),
-        ("data.files.train has no pairs",),
+        ("corpus/train.fr is empty; name a file that has pairs in data.files.train",),
     ),
     "nothing fit for training": (
         lambda root: (root / "corpus" / "train.en").write_bytes(b"\n" * 130),
@@ -868,17 +1003,16 @@ def test_refused_data_and_configurations(run: Run, tmp_path: Path, wrong: str, v
 @pytest.mark.parametrize("number", [100, 1234])
 def test_a_line_number_is_a_number(run: Run, tmp_path: Path, number: int) -> None:
     """Rich would write `:100:` as an emoji."""
-    path = write_phrases(tmp_path)
-    (tmp_path / "corpus" / "train.fr").write_bytes(b"Oui.\n" * (number - 1) + b"caf\xe9\n")
-    (tmp_path / "corpus" / "train.en").write_bytes(b"Yes.\n" * number)
-    assert f"train.fr:{number}: byte 4" in run("check-data", path).refusal()
+    path = tmp_path / "c.yaml"
+    path.write_text("train: {max_steps: 5}" + "\n" * (number - 1) + "modle: {}\n")
+    assert f"c.yaml:{number}: unknown key" in run("check-data", path).refusal()
 
 
 def test_what_was_mended_is_read_anew(run: Run, tmp_path: Path) -> None:
     """A refused corpus leaves nothing behind that would be found in place of the mended one."""
     path = write_phrases(tmp_path)
     whole = (tmp_path / "corpus" / "train.fr").read_bytes()
-    damage_line_5(tmp_path)
+    save_as_windows_1252(tmp_path)
     run("check-data", path).refusal()
     (tmp_path / "corpus" / "train.fr").write_bytes(whole)
     assert json.loads(run("check-data", path, "--json").out)["training_pairs"] == 130

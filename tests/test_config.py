@@ -72,7 +72,25 @@ REFUSED = {
     ),
     "a fraction is no integer": (
         "model:\n  n_encoder_layers: 2.0\n",
-        "c.yaml:4: model.n_encoder_layers=2.0 does not fit; allowed: a whole number ≥ 1",
+        "c.yaml:4: model.n_encoder_layers=2.0 does not fit; allowed: a whole number ≥ 1; write 2",
+    ),
+    "a whole number with an exponent": (
+        "validation:\n  every_steps: 1e5\n",
+        "c.yaml:4: validation.every_steps=100000.0 does not fit; allowed: a whole number ≥ 1; write 100000",
+    ),
+    "a number pairs, with an exponent": (
+        "data:\n  held_out: {val: 1e3}\n",
+        "c.yaml:4: data.held_out.val=1000.0 does not fit; allowed: a whole number ≥ 1; write 1000",
+    ),
+    "braces alone, not in quotes": (
+        "data:\n  format: text\n  files:\n    train: {lang}\n",
+        'c.yaml:6: data.files.train={"lang": null} does not fit; allowed: text or a map; put braces in '
+        'quotes: "{lang}"',
+    ),
+    "a value too long to show": (
+        f"run:\n  name: {'x' * 999}/\n",
+        f'c.yaml:4: run.name="{"x" * 199} … does not fit; allowed: text of the form '
+        "^[^/\\\\\\s.][^/\\\\]*$ or null",
     ),
     "number as text": (
         'model:\n  width: "8"\n',
@@ -236,6 +254,28 @@ BROKEN = {
     "control": (b"a: \x01\n", r"c\.yaml: no valid YAML: unacceptable character #x0001: .*"),
     "list as key": (b"? [a]\n: b\n", r"c\.yaml: a key is a list or a map; it must be text"),
     "deep": (b"a: " + b"[" * 600, r"c\.yaml: lists and maps are nested too deep"),
+    "deep, and closed": (b"a: " + b"[" * 20_000 + b"]" * 20_000, r"c\.yaml: lists .* nested too deep"),
+    "as deep as JSON bears": (b"a: " + b"[" * 200 + b"]" * 200, r"c\.yaml: lists .* nested too deep"),
+    "deep blocks": (b"".join(b" " * i + b"a:\n" for i in range(200)), r"c\.yaml: lists .* nested too deep"),
+    "many digits": (b"a: " + b"9" * 5000, r"c\.yaml: a value cannot be read: Exceeds the limit[^;]*"),
+    "many digits, hexadecimal": (b"a: 0x" + b"f" * 9000, r"c\.yaml: a value cannot be read: Exceeds[^;]*"),
+    "no date": (b"a: 2025-13-45\n", r"c\.yaml: a value cannot be read: month must be in 1\.\.12"),
+    "a tag on something else": (b"a: !!float ''\n", r"c\.yaml: a value cannot be read: .*"),
+    "a word tagged as a truth value": (b"a: !!bool x\n", r"c\.yaml: a value cannot be read: .*"),
+    "large": (b"a: " + b"x" * 100_000, r"c\.yaml: has more than 100,000 bytes; give a configuration, .*"),
+    "aliases that explode": (
+        b"a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (i + 1, i + 1, b", ".join([b"*%c" % i] * 9)) for i in range(97, 105)),
+        r"c\.yaml: has more than 10,000 values, aliases \(\*\) followed; write out what it needs",
+    ),
+    "braces before a name": (
+        b"data:\n  files:\n    train: {lang}.txt\n    val: {lang}-val.txt\n",
+        r'c\.yaml:3: \{lang\}\.txt has braces, which mean a map in YAML; put it in quotes: "\{lang\}\.txt"',
+    ),
+    "braces in a map": (
+        b"data:\n  files: {train: 'a.{lang}', val: b.{lang}}\n",
+        r'c\.yaml:2: b\.\{lang\} has braces, .*; put it in quotes: "b\.\{lang\}"',
+    ),
 }
 
 
@@ -281,6 +321,13 @@ OVERRIDES = {
     "whole number ≥ 1",
     "data.files.train.fr=1": 'override data.files.train.fr=1: data.files.train={"fr": 1} does not fit; '
     "allowed: text or a map",
+    "hardware.precision=&x [*x]": "override hardware.precision=&x [*x]: lists and maps are nested too deep",
+    "train.max_steps=1e5": "override train.max_steps=1e5: train.max_steps=100000.0 does not fit; allowed: a "
+    "whole number ≥ 1 or null; write 100000",
+    "data.files.train={lang}.txt": "override data.files.train={lang}.txt: {lang}.txt has braces, which mean "
+    'a map in YAML; put it in quotes: "{lang}.txt"',
+    f"train.seed={'9' * 5000}": f"override train.seed={'9' * 189} …: a value cannot be read: Exceeds the "
+    "limit (4300 digits) for integer string conversion: value has 5000 digits",
     "train.seed=[1": "override train.seed=[1: expected ',' or ']', but got '<stream end>'",
     "train.seed.x=1": "override 'train.seed.x=1': 'seed' is a value, not a section",
     "train.seed": "override 'train.seed': write section.key=value, such as train.seed=2",
@@ -288,10 +335,20 @@ OVERRIDES = {
 }
 
 
-@pytest.mark.parametrize("override", OVERRIDES)
+@pytest.mark.parametrize("override", OVERRIDES, ids=lambda override: override[:40])
 def test_a_refused_override_is_named(file: Path, override: str) -> None:
     text = BUDGET + "  seed: 3\nmodel: {n_heads: 8}\n"
     assert refusal(file, text, "train.max_steps=5", override, "run.name=x") == OVERRIDES[override]
+
+
+def test_a_device_without_end_is_no_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"^/dev/zero: has more than 100,000 bytes; give a configuration"):
+        load_config("/dev/zero")
+
+
+def test_aliases_within_bounds_are_followed(file: Path) -> None:
+    config = accepted(file, "train: {max_steps: &n 5}\nvalidation: {every_steps: *n}\n")
+    assert (config.train.max_steps, config.validation.every_steps) == (5, 5)
 
 
 def test_a_problem_of_the_file_is_not_laid_on_an_override(file: Path) -> None:
@@ -406,6 +463,7 @@ def test_what_was_saved_before_the_input_map_has_none(file: Path) -> None:
     [
         ("{", "config.json: no valid JSON: Expecting property name"),
         ("[" * 100_000, "config.json: no valid JSON: "),
+        ('{"train": %s}' % ("9" * 5000), "config.json: no valid JSON: Exceeds the limit (4300 digits) for"),
         ("[]", "config.json: [] does not fit; allowed: a section with keys and values"),
         ('{"train": {"max_steps": 1.5}}', "config.json: train.max_steps=1.5 does not fit; allowed: a whole"),
         ('{"train": {"max_steps": 1}, "modl": 1}', "config.json: unknown key 'modl'; did you mean 'model'?"),
@@ -415,6 +473,7 @@ def test_damaged_json_names_its_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config_from_json(text, where="config.json")
     assert str(caught.value).startswith(message)
+    assert "set_int_max_str_digits" not in str(caught.value)  # Python's way to turn its limit off
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

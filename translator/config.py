@@ -82,6 +82,8 @@ class DataConfig(Section):
     """Training pairs with a longer side are left out."""
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
     """Training pairs are left out where (longer + 10) / (shorter + 10) characters is above it."""
+    strict: bool = False
+    """Whether `train` and `evaluate` refuse a corpus that something would be left out of (docs/data.md)."""
     noise: NoiseConfig = NoiseConfig()
     """Changes in training sources."""
     input_map: Literal[1] | None = 1

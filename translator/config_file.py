@@ -1,21 +1,20 @@
 """Configuration files: YAML 1.2 and overrides in, a checked `Config` or one clear line out."""
 
 import difflib
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
 from translator.config import Config, InvalidConfigError, Section, validate
+from translator.config_yaml import parse_yaml, read_text, reason_of, to_plain, write_yaml
 from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
+
+#: Characters of a value that a message shows.
+_MAX_SHOWN = 200
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool = False) -> Config:
@@ -31,18 +30,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
             one), a value of another type or range; the message begins with `file:line` or with the
             override itself.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; see configs/") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is no valid UTF-8; save it as UTF-8") from None
-    data = _parse_yaml(text, where=str(path))
+    data = parse_yaml(read_text(path), where=str(path))
     if data is None:
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds no sections; begin with one, such as `train:`")
-    plain = _plain(data, where=str(path))
+    plain = to_plain(data, where=str(path))
     if saved:
         _without_input_map(plain)
     from_override = _override(plain, overrides)
@@ -54,13 +47,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
         for name in named:
             for key, override in from_override.items():
                 if f"{name}.".startswith(f"{key}."):
-                    return f"override {override}"
+                    return f"override {_shortened(override)}"
         lines = [_line_of(data, name.split("."), whole=True) for name in named[1:]]
         line = next(filter(None, [*lines, _line_of(data, location)]), None)
         if line is not None:
             return f"{path}:{line}"
         below = [override for key, override in from_override.items() if key.startswith(f"{dotted}.")]
-        return f"override {below[0]}" if below else str(path)
+        return f"override {_shortened(below[0])}" if below else str(path)
 
     return _checked(plain, place)
 
@@ -74,7 +67,7 @@ def config_from_json(text: str, *, where: str) -> Config:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: no valid JSON: {error}") from None
+        raise ConfigError(f"{where}: no valid JSON: {reason_of(error)}") from None
     _without_input_map(data)
     return _checked(data, lambda *_: where)
 
@@ -87,16 +80,12 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """
     plain = json.loads(config.to_json())
     _override(plain, overrides)
-    return _checked(plain, lambda *_: f"override {' '.join(overrides)}")
+    return _checked(plain, lambda *_: f"override {_shortened(' '.join(overrides))}")
 
 
 def config_to_yaml(config: Config) -> str:
     """Return the whole configuration as YAML that `load_config` reads back."""
-    buffer = io.StringIO()
-    yaml = YAML()
-    yaml.width = 2**31  # ruamel folds long text at places that it does not read back
-    yaml.dump(_quoted(json.loads(config.to_json())), buffer)
-    return buffer.getvalue()
+    return write_yaml(json.loads(config.to_json()))
 
 
 def _without_input_map(data: Any) -> None:
@@ -104,38 +93,6 @@ def _without_input_map(data: Any) -> None:
     section = data.setdefault("data", {}) if isinstance(data, dict) else None
     if isinstance(section, dict):
         section.setdefault("input_map", None)
-
-
-def _quoted(value: Any) -> Any:
-    """Put text with unprintable characters into double quotes: ruamel's plain style loses U+0085."""
-    if isinstance(value, dict):
-        return {_quoted(key): _quoted(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_quoted(inner) for inner in value]
-    return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
-
-
-def _parse_yaml(text: str, *, where: str) -> Any:
-    yaml = YAML()  # round-trip: keeps the line of each key; YAML 1.2
-    try:
-        return yaml.load(text)
-    except RecursionError:
-        raise ConfigError(f"{where}: lists and maps are nested too deep") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark and not where.startswith("override ") else ""
-        problem = (error.problem or error.context or "no valid YAML").strip().splitlines()[0]
-        raise ConfigError(f"{where}{line}: {problem}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
-
-
-def _plain(data: Any, *, where: str) -> Any:
-    """What YAML gave, as JSON has it."""
-    try:
-        return json.loads(json.dumps(data, default=str))
-    except TypeError:
-        raise ConfigError(f"{where}: a key is a list or a map; it must be text") from None
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
@@ -151,9 +108,9 @@ def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
 def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key or "." not in key:
-        raise ConfigError(f"override {override!r}: write section.key=value, such as train.seed=2")
-    where = f"override {override}"
-    return key, _plain(_parse_yaml(text, where=where), where=where)
+        raise ConfigError(f"override {_shortened(override)!r}: write section.key=value, such as train.seed=2")
+    where = f"override {_shortened(override)}"
+    return key, to_plain(parse_yaml(text, where=where), where=where)
 
 
 def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
@@ -162,7 +119,7 @@ def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> No
         if inner is None:
             inner = data[key] = {}
         if not isinstance(inner, dict):
-            raise ConfigError(f"override {override!r}: {key!r} is a value, not a section")
+            raise ConfigError(f"override {_shortened(override)!r}: {key!r} is a value, not a section")
         data = inner
     data[keys[-1]] = value
 
@@ -205,9 +162,23 @@ def _explain(problems: list[Any], place: Callable[[Location, str], str]) -> str:
         return f"{where}: unknown key {dotted!r}; {hint}{more}"
     if error["type"] == "missing":
         return f"{where}: {dotted} is missing; it needs {_allowed(field, keys)}{more}"
-    value = json.dumps(error["input"], ensure_ascii=False)
+    value = _shortened(json.dumps(error["input"], ensure_ascii=False))
     subject = f"{dotted}={value}" if dotted else value
-    return f"{where}: {subject} does not fit; allowed: {_allowed(field, keys)}{more}"
+    allowed = _allowed(field, keys)
+    return f"{where}: {subject} does not fit; allowed: {allowed}{_instead(error['input'], allowed)}{more}"
+
+
+def _instead(value: Any, allowed: str) -> str:
+    """What to write for a whole number with a fraction or an exponent, or for `{lang}` without quotes."""
+    if isinstance(value, float) and value.is_integer() and "a whole number" in allowed:
+        return f"; write {value:.0f}"
+    if isinstance(value, dict) and list(value.values()) == [None] and "text" in allowed:
+        return f'; put braces in quotes: "{{{next(iter(value))}}}"'
+    return ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,8 +21,11 @@ from datasets.table import MemoryMappedTable
 
 from translator.config import DataConfig
 from translator.data import corpus, phrasebook, readers
-from translator.data.corpus import fingerprints, open_split, split_names
+from translator.data.corpus import fingerprints, open_malformed, open_split, split_names
 from translator.data.input_map import map_input
+from translator.data.lines import COLUMNS as COLUMNS_DIFFER
+from translator.data.lines import NO_TEXT, QUOTE, UTF8
+from translator.data.oddities import INVISIBLE
 from translator.errors import DataError
 
 # Pairs that one tool or another would change; see the controls below.
@@ -173,7 +177,8 @@ def test_every_source_gives_the_same_rows(
     assert list(zip(table["source"], table["target"], strict=True)) == PAIRS
     first = 2 if write in (tsv, csv) else 1  # below a header line
     assert table["line"][:] == list(range(first, first + len(PAIRS)))
-    assert set(table["notes"]) == {0}
+    odd = {"\u2581x": INVISIBLE, 'Il dit "oui': 0}
+    assert table["notes"][:] == [odd.get(fr, 0) for fr, _ in PAIRS]
     assert table.features == corpus.COLUMNS
     swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
     assert pairs_of(swapped) == [(en, fr) for fr, en in PAIRS]
@@ -288,7 +293,7 @@ def test_hub_splits_have_the_hubs_names(tmp_path: Path, make: Callable[..., Data
 
 # What is refused: how it is written, and what is said, with the folder as F.
 def bad_utf8(folder: Path) -> dict[str, Any]:
-    (folder / "a.fr").write_bytes(b"un\nd\xe9j\xc3\xa0\n")
+    (folder / "a.fr").write_bytes(b"d\xe9j\xc3\xa0\nd\xe9j\xc3\xa0\n")
     (folder / "a.en").write_bytes(b"one\nyet\n")
     return {"format": "text", "files": {"train": "a.{lang}"}}
 
@@ -316,11 +321,6 @@ def bad_quote(folder: Path) -> dict[str, Any]:
     return {"format": "csv", "files": {"train": "a.csv"}}
 
 
-def bad_row(folder: Path) -> dict[str, Any]:
-    write_parquet(folder / "a.parquet", {"fr": ["un"] * 1500 + [None], "en": ["one"] * 1501})
-    return {"format": "parquet", "files": {"train": "a.parquet"}}
-
-
 def bad_type(folder: Path) -> dict[str, Any]:
     write_parquet(folder / "a.parquet", {"fr": [b"un"], "en": ["one"]})
     return {"format": "parquet", "files": {"train": "a.parquet"}}
@@ -329,6 +329,38 @@ def bad_type(folder: Path) -> dict[str, Any]:
 def bad_parquet(folder: Path) -> dict[str, Any]:
     (folder / "a.parquet").write_bytes(b"PAR1 and no more")
     return {"format": "parquet", "files": {"train": "a.parquet"}}
+
+
+def no_parquet_column(folder: Path) -> dict[str, Any]:
+    write_parquet(folder / "a.parquet", {"fr": ["un"], "de": ["eins"]})
+    return {"format": "parquet", "files": {"train": "a.parquet"}}
+
+
+def only_a_header(folder: Path) -> dict[str, Any]:
+    write_lines(folder / "a.tsv", ["fr\ten", ""])
+    return {"format": "tsv", "files": {"train": "a.tsv"}}
+
+
+def no_table(folder: Path) -> dict[str, Any]:
+    write_lines(folder / "a.tsv", [])
+    return {"format": "tsv", "files": {"train": "a.tsv"}}
+
+
+def a_folder(folder: Path) -> dict[str, Any]:
+    (folder / "a.fr").mkdir()
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def a_device(folder: Path) -> dict[str, Any]:
+    os.mkfifo(folder / "a.fr")
+    return {"format": "text", "files": {"train": "a.{lang}"}}
+
+
+def an_archive(folder: Path) -> dict[str, Any]:
+    for language in ("fr", "en"):
+        with zipfile.ZipFile(folder / f"a.{language}", "w") as archive:
+            archive.writestr("a.txt", "un")
+    return {"format": "text", "files": {"train": "a.{lang}"}}
 
 
 def no_pairs(folder: Path) -> dict[str, Any]:
@@ -349,15 +381,26 @@ def places_for_names(folder: Path) -> dict[str, Any]:
 
 
 REFUSED = {
-    bad_utf8: "F/a.fr:2: byte 2 of the line (0xe9) is no valid UTF-8; convert the file to UTF-8",
+    bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is no valid UTF-8; convert the file to UTF-8 (nor is any "
+    "other of the 2 rows a pair)",
     bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of the one must translate line n of the other, "
     "so find the missing line",
     bad_gzip: "F/a.en.gz:20: damaged gzip file: Compressed file ended before the end-of-stream marker was "
     "reached; fetch it again",
     bad_column: "F/a.tsv:1: no column 'en'; the header has fr, de; set data.columns to two of them, or to "
     "places from 1 where the file has no header",
-    bad_quote: 'F/a.csv:2: the quote opened here is never closed; write a quote as ""',
-    no_pairs: "data.files.train has no pairs; name a file that has some",
+    bad_quote: "F/a.csv:2: the quote opened here is never closed; quote the whole field and write a quote in "
+    'it as ""',
+    bad_type: "F/a.parquet, row 1: column 'fr' holds \"b'un'\", not text; mend the row",
+    no_parquet_column: "F/a.parquet: no column 'en'; there are: fr, de; set data.columns to two of them",
+    no_pairs: "F/a.fr is empty; name a file that has pairs in data.files.train",
+    only_a_header: "F/a.tsv has no pairs, only blank lines or a header; name a file that has pairs in "
+    "data.files.train",
+    no_table: "F/a.tsv is empty; name a file that has pairs",
+    a_folder: "F/a.fr is a folder; name a file in it, in data.files",
+    a_device: "F/a.fr is a pipe or a device, and a corpus is read more than once; write it into a file and "
+    "name that",
+    an_archive: "F/a.fr is a zip archive, not text in UTF-8; unpack it, and name a file in it",
     no_file: "F/a.fr: no such file, nor a.fr.gz; check data.root and data.files",
     mixed_columns: "data.columns mixes a name and a place; give two names, or two places from 1",
     places_for_names: "data.columns: places are for tsv and csv; data.format=jsonl has names",
@@ -374,16 +417,98 @@ def test_refused_input_gives_one_line_and_leaves_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     config = make(**write(tmp_path))
-    assert refusal(config).replace(str(tmp_path), "F") == REFUSED[write]
+    with pytest.raises(DataError) as caught:
+        open_split(config, "train", seed=1)
+    assert str(caught.value).replace(str(tmp_path), "F") == REFUSED[write]
+    # `datasets` keeps the Parquet table that it read; what we made of it is not there.
+    left = {path.name for path in left_behind(config) if not path.name.startswith("parquet-train")}
+    assert left <= ({"dataset_info.json"} if config.format == "parquet" else set())
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_row_of_parquet_that_is_no_text_is_named(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
-    for write, problem in ((bad_row, "row 1501: column 'fr' holds null"), (bad_type, "row 1: column 'fr'")):
-        config = make(**write(tmp_path))
-        with pytest.raises(DataError, match=f"a.parquet, {problem}.*, not text; mend the row"):
-            open_split(config, "train", seed=1)
-        assert left_behind(config) == []
+# For each format: how rows are written of which the third is malformed, on which line, and in which way.
+GOOD, AFTER = [("un", "one"), ("deux", "two")], [("quatre", "four"), ("cinq", "five")]
+
+
+def bytes_in_text(folder: Path) -> tuple[dict[str, Any], int, int]:
+    fields = text(folder, [*GOOD, ("trois", "three"), *AFTER])
+    path = folder / "a.en"
+    path.write_bytes(path.read_bytes().replace(b"three", b"thr\xe9e"))
+    return fields, 3, UTF8
+
+
+def column_in_tsv(folder: Path) -> tuple[dict[str, Any], int, int]:
+    fields = tsv(folder, [*GOOD, ("trois", "three\tand more"), *AFTER])
+    return fields, 4, COLUMNS_DIFFER
+
+
+def quote_in_csv(folder: Path) -> tuple[dict[str, Any], int, int]:
+    write_lines(folder / "a.csv", ["fr,en", *map(csv_line, GOOD), '"trois,three', *map(csv_line, AFTER)])
+    return {"format": "csv", "files": {"train": "a.csv"}}, 4, QUOTE
+
+
+def number_in_jsonl(folder: Path) -> tuple[dict[str, Any], int, int]:
+    fields = jsonl(folder, [*GOOD, ("trois", 3), *AFTER])  # type: ignore[list-item]
+    return fields, 3, NO_TEXT
+
+
+def null_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
+    fields = parquet(folder, [*GOOD, ("trois", None), *AFTER])  # type: ignore[list-item]
+    return fields, 3, NO_TEXT
+
+
+def bytes_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
+    """A column of text, as Spark and others write one, that holds what is no text."""
+    fields = parquet(folder, [*GOOD, ("trois", "thrXe"), *AFTER])
+    path = folder / "a.parquet"
+    path.write_bytes(path.read_bytes().replace(b"thrXe", b"thr\xffe"))
+    return fields, 3, NO_TEXT
+
+
+def null_in_hub_translation(folder: Path) -> tuple[dict[str, Any], int, int]:
+    return hub_translation(folder, [*GOOD, ("trois", None), *AFTER]), 3, NO_TEXT  # type: ignore[list-item]
+
+
+MALFORMED = [
+    bytes_in_text,
+    column_in_tsv,
+    quote_in_csv,
+    number_in_jsonl,
+    null_in_parquet,
+    bytes_in_parquet,
+    null_in_hub_translation,
+]
+
+
+@pytest.mark.parametrize("write", MALFORMED)
+def test_a_malformed_row_is_told_apart_and_read_past(
+    tmp_path: Path, make: Callable[..., DataConfig], write: Callable[..., tuple[dict[str, Any], int, int]]
+) -> None:
+    fields, line, problem = write(tmp_path)
+    config = make(**fields)
+    assert pairs_of(config) == [*GOOD, *AFTER]
+    assert open_split(config, "train", seed=1)["line"][:] == [n + line - 3 for n in (1, 2, 4, 5)]
+    malformed = open_malformed(config, "train")
+    assert (malformed["line"][:], malformed["problem"][:]) == ([line], [problem])
+    if config.format != "hub":
+        held = config.model_copy(update={"held_out": {"test": 2}})
+        assert len(pairs_of(held, "test")) == 2
+        assert sorted(pairs_of(held, "test") + pairs_of(held)) == sorted([*GOOD, *AFTER])
+        assert (len(open_malformed(held, "train")), len(open_malformed(held, "test"))) == (1, 0)
+
+
+def test_a_relative_name_that_is_not_there_says_where_it_was_looked_for(
+    tmp_path: Path, make: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for root, path, said in (
+        ("data", "data/a.fr", "data.root=data"),
+        (None, "a.fr", "data.root is not set"),
+    ):
+        assert refusal(make(**no_file(tmp_path), root=root)) == (
+            f"{path}: no such file, nor a.fr.gz; {said}, and a relative path starts at the working folder, "
+            f"so it was {tmp_path / path}; check data.root and data.files"
+        )
 
 
 def test_an_interrupted_reading_leaves_nothing(

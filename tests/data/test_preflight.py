@@ -14,20 +14,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from translator.config import DataConfig
+from translator.data.lines import BOM, COLUMNS, CRLF, UTF8
+from translator.data.oddities import QUOTED, odd_bits
 from translator.data.preflight import (
-    N_EXAMPLES,
-    NOTES,
-    REASONS,
-    Report,
+    alike_hash,
     check_pairs,
-    hash_sources,
+    hash_held_out,
     length_ratio,
     pair_hash,
     source_hash,
 )
-from translator.data.readers import BOM, CRLF
-
-NONE = torch.empty(0, dtype=torch.int64)
+from translator.data.report import N_EXAMPLES, NOTES, REASONS, Report, refuse_unfit
+from translator.errors import DataError
 
 
 def table(pairs: list[tuple[str, str]], notes: list[int] | None = None) -> Dataset:
@@ -50,7 +48,7 @@ def check(
     **limits: Any,
 ) -> tuple[Report, list[int]]:
     """The report, and the rows that are fit."""
-    others = hash_sources(table(held_out)) if held_out else NONE
+    others = hash_held_out([table(held_out)] if held_out else [])
     report, fit = check_pairs(table(pairs, notes), DataConfig(**limits), others)
     assert fit.dtype == torch.int64
     return report, fit.tolist()
@@ -178,6 +176,87 @@ def test_the_report_has_words_for_every_count() -> None:
     assert not set(REASONS) & set(NOTES)
 
 
+def test_malformed_rows_are_counted_before_what_is_unfit() -> None:
+    report, _ = check([("", "blank"), ("un", "one")])
+    rows = Dataset.from_dict({"line": [7, 8, 40], "problem": [COLUMNS, UTF8, COLUMNS]})
+    report.count_malformed(rows)
+    assert (report.n_pairs, report.n_kept) == (5, 1)
+    assert report.rows() == [
+        ("left out: malformed: no valid UTF-8", "1", "8"),
+        ("left out: malformed: too few or too many columns", "2", "7, 40"),
+        ("left out: a side is empty or blank", "1", "101"),
+    ]
+
+
+def test_strict_names_every_reason_in_one_line() -> None:
+    report, _ = check([("", "blank"), ("un", "un")] * 11)
+    with pytest.raises(DataError) as caught:
+        refuse_unfit(report, "train")
+    assert str(caught.value) == (
+        "data.strict: 21 of 22 rows of train are unfit; a side is empty or blank: 11 (lines 101, 103, 105, "
+        "107, 109, 111, 113, 115, 117, 119 …); the same pair came before: 10 (lines 104, 106, 108, 110, 112, "
+        "114, 116, 118, 120, 122); mend or remove them"
+    )
+    noted, _ = check([("un", "un")])
+    refuse_unfit(noted, "train")  # a note is no reason
+    assert noted.noted == {"identical": 1}
+
+
+def test_a_source_in_another_split_is_noted_by_what_else_is_the_same() -> None:
+    held_out = [("Cours !", "Run!"), ("...", "...")]
+    pairs = [
+        ("Cours !", "Run!"),  # the very pair
+        ("COURS !", "Go!"),  # the source with another translation
+        ("Cours.", "Run."),  # another source, but for its mark
+        ("Cours vite !", "Run fast!"),
+        ("!!", "no word in it"),
+    ]
+    report, fit = check(pairs, held_out=held_out)
+    assert fit == [2, 3, 4]
+    assert report.left_out == {"held_out": 2}
+    assert report.noted == {"held_out_otherwise": 1, "held_out_alike": 1}
+    assert (report.lines["held_out_otherwise"], report.lines["held_out_alike"]) == ([102], [103])
+    assert (
+        alike_hash("C'est l’été, non ?") == alike_hash("CEST L ÉTÉ non") != alike_hash("C'est l'ete, non ?")
+    )
+
+
+STRAIGHT = [("Le chat est dans la maison.", "The cat is in the house."), ("Oui.", "Yes.")]
+
+
+def test_a_corpus_with_its_columns_swapped_is_noted_once() -> None:
+    def swapped(pairs: list[tuple[str, str]], **fields: str) -> int | None:
+        return check([(f"{a} {i}", f"{b} {i}") for i, (a, b) in enumerate(pairs)], **fields)[0].noted.get(
+            "swapped"
+        )
+
+    crossed = [pair[::-1] for pair in STRAIGHT]
+    assert swapped(STRAIGHT * 10) is None
+    assert swapped(crossed * 10) == 10
+    assert swapped(crossed * 10 + STRAIGHT * 3) == 10
+    assert swapped(crossed * 10 + STRAIGHT * 4) is None  # no clear case
+    assert swapped(crossed * 4) is None  # too little to say
+    other_way = {"source_language": "en", "target_language": "fr"}
+    assert (swapped(STRAIGHT * 10, **other_way), swapped(crossed * 10, **other_way)) == (10, None)
+    assert swapped(crossed * 10, target_language="de") is None
+
+
+def test_sides_in_quotes_are_noted_where_there_are_many() -> None:
+    pairs = [(f"phrase {i}", f"sentence {i}") for i in range(200)]
+
+    def noted(n_quoted: int) -> int | None:
+        return check(pairs, notes=[QUOTED] * n_quoted + [0] * (200 - n_quoted))[0].noted.get("quoted")
+
+    assert (noted(3), noted(4), noted(200)) == (None, 4, 200)
+
+
+def test_what_the_reader_found_odd_is_noted() -> None:
+    pairs = [("l&apos;eau", "x"), ("un @-@ deux", "x"), ("cafÃ©", "x"), ("mai\u00adson", "x")]
+    report, _ = check(pairs, notes=[odd_bits(*pair) for pair in pairs])
+    assert report.noted == {"entity": 1, "tokenised": 1, "mojibake": 1, "invisible": 1}
+    assert report.lines == {"entity": [101], "tokenised": [102], "mojibake": [103], "invisible": [104]}
+
+
 class Meter(TorchDispatchMode):
     """Counts the bytes of tensors that live at once while it is on."""
 
@@ -231,6 +310,6 @@ def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
         taken = [bytes_at_once(lambda split=split: work(split)) for split in splits]
         return (taken[1] - taken[0]) / (large - small)
 
-    others = hash_sources(table([(f"{words}{i}", f"{words}{i}.") for i in range(100)]))
+    others = hash_held_out([table([(f"{words}{i}", f"{words}{i}.") for i in range(100)])])
     assert 9 <= a_pair(lambda split: check_pairs(split, DataConfig(), others)) <= 64
     assert a_pair(lambda split: list(zip(split["source"], split["target"], strict=True))) > 64

@@ -1,29 +1,36 @@
-"""Readers: the text of a line arrives as it is, and what is no line is refused with its place."""
+"""Readers: the text of a row arrives as it is, and what is no row is named in its place."""
 
 import csv
-import gzip
 import io
 import json
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from translator.data import readers
-from translator.data.readers import (
+from translator.data.lines import (
     BOM,
+    COLUMNS,
     CRLF,
+    JSON,
+    LONG,
+    MAX_LINE_BYTES,
+    NO_TEXT,
+    QUOTE,
+    SURROGATE,
+    UTF8,
+    MalformedError,
+)
+from translator.data.readers import (
     Row,
     pair_of,
     read_csv,
     read_jsonl,
-    read_lines,
     read_parallel,
+    read_records,
     read_tsv,
 )
 from translator.errors import DataError
@@ -56,82 +63,9 @@ def refusal(read: Callable[[], Iterator[object]]) -> str:
     return str(caught.value)
 
 
-def test_a_line_ends_at_line_feed_and_nowhere_else(file: Path) -> None:
-    text = f"a{LINE_ENDS}b\n\nlast, without an end"
-    file.write_bytes(text.encode())
-    assert [(line.number, line.text, line.notes) for line in read_lines(file)] == [
-        (1, f"a{LINE_ENDS}b", 0),
-        (2, "", 0),
-        (3, "last, without an end", 0),
-    ]
-    assert len(text.splitlines()) > 3  # what Python's own rule would have done
-    assert len(file.read_text(encoding="utf-8").split("\n")) > 3  # and its text mode
-
-
-def test_crlf_and_a_byte_order_mark_are_taken_off_and_noted(file: Path) -> None:
-    file.write_bytes("\ufeffun\r\ndeux\r\r\n\ufefftrois\nquatre\r".encode())
-    assert [(line.text, line.notes) for line in read_lines(file)] == [
-        ("un", BOM | CRLF),
-        ("deux\r", CRLF),
-        ("\ufefftrois", 0),
-        ("quatre\r", 0),
-    ]
-
-
-@given(lines=st.lists(TEXT.map(of_one_line), max_size=6), zipped=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_lines_of_any_text_are_read_back(file: Path, lines: list[str], zipped: bool) -> None:
-    data = "".join(line + "\n" for line in lines).encode()
-    file.write_bytes(gzip.compress(data) if zipped else data)
-    assert [line.text for line in read_lines(file)] == lines
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with a byte order mark"])
-@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
-def test_invalid_utf8_names_file_line_and_byte(file: Path, mark: bytes, zipped: bool) -> None:
-    def write(data: bytes) -> None:
-        file.write_bytes(gzip.compress(data) if zipped else data)
-
-    write(mark + b"d\xe9j\xc3\xa0\n")
-    problem = "(0xe9) is no valid UTF-8; convert the file to UTF-8"
-    # The byte is counted as it stands in the file, a mark before it included.
-    assert refusal(lambda: read_lines(file)) == f"{file}:1: byte {len(mark) + 2} of the line {problem}"
-    write(mark + b"un\n\xc3\xa9t\xe9")
-    assert refusal(lambda: read_lines(file)) == f"{file}:2: byte 4 of the line {problem}"
-
-
-def test_half_a_surrogate_pair_is_no_utf8(file: Path) -> None:
-    file.write_bytes(b"a\n\xed\xa0\x80\n")
-    assert refusal(lambda: read_lines(file)).startswith(f"{file}:2: byte 1 of the line (0xed) is no valid")
-
-
-def test_damaged_gzip_names_file_and_line(file: Path) -> None:
-    data = gzip.compress("".join(f"ligne {i * i}\n" for i in range(3000)).encode())
-    for damaged in (data[:-6], data[: len(data) // 2], data[:-8] + bytes(8), data[:200] + b"\xff" * 400):
-        file.write_bytes(damaged)
-        assert re.fullmatch(
-            rf"{file}:\d+: damaged gzip file: .+; fetch it again", refusal(lambda: read_lines(file))
-        )
-    file.write_bytes(data)
-    assert len(list(read_lines(file))) == 3000
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
-def test_a_pipe_is_read_whole(tmp_path: Path, zipped: bool) -> None:
-    pipe, data = tmp_path / "pipe", b"un\ndeux\n" * 50_000  # more than a pipe holds
-    os.mkfifo(pipe)
-    writer = Thread(target=pipe.write_bytes, args=[gzip.compress(data) if zipped else data])
-    writer.start()
-    lines = [line.text for line in read_lines(pipe)]
-    writer.join()
-    assert lines == ["un", "deux"] * 50_000
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert refusal(lambda: read_lines(tmp_path / "no")) == (
-        f"{tmp_path / 'no'}: cannot be read: No such file or directory; check data.root and data.files"
-    )
+def kinds(rows: Iterable[Row | MalformedError]) -> list[tuple[int, int | str]]:
+    """The line of each row, with its source or with what is wrong with it."""
+    return [(row.line, row.problem if isinstance(row, MalformedError) else row.source) for row in rows]
 
 
 @pytest.mark.parametrize("extra", ["source", "target"])
@@ -152,7 +86,7 @@ def csv_field(text: str) -> str:
 
 
 # For each format: how a pair is written, and how it is read back.
-Reader = Callable[[Path], Iterator[Row]]
+Reader = Callable[[Path], Iterator[Row | MalformedError]]
 FORMATS: dict[str, tuple[Callable[[str, str], str], Reader, str]] = {
     "tsv": (lambda fr, en: f"{fr}\t{en}", lambda path: read_tsv(path, "fr", "en"), "fr\ten"),
     "tsv by place": (lambda fr, en: f"x\t{en}\t{fr}\ty", lambda path: read_tsv(path, 3, 2), ""),
@@ -234,30 +168,45 @@ def test_a_quoted_field_may_hold_commas_quotes_and_line_ends(file: Path) -> None
     assert list(read_csv(file, "fr", "en")) == [Row(2, 'a, "b"\nc\rd', "e", CRLF)]
 
 
+QUOTING = 'quote the whole field and write a quote in it as ""'
+
+
 @pytest.mark.parametrize(
-    ("record", "rest"),
-    [('un "deux",x', 'un "deux",x'), ('"un"deux,x', '"un"deux,x'), ('x,un "deux" trois', 'un "deux" trois')],
+    "record", ['un "deux",x', '"un"deux,x', 'x,un "deux" trois', 'un 5" tuyau,a 5 inch pipe']
 )
-def test_a_stray_quote_in_csv_names_its_line(file: Path, record: str, rest: str) -> None:
-    file.write_text(f"fr,en\nun,one\n{record}\n")
-    assert refusal(lambda: read_csv(file, "fr", "en")) == (
-        f"{file}:3: a quote where RFC 4180 allows none, after {rest[:20]!r}; "
-        'quote the whole field and write a quote in it as ""'
-    )
+def test_a_stray_quote_in_csv_spoils_its_own_line(file: Path, record: str) -> None:
+    file.write_text(f'fr,en\nun,one\n{record}\ndeux,two\n"trois",three\n')
+    first, bad, *others = read_csv(file, "fr", "en")
+    assert [first, *others] == [Row(2, "un", "one", 0), Row(4, "deux", "two", 0), Row(5, "trois", "three", 0)]
+    assert isinstance(bad, MalformedError)
+    assert (bad.line, bad.problem) == (3, QUOTE)
+    rest = record[2:] if record.startswith("x,") else record
+    assert str(bad) == f"{file}:3: a quote where RFC 4180 allows none, after {rest[:20]!r}; {QUOTING}"
 
 
 @pytest.mark.parametrize("n_lines", [1, 200_000], ids=["to the end", "beyond the longest record"])
-def test_an_unclosed_quote_in_csv_names_where_it_opened(file: Path, n_lines: int) -> None:
-    file.write_text("fr,en\nun,one\n" + '"deux,two\n' + "trois,three\n" * n_lines)
-    assert refusal(lambda: read_csv(file, "fr", "en")) == (
-        f'{file}:3: the quote opened here is never closed; write a quote as ""'
-    )
-    assert file.stat().st_size > readers.MAX_RECORD_BYTES or n_lines == 1
+def test_an_unclosed_quote_in_csv_spoils_the_line_it_is_in(file: Path, n_lines: int) -> None:
+    file.write_text("fr,en\nun,one\n" + '"deux,two\n' + "trois,three\n" * n_lines + '"a","b"\n')
+    first, bad, *others = read_csv(file, "fr", "en")
+    assert first == Row(2, "un", "one", 0)
+    assert isinstance(bad, MalformedError)
+    assert (bad.line, bad.problem) == (3, QUOTE)
+    assert str(bad) == f"{file}:3: the quote opened here is never closed; {QUOTING}"
+    assert others == [
+        *(Row(4 + i, "trois", "three", 0) for i in range(n_lines)),
+        Row(4 + n_lines, "a", "b", 0),
+    ]
+    assert file.stat().st_size > MAX_LINE_BYTES or n_lines == 1
+
+
+def test_an_unclosed_quote_before_a_line_that_is_no_utf8(file: Path) -> None:
+    file.write_bytes(b'fr,en\n"un,one\n\xff,x\ndeux,two\n')
+    assert kinds(read_csv(file, "fr", "en")) == [(2, QUOTE), (3, UTF8), (4, "deux")]
 
 
 @pytest.mark.parametrize("read", [read_tsv, read_csv])
 def test_a_missing_column_lists_the_columns(
-    file: Path, read: Callable[[Path, str, str], Iterator[Row]]
+    file: Path, read: Callable[[Path, str, str], Iterator[Row | MalformedError]]
 ) -> None:
     between = "\t" if read is read_tsv else ","
     advice = "set data.columns to two of them, or to places from 1 where the file has no header"
@@ -265,40 +214,138 @@ def test_a_missing_column_lists_the_columns(
     assert refusal(lambda: read(file, "fr", "en")) == (
         f"{file}:1: no column 'en'; the header has fr, de; {advice}"
     )
-    file.write_text("")
-    assert refusal(lambda: read(file, "fr", "en")) == (
-        f"{file}:1: no column 'fr'; the header has nothing; {advice}"
-    )
+    for text in ("", "\n\n"):
+        file.write_text(text)
+        assert refusal(lambda: read(file, "fr", "en")) == f"{file} is empty; name a file that has pairs"
+    file.write_bytes(b"fr\xe9\nun\n")
+    assert "byte 3 of the line (0xe9) is no valid UTF-8" in refusal(lambda: read(file, "fr", "en"))
 
 
 @pytest.mark.parametrize("read", [read_tsv, read_csv])
-def test_a_line_with_too_few_columns_is_named(
-    file: Path, read: Callable[[Path, int, int], Iterator[Row]]
+def test_rows_of_too_few_or_too_many_columns(
+    file: Path, read: Callable[[Path, str | int, str | int], Iterator[Row | MalformedError]]
 ) -> None:
-    between = "\t" if read is read_tsv else ","
-    file.write_text(f"un{between}one\ndeux\n")
-    assert refusal(lambda: read(file, 1, 2)) == (
-        f"{file}:2: 1 columns, and data.columns needs 2; mend the line"
-    )
+    def write(*rows: str) -> None:
+        between = "\t" if read is read_tsv else ","
+        file.write_text("".join(row.replace("|", between) + "\n" for row in rows))
+
+    write("un|one", "deux", "trois|three|3", "", "quatre|four|", "cinq|five||", "six|six", "sept|||7")
+    found = list(read(file, 1, 2))
+    assert kinds(found) == [
+        (1, "un"),
+        (2, COLUMNS),
+        (3, COLUMNS),
+        (5, "quatre"),
+        (6, "cinq"),
+        (7, "six"),
+        (8, COLUMNS),
+    ]
+    assert str(found[1]) == f"{file}:2: 1 column, and data.columns needs 2; mend the line"
+    assert str(found[2]) == f"{file}:3: 3 columns, and the file has 2; mend the line"
+    write("fr|x|en", "un|1|one", "deux|two", "trois|3|three|4")  # a header says how many there are
+    assert kinds(read(file, "fr", "en")) == [(2, "un"), (3, COLUMNS), (4, COLUMNS)]
+    write("en|fr|note", "one|un|1", "two|deux", "three|trois|3")  # what is missing is not needed
+    assert kinds(read(file, "fr", "en")) == [(2, "un"), (3, "deux"), (4, "trois")]
+    write("Go.|Va !|CC-BY", "Hi.|Salut !|CC-BY", "Run.|Cours !")  # Tatoeba's, by places
+    assert kinds(read(file, 2, 1)) == [(1, "Va !"), (2, "Salut !"), (3, "Cours !")]
+    write("x|y|a stray one", *["un|one"] * 5)  # the first row is not asked, most are
+    assert kinds(read(file, 1, 2)) == [(1, COLUMNS), *((2 + i, "un") for i in range(5))]
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    ("text", "places", "message"),
     [
-        ("{", "no valid JSON: Expecting property name"),
-        ("", "no valid JSON: Expecting value"),
-        ("[" * 100_000, "no valid JSON: "),
-        ("3", "no record with columns 'fr' and 'en'"),
-        ('{"fr": "un", "de": "x"}', "no column 'en'; there are: fr, de; set data.columns to two of them"),
-        ('{"translation": {"fr": "un"}}', "no column 'en'; there are: fr; set data.columns to two of them"),
-        ('{"fr": "un", "en": null}', "column 'en' holds null, not text; mend the row"),
-        ('{"fr": "un", "en": 12}', "column 'en' holds 12, not text; mend the row"),
-        ('{"fr": "un", "en": "\\ud83d"}', "column 'en' holds half a surrogate pair; mend the row"),
+        (
+            "fr;en\nun;one\n",
+            None,
+            "F:1: no column 'fr'; the header has fr;en; it looks separated by ';', so write",
+        ),
+        (
+            "fr\ten\nun\tone\n",
+            None,
+            "F:1: no column 'fr'; .*; it looks separated by tabs, so set data.format=tsv",
+        ),
+        ('{"fr": "un"}\n', None, "F:1: a quote .*; it looks like JSON Lines, so set data.format=jsonl"),
+        ("Oui, toi;Yes, you\nun;one\n", (1, 2), "F: it looks separated by ';', so write the file anew"),
+        ("Oui, toi\tYes, you\nun\tone\n", (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
+        ("Oui, toi\tYes, you\n" * 2, (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
+        ("Oui, toi;Yes, you\n" * 5, (1, 2), "F: it looks separated by ';', so write the file anew"),
+        ("un|||one\nOui, toi ||| Yes\n", (1, 2), "F: it looks separated by '|||', so write the file anew"),
     ],
 )
-def test_a_line_that_is_no_pair_of_texts_is_named(file: Path, line: str, problem: str) -> None:
-    file.write_text('{"fr": "un", "en": "one"}\n' + line + "\n")
-    assert refusal(lambda: read_jsonl(file, "fr", "en")).startswith(f"{file}:2: {problem}")
+def test_another_separator_is_named(
+    file: Path, text: str, places: tuple[int, int] | None, message: str
+) -> None:
+    file.write_text(text)
+    columns: tuple[str | int, str | int] = places or ("fr", "en")
+    found = refusal(lambda: read_csv(file, *columns)).replace(str(file), "F")
+    assert re.match(message.replace("|", r"\|"), found), found
+
+
+def test_other_separators_within_texts_are_text(file: Path) -> None:
+    file.write_text('a;b,c\nd;e,f|\ng,h;\n"i\t",j\n')
+    assert kinds(read_csv(file, 1, 2)) == [(1, "a;b"), (2, "d;e"), (3, "g"), (4, "i\t")]
+
+
+def test_a_csv_given_as_tsv_is_named(file: Path) -> None:
+    file.write_text("fr,en\nun,one\n")
+    advice = "it looks separated by commas, so set data.format=csv"
+    assert refusal(lambda: read_tsv(file, "fr", "en")).endswith(f"the header has fr,en; {advice}")
+    assert [str(row) for row in read_tsv(file, 1, 2)] == [
+        f"{file}:{line}: 1 column, and data.columns needs 2; {advice}" for line in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "problem"),
+    [
+        ("{", JSON, "no valid JSON: Expecting property name"),
+        ("[" * 100_000, JSON, "no valid JSON: "),
+        (f'{{"fr": "un", "en": "one", "n": {"9" * 5000}}}', JSON, "no valid JSON: Exceeds the limit"),
+        ("3", NO_TEXT, "no record with columns 'fr' and 'en'"),
+        (
+            '{"fr": "un", "de": "x"}',
+            NO_TEXT,
+            "no column 'en'; there are: fr, de; set data.columns to two of them",
+        ),
+        ('{"translation": {"fr": "un"}}', NO_TEXT, "no column 'en'; there are: fr; set data.columns to two"),
+        ('{"translation": null}', NO_TEXT, "no column 'fr'; there are: translation; set data.columns to two"),
+        ('{"fr": "un", "en": null}', NO_TEXT, "column 'en' holds null, not text; mend the row"),
+        ('{"fr": "un", "en": 12}', NO_TEXT, "column 'en' holds 12, not text; mend the row"),
+        ('{"fr": "un", "en": ["one"]}', NO_TEXT, "column 'en' holds [\"one\"], not text; mend the row"),
+        ('{"fr": "un", "en": "\\ud83d"}', SURROGATE, "column 'en' holds half a surrogate pair; mend the row"),
+        ("x" * MAX_LINE_BYTES, LONG, "the line has more than 1,000,000 bytes; cut it into sentences"),
+    ],
+    ids=range(12),
+)
+def test_a_line_of_json_that_is_no_pair_of_texts_is_named(
+    file: Path, line: str, kind: int, problem: str
+) -> None:
+    good = '{"fr": "un", "en": "one"}'
+    file.write_text(f"{good}\n{line}\n\n \t\n{good}\n")
+    first, bad, last = read_jsonl(file, "fr", "en")
+    assert (first, last) == (Row(1, "un", "one", 0), Row(5, "un", "one", 0))
+    assert isinstance(bad, MalformedError)
+    assert (bad.line, bad.problem) == (2, kind)
+    assert str(bad).startswith(f"{file}:2: {problem}")
+    assert "set_int_max_str_digits" not in str(bad)
+
+
+def test_rows_of_a_table_count_on_over_batches() -> None:
+    batches = [
+        {"fr": ["un", None], "en": ["one", "two"]},
+        {"fr": [b"trois", "quatre"], "en": ["three", "four"]},
+    ]
+    found = list(read_records(batches, "fr", "en", where="x"))
+    assert kinds(found) == [(1, "un"), (2, NO_TEXT), (3, NO_TEXT), (4, "quatre")]
+    assert str(found[1]) == "x, row 2: column 'fr' holds null, not text; mend the row"
+
+
+def test_a_line_of_either_file_that_is_no_utf8_spoils_its_pair_alone(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.fr", tmp_path / "a.en"
+    source.write_bytes("\n".join(["é", "x", "trois", "quatre", ""]).encode().replace(b"x", b"d\xe9j"))
+    target.write_bytes(b"one\ntwo\nthr\xe9\n" + b"x" * (MAX_LINE_BYTES + 5) + b"\n")
+    assert kinds(read_parallel(source, target)) == [(1, "é"), (2, UTF8), (3, UTF8), (4, LONG)]
 
 
 def test_a_whole_surrogate_pair_is_text(file: Path) -> None:
@@ -308,11 +355,11 @@ def test_a_whole_surrogate_pair_is_text(file: Path) -> None:
 
 def test_a_column_of_that_name_goes_before_a_translation_map() -> None:
     record = {"fr": "un", "en": "one", "translation": {"fr": "x", "en": "y"}}
-    assert pair_of(record, "fr", "en", where="x") == ("un", "one")
-    assert pair_of(record, "en", "fr", where="x") == ("one", "un")
+    assert pair_of(record, "fr", "en", line=1, where="x") == ("un", "one")
+    assert pair_of(record, "en", "fr", line=1, where="x") == ("one", "un")
 
 
 def test_a_value_that_is_no_json_either_is_shown(file: Path) -> None:
     with pytest.raises(DataError) as caught:
-        pair_of({"fr": b"un", "en": "one"}, "fr", "en", where="x, row 1")
+        pair_of({"fr": b"un", "en": "one"}, "fr", "en", line=1, where="x, row 1")
     assert str(caught.value) == "x, row 1: column 'fr' holds \"b'un'\", not text; mend the row"

@@ -344,3 +344,12 @@ def test_ids_of_another_text_have_no_place(tokenizers: dict[str, Tokenizer]) -> 
         tokenizer.spans("Le", ids)
     with pytest.raises(ValueError, match="the pieces have 13 bytes and the text 15"):
         tokenizer.spans("Le chat dort…", ids)
+
+
+def test_a_corpus_of_overlong_lines_is_refused_by_what_is_wrong() -> None:
+    with pytest.raises(DataError) as caught:
+        Tokenizer.train(["mot " * 5000, "é" * 9000], TokenizerConfig())
+    assert str(caught.value) == (
+        "every line has more than 16,384 bytes, and the vocabulary is learnt from shorter ones; cut the "
+        "corpus into sentences, one a line"
+    )

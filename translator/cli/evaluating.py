@@ -221,10 +221,11 @@ def _split(
 ) -> tuple[list[str], list[list[str]], list[str] | None]:
     """Read a split: sources, one set of references or two, and where each line comes from, if known."""
     from translator.config_file import with_overrides
-    from translator.data.corpus import open_split, origins, second_references
+    from translator.data.corpus import origins, second_references
+    from translator.data.preparation import open_scored
 
     config = with_overrides(config, overrides)
-    pairs = open_split(config.data, split, seed=config.train.seed)
+    pairs = open_scored(config, split)
     second = second_references(config.data, split)
     references = [list(pairs["target"]), *([second] if second is not None else [])]
     return list(pairs["source"]), references, origins(config.data, split)

@@ -77,16 +77,22 @@ def load(
 
 def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
     """Read two files of as many lines."""
+    from translator.data.lines import MalformedError
     from translator.data.readers import read_parallel
 
     _check_inputs(source, target)
-    rows = list(read_parallel(source, target))
-    return [row.source for row in rows], [row.target for row in rows]
+    sources, targets = [], []
+    for row in read_parallel(source, target):
+        if isinstance(row, MalformedError):
+            raise row
+        sources.append(row.source)
+        targets.append(row.target)
+    return sources, targets
 
 
 def lines_of(path: Path) -> list[str]:
     """Read the lines of a file."""
-    from translator.data.readers import read_lines
+    from translator.data.lines import read_lines
 
     _check_inputs(path)
     return [line.text for line in read_lines(path)]

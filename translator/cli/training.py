@@ -2,13 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from translator.cli.options import JsonOption
-from translator.errors import UsageError
+from translator.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -34,7 +36,8 @@ def train_command(
         return
     from translator.training.run import train
 
-    train(config, name=path.stem, resume=resume)
+    with _out_of_memory("lower train.max_tokens_per_batch, model.width or model.max_length"):
+        train(config, name=path.stem, resume=resume)
 
 
 def check_data_command(
@@ -49,12 +52,17 @@ def check_data_command(
     from translator.data import corpus
     from translator.data.batching import padding_share, plan_epoch
     from translator.data.preparation import prepare
+    from translator.data.report import Report
 
     config, _ = _config(arguments)
-    prepared = prepare(config)
+    with _out_of_memory("lower tokenizer.sample_sentences, or give a part of the corpus"):
+        prepared = prepare(config)
     report = prepared.report
     names = corpus.split_names(config.data)
     sizes = {name: len(corpus.open_split(config.data, name, seed=config.train.seed)) for name in names}
+    malformed = {name: Report(size) for name, size in sizes.items() if name != "train"}
+    for name, found in malformed.items():
+        found.count_malformed(corpus.open_malformed(config.data, name))
     plan = plan_epoch(
         prepared.lengths,
         max_tokens=config.train.max_tokens_per_batch,
@@ -65,6 +73,11 @@ def check_data_command(
         "training_pairs": report.n_kept,
         "pairs": sizes,
         "report": asdict(report),
+        "malformed": {
+            name: {"left_out": found.left_out, "lines": found.lines}
+            for name, found in malformed.items()
+            if found.left_out
+        },
         "pieces": len(prepared.tokenizer),
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": len(plan),
@@ -80,12 +93,27 @@ def check_data_command(
     print(f"\n{report.n_kept} of {report.n_pairs} training pairs are fit for training")
     for what, number, lines in report.rows():
         print(f"  {what}: {number} (lines {lines})")
+    for name, found in malformed.items():
+        for what, number, lines in found.rows():
+            print(f"  {name}: {what}: {number} (lines {lines})")
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
     print(
         f"{facts['pieces']} pieces; {len(plan)} batches an epoch, {facts['padding']:.1%} padding; "
         f"prepared in {prepared.folder}"
     )
+
+
+@contextmanager
+def _out_of_memory(advice: str) -> Iterator[None]:
+    """Make one line of an end of memory; PyTorch raises a plain RuntimeError for that of a CPU."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).splitlines()[0] if str(error) else ""
+        if not isinstance(error, MemoryError) and "memory" not in said.lower():
+            raise
+        raise TrainingError(f"not enough memory{f' ({said})' if said else ''}; {advice}") from None
 
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:

@@ -1,7 +1,7 @@
 """Every source of sentence pairs as one kind of `datasets.Dataset`. The only importer of `datasets`.
 
 A split is a memory-mapped table with the columns `line` (from 1, for messages), `source`, `target` and
-`notes` (bits of `readers`: what was taken off the line). Sources have gone through the input map.
+`notes` (bits of `lines` and `oddities`). Sources have gone through the input map.
 
 `datasets`' own text and CSV builders change text, so files come in through `readers` and are written a batch
 at a time (`Dataset.from_generator`, a row at a time, takes four times as long).
@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,13 @@ from translator import console
 from translator.config import DataConfig
 from translator.data import phrasebook, readers
 from translator.data.input_map import map_input
+from translator.data.lines import MalformedError, scan_lines
+from translator.data.oddities import odd_bits
 from translator.errors import DataError
 from translator.files import find_sealed, sha256, write_whole
 
 #: Raise it when a change here or in `readers` would read a file differently.
-READER_VERSION = 2
+READER_VERSION = 3
 
 COLUMNS = Features(
     {
@@ -48,10 +49,14 @@ COLUMNS = Features(
         "notes": Value("uint8"),
     }
 )
+#: Of the tables in the cache, which keep the place of malformed rows; `problem` is 0 for a pair.
+_CACHED = Features({**COLUMNS, "problem": Value("uint8")})
 TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
 
 #: The file in the folder of a table of the cache.
 TABLE = "table.arrow"
+
+Rows = Iterator[readers.Row | MalformedError]
 
 disable_progress_bars()
 
@@ -65,7 +70,7 @@ def split_names(config: DataConfig) -> list[str]:
 
 
 def open_split(config: DataConfig, split: str, *, seed: int) -> Dataset:
-    """Return one split, whole and in order, as text; sources as `data.input_map` has them.
+    """Return one split in order, as text, without malformed rows; sources as `data.input_map` has them.
 
     Args:
         config: where it comes from.
@@ -86,6 +91,13 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Dataset:
     keep = torch.ones(len(whole), dtype=torch.bool)
     keep[torch.cat(list(cuts.values()))] = False
     return whole.select(keep.nonzero().flatten().numpy())
+
+
+def open_malformed(config: DataConfig, split: str) -> Dataset:
+    """Return the malformed rows of a split: columns `line` and `problem`. A split that is cut has none."""
+    table = _open_table(config, "train" if split in config.held_out else split)
+    rows = _problems(table).nonzero()[0] if split not in config.held_out else []
+    return table.select_columns(["line", "problem"]).select(rows)
 
 
 def second_references(config: DataConfig, split: str) -> list[str] | None:
@@ -177,105 +189,134 @@ def open_arrow(path: Path) -> Dataset:
 
 
 def _open_whole(config: DataConfig, split: str) -> Dataset:
+    table = _open_table(config, split)
+    problems = _problems(table)
+    table = table.remove_columns("problem")
+    return table.select((problems == 0).nonzero()[0]) if problems.any() else table
+
+
+def _problems(table: Dataset) -> Any:
+    """The column `problem` as a NumPy array."""
+    return table.data.column("problem").to_numpy()
+
+
+def _open_table(config: DataConfig, split: str) -> Dataset:
     source, target = _column_names(config)
     if config.format == "phrasebook":
-        return _from_rows(config, partial(_phrasebook_rows, split, source, target), split, {})
+        return _from_rows(config, lambda _: _phrasebook_rows(split, source, target), split, {})
     if config.format == "hub":
         table = _load_hub(config, split)
-        where = f"{config.dataset} {split}"
-        return _normalise(config, lambda _: table, where, table._fingerprint)
+        where = f"data.dataset={config.dataset}, split {split!r}"
+        return _from_rows(
+            config, lambda _: _table_rows(config, table, where), split, {"": table._fingerprint}
+        )
     paths = _paths(config, split)
     path = paths[config.source_language]
-    if config.format == "parquet":
-        return _normalise(config, partial(_load_parquet, path), str(path), _sha256(path))
-    rows: dict[str, Callable[[], Iterator[readers.Row]]] = {
-        "text": lambda: readers.read_parallel(path, paths[config.target_language]),
-        "tsv": lambda: readers.read_tsv(path, source, target),
-        "csv": lambda: readers.read_csv(path, source, target),
-        "jsonl": lambda: readers.read_jsonl(path, str(source), str(target)),
+    rows: dict[str, Callable[[Path], Rows]] = {
+        "parquet": lambda scratch: _table_rows(config, _load_parquet(path, scratch), str(path)),
+        "text": lambda _: readers.read_parallel(path, paths[config.target_language]),
+        "tsv": lambda _: readers.read_tsv(path, source, target),
+        "csv": lambda _: readers.read_csv(path, source, target),
+        "jsonl": lambda _: readers.read_jsonl(path, str(source), str(target)),
     }
-    return _from_rows(config, rows[config.format], split, {k: _sha256(p) for k, p in paths.items()})
+    digests = {language: _sha256(path) for language, path in paths.items()}
+    return _from_rows(config, rows[config.format], split, digests)
+
+
+def _table_rows(config: DataConfig, table: Dataset, where: str) -> Rows:
+    """The rows of a table with a `translation` feature or two text columns."""
+    source, target = map(str, _column_names(config))
+    if "translation" not in table.column_names:
+        readers.pair_of(dict.fromkeys(table.column_names, ""), source, target, line=0, where=where)
+    wanted = [name for name in table.column_names if name in (source, target, "translation")]
+    return readers.read_records(_batches(table.select_columns(wanted)), source, target, where=where)
+
+
+def _load_parquet(path: Path, scratch: Path) -> Dataset:
+    """Load a Parquet file; what `datasets` makes of it is kept in a scratch folder."""
+    with _one_line_errors(str(path), "mend or replace the file"):
+        return load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(scratch))
+
+
+def _batches(table: Dataset) -> Iterator[dict[str, list[object]]]:
+    """A table, a thousand rows at a time; text in it that is no UTF-8 as bytes."""
+    for start in range(0, len(table), 1000):
+        try:
+            yield table[start : start + 1000]
+        except UnicodeDecodeError:
+            for row in range(start, min(start + 1000, len(table))):
+                try:
+                    yield table[row : row + 1]
+                except UnicodeDecodeError:
+                    yield {name: [b"no UTF-8"] for name in table.column_names}
 
 
 def _from_rows(
-    config: DataConfig, rows: Callable[[], Iterator[readers.Row]], split: str, digests: dict[str, str]
+    config: DataConfig, rows: Callable[[Path], Rows], split: str, digests: dict[str, str]
 ) -> Dataset:
-    """Write rows into an Arrow file of the cache, or find them written; it is there when it is whole."""
+    """Write rows into a table of the cache, or find them written and undamaged.
+
+    Args:
+        config: the data.
+        rows: reads them; it may keep files in the scratch folder that it is given.
+        split: their split, for messages.
+        digests: what identifies the files.
+    """
     what: list[object] = [READER_VERSION, config.input_map, config.format, split, sorted(digests.items())]
     what += [_column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
+    folder = Path(_cache(config, "arrow")) / _key(what)
 
-    def write(path: Path) -> None:
-        if not _write_rows(_mapped(rows(), config), path):
-            raise DataError(f"data.files.{split} has no pairs; name a file that has some")
+    def write(partial: Path) -> None:
+        if not _write_rows(_cached(rows(partial.with_name("source")), config), partial / TABLE):
+            raise DataError(_no_pairs(config, split))
 
-    return _find_table(config, _key(what), write)
-
-
-def _find_table(config: DataConfig, key: str, write: Callable[[Path], None]) -> Dataset:
-    """Open a table of the cache, written first if it is not there or damaged."""
-    folder = Path(_cache(config, "arrow")) / key
-    find_sealed(folder, [TABLE], lambda partial_folder: write(partial_folder / TABLE))
+    find_sealed(folder, [TABLE], write)
     return open_arrow(folder / TABLE)
 
 
-def _mapped(rows: Iterator[readers.Row], config: DataConfig) -> Iterator[readers.Row]:
-    """Put the sources through the input map, if there is to be one."""
-    return (row._replace(source=map_input(row.source)) for row in rows) if config.input_map else rows
+def _no_pairs(config: DataConfig, split: str) -> str:
+    if config.format == "hub":
+        return f"data.dataset={config.dataset}: split {split!r} has no rows; name another in data.files"
+    path = _paths(config, split)[config.source_language]
+    is_text = config.format != "parquet"
+    is_empty = is_text and next(scan_lines(path), None) is None
+    what = (
+        "is empty" if is_empty else "has no pairs, only blank lines or a header" if is_text else "has no rows"
+    )
+    return f"{path} {what}; name a file that has pairs in data.files.{split}"
 
 
-def _write_rows(rows: Iterator[readers.Row], path: Path) -> int:
+def _cached(
+    rows: Iterator[readers.Row | MalformedError], config: DataConfig
+) -> Iterator[tuple[int, str, str, int, int]]:
+    """Rows as the cache has them, sources through the input map if there is to be one.
+
+    Raises:
+        DataError: there are rows, and all are malformed (the message is that of the first).
+    """
+    first: MalformedError | None = None
+    n_malformed = n_pairs = 0
+    for row in rows:
+        if isinstance(row, MalformedError):
+            first, n_malformed = first or row, n_malformed + 1
+            yield row.line, "", "", 0, row.problem
+        else:
+            n_pairs += 1
+            source = map_input(row.source) if config.input_map else row.source
+            yield row.line, source, row.target, row.notes | odd_bits(row.source, row.target), 0
+    if first is not None and not n_pairs:
+        others = f" (nor is any other of the {n_malformed:,} rows a pair)" if n_malformed > 1 else ""
+        raise DataError(f"{first}{others}")
+
+
+def _write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> int:
     """Write an Arrow file; return the number of rows."""
-    with ArrowWriter(features=COLUMNS, path=str(path)) as writer:
+    with ArrowWriter(features=_CACHED, path=str(path)) as writer:
         while batch := list(islice(rows, 1000)):
             columns = map(list, zip(*batch, strict=True))
-            writer.write_batch(dict(zip(readers.Row._fields, columns, strict=True)))
+            writer.write_batch(dict(zip(_CACHED, columns, strict=True)))
         n_rows, _ = writer.finalize()
     return int(n_rows)
-
-
-def _normalise(config: DataConfig, load: Callable[[Path], Dataset], where: str, fingerprint: str) -> Dataset:
-    """Bring a table with a `translation` feature or two text columns to our columns.
-
-    Args:
-        config: which columns.
-        load: opens the table; it may keep files in the folder that it is given while ours is written.
-        where: it comes from, for messages.
-        fingerprint: of its content.
-    """
-    source, target = map(str, _column_names(config))
-
-    def convert(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
-        records = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-        pairs = [
-            readers.pair_of(record, source, target, where=f"{where}, row {row + 1}")
-            for record, row in zip(records, rows, strict=True)
-        ]
-        return {
-            "line": [row + 1 for row in rows],
-            "source": [map_input(pair[0]) if config.input_map else pair[0] for pair in pairs],
-            "target": [pair[1] for pair in pairs],
-            "notes": [0] * len(rows),
-        }
-
-    def write(path: Path) -> None:
-        table = load(path.parent.with_name("source"))
-        table.map(
-            convert,
-            batched=True,
-            with_indices=True,
-            remove_columns=table.column_names,
-            features=COLUMNS,
-            cache_file_name=str(path),
-            load_from_cache_file=False,
-            new_fingerprint=path.stem,
-        )
-
-    return _find_table(config, _key([READER_VERSION, config.input_map, fingerprint, source, target]), write)
-
-
-def _load_parquet(path: Path, cache: Path) -> Dataset:
-    with _one_line_errors(str(path), "mend or replace the file"):
-        return load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(cache))
 
 
 def _load_hub(config: DataConfig, split: str) -> Dataset:
@@ -333,17 +374,28 @@ def _paths(config: DataConfig, split: str) -> dict[str, Path]:
         if name.startswith(("http://", "https://")):
             paths[language] = _fetch(config, name)
         else:
-            paths[language] = _plain_or_gz(Path(name).expanduser())
+            paths[language] = _plain_or_gz(Path(name).expanduser(), config.root)
     return paths
 
 
-def _plain_or_gz(path: Path) -> Path:
+def _plain_or_gz(path: Path, root: str | None) -> Path:
     """The path itself, or its twin with or without `.gz` where only that is there."""
     twin = path.with_suffix("") if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     for candidate in (path, twin):
         if candidate.is_file():
             return candidate
-    raise DataError(f"{path}: no such file, nor {twin.name}; check data.root and data.files")
+        if candidate.is_dir():
+            raise DataError(f"{candidate} is a folder; name a file in it, in data.files")
+        if candidate.exists():
+            raise DataError(
+                f"{candidate} is a pipe or a device, and a corpus is read more than once; "
+                "write it into a file and name that"
+            )
+    where = ""
+    if not path.is_absolute():
+        of_root = "data.root is not set" if root is None else f"data.root={root}"
+        where = f"; {of_root}, and a relative path starts at the working folder, so it was {path.absolute()}"
+    raise DataError(f"{path}: no such file, nor {twin.name}{where}; check data.root and data.files")
 
 
 def _fetch(config: DataConfig, url: str) -> Path:
@@ -383,7 +435,8 @@ def _phrasebook_rows(
     split: str, source: str | int, target: str | int
 ) -> Iterator[readers.Row]:  # the languages are its column names
     for number, pair in zip(count(1), phrasebook.pairs(split)):
-        yield readers.Row(number, *readers.pair_of(pair, str(source), str(target), where="phrasebook"), 0)
+        texts = readers.pair_of(pair, str(source), str(target), line=number, where="phrasebook")
+        yield readers.Row(number, *texts, 0)
 
 
 def _sha256(path: Path) -> str:

@@ -5,81 +5,36 @@ the hashes, whatever the length of the text.
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from translator.config import DataConfig
-from translator.data.readers import BOM, CRLF
+from translator.data import lines, oddities
+from translator.data.oddities import looks_swapped
+from translator.data.report import N_EXAMPLES, REASONS, Report
 
-#: Line numbers kept for each reason.
-N_EXAMPLES = 10
+_NO_WORD = re.compile(r"[\W_]+")
 
-#: Why a training pair is left out; the first that holds is counted.
-REASONS = {
-    "empty": "a side is empty or blank",
-    "too_long": "a side is longer than data.max_characters",
-    "length_ratio": "the sides' lengths differ by more than data.max_length_ratio",
-    "held_out": "the source also stands in another split, capitals aside",
-    "duplicate": "the same pair came before",
-    "too_many_pieces": "a side is longer than model.max_length pieces",
+#: The note for each bit of the column `notes`.
+_OF_BITS = {
+    lines.CRLF: "crlf",
+    lines.BOM: "bom",
+    oddities.ENTITY: "entity",
+    oddities.TOKENISED: "tokenised",
+    oddities.MOJIBAKE: "mojibake",
+    oddities.INVISIBLE: "invisible",
+    oddities.QUOTED: "quoted",
 }
 
-#: What is counted and left as it is (or was taken off, for the first two).
-NOTES = {
-    "crlf": "lines ended in CR LF (taken off)",
-    "bom": "file began with a byte order mark (taken off)",
-    "not_nfc": "text is not in Unicode form NFC (left as it is)",
-    "control": "text holds a control character (left as it is)",
-    "u2581": "text holds U+2581, SentencePiece's word mark (escaped)",
-    "identical": "both sides are the same text",
-}
+#: Sides in quotes are noted where at least this share of the pairs has one: people speak in quotes, too.
+_QUOTED_SHARE = 0.02
 
 _KEPT = len(REASONS)
-
-
-@dataclass
-class Report:
-    """What a look at one split found.
-
-    Attributes:
-        n_pairs: pairs of the split.
-        left_out: reason → number of pairs left out of training.
-        noted: note → number of pairs it holds for.
-        lines: reason or note → the first line numbers, from 1.
-    """
-
-    n_pairs: int
-    left_out: dict[str, int] = field(default_factory=dict)
-    noted: dict[str, int] = field(default_factory=dict)
-    lines: dict[str, list[int]] = field(default_factory=dict)
-
-    @property
-    def n_kept(self) -> int:
-        """Pairs that training sees."""
-        return self.n_pairs - sum(self.left_out.values())
-
-    def count(self, kind: dict[str, int], name: str, lines: Iterable[int]) -> None:
-        """Add to one of the counts, keeping the first line numbers."""
-        examples = self.lines.setdefault(name, [])
-        for line in lines:
-            kind[name] = kind.get(name, 0) + 1
-            if len(examples) < N_EXAMPLES:
-                examples.append(line)
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Return (what, number of pairs, first lines) for a table."""
-        words = REASONS | NOTES
-        counts = [("left out: ", self.left_out), ("noted: ", self.noted)]
-        return [
-            (prefix + words[name], str(number), ", ".join(map(str, self.lines[name])))
-            for prefix, kind in counts
-            for name, number in kind.items()
-        ]
 
 
 def pair_hash(source: str, target: str) -> int:
@@ -97,24 +52,39 @@ def _hash(text: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def hash_sources(dataset: Any) -> Tensor:
-    """Return the hash of each source of a split, (N,) int64."""
-    hashes = torch.empty(len(dataset), dtype=torch.int64)
-    at = 0
-    for batch in dataset.iter(batch_size=1000):
-        values = [source_hash(source) for source in batch["source"]]
-        hashes[at : at + len(values)] = torch.tensor(values, dtype=torch.int64)
-        at += len(values)
-    return hashes
+def alike_hash(source: str) -> int:
+    """Return a signed 64-bit hash of a source that is the same in whatever punctuation, spaces and case."""
+    return _hash(_NO_WORD.sub("", source.casefold()))
 
 
-def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Report, Tensor]:
+class HeldOut(NamedTuple):
+    """Hashes of other splits: `source_hash`, `pair_hash` and `alike_hash` of each pair, (N,) int64."""
+
+    sources: Tensor
+    pairs: Tensor
+    alike: Tensor
+
+
+def hash_held_out(datasets: Iterable[Any]) -> HeldOut:
+    """Return the hashes of all pairs of some splits."""
+    found: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for dataset in datasets:
+        for batch in dataset.iter(batch_size=1000):
+            for source, target in zip(batch["source"], batch["target"], strict=True):
+                found[0].append(source_hash(source))
+                found[1].append(pair_hash(source, target))
+                if _NO_WORD.sub("", source):
+                    found[2].append(alike_hash(source))
+    return HeldOut(*(torch.tensor(hashes, dtype=torch.int64) for hashes in found))
+
+
+def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Report, Tensor]:
     """Judge every pair of a training split.
 
     Args:
         dataset: columns `line`, `source`, `target`, `notes`.
         config: the limits.
-        held_out: hashes of the sources of the other splits, int64.
+        held_out: hashes of the pairs of the other splits.
 
     Returns:
         The report, and the row numbers of the pairs fit for training, int64, rising.
@@ -125,21 +95,24 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
     verdict = torch.empty(n, dtype=torch.uint8)
     hashes = torch.empty(n, dtype=torch.int64)
     is_held_out = torch.empty(n, dtype=torch.bool)
-    at = 0
+    at = n_straight = 0
     for batch in dataset.iter(batch_size=1000):
         verdicts, values = [], []
-        rows = zip(batch["line"], batch["source"], batch["target"], batch["notes"], strict=True)
+        rows = list(zip(batch["line"], batch["source"], batch["target"], batch["notes"], strict=True))
         for line, source, target, notes in rows:
             reason = _unfit(source, target, config)
             verdicts.append(_KEPT if reason is None else names.index(reason))
             values.append(pair_hash(source, target))
             for note in _notes(source, target, notes):
                 report.count(report.noted, note, [line])
+            swapped = looks_swapped(source, target, config.source_language, config.target_language)
+            n_straight += swapped is False
+            if swapped:
+                report.count(report.noted, "swapped", [line])
         window = slice(at, at + len(values))
         verdict[window] = torch.tensor(verdicts, dtype=torch.uint8)
         hashes[window] = torch.tensor(values, dtype=torch.int64)
-        sources = torch.tensor([source_hash(source) for source in batch["source"]], dtype=torch.int64)
-        is_held_out[window] = torch.isin(sources, held_out)
+        is_held_out[window] = _find_held_out(report, rows, hashes[window], held_out)
         at += len(values)
     kept = verdict == _KEPT
     verdict[kept & is_held_out] = names.index("held_out")
@@ -149,7 +122,28 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: Tensor) -> tuple[Rep
         if len(rows_out):
             report.left_out[name] = len(rows_out)
             report.lines[name] = dataset[rows_out[:N_EXAMPLES].tolist()]["line"]
+    report.drop_note("swapped", least=max(5, 3 * n_straight))
+    report.drop_note("quoted", least=_QUOTED_SHARE * n)
     return report, (verdict == _KEPT).nonzero().flatten()
+
+
+def _find_held_out(
+    report: Report, rows: list[tuple[int, str, str, int]], pairs: Tensor, held_out: HeldOut
+) -> Tensor:
+    """Note where a source stands in another split with another translation, or but for punctuation.
+
+    Returns whether each pair's source stands in another split, bool.
+    """
+    sources = torch.tensor([source_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
+    is_held_out = torch.isin(sources, held_out.sources)
+    if len(held_out.sources):
+        alike = torch.tensor([alike_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
+        for note, found in (
+            ("held_out_otherwise", is_held_out & ~torch.isin(pairs, held_out.pairs)),
+            ("held_out_alike", ~is_held_out & torch.isin(alike, held_out.alike)),
+        ):
+            report.count(report.noted, note, [rows[i][0] for i in found.nonzero().flatten().tolist()])
+    return is_held_out
 
 
 def length_ratio(source: str, target: str) -> float:
@@ -170,11 +164,7 @@ def _unfit(source: str, target: str, config: DataConfig) -> str | None:
 
 def _notes(source: str, target: str, notes: int) -> list[str]:
     both = source + target
-    found = []
-    if notes & CRLF:
-        found.append("crlf")
-    if notes & BOM:
-        found.append("bom")
+    found = [note for bit, note in _OF_BITS.items() if notes & bit] if notes else []
     if not (unicodedata.is_normalized("NFC", source) and unicodedata.is_normalized("NFC", target)):
         found.append("not_nfc")
     if not both.isprintable() and any(unicodedata.category(character) == "Cc" for character in both):

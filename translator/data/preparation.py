@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from translator import console
 from translator.config import Config
 from translator.data import corpus
 from translator.data.batching import Lengths
 from translator.data.noise import add_noise, random_of_row
-from translator.data.preflight import Report, check_pairs, hash_sources
+from translator.data.preflight import check_pairs, hash_held_out
+from translator.data.report import Report, refuse_unfit
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
@@ -88,8 +90,39 @@ def prepare(config: Config) -> Prepared:
     )
 
 
+def open_scored(config: Config, split: str) -> Any:
+    """Return a split to be translated and scored: all of its rows in order, but malformed ones.
+
+    Those are noted on stderr.
+
+    Raises:
+        DataError: as `corpus.open_split`; or a row is malformed and `data.strict` is set.
+    """
+    table = corpus.open_split(config.data, split, seed=config.train.seed)
+    report = Report(len(table))
+    report.count_malformed(corpus.open_malformed(config.data, split))
+    if config.data.strict:
+        refuse_unfit(report, split)
+    for what, number, lines in report.rows():
+        console.note(f"{split}: {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
+    return table
+
+
+def check_strict(config: Config, report: Report) -> None:
+    """Refuse, where `data.strict` is set, a corpus that anything of any split would be left out of.
+
+    Raises:
+        DataError: names the split, each reason, its count and its first lines.
+    """
+    if config.data.strict:
+        refuse_unfit(report, "train")
+        for split in corpus.split_names(config.data):
+            if split != "train":
+                open_scored(config, split)
+
+
 def _key(config: Config, fingerprints: dict[str, str]) -> str:
-    data = config.data.model_dump(exclude={"cache", "root"})
+    data = config.data.model_dump(exclude={"cache", "root", "strict"})
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
     shaped_by = [
         PREPARATION_VERSION,
@@ -105,10 +138,9 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
 
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
     others = [name for name in corpus.split_names(config.data) if name != "train"]
-    hashes = [
-        hash_sources(corpus.open_split(config.data, name, seed=config.train.seed)) for name in others
-    ] or [torch.empty(0, dtype=torch.int64)]
-    report, fit = check_pairs(texts, config.data, torch.cat(hashes))
+    held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
+    report, fit = check_pairs(texts, config.data, held_out)
+    report.count_malformed(corpus.open_malformed(config.data, "train"))
     if not len(fit):
         raise DataError(
             f"none of the {len(texts)} training pairs is fit for training: {report.left_out}; "

@@ -1,34 +1,31 @@
-"""Text files into rows, without changing the text.
+"""Rows of text files and tables: pairs, without changing the text.
 
-A line ends at `\\n` and nowhere else: U+2028, U+0085 and a lone `\\r` are text. A `\\r\\n` ending and a
-byte order mark at the start of a file are taken off and noted. Nothing is normalised.
+A row that is no pair of texts is yielded as a `MalformedError` in its place, and reading goes on. Blank lines
+of a table are skipped; in two files of parallel lines they are lines.
 """
 
-import gzip
 import json
-import re
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import zip_longest
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
+from translator.data.csv_records import Record, csv_records
+from translator.data.lines import (
+    BOM,
+    COLUMNS,
+    JSON,
+    NO_TEXT,
+    SURROGATE,
+    Line,
+    MalformedError,
+    scan_lines,
+)
 from translator.errors import DataError
 
-#: Bits of `Line.notes`: what was taken off this line.
-CRLF, BOM = 1, 2
-
-#: A CSV record longer than this many bytes is taken for one with an unclosed quote.
-MAX_RECORD_BYTES = 1_000_000
-
-
-class Line(NamedTuple):
-    """One line of a file: its number from 1, its text without the ending, and what was taken off."""
-
-    number: int
-    text: str
-    notes: int
+#: Rows of a table without a header that tell how many columns it has.
+N_FIRST_ROWS = 1000
 
 
 class Row(NamedTuple):
@@ -40,65 +37,20 @@ class Row(NamedTuple):
     notes: int
 
 
-@contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Open a plain or gzipped file, told apart by its first two bytes; once, so that a pipe will do."""
-    try:
-        with path.open("rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                with gzip.open(file) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            else:
-                yield file
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
-
-
-def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a UTF-8 file.
-
-    Raises:
-        DataError: the file cannot be read, or is no valid UTF-8 (names file, line and byte).
-    """
-    with open_binary(path) as file:
-        number = 0
-        try:
-            for number, raw in enumerate(file, start=1):
-                yield _line(path, number, raw)
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{path}:{number + 1}: damaged gzip file: {error}; fetch it again") from None
-
-
-def _line(path: Path, number: int, raw: bytes) -> Line:
-    notes = 0
-    if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-        raw, notes = raw[3:], BOM
-    if raw.endswith(b"\r\n"):
-        raw, notes = raw[:-2], notes | CRLF
-    elif raw.endswith(b"\n"):
-        raw = raw[:-1]
-    try:
-        return Line(number, raw.decode("utf-8"), notes)
-    except UnicodeDecodeError as error:
-        at = error.start + 1 + (3 if notes & BOM else 0)
-        raise DataError(
-            f"{path}:{number}: byte {at} of the line (0x{raw[error.start]:02x}) is no valid UTF-8; "
-            "convert the file to UTF-8"
-        ) from None
-
-
-def read_parallel(source: Path, target: Path) -> Iterator[Row]:
+def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
     """Yield the pairs of two files with one sentence a line.
 
     Raises:
-        DataError: as `read_lines`; or the files differ in length (names both counts).
+        DataError: as `scan_lines`; or the files differ in length (names both counts).
     """
     n_source = n_target = 0
-    for ours, theirs in zip_longest(read_lines(source), read_lines(target)):
+    for ours, theirs in zip_longest(scan_lines(source), scan_lines(target)):
         n_source += ours is not None
         n_target += theirs is not None
-        if ours is not None and theirs is not None:
+        if type(ours) is Line and type(theirs) is Line:  # quicker than isinstance
             yield Row(ours.number, ours.text, theirs.text, ours.notes | theirs.notes)
+        elif ours is not None and theirs is not None:
+            yield next(line for line in (ours, theirs) if isinstance(line, MalformedError))
     if n_source != n_target:
         raise DataError(
             f"{source} has {n_source} lines and {target} has {n_target}; line n of the one must translate "
@@ -106,8 +58,11 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row]:
         )
 
 
-def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row]:
+def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a tab-separated file; a quote is text like any other.
+
+    A row may lack columns that hold neither side; one with more columns than the header is malformed, or,
+    where there is none, than most of the first rows have.
 
     Args:
         path: the file.
@@ -115,104 +70,147 @@ def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row]:
         target: the same for the other side.
 
     Raises:
-        DataError: as `read_lines`; a column that is not there; a line with too few columns.
+        DataError: as `scan_lines`; there is no header, or a column is not in it.
     """
-    rows = ((line.number, line.text.split("\t"), line.notes) for line in read_lines(path))
-    return _columns(path, rows, source, target)
+    records = (
+        line if isinstance(line, MalformedError) else Record(line.number, line.text.split("\t"), line.notes)
+        for line in scan_lines(path)
+    )
+    return _columns(path, records, source, target)
 
 
-def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row]:
+def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a comma-separated file by RFC 4180; see `read_tsv` for the columns.
 
+    A quote where RFC 4180 allows none spoils its own line alone.
+
     Raises:
-        DataError: as `read_tsv`; a quote inside an unquoted field or never closed.
+        DataError: as `read_tsv`.
     """
-    return _columns(path, _csv_records(path), source, target)
-
-
-#: One field by RFC 4180, with what ends it. A lone `\r` is text, as everywhere here.
-_CSV_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\Z)')
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, list[str], int]]:
-    start, pending, notes, is_open = 0, "", 0, False
-    for line in read_lines(path):
-        if is_open:
-            pending += "\n" + line.text
-            # A CRLF inside a quoted field ends no record; it becomes `\n` and is counted.
-        else:
-            start, pending, notes = line.number, line.text, 0
-        notes |= line.notes
-        is_open ^= line.text.count('"') % 2 == 1
-        if not is_open:
-            yield start, _csv_fields(path, start, pending), notes
-        elif len(pending) > MAX_RECORD_BYTES:
-            break
-    if is_open:
-        raise DataError(f'{path}:{start}: the quote opened here is never closed; write a quote as ""')
-
-
-def _csv_fields(path: Path, number: int, record: str) -> list[str]:
-    fields, at, end = [], 0, ","
-    while end == ",":
-        match = _CSV_FIELD.match(record, at)
-        if match is None:
-            raise DataError(
-                f"{path}:{number}: a quote where RFC 4180 allows none, after {record[at : at + 20]!r}; "
-                'quote the whole field and write a quote in it as ""'
-            )
-        quoted, plain, end = match.groups()
-        fields.append(plain if quoted is None else quoted.replace('""', '"'))
-        at = match.end()
-    return fields
+    return _columns(path, csv_records(path), source, target)
 
 
 def _columns(
-    path: Path, rows: Iterator[tuple[int, list[str], int]], source: str | int, target: str | int
-) -> Iterator[Row]:
+    path: Path, records: Iterator[Record | MalformedError], source: str | int, target: str | int
+) -> Iterator[Row | MalformedError]:
+    records = (row for row in records if isinstance(row, MalformedError) or not _is_blank(row.fields))
     header_notes = 0
     if isinstance(source, int) and isinstance(target, int):
-        places = (source - 1, target - 1)
+        first_rows = list(islice(records, N_FIRST_ROWS))
+        widths = Counter(len(row.fields) for row in first_rows if isinstance(row, Record))
+        width = widths.most_common(1)[0][0] if widths else 0
+        records = chain(first_rows, records)
+        places = [source - 1, target - 1]
+        _check_separator(path, first_rows)
     else:
-        _, header, header_notes = next(rows, (1, [], 0))
-        for name in (source, target):
-            if name not in header:
-                raise DataError(
-                    f"{path}:1: no column {name!r}; the header has {', '.join(header) or 'nothing'}; set "
-                    "data.columns to two of them, or to places from 1 where the file has no header"
-                )
-        places = (header.index(str(source)), header.index(str(target)))
-    for number, fields, notes in rows:
-        if len(fields) <= max(places):
-            raise DataError(
-                f"{path}:{number}: {len(fields)} columns, and data.columns needs {max(places) + 1}; "
-                "mend the line"
-            )
+        header = next(records, None)
+        if header is None:
+            raise DataError(f"{path} is empty; name a file that has pairs")
+        if isinstance(header, MalformedError):
+            raise header
+        places = [_place(path, header, name) for name in (source, target)]
+        width, header_notes = len(header.fields), header.notes & BOM
+    for row in records:
+        if isinstance(row, MalformedError):
+            yield row
+            continue
+        fields = row.fields
+        if len(fields) <= max(places) or (len(fields) > width and any(fields[width:])):
+            n_columns = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
+            needed = f"data.columns needs {max(places) + 1}" if len(fields) <= max(places) else ""
+            problem = f"{n_columns}, and {needed or f'the file has {width}'}"
+            advice = _separated_otherwise(fields) or "mend the line"
+            yield MalformedError(row.line, COLUMNS, f"{path}:{row.line}: {problem}; {advice}")
+            continue
         # A byte order mark before the header is counted at the first pair.
-        yield Row(number, fields[places[0]], fields[places[1]], notes | (header_notes & BOM))
+        yield Row(row.line, fields[places[0]], fields[places[1]], row.notes | header_notes)
         header_notes = 0
 
 
-def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row]:
+def _is_blank(fields: list[str]) -> bool:
+    return len(fields) == 1 and not fields[0].strip()
+
+
+def _place(path: Path, header: Record, name: str | int) -> int:
+    if name in header.fields:
+        return header.fields.index(str(name))
+    advice = _separated_otherwise(header.fields) or (
+        "set data.columns to two of them, or to places from 1 where the file has no header"
+    )
+    raise DataError(
+        f"{path}:{header.line}: no column {name!r}; the header has {', '.join(header.fields)}; {advice}"
+    )
+
+
+def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
+    """Refuse a table without a header that has another separator, though its texts have ours."""
+    fields = [row.fields for row in rows if isinstance(row, Record)]
+    is_alone = any(len(row) == 1 for row in fields)
+    for separator in ("\t", ";", "|"):
+        counts = {sum(field.count(separator) for field in row) for row in fields}
+        is_regular = separator == "\t" or is_alone or (len(counts) == 1 and len(fields) >= 5)
+        if 0 not in counts and is_regular and len(fields) > 1:
+            whole = next((row for row in fields if len(row) == 1), [separator])
+            raise DataError(f"{path}: {_separated_otherwise(whole)}")
+
+
+def _separated_otherwise(fields: list[str]) -> str:
+    """What to do where a line has one column, since something else separates its columns; else nothing."""
+    if len(fields) > 1:
+        return ""
+    if fields[0].startswith("{"):
+        return "it looks like JSON Lines, so set data.format=jsonl"
+    if "\t" in fields[0]:
+        return "it looks separated by tabs, so set data.format=tsv"
+    for separator in (";", "|||", "|"):
+        if separator in fields[0]:
+            return f"it looks separated by {separator!r}, so write the file anew with tabs or commas"
+    return "it looks separated by commas, so set data.format=csv" if "," in fields[0] else ""
+
+
+def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a JSON Lines file: an object a line with two texts, or with `translation`.
 
     Raises:
-        DataError: as `read_lines`; a line that is no object or lacks a text.
+        DataError: as `scan_lines`.
     """
-    for line in read_lines(path):
+    for line in scan_lines(path):
+        if isinstance(line, MalformedError):
+            yield line
+        elif line.text.strip():
+            where = f"{path}:{line.number}"
+            try:
+                pair = pair_of(json.loads(line.text), source, target, line=line.number, where=where)
+                yield Row(line.number, *pair, line.notes)
+            except MalformedError as error:
+                yield error
+            except (ValueError, RecursionError) as error:
+                # Python says after a semicolon how to lift its limit on digits.
+                reason = str(error).partition(";")[0]
+                yield MalformedError(line.number, JSON, f"{where}: no valid JSON: {reason}")
+
+
+def read_records(
+    batches: Iterable[Mapping[str, list[object]]], source: str, target: str, *, where: str
+) -> Iterator[Row | MalformedError]:
+    """Yield the pairs of a table that comes as batches of columns; its rows count from 1."""
+    rows = (
+        dict(zip(batch, row, strict=True)) for batch in batches for row in zip(*batch.values(), strict=True)
+    )
+    for number, record in enumerate(rows, start=1):
         try:
-            record = json.loads(line.text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line.number}: no valid JSON: {error}") from None
-        pair = pair_of(record, source, target, where=f"{path}:{line.number}")
-        yield Row(line.number, *pair, line.notes)
+            yield Row(
+                number, *pair_of(record, source, target, line=number, where=f"{where}, row {number}"), 0
+            )
+        except MalformedError as error:
+            yield error
 
 
-def pair_of(record: object, source: str, target: str, *, where: str) -> tuple[str, str]:
+def pair_of(record: object, source: str, target: str, *, line: int, where: str) -> tuple[str, str]:
     """Take the two texts out of a record with two columns, or with a map `translation` of both.
 
     Raises:
-        DataError: one of them is not there or no text; the message begins with `where`.
+        MalformedError: one of them is not there or no text; the message begins with `where`.
     """
     if (
         isinstance(record, Mapping)
@@ -221,17 +219,21 @@ def pair_of(record: object, source: str, target: str, *, where: str) -> tuple[st
     ):
         record = record["translation"]
     if not isinstance(record, Mapping):
-        raise DataError(f"{where}: no record with columns {source!r} and {target!r}")
+        raise MalformedError(line, NO_TEXT, f"{where}: no record with columns {source!r} and {target!r}")
     for name in (source, target):
         if name not in record:
             known = ", ".join(map(str, record)) or "nothing"
-            raise DataError(
-                f"{where}: no column {name!r}; there are: {known}; set data.columns to two of them"
+            raise MalformedError(
+                line,
+                NO_TEXT,
+                f"{where}: no column {name!r}; there are: {known}; set data.columns to two of them",
             )
         text = record[name]
         if not isinstance(text, str):
             held = json.dumps(text, default=repr)[:40]
-            raise DataError(f"{where}: column {name!r} holds {held}, not text; mend the row")
+            problem = f"{where}: column {name!r} holds {held}, not text; mend the row"
+            raise MalformedError(line, NO_TEXT, problem)
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise DataError(f"{where}: column {name!r} holds half a surrogate pair; mend the row")
+            problem = f"{where}: column {name!r} holds half a surrogate pair; mend the row"
+            raise MalformedError(line, SURROGATE, problem)
     return str(record[source]), str(record[target])

@@ -93,6 +93,12 @@ class Tokenizer:
         sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
         if not any(s.strip() for s in sample):
             raise DataError("the vocabulary has no text to learn from; every training pair was left out")
+        sample = [s for s in sample if len(s.encode()) <= _MAX_SAMPLE_BYTES]
+        if not sample:
+            raise DataError(
+                f"every line has more than {_MAX_SAMPLE_BYTES:,} bytes, and the vocabulary is learnt from "
+                "shorter ones; cut the corpus into sentences, one a line"
+            )
         size = config.vocabulary_size
         try:
             return cls(_train(sample, config, size)), None

@@ -11,7 +11,7 @@ from translator import console
 from translator.bundle import load_unfinished, save_weights, write_manifest
 from translator.config import Config
 from translator.data import corpus
-from translator.data.preparation import Prepared
+from translator.data.preparation import Prepared, open_scored
 from translator.errors import TrainingError
 from translator.evaluator import Evaluation, evaluate
 from translator.files import write_whole
@@ -68,7 +68,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
 def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     splits = learnt_single_sentences(prepared.multi_sentence_share)
     translator = Translator(*load_unfinished(model_folder), splits_sentences=splits)
-    split = corpus.open_split(config.data, "test", seed=config.train.seed)
+    split = open_scored(config, "test")
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     print("\n".join(evaluation.lines("test")), flush=True)

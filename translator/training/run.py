@@ -32,7 +32,7 @@ from translator.bundle import build_model
 from translator.config import Config
 from translator.config_file import config_to_yaml
 from translator.data import corpus
-from translator.data.preparation import Prepared, prepare
+from translator.data.preparation import Prepared, check_strict, open_scored, prepare
 from translator.errors import DataError, TrainingError
 from translator.files import write_whole
 from translator.model import kernels
@@ -80,6 +80,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         torch.set_num_threads(config.hardware.threads)
     _check_hardware(config)
     prepared = prepare(config)
+    check_strict(config, prepared.report)
     validation = _validation_split(config)
     folder = run_folder(config, config.run.name or name, resume)
     if _is_first_process():
@@ -113,7 +114,7 @@ def _is_first_process() -> bool:
 def _validation_split(config: Config) -> Any:
     if "val" not in corpus.split_names(config.data):
         raise DataError("the data has no `val` split; give data.files.val, or data.held_out.val=1000")
-    split = corpus.open_split(config.data, "val", seed=config.train.seed)
+    split = open_scored(config, "val")
     if not len(split):
         raise DataError("the `val` split has no lines; give it some, or cut them with data.held_out.val")
     return split

@@ -1,0 +1,138 @@
+"""Files into lines, without changing the text.
+
+A line ends at `\\n` and nowhere else: U+2028, U+0085 and a lone `\\r` are text. A `\\r\\n` ending and a
+byte order mark at the start of a file are taken off and noted. Nothing is normalised.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from translator.data.file_kinds import N_HEAD_BYTES, not_text
+from translator.errors import DataError
+
+#: Bits of `Line.notes`: what was taken off this line.
+CRLF, BOM = 1, 2
+
+#: Why a row is malformed.
+UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
+
+#: A longer line, or record of a CSV file, is malformed; so no file, whatever is in it, fills the memory.
+MAX_LINE_BYTES = 1_000_000
+
+#: A file with so many lines that are no UTF-8, and none beyond ASCII that is, is in another encoding.
+_N_OTHER_ENCODING = 10
+
+
+class MalformedError(DataError):
+    """A row that is no pair of texts. Readers yield it in the row's place and go on.
+
+    Attributes:
+        line: the line that the row begins on, from 1.
+        problem: which kind it is of: `UTF8`, `LONG`, `COLUMNS` …
+    """
+
+    def __init__(self, line: int, problem: int, message: str):
+        super().__init__(message)
+        self.line, self.problem = line, problem
+
+
+class Line(NamedTuple):
+    """One line of a file: its number from 1, its text without the ending, and what was taken off."""
+
+    number: int
+    text: str
+    notes: int
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzipped file, told apart by its first two bytes; once, so that a pipe will do.
+
+    Raises:
+        DataError: it cannot be read, or is no text (names what it is: an archive, a document, UTF-16).
+    """
+    try:
+        with path.open("rb") as file:
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(file) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))
+                yield file
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; name a file in it") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
+
+
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
+    problem = not_text(path, head[:N_HEAD_BYTES])
+    if problem is not None:
+        raise DataError(f"{path} {problem}")
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Yield the lines of a UTF-8 file.
+
+    Raises:
+        DataError: as `scan_lines`; or a line is malformed.
+    """
+    for line in scan_lines(path):
+        if isinstance(line, MalformedError):
+            raise line
+        yield line
+
+
+def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
+    """Yield the lines of a UTF-8 file; in the place of one that is none, or too long, what is wrong with it.
+
+    Raises:
+        DataError: the file cannot be read, is no text, is damaged, or is in another encoding throughout.
+    """
+    with open_binary(path) as file:
+        number = n_other = 0
+        has_utf8 = False  # beyond ASCII
+        try:
+            if isinstance(file, gzip.GzipFile):
+                _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))
+            read = partial(file.readline, MAX_LINE_BYTES + 1)
+            for number, raw in enumerate(iter(read, b""), start=1):
+                if len(raw) > MAX_LINE_BYTES:
+                    while raw and not raw.endswith(b"\n"):  # the rest of it
+                        raw = read()
+                    problem = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
+                    yield MalformedError(number, LONG, f"{path}:{number}: {problem}")
+                    continue
+                notes = 0
+                if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+                    raw, notes = raw[3:], BOM
+                if raw.endswith(b"\r\n"):
+                    raw, notes = raw[:-2], notes | CRLF
+                elif raw.endswith(b"\n"):
+                    raw = raw[:-1]
+                try:
+                    text = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    n_other += 1
+                    yield _no_utf8(path, number, raw, at=error.start, after_mark=bool(notes & BOM))
+                    continue
+                has_utf8 = has_utf8 or not raw.isascii()
+                yield Line(number, text, notes)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise DataError(f"{path}:{number + 1}: damaged gzip file: {error}; fetch it again") from None
+    if not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):
+        raise DataError(
+            f"{path}: {n_other:,} of {number:,} lines are no valid UTF-8, and all others are ASCII; it looks "
+            "like Windows-1252 or Latin-1, so convert the file to UTF-8"
+        )
+
+
+def _no_utf8(path: Path, number: int, raw: bytes, *, at: int, after_mark: bool) -> MalformedError:
+    byte = at + 1 + (3 if after_mark else 0)
+    problem = f"byte {byte} of the line (0x{raw[at]:02x}) is no valid UTF-8; convert the file to UTF-8"
+    return MalformedError(number, UTF8, f"{path}:{number}: {problem}")

@@ -1,0 +1,128 @@
+"""What a look at a corpus found: why rows are left out, and what is only noted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from translator.data import lines
+from translator.errors import DataError
+
+#: Line numbers kept for each reason.
+N_EXAMPLES = 10
+
+#: Why a training pair is left out; the first that holds is counted.
+REASONS = {
+    "invalid_utf8": "malformed: no valid UTF-8",
+    "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
+    "columns": "malformed: too few or too many columns",
+    "quote": "malformed: a quote that is never closed, or where CSV allows none",
+    "invalid_json": "malformed: no valid JSON",
+    "no_text": "malformed: a side is missing, null or no text",
+    "surrogate": "malformed: half a surrogate pair",
+    "empty": "a side is empty or blank",
+    "too_long": "a side is longer than data.max_characters",
+    "length_ratio": "the sides' lengths differ by more than data.max_length_ratio",
+    "held_out": "the source also stands in another split, capitals aside",
+    "duplicate": "the same pair came before",
+    "too_many_pieces": "a side is longer than model.max_length pieces",
+}
+
+#: The reason for each `problem` of a malformed row.
+_MALFORMED = {
+    lines.UTF8: "invalid_utf8",
+    lines.LONG: "long_line",
+    lines.COLUMNS: "columns",
+    lines.QUOTE: "quote",
+    lines.JSON: "invalid_json",
+    lines.NO_TEXT: "no_text",
+    lines.SURROGATE: "surrogate",
+}
+
+#: What is counted and left as it is (or was taken off, for the first two).
+NOTES = {
+    "crlf": "lines ended in CR LF (taken off)",
+    "bom": "file began with a byte order mark (taken off)",
+    "not_nfc": "text is not in Unicode form NFC (left as it is)",
+    "control": "text holds a control character (left as it is)",
+    "u2581": "text holds U+2581, SentencePiece's word mark (escaped)",
+    "identical": "both sides are the same text",
+    "entity": "text holds an HTML entity such as &apos; or &#39; (left as it is)",
+    "tokenised": "text holds a tokeniser's mark such as @-@ or @@ (left as it is)",
+    "mojibake": "text looks like UTF-8 read as Windows-1252, such as Ã© for é (left as it is)",
+    "invisible": "text holds a soft hyphen, a byte order mark or a space without width",
+    "quoted": "a side is in double quotes, as a table has its fields (left as it is)",
+    "swapped": "source and target look swapped; see data.columns, or data.files",
+    "held_out_otherwise": "the source also stands in another split, with another translation",
+    "held_out_alike": "the source also stands in another split, punctuation and spaces aside (kept)",
+}
+
+
+@dataclass
+class Report:
+    """What a look at one split found.
+
+    Attributes:
+        n_pairs: pairs of the split.
+        left_out: reason → number of pairs left out of training.
+        noted: note → number of pairs it holds for.
+        lines: reason or note → the first line numbers, from 1.
+    """
+
+    n_pairs: int
+    left_out: dict[str, int] = field(default_factory=dict)
+    noted: dict[str, int] = field(default_factory=dict)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def n_kept(self) -> int:
+        """Pairs that training sees."""
+        return self.n_pairs - sum(self.left_out.values())
+
+    def count(self, kind: dict[str, int], name: str, at: Iterable[int]) -> None:
+        """Add to one of the counts, keeping the first line numbers."""
+        for line in at:
+            kind[name] = kind.get(name, 0) + 1
+            examples = self.lines.setdefault(name, [])
+            if len(examples) < N_EXAMPLES:
+                examples.append(line)
+
+    def drop_note(self, name: str, *, least: float) -> None:
+        """Take a note back that holds for fewer pairs than would mean something."""
+        if self.noted.get(name, 0) < least:
+            self.noted.pop(name, None)
+            self.lines.pop(name, None)
+
+    def count_malformed(self, rows: Any) -> None:
+        """Add malformed rows, a table with the columns `line` and `problem`."""
+        self.n_pairs += len(rows)
+        for batch in rows.iter(batch_size=1000):
+            for line, problem in zip(batch["line"], batch["problem"], strict=True):
+                self.count(self.left_out, _MALFORMED[problem], [line])
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return (what, number of pairs, first lines) for a table."""
+        counts = [("left out: ", REASONS, self.left_out), ("noted: ", NOTES, self.noted)]
+        return [
+            (prefix + words[name], str(kind[name]), ", ".join(map(str, self.lines[name])))
+            for prefix, words, kind in counts
+            for name in words
+            if name in kind
+        ]
+
+
+def refuse_unfit(report: Report, split: str) -> None:
+    """Refuse a split that something is left out of, for `data.strict`.
+
+    Raises:
+        DataError: names each reason with its count and first lines.
+    """
+    if report.left_out:
+        reasons = [
+            f"{what.removeprefix('left out: ')}: {number} (lines {first}{' …' if int(number) > 10 else ''})"
+            for what, number, first in report.rows()
+            if what.startswith("left out: ")
+        ]
+        raise DataError(
+            f"data.strict: {sum(report.left_out.values()):,} of {report.n_pairs:,} rows of {split} are "
+            f"unfit; {'; '.join(reasons)}; mend or remove them"
+        )
