@@ -132,7 +132,7 @@ class Translator:
             )
             for row, result in zip(rows, found, strict=True):
                 by_text[owners[row]].append(result)
-        return [self._translation(found, options, n_best) for found in by_text]
+        return [self.joined(found, options, n_best=n_best) for found in by_text]
 
     def cut(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """Map and tokenise texts, one that is longer than the model takes in parts, blank ones left out.
@@ -272,7 +272,8 @@ class Translator:
             raise UsageError(f"n-best {n_best} is above the beam size {options.beam_size}; raise the beam")
         return options
 
-    def _translation(self, parts: list[Result], options: SearchConfig, n_best: int) -> Translation:
+    def joined(self, parts: list[Result], options: SearchConfig, *, n_best: int = 1) -> Translation:
+        """Return the translation of a text out of what was found for its parts, none where it is blank."""
         candidates = tuple(self._candidates(parts, options, n_best))
         if not candidates:
             return Translation("", 0.0, (), 0)

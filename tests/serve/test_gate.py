@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from translator.cli import main
 from translator.errors import ServeError, UsageError
-from translator.inference import Translation, Translator
+from translator.inference import Translator
+from translator.search import Result
 from translator.serve.access import Access, access_for, is_loopback
 from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
@@ -34,10 +35,10 @@ class Slow(Translator):
         super().__init__(model.model, model.tokenizer, model.config)
         self.go, self.begun = threading.Event(), threading.Event()
 
-    def translate(self, texts: Any, **options: Any) -> list[Translation]:
+    def search(self, *sources: Any, **options: Any) -> list[Result]:
         self.begun.set()
         assert self.go.wait(20)
-        return super().translate(texts, **options)
+        return super().search(*sources, **options)
 
 
 @pytest.fixture
@@ -226,8 +227,8 @@ def test_a_fault_of_ours_says_nothing_of_the_text(
     serve: Any, model: Translator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(Slow):
-        def translate(self, texts: Any, **options: Any) -> list[Translation]:
-            raise ValueError(f"cannot translate {texts}")
+        def search(self, *sources: Any, **options: Any) -> list[Result]:
+            raise ValueError(f"cannot translate {sources}: le chat")
 
     client = serve(translator=Broken(model))
     answer = client.post("/translate", json=PAIR | {"q": SENTENCE})

@@ -1,6 +1,6 @@
 """Other words at a place of a translation, each with the best translation that goes on from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,11 +34,12 @@ def spans(text: str) -> list[Span]:
 
 def alternatives(
     translator: Translator, source: str, target: str, *, word: int, n_wanted: int = 6
-) -> list[Alternative]:
-    """Return other words for one word of a translation, the likeliest first.
+) -> Iterator[Alternative | None]:
+    """Look for other words for one word of a translation, the likeliest first.
 
     What stands before the word is kept. The pieces that are likeliest there are each forced in turn, and a
-    search goes on from them; of those that lead to the same word only the first counts.
+    search goes on from them; of those that lead to the same word only the first counts. After each search
+    comes what it found, or None, so that whoever waits no more can leave it there.
 
     Args:
         translator: the model.
@@ -50,25 +51,26 @@ def alternatives(
     parts, _ = translator.cut([source])
     places = spans(target)
     if len(parts) != 1 or not 0 <= word < len(places):
-        return []
+        return
     start = places[word][0]
     before = target[:start].rstrip()
     forced = translator.tokenizer.encode_prefix(before, whole=target)
     if len(forced) + 2 > translator.config.model.max_length:
-        return []
+        return
     begins_word = start == 0 or len(before) < start
     kept = words(target)[: word + 1]
-    found: dict[str, Alternative] = {}
+    found = {kept[-1]}
     for piece, probability in _likeliest(translator, parts[0], forced, begins_word, _TRIED * n_wanted):
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
         reached = words(text)[: word + 1]
         # A piece that only lengthens the word before, or that cuts words elsewhere, is no alternative.
-        if len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] != kept[-1]:
-            found.setdefault(reached[-1], Alternative(reached[-1], text, probability))
-        if len(found) == n_wanted:
-            break
-    return list(found.values())
+        is_other = len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] not in found
+        if is_other:
+            found.add(reached[-1])
+        yield Alternative(reached[-1], text, probability) if is_other else None
+        if len(found) > n_wanted:
+            return
 
 
 @torch.inference_mode()
