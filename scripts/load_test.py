@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--batch-tokens", type=int, nargs="+", default=[512, 1])
+    parser.add_argument("--batch-tokens", type=int, nargs="+", default=[500, 1])
     arguments = parser.parse_args()
     texts = [pair["fr"] for pair in phrasebook.pairs("test")]
     for batch_tokens in arguments.batch_tokens:

@@ -33,7 +33,7 @@ def serve(model: Translator, one_thread: None) -> Iterator[Serve]:
             access: Access = Access(),  # noqa: B008
             limits: Limits = Limits(),  # noqa: B008
             translator: Translator = model,
-            batch_tokens: int = 512,
+            batch_tokens: int = 500,
             explain: Callable[[Translator, str, str], str] | None = None,
             log_text: bool = False,
         ) -> TestClient:

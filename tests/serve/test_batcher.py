@@ -68,16 +68,16 @@ def test_with_one_token_each_is_translated_by_itself() -> None:
 
 
 def test_a_batch_ends_at_a_number_of_tokens_and_one_of_more_is_for_a_longer_part_alone() -> None:
-    lengths = [9, 3, 3, 3, 20, 1]
-    found, batches = together(([[i] * n for i, n in enumerate(lengths)], 1), batch_tokens=10)
-    assert [[len(part) + 1 for part in parts] for parts, _ in batches] == [[10], [4, 4], [4], [21], [2]]
+    lengths = [9, 9, 9, 1, 3, 3, 40, 1]
+    found, batches = together(([[i] * n for i, n in enumerate(lengths)], 1), batch_tokens=24)
+    assert [[len(part) for part in parts] for parts, _ in batches] == [[9, 9], [9, 1], [3, 3], [40], [1]]
     assert [len(part) for part in found[0]] == lengths
 
 
 def test_where_more_hypotheses_are_wanted_fewer_tokens_go_into_a_batch() -> None:
     many = [[i] for i in range(8)]
     for n_best, sizes in ((1, [8]), (4, [8]), (8, [4, 4])):
-        _, batches = together((many, n_best), batch_tokens=16, beam_size=4)
+        _, batches = together((many, n_best), batch_tokens=64, beam_size=4)
         assert [len(parts) for parts, _ in batches] == sizes
 
 
@@ -111,7 +111,7 @@ def test_a_request_that_comes_late_is_not_kept_waiting_by_one_that_began() -> No
 
 
 def test_only_requests_for_as_many_candidates_are_put_together() -> None:
-    _, batches = together(([[1]], 1), ([[2]], 3), ([[3]], 1), batch_tokens=8)
+    _, batches = together(([[1]], 1), ([[2]], 3), ([[3]], 1), batch_tokens=16)
     assert batches == [([[1], [3]], 1), ([[2]], 3)]
 
 
@@ -139,7 +139,7 @@ def test_what_is_given_up_is_not_computed_any_further() -> None:
         await batcher.stop()
 
     model = Model()
-    batcher = Batcher(model, batch_tokens=4)
+    batcher = Batcher(model, batch_tokens=16)
     asyncio.run(ask())
     assert [parts for parts, _ in model.batches] == [[[0], [1]], [[88]]]
 

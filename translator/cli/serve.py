@@ -31,7 +31,7 @@ def serve_command(
     ] = None,
     batch_tokens: Annotated[
         int, typer.Option("--batch-tokens", min=1, help="Of waiting sentences translated together.")
-    ] = 512,
+    ] = 500,
     max_characters: Annotated[int, typer.Option("--max-characters", min=1, help="Of a text.")] = 5_000,
     max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="In a request.")] = 64,
     max_body_bytes: Annotated[int, typer.Option("--max-body-bytes", min=1, help="Of a request.")] = 1_000_000,

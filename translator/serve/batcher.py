@@ -13,6 +13,9 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
+#: Tokens that the shortest part counts as: its search takes no fewer steps.
+SHORTEST = 8
+
 #: Token ids of a sentence, or of a part of one that is longer than the model takes.
 Part = Sequence[int]
 
@@ -50,7 +53,8 @@ class Batcher:
 
         Args:
             search: what computes.
-            batch_tokens: tokens of a batch, end symbols included; a longer part is a batch by itself.
+            batch_tokens: tokens of a batch, its parts times the longest of them, with its end symbol. A part
+                that is longer is a batch by itself.
             beam_size: hypotheses of a search; where more are wanted, fewer tokens go into a batch.
             observe: told the parts of each batch.
         """
@@ -146,16 +150,17 @@ class Batcher:
         if not self._requests:
             return []
         n_best = min(self._requests, key=lambda request: request.n_tokens).n_best
-        left = self._batch_tokens * self._beam_size // max(self._beam_size, n_best)
+        most = self._batch_tokens * self._beam_size // max(self._beam_size, n_best)
         heap = [(one.n_tokens, i) for i, one in enumerate(self._requests) if one.n_best == n_best]
         heapq.heapify(heap)
         batch: list[tuple[_Request, Part]] = []
+        longest = SHORTEST
         while heap:
             _, i = heap[0]
             request = self._requests[i]
             part = request.parts[request.n_begun]
-            left -= len(part) + 1
-            if batch and left < 0:
+            longest = max(longest, len(part) + 1)
+            if batch and longest * (len(batch) + 1) > most:
                 break
             batch.append((request, part))
             request.n_begun += 1

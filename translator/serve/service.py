@@ -43,7 +43,7 @@ class Service:
         *,
         limits: Limits,
         metrics: Metrics,
-        batch_tokens: int = 512,
+        batch_tokens: int = 500,
         explain: Callable[[Translator, str, str], str] | None = None,
         log_text: bool = False,
     ):
