@@ -100,7 +100,9 @@ def test_a_request_that_comes_late_is_not_kept_waiting_by_one_that_began() -> No
         await asyncio.sleep(0)
         model.go.set()
         assert ids(await late) == [[99], [98]]
-        assert len(model.batches) <= 3  # the one that had begun, its own, and perhaps one that has begun since
+        assert (
+            len(model.batches) <= 3
+        )  # the one that had begun, its own, and perhaps one that has begun since
         assert not long.done()
         long.cancel()
         await batcher.stop()

@@ -21,6 +21,12 @@ from translator.serve.limits import Limits
 #: Connections taken at once, so that old ones make room before a process has as many files as it may (1,024).
 _BACKLOG = 256
 
+#: Requests that a client may send before it has the answers; then its connection ends.
+_MOST_AHEAD = 4
+
+#: What is sent to a client that does not read; the system's own limit is megabytes of answers.
+_SEND_BUFFER_BYTES = 65_536
+
 #: A client that closes its side may wait for its answer or have gone; nothing tells which.
 _HALF_CLOSED_SECONDS = 0.5
 
@@ -42,6 +48,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ServeError(f"--host {host}: {error.strerror or error}") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     try:
         listener.bind(address)
         listener.listen(1024)
@@ -140,6 +147,7 @@ class _BoundedProtocol(H11Protocol):
 
     limits: Limits
     _deadline: asyncio.TimerHandle | None = None
+    _n_ahead = 0  # requests that came before the answer to the one before
     _until = math.inf  # when it ends; inf where the client need do nothing
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -147,10 +155,7 @@ class _BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._wait_for_client()
         if len(self.connections) > self.limits.max_connections:
-            every = [one for one in self.connections if isinstance(one, _BoundedProtocol)]
-            longest = min(every, key=lambda one: one._until)
-            longest._stop_waiting()
-            longest.transport.abort()
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Go on with a request; once it is there whole, the gate watches the time."""
@@ -182,11 +187,21 @@ class _BoundedProtocol(H11Protocol):
         super().on_response_complete()  # and go on with a request that has come already
         if self._is_ours:
             self._wait_for_client()
+            self._n_ahead += 1
+            self.cycle.keep_alive &= self._n_ahead < _MOST_AHEAD
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        """Close those among the other connections whose clients have let us wait longest."""
+        others = [one for one in self.connections if isinstance(one, _BoundedProtocol) and one is not self]
+        still_open = [one for one in others if not one.transport.is_closing()]
+        waiting = sorted((one for one in still_open if one._deadline), key=lambda one: one._until)
+        for one in waiting[: max(0, len(still_open) + 1 - self.limits.max_connections)]:
+            one.transport.abort()
 
     @property
     def _is_ours(self) -> bool:
