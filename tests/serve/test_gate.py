@@ -144,7 +144,6 @@ def test_loopback_is_what_only_this_machine_reaches() -> None:
         "http://[::1",
         "http://[x]",
         "http://a]",
-        "http://[::1]x",
         "",
         "://",
         "http:",

@@ -88,7 +88,7 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
         "/translate",
         response_model=None,
         responses=schema.answers(answer, has_body=True),
-        openapi_extra=schema.takes(schema.translation(source, target, service.limits)),
+        openapi_extra=schema.takes(*schema.translation(source, target, service.limits)),
     )
     async def translate(request: Request) -> dict[str, Any]:
         fields = await fields_of(request)
@@ -104,8 +104,8 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
         for code, language in zip(asked, pair, strict=True):
             if language is None:
                 raise RefusedError(400, f"{code} is not supported")
-        text_format = fields.get("format") or "text"
-        if text_format != "text":
+        text_format = fields.get("format")
+        if text_format not in (None, "", "text"):
             raise RefusedError(400, f"{text_format} format is not supported")
         if pair[0] == pair[1]:  # as LibreTranslate does: nothing to do
             answers = [Answer(text, []) for text in texts]
@@ -125,13 +125,15 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
 
 def _add_detect(app: FastAPI, service: Service, access: Access) -> None:
     source, target = service.source_language, service.target_language
-    _, text_or_texts = schema.texts(service.limits)
+    text, text_or_texts = schema.texts(service.limits)
 
     @app.post(
         "/detect",
         response_model=None,
         responses=schema.answers(schema.list_of(_DETECTED), has_body=True),
-        openapi_extra=schema.takes(schema.fields(("api_key",), q=text_or_texts, api_key=schema.TEXT)),
+        openapi_extra=schema.takes(
+            *(schema.fields(("api_key",), q=q, api_key={}) for q in (text_or_texts, text))
+        ),
     )
     async def detect_language(request: Request) -> list[dict[str, Any]]:
         fields = await fields_of(request)

@@ -117,16 +117,21 @@ def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
     """Return how many alternatives are wanted, 0 where the request does not say.
 
     Raises:
-        RefusedError: 400 where it is no number or above the limit.
+        RefusedError: 400 where it is no whole number, below 0 or above the limit.
     """
-    given = fields.get("alternatives") or 0
+    given = fields.get("alternatives")
+    if given is None or given == "":
+        return 0
     try:
-        wanted = max(0, int(given))
+        wanted = int(given)
     except (TypeError, ValueError, OverflowError):
-        raise RefusedError(400, "Invalid request: alternatives parameter is not a number") from None
+        wanted = None
+    if wanted is None or isinstance(given, bool) or (isinstance(given, float) and given != wanted):
+        raise RefusedError(400, "Invalid request: alternatives parameter is not a number")
     most = limits.max_alternatives
-    if wanted > most:
-        raise RefusedError(400, f"Invalid request: alternatives parameter must be <= {most}")
+    if not 0 <= wanted <= most:
+        bound = f"<= {most}" if wanted > most else ">= 0"
+        raise RefusedError(400, f"Invalid request: alternatives parameter must be {bound}")
     return wanted
 
 

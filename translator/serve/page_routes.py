@@ -43,6 +43,10 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         return found
 
     a_text, _ = schema.texts(service.limits)
+    only_text = schema.fields(text=a_text)
+    both_texts = schema.fields(text=a_text, translation=a_text)
+    of_word = schema.fields(text=a_text, translation=a_text, word=schema.WHOLE)
+    with_prefix = schema.fields(("prefix",), text=a_text, prefix=schema.TEXT)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
     links = schema.list_of(schema.list_of(schema.WHOLE))
     linked = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
@@ -51,7 +55,7 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         "/api/translate",
         response_model=None,
         responses=schema.answers(linked, has_body=True),
-        openapi_extra=schema.takes(schema.fields(text=a_text)),
+        openapi_extra=schema.takes(only_text, only_text),
     )
     async def translate(request: Request) -> dict[str, Any]:
         text = text_of(await fields(request), "text", service.limits)
@@ -62,7 +66,7 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         "/api/align",
         response_model=None,
         responses=schema.answers(linked, has_body=True),
-        openapi_extra=schema.takes(schema.fields(text=a_text, translation=a_text)),
+        openapi_extra=schema.takes(both_texts, both_texts),
     )
     async def align(request: Request) -> dict[str, Any]:
         given = await fields(request)
@@ -82,7 +86,7 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         "/api/alternatives",
         response_model=None,
         responses=schema.answers(schema.fields(alternatives=schema.list_of(other)), has_body=True),
-        openapi_extra=schema.takes(schema.fields(text=a_text, translation=a_text, word=schema.WHOLE)),
+        openapi_extra=schema.takes(of_word, None),
     )
     async def alternatives(request: Request) -> dict[str, Any]:
         given = await fields(request)
@@ -96,12 +100,12 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         "/api/explain",
         response_class=Response,
         responses=schema.answers(None, 501, kind="text/html", has_body=True),
-        openapi_extra=schema.takes(schema.fields(("prefix",), text=a_text, prefix=schema.TEXT)),
+        openapi_extra=schema.takes(with_prefix, with_prefix),
     )
     async def explanation(request: Request) -> Response:
         given = await fields(request)
         text = text_of(given, "text", service.limits)
-        prefix = text_of(given, "prefix", service.limits) if given.get("prefix") else ""
+        prefix = "" if given.get("prefix", "") == "" else text_of(given, "prefix", service.limits)
         page = await service.explanation(text, prefix)
         headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)

@@ -54,9 +54,11 @@ def texts(limits: Limits) -> tuple[Schema, Schema]:
     return text, {"anyOf": [text, several]}
 
 
-def takes(body: Schema) -> dict[str, Any]:
-    """Return what an operation says of its body, which may come in each of `BODY_TYPES`."""
-    return {"requestBody": {"required": True, "content": {kind: {"schema": body} for kind in BODY_TYPES}}}
+def takes(body: Schema, form: Schema | None) -> dict[str, Any]:
+    """Return what an operation says of its body in JSON, and in the other `BODY_TYPES`, if it may be one."""
+    kinds = dict.fromkeys(BODY_TYPES, form) | {BODY_TYPES[0]: body}
+    content = {kind: {"schema": found} for kind, found in kinds.items() if found is not None}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def answers(
@@ -76,19 +78,24 @@ def answers(
     return {200: {"description": "The answer", "content": {kind: {"schema": found or TEXT}}}, **refused}
 
 
-def translation(source: str, target: str, limits: Limits) -> Schema:
-    """Return the schema of the fields of `/translate` for one pair of languages."""
-    _, text_or_texts = texts(limits)
+def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schema]:
+    """Return the schemas of the fields of `/translate` for one pair of languages: in JSON, and in a form."""
+    text, text_or_texts = texts(limits)
     pairs = [("auto", target), (source, target), (source, source), (target, target)]
-    return fields(
-        ("format", "alternatives", "api_key"),
-        q=text_or_texts,
-        source=TEXT,
-        target=TEXT,
-        format={"enum": ["text"]},
-        alternatives={"type": "integer", "minimum": 0, "maximum": limits.max_alternatives},
-        api_key=TEXT,
-    ) | {"anyOf": [{"properties": {"source": code(a), "target": code(b)}} for a, b in pairs]}
+    in_json, in_form = (
+        fields(
+            ("format", "alternatives", "api_key"),
+            q=q,
+            source=TEXT,
+            target=TEXT,
+            format={"enum": ["text", "", None]},
+            alternatives={"type": ["integer", "null"], "minimum": 0, "maximum": limits.max_alternatives},
+            api_key={},
+        )
+        | {"anyOf": [{"properties": {"source": code(a), "target": code(b)}} for a, b in pairs]}
+        for q in (text_or_texts, text)
+    )
+    return in_json, in_form
 
 
 def code(language: str) -> Schema:
