@@ -380,7 +380,7 @@ def test_health_says_that_the_model_does_not_answer(serve: Any, slow: Slow) -> N
         health = client.get("/health")
         assert (health.status_code, health.json()) == (
             503,
-            {"error": "The model has not answered for 0.1 seconds"},
+            {"error": "The model has not answered for 0.05 seconds"},
         )
     slow.go.set()
 

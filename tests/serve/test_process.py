@@ -273,20 +273,22 @@ main(["serve", "--model", {str(trained.model)!r}, "--port", "0", "--request-seco
     with subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment()
     ) as process:
-        assert process.stderr is not None
-        server = Server(process, process.stderr.readline().decode().split()[5])
-        assert server.post(LARGE)[0] == 503
-        with pytest.raises(HTTPError, match="503") as refused:
-            urllib.request.urlopen(server.url + "/health")
-        with refused.value as answer:
-            assert json.load(answer) == {"error": "The model has not answered for 1 seconds"}
-        told = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 1
-        assert time.monotonic() - told < 8
-        assert (
-            process.stderr.read().decode() == "error: the model does not stop computing; ended without it\n"
-        )
+        try:
+            assert process.stderr is not None
+            server = Server(process, process.stderr.readline().decode().split()[5])
+            assert server.post({"q": TEXTS[0], "source": "fr", "target": "en"})[0] == 503
+            with pytest.raises(HTTPError, match="503") as refused:
+                urllib.request.urlopen(server.url + "/health", timeout=20)
+            with refused.value as answer:
+                assert json.load(answer) == {"error": "The model has not answered for 0.5 seconds"}
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 1
+            assert time.monotonic() - told < 8
+            said = process.stderr.read().decode()
+        finally:
+            process.kill()
+    assert said == "error: the model does not stop computing; ended without it\n"
 
 
 @pytest.mark.parametrize("kind", ["idle", "kept alive", "half a request", "not reading", "sending ahead"])

@@ -90,7 +90,7 @@ class Service:
 
     async def trouble(self) -> str | None:
         """Return why texts are not translated as they should be, or None; a model at rest is tried."""
-        most = self.limits.request_seconds
+        most = self.limits.request_seconds / 2  # of a slice; whoever waits for it is not given up by then
         if self.batcher.has_ended:
             return "Nothing is translated any more"
         if not self.batcher.is_working:
