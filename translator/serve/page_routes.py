@@ -45,8 +45,9 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
     a_text, _ = schema.texts(service.limits)
     only_text = schema.fields(text=a_text)
     both_texts = schema.fields(text=a_text, translation=a_text)
-    of_word = schema.fields(text=a_text, translation=a_text, word=schema.WHOLE)
-    with_prefix = schema.fields(("prefix",), text=a_text, prefix=schema.TEXT)
+    of_word = schema.fields(text=a_text, translation=a_text, word={"type": "integer", "minimum": 0})
+    prefix = {"type": "string", "maxLength": service.limits.max_characters}
+    with_prefix = schema.fields(("prefix",), text=a_text, prefix=prefix)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
     links = schema.list_of(schema.list_of(schema.WHOLE))
     linked = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)

@@ -77,7 +77,8 @@ def run(
         limits: on slow clients and connections.
         when_ready: called once requests are answered, with a function that ends the service as a signal does.
     """
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the gate answers and says what is wrong
+    for name in ("uvicorn", "python_multipart"):  # the answer says what is wrong
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     protocol = type("Protocol", (_BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,

@@ -82,18 +82,19 @@ def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schem
     """Return the schemas of the fields of `/translate` for one pair of languages: in JSON, and in a form."""
     text, text_or_texts = texts(limits)
     pairs = [("auto", target), (source, target), (source, source), (target, target)]
+    number = {"type": "integer", "minimum": 0, "maximum": limits.max_alternatives}
     in_json, in_form = (
         fields(
             ("format", "alternatives", "api_key"),
             q=q,
             source=TEXT,
             target=TEXT,
-            format={"enum": ["text", "", None]},
-            alternatives={"type": ["integer", "null"], "minimum": 0, "maximum": limits.max_alternatives},
+            format={"enum": ["text", "", *nothing]},
+            alternatives={"anyOf": [number, *({"type": "null"} for _ in nothing)]},
             api_key={},
         )
         | {"anyOf": [{"properties": {"source": code(a), "target": code(b)}} for a, b in pairs]}
-        for q in (text_or_texts, text)
+        for q, nothing in ((text_or_texts, [None]), (text, []))
     )
     return in_json, in_form
 
