@@ -63,11 +63,11 @@ async def load(port: int, n_clients: int, seconds: float, texts: list[str]) -> d
     }
 
 
-def measure(batch_size: int, arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
+def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
     """Start a service, put it under load, and end it."""
     command = [
         str(Path(sys.executable).with_name("translator")),
-        *("serve", "--port", "0", "--batch-size", str(batch_size), "--model", str(arguments.model)),
+        *("serve", "--port", "0", "--batch-tokens", str(batch_tokens), "--model", str(arguments.model)),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as server:
         assert server.stderr is not None
@@ -81,7 +81,7 @@ def measure(batch_size: int, arguments: argparse.Namespace, texts: list[str]) ->
         found = asyncio.run(load(port, arguments.clients, arguments.seconds, texts))
         server.terminate()
         found["exit_code"] = server.wait(60)
-    return {"batch_size": batch_size, **found}
+    return {"batch_tokens": batch_tokens, **found}
 
 
 def main() -> None:
@@ -91,11 +91,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1])
+    parser.add_argument("--batch-tokens", type=int, nargs="+", default=[500, 1])
     arguments = parser.parse_args()
     texts = [pair["fr"] for pair in phrasebook.pairs("test")]
-    for batch_size in arguments.batch_sizes:
-        print(json.dumps(measure(batch_size, arguments, texts)), flush=True)
+    for batch_tokens in arguments.batch_tokens:
+        print(json.dumps(measure(batch_tokens, arguments, texts)), flush=True)
 
 
 if __name__ == "__main__":

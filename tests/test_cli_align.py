@@ -169,7 +169,7 @@ def test_what_align_cannot_do_is_one_line(
     assert "layer 2 is none of the model's" in refusal(run(capfd, *own, target, "--layer", "2"), code=2)
     wrong = ("--reverse-model", trained.model)
     assert "give one that translates en to fr" in refusal(run(capfd, *own, target, *wrong), code=2)
-    assert "cannot be read" in refusal(run(capfd, *own, target.with_name("none")))
+    assert "there is no such file" in refusal(run(capfd, *own, target.with_name("none")))
     short = target.with_name("short")
     short.write_text("Yes.\n", encoding="utf-8")
     assert "short" in refusal(run(capfd, *own, short))

@@ -140,7 +140,8 @@ def test_the_command_line_translates_scores_evaluates_and_aligns_alike(
             run(capfd, "align", *own, *pair),
             run(capfd, "evaluate", *own, "--source", source, "--reference", target, "--output", hypotheses),
         ]
-        assert [(one.code, one.err) for one in done] == [(0, "")] * 5
+        notes = [*[""] * 4, f"translations: {hypotheses}\n"]
+        assert [(one.code, one.err) for one in done] == [(0, note) for note in notes]
         scores = done.pop().out.splitlines()[1:4]
         said.append([*(one.out for one in done), scores, hypotheses.read_bytes()])
     assert said[0] == said[1]

@@ -178,7 +178,7 @@ class Translator:
             for row, result in zip(rows, found, strict=True):
                 part = parts[row][0]
                 by_text[part.number].append((part, result))
-        return [self._translation(found, options, n_best) for found in by_text]
+        return [self.joined(found, options, n_best=n_best) for found in by_text]
 
     def cut(self, texts: Sequence[str], *, sentences: bool = True) -> list[tuple[Part, list[int]]]:
         """Map, cut and tokenise texts; nothing is left of what is blank.
@@ -329,16 +329,17 @@ class Translator:
             raise UsageError(f"n-best {n_best} is above the beam size {options.beam_size}; raise the beam")
         return options
 
-    def _translation(
-        self, parts: list[tuple[Part, Result]], options: SearchConfig, n_best: int
+    def joined(
+        self, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
     ) -> Translation:
+        """Return the translation of a text out of what was found for its parts, none where it is blank."""
         candidates = tuple(self._candidates(parts, options, n_best))
         if not candidates:
             return Translation("", 0.0, (), 0)
         return Translation(candidates[0].text, candidates[0].score, candidates, len(parts))
 
     def _candidates(
-        self, parts: list[tuple[Part, Result]], options: SearchConfig, n_best: int
+        self, parts: Sequence[tuple[Part, Result]], options: SearchConfig, n_best: int
     ) -> Iterator[Candidate]:
         """The n best of a text; of a text in parts, the k-th best joins the k-th best of each part."""
         most = max((len(result.hypotheses) for _, result in parts), default=0)

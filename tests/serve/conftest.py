@@ -33,7 +33,7 @@ def serve(model: Translator, one_thread: None) -> Iterator[Serve]:
             access: Access = Access(),  # noqa: B008
             limits: Limits = Limits(),  # noqa: B008
             translator: Translator = model,
-            batch_size: int = 64,
+            batch_tokens: int = 500,
             explain: Callable[[Translator, str, str], str] | None = None,
             log_text: bool = False,
         ) -> TestClient:
@@ -41,7 +41,7 @@ def serve(model: Translator, one_thread: None) -> Iterator[Serve]:
                 translator,
                 limits=limits,
                 metrics=Metrics(),
-                batch_size=batch_size,
+                batch_tokens=batch_tokens,
                 explain=explain,
                 log_text=log_text,
             )

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from phrases import Trained
 from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
 from translator.cli import main
 from translator.errors import ServeError, UsageError
-from translator.inference import Translation, Translator
+from translator.inference import Translator
+from translator.search import Hypothesis, Result
 from translator.serve.access import Access, access_for, is_loopback
 from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
+from translator.serve.service import Service
 
 pytest_plugins = ("trained",)
 
@@ -34,10 +37,10 @@ class Slow(Translator):
         super().__init__(model.model, model.tokenizer, model.config)
         self.go, self.begun = threading.Event(), threading.Event()
 
-    def translate(self, texts: Any, **options: Any) -> list[Translation]:
+    def search(self, *sources: Any, **options: Any) -> list[Result]:
         self.begun.set()
         assert self.go.wait(20)
-        return super().translate(texts, **options)
+        return super().search(*sources, **options)
 
 
 @pytest.fixture
@@ -135,6 +138,68 @@ def test_loopback_is_what_only_this_machine_reaches() -> None:
     assert [is_loopback(name) for name in names] == [True] * 4 + [False] * 4
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://[::1",
+        "http://[x]",
+        "http://a]",
+        "",
+        "://",
+        "http:",
+        "http://localhost.evil",
+    ],
+)
+def test_an_origin_that_is_none_is_another_origin(client: TestClient, origin: str) -> None:
+    answer = client.post("/translate", data=PAIR | {"q": "a"}, headers={"Origin": origin.encode("latin-1")})
+    assert (answer.status_code, set(answer.json())) == (403, {"error"})
+    with pytest.raises(UsageError, match="no origin"):
+        access_for("::1", key_file=None, origins=(origin,) if "local" not in origin else ("http://[::1",))
+
+
+def test_names_that_a_proxy_gives_are_answered_to(serve: Any) -> None:
+    access = access_for("::1", key_file=None, origins=(), public_hosts=("Translate.example.org", "t.example"))
+    client = serve(access=access)
+    for host, status in [
+        ("translate.example.org", 200),
+        ("TRANSLATE.example.org:8443", 200),
+        ("t.example", 200),
+        ("localhost", 200),
+        ("example.org", 421),
+        ("evil.translate.example.org", 421),
+    ]:
+        assert client.get("/health", headers={"Host": host}).status_code == status, host
+    # A proxy may name the service itself as host, where the page is one of the name that browsers know.
+    for origin, status in [("https://translate.example.org", 200), ("https://example.org", 403)]:
+        answer = client.post("/detect", data={"q": "a"}, headers={"Origin": origin})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "name", ["https://a.example", "a.example/", "a.example:80", "", "a b", "*", "é.fr", "[::1"]
+)
+def test_a_public_host_is_a_name(name: str) -> None:
+    with pytest.raises(UsageError, match=r"--public-host .* is no host name; give one like"):
+        access_for("::1", key_file=None, origins=(), public_hosts=(name,))
+
+
+@pytest.mark.parametrize(
+    "address", ["?api_key=KEY", "?a=1&api%5Fkey=KEY", "?Api_Key=", "?%FF=\u00e9&api_key"]
+)
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_key_in_the_address_is_refused(serve: Any, address: str, key: str | None) -> None:
+    client = serve(access=Access(api_key=key))
+    address = address.replace("KEY", KEY)
+    for answer in [
+        client.get("/metrics" + address),
+        client.post("/translate" + address, json=PAIR | {"q": "a", "api_key": KEY}),
+        client.post("/api/align" + address, headers={"Authorization": f"Bearer {KEY}"}),
+    ]:
+        assert answer.status_code == 400
+        assert "not taken from the address" in answer.json()["error"]
+        assert KEY not in answer.text
+
+
 # -- how much ------------------------------------------------------------------------------------------
 
 
@@ -226,8 +291,8 @@ def test_a_fault_of_ours_says_nothing_of_the_text(
     serve: Any, model: Translator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(Slow):
-        def translate(self, texts: Any, **options: Any) -> list[Translation]:
-            raise ValueError(f"cannot translate {texts}")
+        def search(self, *sources: Any, **options: Any) -> list[Result]:
+            raise ValueError(f"cannot translate {sources}: le chat")
 
     client = serve(translator=Broken(model))
     answer = client.post("/translate", json=PAIR | {"q": SENTENCE})
@@ -235,6 +300,107 @@ def test_a_fault_of_ours_says_nothing_of_the_text(
     said = capsys.readouterr().err
     assert "ValueError" in said
     assert "chat" not in said
+
+
+def test_an_answer_that_is_not_taken_takes_no_place() -> None:
+    async def ask() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"answer"})
+
+        async def receive() -> Any:
+            return (
+                {"type": "http.request", "body": b"", "more_body": False} if more.pop() else await gone.wait()
+            )
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            await taken.wait()
+
+        more, sent = [False, True, False, True], []
+        gone, taken = asyncio.Event(), asyncio.Event()
+        gate = Gate(app, access=Access(), limits=Limits(max_requests=1), metrics=Metrics())
+        scope = {"type": "http", "method": "POST", "path": "/translate", "headers": [(b"host", b"localhost")]}
+        answers = []
+        for n_sent in (1, 2):
+            answers.append(asyncio.create_task(gate(scope, receive, send)))
+            while len(sent) < n_sent:
+                await asyncio.sleep(0)
+        assert [message.get("status") for message in sent] == [200, 200]
+        taken.set()
+        await asyncio.gather(*answers)
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+
+
+# -- how it is -----------------------------------------------------------------------------------------
+
+
+class Ill(Translator):
+    """The tiny model, whose scores are what it is told, or which fails."""
+
+    def __init__(self, model: Translator):
+        super().__init__(model.model, model.tokenizer, model.config)
+        self.found: Any = None
+
+    def search(self, *sources: Any, **options: Any) -> list[Result]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        found = super().search(*sources, **options)
+        return found if self.found is None else [self.found for _ in found]
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason"),
+    [
+        (Result([Hypothesis([4], torch.nan, torch.nan)], 0.0), 503, "numbers that are not finite"),
+        (Result([Hypothesis([4], -torch.inf, -torch.inf)], 0.0), 503, "numbers that are not finite"),
+        (Result([], 0.0), 503, "numbers that are not finite"),
+        (RuntimeError("CUDA error: le chat"), 500, "The model fails: RuntimeError"),
+    ],
+)
+def test_health_says_what_is_wrong_with_a_model_at_rest_and_when_it_is_well_again(
+    serve: Any, model: Translator, found: Any, status: int, reason: str
+) -> None:
+    client = serve(translator=(ill := Ill(model)))
+    ask = PAIR | {"q": SENTENCE}
+    for ill.found in (None, found, None):
+        health, answer = client.get("/health"), client.post("/translate", json=ask)
+        if ill.found is None:
+            assert (health.status_code, health.json(), answer.status_code) == (200, {"status": "ok"}, 200)
+        else:
+            assert (health.status_code, answer.status_code) == (503, status)
+            assert reason in health.json()["error"]
+            assert "chat" not in health.text
+
+
+def test_health_says_that_the_model_does_not_answer(serve: Any, slow: Slow) -> None:
+    client = serve(translator=slow, limits=Limits(request_seconds=0.1))
+    for _ in range(2):  # by the trial that it makes, and then by that
+        health = client.get("/health")
+        assert (health.status_code, health.json()) == (
+            503,
+            {"error": "The model has not answered for 0.05 seconds"},
+        )
+    slow.go.set()
+
+
+def test_health_does_not_keep_a_model_at_work_from_working(serve: Any, slow: Slow) -> None:
+    client, found = serve(translator=slow), []
+    asked = threading.Thread(
+        target=lambda: found.append(client.post("/translate", json=PAIR | {"q": SENTENCE}))
+    )
+    asked.start()
+    assert slow.begun.wait(20)
+    assert client.get("/health").json() == {"status": "ok"}  # which does not wait for its turn
+    slow.go.set()
+    asked.join(20)
+    assert found[0].status_code == 200
+
+
+def test_health_says_that_nothing_is_translated_any_more(model: Translator) -> None:
+    service = Service(model, limits=Limits(), metrics=Metrics())
+    assert asyncio.run(service.trouble()) == "Nothing is translated any more"
 
 
 # -- how it is answered --------------------------------------------------------------------------------
@@ -274,6 +440,24 @@ def test_text_is_printed_only_if_asked(
     said = capsys.readouterr().err
     assert ("chat" in said) == log_text
     assert "\x1b" not in said
+
+
+def test_head_is_answered_wherever_get_is(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    paths = [path for path, operations in described.items() if "get" in operations] + [
+        "/openapi.json",
+        "/nowhere",
+    ]
+    assert {"/", "/health", "/languages", "/metrics", "/page.js", "/frontend/settings"} < set(paths)
+    for path in paths:
+        head, got = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        if path != "/metrics":  # which counts these two
+            assert head.headers["Content-Length"] == got.headers["Content-Length"]
+    refused = client.head("/translate")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    assert client.post("/health").headers["Allow"] == "GET, HEAD"
 
 
 def test_metrics_count_requests_and_name_no_text(serve: Any, trained: Trained) -> None:

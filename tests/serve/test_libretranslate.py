@@ -8,6 +8,10 @@ from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
 from translator.inference import Translator
+from translator.serve.access import Access
+from translator.serve.bodies import BODY_TYPES
+from translator.serve.language import language_of
+from translator.serve.limits import Limits
 
 pytest_plugins = ("trained",)
 
@@ -104,6 +108,11 @@ def test_detect_settings_languages_and_health(client: TestClient) -> None:
         ({"q": "a", "alternatives": "abc"}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", "alternatives": [1]}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", "alternatives": 1e400}, "Invalid JSON format"),
+        ({"q": "a", "alternatives": 1.5}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "a", "alternatives": True}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "a", "alternatives": []}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "a", "alternatives": -1}, "Invalid request: alternatives parameter must be >= 0"),
+        ({"q": "a", "format": []}, "[] format is not supported"),
         ({"q": "a", "alternatives": 99}, "Invalid request: alternatives parameter must be <= 10"),
         (
             {"q": "a", "source": "en", "target": "fr"},
@@ -135,7 +144,7 @@ def test_what_cannot_be_answered_is_said(client: TestClient, fields: Any, messag
         (b"--x\r\n", "multipart/form-data", "Invalid request: the form cannot be read"),
         (b"nothing", "multipart/form-data; boundary=x", "Invalid request: the form cannot be read"),
         (b"", "application/json", "Invalid JSON format"),
-        (b"q", "image/png", "Invalid request: missing q parameter"),
+        (b"", "image/png", "Invalid request: missing q parameter"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_a_bad_request(
@@ -154,4 +163,65 @@ def test_what_json_can_spell_and_utf8_cannot_is_answered(client: TestClient) -> 
 def test_other_routes_and_methods_are_refused_as_json(client: TestClient) -> None:
     assert client.get("/nowhere").json() == {"error": "Not Found"}
     assert (client.get("/translate").status_code, client.get("/docs").status_code) == (405, 404)
-    assert client.get("/openapi.json").status_code == 404
+
+
+def test_a_language_may_have_any_case_and_region(client: TestClient) -> None:
+    expected = translate(client, q=SENTENCE)
+    for source in ("FR", "fr-FR", "fr_FR", "Fr-ca", " fr", "fr-Latn-FR"):
+        for target in ("EN", "en-US", "en_GB"):
+            assert translate(client, q=SENTENCE, source=source, target=target) == expected
+    assert translate(client, q="Le chat.", source="AUTO")["detectedLanguage"]["language"] == "fr"
+    assert translate(client, q="Le chat.", source="fr-BE", target="fr_CA") == {"translatedText": "Le chat."}
+    for code in ("zz-FR", "frr", "f", "-fr", "FRA"):
+        assert refusal(client, "/translate", q="a", source=code, target="en") == f"{code} is not supported"
+
+
+def test_a_code_with_a_region_is_itself_first() -> None:
+    assert language_of("PT_pt", ("pt-BR", "pt-PT")) == "pt-PT"
+    assert language_of("pt", ("pt-BR", "pt-PT")) == "pt-BR"
+    assert language_of("", ("fr", "en")) is None
+
+
+def test_a_byte_order_mark_before_json_is_no_matter(client: TestClient) -> None:
+    body = b"\xef\xbb\xbf" + b'{"q": "a", "source": "en", "target": "en"}'
+    answer = client.post("/translate", content=body, headers={"Content-Type": "application/json"})
+    assert answer.json() == {"translatedText": "a"}
+
+
+@pytest.mark.parametrize("kind", ["image/png", "text/plain;charset=UTF-8", "application/xml", "x"])
+def test_a_body_of_another_type_is_not_read(client: TestClient, kind: str) -> None:
+    answer = client.post("/translate", content=b"q=a", headers={"Content-Type": kind})
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]
+    assert kind.partition(";")[0] in answer.json()["error"]
+
+
+def test_a_long_line_is_translated_as_the_model_does(client: TestClient, model: Translator) -> None:
+    text = " ".join([SENTENCE, "La reine dort au marché."] * 40)
+    [found] = model.translate([text], n_best=2)
+    assert found.n_parts > 2
+    answer = translate(client, q=[text, SENTENCE], alternatives=1)
+    assert answer["translatedText"][0] == found.text
+    assert answer["alternatives"][0] == [one.text for one in found.candidates[1:]]
+
+
+def test_the_schema_describes_every_route_and_how_it_refuses(serve: Any) -> None:
+    client = serve(limits=Limits(max_texts=3, max_characters=40), access=Access(api_key="sixteen-letters!"))
+    described = client.get("/openapi.json").json()["paths"]
+    routes = {"/translate", "/detect", "/api/translate", "/api/align", "/api/alternatives", "/api/explain"}
+    assert {path for path, operations in described.items() if "post" in operations} == routes
+    for path in routes:
+        operation = described[path]["post"]
+        kinds = set(operation["requestBody"]["content"])
+        assert kinds == ({BODY_TYPES[0]} if path == "/api/alternatives" else set(BODY_TYPES))
+        assert {"200", "400", "403", "408", "413", "415", "421", "500", "503"} <= set(operation["responses"])
+        assert operation["security"]
+        assert client.post(path, json={}).status_code == 400
+        assert client.post(path, content=b"x", headers={"Content-Type": "image/png"}).status_code == 415
+    asked = described["/translate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert asked["properties"]["q"]["anyOf"][1]["maxItems"] == 3
+    assert asked["properties"]["q"]["anyOf"][0]["maxLength"] == 40
+    assert set(asked["required"]) == {"q", "source", "target"}
+    health = described["/health"]["get"]
+    assert {"200", "503"} <= set(health["responses"])
+    assert "security" not in health

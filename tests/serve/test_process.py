@@ -4,11 +4,12 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -191,6 +192,156 @@ def test_it_finishes_what_it_began(start: Start, number: signal.Signals) -> None
         server.post({"q": "a"})
 
 
+def raw(fields: object) -> bytes:
+    """A request to translate, as it is sent."""
+    body = json.dumps(fields).encode()
+    head = "POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+#: As large as a request may be; computed for much longer than any test waits.
+LARGE = {"q": [" ".join(TEXTS * 60)[:5000]] * 64, "source": "fr", "target": "en"}
+
+#: The answer is as long as the request, and at once there.
+ECHO = {"q": ["x" * 5000] * 40, "source": "en", "target": "en"}
+
+
+def metric(server: Server, name: str) -> float:
+    with urllib.request.urlopen(server.url + "/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{name} ")))
+
+
+def test_a_large_request_keeps_nobody_waiting_and_ends_with_its_client(
+    start: Start, expected: dict[str, str]
+) -> None:
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(raw(LARGE))
+        while metric(server, "passerelle_texts_waiting") < 1000:
+            time.sleep(0.05)
+        for text in TEXTS * 2:
+            asked = time.monotonic()
+            assert server.translate(text) == expected[text]
+            assert time.monotonic() - asked < 2
+        assert metric(server, "passerelle_texts_waiting") > 500  # all that while it was there
+    time.sleep(1)
+    assert metric(server, "passerelle_texts_waiting") == 0
+    n_batches = metric(server, "passerelle_batch_texts_count")
+    time.sleep(0.5)
+    assert metric(server, "passerelle_batch_texts_count") == n_batches
+
+
+@pytest.mark.parametrize("state", ["a large request", "a slow request", "idle", "not reading"])
+def test_it_ends_within_the_limit_of_a_request(
+    start: Start, hold: Callable[[socket.socket], socket.socket], state: str
+) -> None:
+    server = start("--request-seconds", "3", "--receive-seconds", "20")
+    sent = {
+        "a large request": raw(LARGE),
+        "a slow request": raw(ECHO)[:-9],
+        "idle": b"",
+        "not reading": raw(ECHO),
+    }
+    for _ in range(5):
+        connection = hold(socket.create_connection(("127.0.0.1", server.port)))
+        connection.sendall(sent[state])
+    if state == "not reading":
+        connection.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                connection.send(sent[state])
+    time.sleep(0.5)
+    told = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+    assert time.monotonic() - told < 8  # 3, a slice, and what Python needs to end
+
+
+def test_it_ends_although_the_model_computes_without_end(trained: Trained) -> None:
+    script = f"""
+import time
+from translator.inference import Translator
+class Endless(Translator):
+    def search(self, *sources, **options):
+        while True:
+            time.sleep(0.01)
+Translator.load = classmethod(lambda cls, *a, load=Translator.load.__func__, **k: load(Endless, *a, **k))
+from translator.cli import main
+main(["serve", "--model", {str(trained.model)!r}, "--port", "0", "--request-seconds", "1"])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        try:
+            assert process.stderr is not None
+            server = Server(process, process.stderr.readline().decode().split()[5])
+            assert server.post({"q": TEXTS[0], "source": "fr", "target": "en"})[0] == 503
+            with pytest.raises(HTTPError, match="503") as refused:
+                urllib.request.urlopen(server.url + "/health", timeout=20)
+            with refused.value as answer:
+                assert json.load(answer) == {"error": "The model has not answered for 0.5 seconds"}
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 1
+            assert time.monotonic() - told < 8
+            said = process.stderr.read().decode()
+        finally:
+            process.kill()
+    assert said == "error: the model does not stop computing; ended without it\n"
+
+
+@pytest.mark.parametrize("kind", ["idle", "kept alive", "half a request", "not reading", "sending ahead"])
+def test_clients_that_do_nothing_shut_nobody_out(
+    start: Start, expected: dict[str, str], hold: Callable[[socket.socket], socket.socket], kind: str
+) -> None:
+    server = start()
+    get = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n"
+    sent = {
+        "idle": b"",
+        "kept alive": get + b"\r\n",
+        "half a request": get,
+        "not reading": raw(ECHO),
+        "sending ahead": (get + b"\r\n") * 100,
+    }
+    for _ in range(600):
+        connection = hold(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        connection.setblocking(False)
+        with suppress(BlockingIOError):
+            connection.send(sent[kind])
+    asked = time.monotonic()
+    for text in TEXTS:
+        while (found := server.post({"q": text, "source": "fr", "target": "en"}))[0] == 503:
+            time.sleep(1)  # as it says: so many requests at once are too many
+        assert found == (200, {"translatedText": expected[text]})
+    assert time.monotonic() - asked < 12
+
+
+def test_a_client_that_closes_its_side_gets_its_answer(start: Start, expected: dict[str, str]) -> None:
+    server = start()
+    server.translate(TEXTS[0])  # the first one takes longer
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(raw({"q": TEXTS[0], "source": "fr", "target": "en"}))
+        connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    answer = b"".join(parts)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert expected[TEXTS[0]].encode() in answer
+
+
+def test_answers_to_requests_sent_ahead_come_in_order(start: Start) -> None:
+    get = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+    sent = (
+        get.format("/health", "")
+        + get.format("/nowhere", "")
+        + get.format("/languages", "Connection: close\r\n")
+    )
+    answer = start().talk(sent.encode())
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+
+
 def test_a_second_service_on_a_port_is_refused(start: Start, trained: Trained) -> None:
     server = start()
     done = run_command("serve", "--model", trained.model, "--port", str(server.port))
@@ -207,6 +358,7 @@ def test_a_second_service_on_a_port_is_refused(start: Start, trained: Trained) -
         (("--host", "203.0.113.1", "--api-key-file", "KEY"), 1, "203.0.113.1"),
         (("--api-key-file", "none"), 1, "cannot be read"),
         (("--allow-origin", "example.org"), 2, "no origin"),
+        (("--public-host", "https://example.org"), 2, "no host name"),
         (("--port", "70000"), 2, "65535"),
         (("--model", "none"), 1, "none"),
     ],

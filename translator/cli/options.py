@@ -103,4 +103,5 @@ def _check_inputs(*paths: Path) -> None:
         if path.is_dir():
             raise DataError(f"{path}: this is a folder; name a file of lines")
         if not path.exists():
-            raise DataError(f"{path}: there is no such file; it is looked for in {Path.cwd()}")
+            where = "" if path.is_absolute() else f"; it is looked for in {Path.cwd()}"
+            raise DataError(f"{path}: there is no such file{where}")

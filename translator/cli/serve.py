@@ -25,9 +25,13 @@ def serve_command(
         list[str] | None,
         typer.Option("--allow-origin", help="A page elsewhere that may ask; repeatable."),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Waiting texts translated together.")
-    ] = 64,
+    public_hosts: Annotated[
+        list[str] | None,
+        typer.Option("--public-host", help="A name that a proxy on this machine gives it; repeatable."),
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option("--batch-tokens", min=1, help="Of waiting sentences translated together.")
+    ] = 500,
     max_characters: Annotated[int, typer.Option("--max-characters", min=1, help="Of a text.")] = 5_000,
     max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="In a request.")] = 64,
     max_body_bytes: Annotated[int, typer.Option("--max-body-bytes", min=1, help="Of a request.")] = 1_000_000,
@@ -50,7 +54,9 @@ def serve_command(
         if (error.name or "").partition(".")[0] == "translator":
             raise
         raise ServeError(f"serving needs {error.name}; install it: pip install 'passerelle[serve]'") from None
-    access = access_for(host, key_file=key_file, origins=tuple(origins or ()))
+    access = access_for(
+        host, key_file=key_file, origins=tuple(origins or ()), public_hosts=tuple(public_hosts or ())
+    )
     limits = Limits(
         max_characters=max_characters,
         max_texts=max_texts,
@@ -69,7 +75,7 @@ def serve_command(
             translator,
             limits=limits,
             metrics=Metrics(),
-            batch_size=batch_size,
+            batch_tokens=batch_tokens,
             explain=_explanation,
             log_text=log_text,
         )

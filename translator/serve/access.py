@@ -3,10 +3,11 @@
 import hmac
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from translator.errors import ServeError, UsageError
 from translator.serve.limits import RefusedError
@@ -19,6 +20,9 @@ MIN_KEY_LENGTH = 16
 #: Names of this machine, as they stand in a Host header.
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
+#: A name without scheme, port and path, as browsers send it: in ASCII.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+
 
 @dataclass(frozen=True)
 class Access:
@@ -29,25 +33,42 @@ class Access:
         local_only: the service listens on loopback, so a Host header with another name is somebody's domain
             that was pointed at this machine (DNS rebinding).
         origins: web pages elsewhere that may use the service; `*` is every one.
+        hosts: names, in small letters, that a proxy on this machine gives the service, beside `LOCAL_NAMES`.
     """
 
     api_key: str | None = None
     local_only: bool = True
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     def check_host(self, host: str) -> None:
         """Refuse a request that was meant for another name than this machine's own."""
         name = host.rsplit(":", 1)[0] if host.rpartition(":")[2].isdigit() else host
-        if self.local_only and name.lower() not in LOCAL_NAMES:
-            raise RefusedError(421, f"This service answers to {', '.join(LOCAL_NAMES)} only")
+        if self.local_only and name.lower() not in (*LOCAL_NAMES, *self.hosts):
+            known = ", ".join(LOCAL_NAMES)
+            raise RefusedError(421, f"This service answers to {known} and what --public-host names, only")
 
     def allows_origin(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may ask: our own page, or one that was named at the start."""
-        return urlsplit(origin).netloc == host or self.is_foreign_guest(origin)
+        try:
+            name = urlsplit(origin).netloc
+        except ValueError:  # brackets that do not close, a port that is none
+            return False
+        is_ours = name != "" and (name == host or name.lower() in self.hosts)
+        return is_ours or self.is_foreign_guest(origin)
 
     def is_foreign_guest(self, origin: str) -> bool:
         """Whether an origin was named at the start, so that its pages may read our answers."""
         return "*" in self.origins or origin in self.origins
+
+    def check_address(self, query: bytes) -> None:
+        """Refuse an API key in the query string, which proxies and browsers keep."""
+        fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        if any(name.lower() == "api_key" for name, _ in fields):
+            raise RefusedError(
+                400,
+                "An API key is not taken from the address; send it in the body or as Authorization: Bearer",
+            )
 
     def check_key(self, shown: object, headers: Mapping[str, str]) -> None:
         """Refuse a caller without the API key, in a field of the request or as `Authorization: Bearer`."""
@@ -95,16 +116,20 @@ def read_key(path: Path | None) -> str | None:
     return key
 
 
-def access_for(host: str, *, key_file: Path | None, origins: tuple[str, ...]) -> Access:
+def access_for(
+    host: str, *, key_file: Path | None, origins: tuple[str, ...], public_hosts: tuple[str, ...] = ()
+) -> Access:
     """Return who may ask a service on an address.
 
     Raises:
         ServeError: others can reach the address and there is no API key.
-        UsageError: an origin is none.
+        UsageError: an origin is none, or a public host is more or less than a name.
     """
+    for name in public_hosts:
+        if not _HOST.fullmatch(name):
+            raise UsageError(f"--public-host {name!r} is no host name; give one like translate.example.org")
     for origin in origins:
-        parts = urlsplit(origin)
-        if origin != "*" and f"{parts.scheme}://{parts.netloc}" != origin:
+        if origin != "*" and not _is_origin(origin):
             raise UsageError(f"--allow-origin {origin!r} is no origin; give one like https://example.org")
     key = read_key(key_file)
     if key is None and not is_loopback(host):
@@ -112,4 +137,13 @@ def access_for(host: str, *, key_file: Path | None, origins: tuple[str, ...]) ->
             f"--host {host} can be reached from other machines, so an API key is needed; "
             f"give --api-key-file FILE or the environment variable {KEY_VARIABLE}"
         )
-    return Access(api_key=key, local_only=is_loopback(host), origins=origins)
+    hosts = tuple(name.lower() for name in public_hosts)
+    return Access(api_key=key, local_only=is_loopback(host), origins=origins, hosts=hosts)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.netloc != "" and f"{parts.scheme}://{parts.netloc}" == text

@@ -1,6 +1,6 @@
 """Other words at a place of a translation, each with the best translation that goes on from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,12 +35,13 @@ def spans(text: str) -> list[Span]:
 
 def alternatives(
     translator: Translator, source: str, target: str, *, word: int, n_wanted: int = 6
-) -> list[Alternative]:
-    """Return other words for one word of a translation, the likeliest first.
+) -> Iterator[Alternative | None]:
+    """Look for other words for one word of a translation, the likeliest first.
 
     What stands before the word is kept; where the translator splits sentences, so is what stands after its
     sentence. The pieces that are likeliest there are each forced in turn, and a search goes on from them; of
-    those that lead to the same word only the first counts.
+    those that lead to the same word only the first counts. After each search comes what it found, or None, so
+    that whoever waits no more can leave it there.
 
     Args:
         translator: the model.
@@ -51,39 +52,40 @@ def alternatives(
     """
     places, source = spans(target), translator.mapped(source)
     if not 0 <= word < len(places):
-        return []
+        return
     data = translator.config.data
     pairs = [((0, len(source)), (0, len(target)))]
     if translator.splits_sentences:
         pairs = paired_sentences(source, target, (data.source_language, data.target_language))
     (a, b), (c, d) = next(pair for pair in reversed(pairs) if pair[1][0] <= places[word][0])
     n_before = sum(start < c for start, _ in places)
-    found = _of_sentence(translator, source[a:b], target[c:d], word - n_before, n_wanted)
-    return [replace(other, text=target[:c] + other.text + target[d:]) for other in found]
+    for other in _of_sentence(translator, source[a:b], target[c:d], word - n_before, n_wanted):
+        yield other and replace(other, text=target[:c] + other.text + target[d:])
 
 
 def _of_sentence(
     translator: Translator, source: str, target: str, word: int, n_wanted: int
-) -> list[Alternative]:
+) -> Iterator[Alternative | None]:
     parts = [ids for _, ids in translator.cut([source], sentences=False)]
     start = spans(target)[word][0]
     before = target[:start].rstrip()
     forced = translator.tokenizer.encode_prefix(before, whole=target)
     if len(parts) != 1 or len(forced) + 2 > translator.config.model.max_length:
-        return []
+        return
     begins_word = start == 0 or len(before) < start
     kept = words(target)[: word + 1]
-    found: dict[str, Alternative] = {}
+    found = {kept[-1]}
     for piece, probability in _likeliest(translator, parts[0], forced, begins_word, _TRIED * n_wanted):
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
         reached = words(text)[: word + 1]
         # A piece that only lengthens the word before, or that cuts words elsewhere, is no alternative.
-        if len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] != kept[-1]:
-            found.setdefault(reached[-1], Alternative(reached[-1], text, probability))
-        if len(found) == n_wanted:
-            break
-    return list(found.values())
+        is_other = len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] not in found
+        if is_other:
+            found.add(reached[-1])
+        yield Alternative(reached[-1], text, probability) if is_other else None
+        if len(found) > n_wanted:
+            return
 
 
 @torch.inference_mode()

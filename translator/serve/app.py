@@ -14,14 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from translator.errors import PasserelleError
+from translator.serve import schema
 from translator.serve.access import Access
 from translator.serve.bodies import fields_of, n_alternatives_of, texts_of, word_of
 from translator.serve.gate import Gate
-from translator.serve.language import detect, name_of
+from translator.serve.language import detect, language_of, name_of
 from translator.serve.limits import RefusedError
 from translator.serve.metrics import CONTENT_TYPE_LATEST
 from translator.serve.page_routes import add_page
 from translator.serve.service import Answer, Service
+
+_DETECTED = schema.fields(confidence=schema.NUMBER, language=schema.TEXT)
 
 
 def make_app(service: Service, access: Access) -> ASGIApp:
@@ -34,12 +37,19 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         await service.batcher.stop()
 
     app = FastAPI(
-        title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None, openapi_url=None
+        title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None
     )  # its own pages of documentation load from elsewhere
     _add_errors(app)
-    _add_libretranslate(app, service, access)
+    _add_translate(app, service, access)
+    _add_detect(app, service, access)
+    _add_state(app, service, access)
     add_page(app, service, access)
-    _add_metrics(app, service, access)
+    if access.api_key is not None:  # asked for by whatever takes a body, and by /metrics
+        described = app.openapi()
+        described["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
+        for path, operations in described["paths"].items():
+            if "post" in operations or path == "/metrics":
+                next(iter(operations.values()))["security"] = [{"key": []}]
     return Gate(app, access=access, limits=service.limits, metrics=service.metrics)
 
 
@@ -58,32 +68,48 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> Response:
-        return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
+        return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=headers)
 
 
-def _add_libretranslate(app: FastAPI, service: Service, access: Access) -> None:
+def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
     source, target = service.source_language, service.target_language
+    several = schema.list_of(schema.TEXT)
+    answer = schema.fields(
+        ("detectedLanguage", "alternatives"),
+        translatedText={"anyOf": [schema.TEXT, several]},
+        detectedLanguage={"anyOf": [_DETECTED, schema.list_of(_DETECTED)]},
+        alternatives={"anyOf": [several, schema.list_of(several)]},
+    )
 
-    @app.post("/translate")
+    @app.post(
+        "/translate",
+        response_model=None,
+        responses=schema.answers(answer, has_body=True),
+        openapi_extra=schema.takes(*schema.translation(source, target, service.limits)),
+    )
     async def translate(request: Request) -> dict[str, Any]:
         fields = await fields_of(request)
         access.check_key(fields.get("api_key"), request.headers)
         texts = texts_of(fields, service.limits)
         is_list = isinstance(fields["q"], list)
-        named = [word_of(fields, name) for name in ("source", "target")]
+        named = [word_of(fields, name).strip() for name in ("source", "target")]
         n_alternatives = n_alternatives_of(fields, service.limits)
-        is_auto = named[0] == "auto"
+        is_auto = named[0].lower() == "auto"
         detected = detect("\n".join(texts), (source, target))[0] if is_auto else {}
-        language = detected["language"] if is_auto else named[0]
-        for code in (language, named[1]):
-            if code not in (source, target):
+        asked = [str(detected["language"]) if is_auto else named[0], named[1]]
+        pair = [language_of(code, (source, target)) for code in asked]
+        for code, language in zip(asked, pair, strict=True):
+            if language is None:
                 raise RefusedError(400, f"{code} is not supported")
-        text_format = fields.get("format") or "text"
-        if text_format != "text":
+        text_format = fields.get("format")
+        if text_format not in (None, "", "text"):
             raise RefusedError(400, f"{text_format} format is not supported")
-        if language == named[1]:  # as LibreTranslate does: nothing to do
+        if pair[0] == pair[1]:  # as LibreTranslate does: nothing to do
             answers = [Answer(text, []) for text in texts]
-        elif (language, named[1]) == (source, target):
+        elif pair == [source, target]:
             answers = await service.translate(texts, n_alternatives=n_alternatives)
         else:
             names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
@@ -96,22 +122,46 @@ def _add_libretranslate(app: FastAPI, service: Service, access: Access) -> None:
             result["alternatives"] = others if is_list else others[0]
         return result
 
-    @app.post("/detect")
+
+def _add_detect(app: FastAPI, service: Service, access: Access) -> None:
+    source, target = service.source_language, service.target_language
+    text, text_or_texts = schema.texts(service.limits)
+
+    @app.post(
+        "/detect",
+        response_model=None,
+        responses=schema.answers(schema.list_of(_DETECTED), has_body=True),
+        openapi_extra=schema.takes(
+            *(schema.fields(("api_key",), q=q, api_key={}) for q in (text_or_texts, text))
+        ),
+    )
     async def detect_language(request: Request) -> list[dict[str, Any]]:
         fields = await fields_of(request)
         access.check_key(fields.get("api_key"), request.headers)
         return detect("\n".join(texts_of(fields, service.limits)), (source, target))
 
-    @app.get("/languages")
+
+def _add_state(app: FastAPI, service: Service, access: Access) -> None:
+    source, target = service.source_language, service.target_language
+    language = schema.fields(code=schema.TEXT, name=schema.TEXT, targets=schema.list_of(schema.TEXT))
+
+    @app.get(
+        "/languages",
+        response_model=None,
+        responses=schema.answers(schema.list_of(language)),
+    )
     async def languages() -> list[dict[str, Any]]:
         targets = {source: [target, source], target: [target]}
         return [{"code": code, "name": name_of(code), "targets": found} for code, found in targets.items()]
 
-    @app.get("/health")
+    @app.get("/health", response_model=None, responses=schema.answers(schema.fields(status=schema.TEXT), 503))
     async def health() -> dict[str, str]:
+        trouble = await service.trouble()
+        if trouble is not None:
+            raise RefusedError(503, trouble)
         return {"status": "ok"}
 
-    @app.get("/frontend/settings")
+    @app.get("/frontend/settings", response_model=None, responses=schema.answers({"type": "object"}))
     async def settings() -> dict[str, Any]:
         sides = {"source": source, "target": target}
         return {
@@ -125,9 +175,7 @@ def _add_libretranslate(app: FastAPI, service: Service, access: Access) -> None:
             "language": {side: {"code": code, "name": name_of(code)} for side, code in sides.items()},
         }
 
-
-def _add_metrics(app: FastAPI, service: Service, access: Access) -> None:
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, responses=schema.answers(None, kind="text/plain"))
     async def metrics(request: Request) -> Response:
         access.check_key(None, request.headers)
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,51 +1,70 @@
-"""Requests that wait are translated together, on one thread that alone uses the model."""
+"""What waits is translated together, in slices, on one thread; a second thread does the rest."""
 
 import asyncio
-from collections import deque
+import heapq
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from translator.inference import Translation
+from translator.search import Result
 
 Answer = TypeVar("Answer")
 
+#: Tokens that the shortest part counts as: its search takes no fewer steps.
+SHORTEST = 8
 
-@dataclass(frozen=True)
-class _Job:
-    text: str
+#: Token ids of a sentence, or of a part of one that is longer than the model takes.
+Ids = Sequence[int]
+
+
+@dataclass
+class _Request:
+    """The parts of one request, how many are begun and what they cost, and what was found so far."""
+
+    parts: Sequence[Ids]
     n_best: int
-    answer: asyncio.Future[Translation]
+    answer: asyncio.Future[list[Result]]
+    n_begun: int = 0
+    n_tokens: int = 0
+    results: list[Result] = field(default_factory=list)
 
 
 class Batcher:
     """A queue before the model.
 
-    While the model computes a batch, what comes in waits; then a batch is made of it, a text of each request
-    in turn, so that a long request does not keep short ones waiting. Nothing waits while the model is free.
-    Texts whose request was given up (time, a closed connection) are left out.
+    While the model computes a batch, what comes in waits; then a batch is made of it. The request that has
+    had the fewest tokens computed is served next, part by part, and a batch ends at a number of tokens, so a
+    long request is worked on in short slices and short ones overtake it. Nothing waits while the model is
+    free. What nobody waits for any more (time, a closed connection) is left out.
     """
 
     def __init__(
         self,
-        translate: Callable[[list[str], int], list[Translation]],
+        search: Callable[[list[Ids], int], list[Result]],
         *,
-        batch_size: int,
-        observe: Callable[[int], None] = lambda n_texts: None,
+        batch_tokens: int,
+        beam_size: int = 1,
+        observe: Callable[[int], None] = lambda n_parts: None,
     ):
-        """Take the model's function over, `(texts, n_best) -> translations`, to be called on the thread.
+        """Take the model's function over, `(parts, n_best) -> results`, to be called on the thread.
 
         Args:
-            translate: what computes.
-            batch_size: texts that are translated together.
-            observe: told the size of each batch.
+            search: what computes.
+            batch_tokens: tokens of a batch, its parts times the longest of them, with its end symbol. A part
+                that is longer is a batch by itself.
+            beam_size: hypotheses of a search; where more are wanted, fewer tokens go into a batch.
+            observe: told the parts of each batch.
         """
-        self._translate, self._batch_size, self._observe = translate, batch_size, observe
-        self._requests: deque[deque[_Job]] = deque()
+        self._search, self._batch_tokens, self._observe = search, batch_tokens, observe
+        self._beam_size = beam_size
+        self._requests: list[_Request] = []
         self._waiting = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="translate")
+        self._searches = ThreadPoolExecutor(1, thread_name_prefix="translate")
+        self._others = ThreadPoolExecutor(1, thread_name_prefix="others")
+        self._began: dict[ThreadPoolExecutor, float] = {}
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,24 +76,50 @@ class Batcher:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        await asyncio.to_thread(self._thread.shutdown)
+        for thread in (self._searches, self._others):
+            await asyncio.to_thread(thread.shutdown, cancel_futures=True)
 
-    async def translate(self, texts: Sequence[str], *, n_best: int = 1) -> list[Translation]:
-        """Translate the texts of one request; one answer a text, in order."""
-        loop = asyncio.get_running_loop()
-        jobs = [_Job(text, n_best, loop.create_future()) for text in texts]
-        if jobs:
-            self._requests.append(deque(jobs))
-            self._waiting.set()
-        return list(await asyncio.gather(*(job.answer for job in jobs)))
+    async def search(self, parts: Sequence[Ids], *, n_best: int = 1) -> list[Result]:
+        """Search for the translations of the parts of one request; one result each, in order."""
+        if not parts:
+            return []
+        request = _Request(parts, n_best, asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        self._waiting.set()
+        return await request.answer
 
     async def run(self, function: Callable[[], Answer]) -> Answer:
-        """Compute something else with the model, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        """Compute something else with the model, beside the batches and one after another."""
+        return await self._compute(self._others, function)
 
     def n_waiting(self) -> int:
-        """Return how many texts wait."""
-        return sum(map(len, self._requests))
+        """Return how many parts wait."""
+        return sum(len(request.parts) - request.n_begun for request in self._requests)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether parts wait or the model computes."""
+        return bool(self._requests or self._began)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing that waits will ever be computed."""
+        return self._worker is None or self._worker.done()
+
+    def seconds_busy(self) -> float:
+        """Return how long the model has been computing the same slice; 0 where it computes nothing."""
+        now = time.monotonic()
+        return now - min([now, *self._began.values()])
+
+    async def _compute(self, thread: ThreadPoolExecutor, function: Callable[[], Answer]) -> Answer:
+        def timed() -> Answer:
+            self._began[thread] = time.monotonic()
+            try:
+                return function()
+            finally:
+                del self._began[thread]
+
+        return await asyncio.get_running_loop().run_in_executor(thread, timed)
 
     async def _work(self) -> None:
         while True:
@@ -84,32 +129,44 @@ class Batcher:
                 self._waiting.clear()
                 continue
             self._observe(len(batch))
-            texts, n_best = [job.text for job in batch], batch[0].n_best
+            parts, n_best = [part for _, part in batch], batch[0][0].n_best
             try:
-                found = await self.run(partial(self._translate, texts, n_best))
-            except Exception as error:  # whatever it is, it is theirs whose texts these are
-                for job in batch:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
+                found = await self._compute(self._searches, partial(self._search, parts, n_best))
+            except Exception as error:  # whatever it is, it is theirs whose parts these are
+                for request, _ in batch:
+                    if not request.answer.done():
+                        request.answer.set_exception(error)
                 continue
-            for job, translation in zip(batch, found, strict=True):
-                if not job.answer.done():
-                    job.answer.set_result(translation)
+            for (request, _), result in zip(batch, found, strict=True):
+                request.results.append(result)
+                if len(request.results) == len(request.parts) and not request.answer.done():
+                    request.answer.set_result(request.results)
 
-    def _next_batch(self) -> list[_Job]:
-        """A text of each request in turn, all with the `n_best` of the first."""
-        batch: list[_Job] = []
-        others: deque[deque[_Job]] = deque()
-        while self._requests and len(batch) < self._batch_size:
-            request = self._requests.popleft()
-            while request and request[0].answer.done():  # given up
-                request.popleft()
-            if not request:
-                continue
-            if batch and request[0].n_best != batch[0].n_best:
-                others.append(request)
-                continue
-            batch.append(request.popleft())
-            self._requests.append(request)
-        self._requests = others + self._requests
+    def _next_batch(self) -> list[tuple[_Request, Ids]]:
+        """Parts to be searched together, all with the `n_best` of the request that is served first."""
+        self._requests = [
+            one for one in self._requests if not one.answer.done() and one.n_begun < len(one.parts)
+        ]
+        if not self._requests:
+            return []
+        n_best = min(self._requests, key=lambda request: request.n_tokens).n_best
+        most = self._batch_tokens * self._beam_size // max(self._beam_size, n_best)
+        heap = [(one.n_tokens, i) for i, one in enumerate(self._requests) if one.n_best == n_best]
+        heapq.heapify(heap)
+        batch: list[tuple[_Request, Ids]] = []
+        longest = SHORTEST
+        while heap:
+            _, i = heap[0]
+            request = self._requests[i]
+            part = request.parts[request.n_begun]
+            longest = max(longest, len(part) + 1)
+            if batch and longest * (len(batch) + 1) > most:
+                break
+            batch.append((request, part))
+            request.n_begun += 1
+            request.n_tokens += len(part) + 1
+            if request.n_begun < len(request.parts):
+                heapq.heapreplace(heap, (request.n_tokens, i))
+            else:
+                heapq.heappop(heap)
         return batch

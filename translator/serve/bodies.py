@@ -12,12 +12,16 @@ from translator.serve.limits import Limits, RefusedError
 #: More fields than any request has.
 _MAX_FIELDS = 100
 
+#: What a body may be.
+BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
 
 async def fields_of(request: Request) -> dict[str, Any]:
     """Return the fields of a request; in JSON a value may be anything, in a form it is a text.
 
     Raises:
-        RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8.
+        RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8; 415 where nothing
+            of that type is read.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
@@ -25,12 +29,15 @@ async def fields_of(request: Request) -> dict[str, Any]:
     fields = _form(request.url.query.encode("ascii", "replace"))
     if kind == "multipart/form-data":
         return fields | await _parts(request)
-    return fields | _form(await request.body())
+    body = await request.body()
+    if body and kind not in ("", "application/x-www-form-urlencoded"):
+        raise RefusedError(415, f"Content-Type {kind} is not read; send {', '.join(BODY_TYPES)}")
+    return fields | _form(body)
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+        found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:
         raise RefusedError(400, "Invalid request: the body is not UTF-8") from None
     except (ValueError, RecursionError):
@@ -110,16 +117,21 @@ def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
     """Return how many alternatives are wanted, 0 where the request does not say.
 
     Raises:
-        RefusedError: 400 where it is no number or above the limit.
+        RefusedError: 400 where it is no whole number, below 0 or above the limit.
     """
-    given = fields.get("alternatives") or 0
+    given = fields.get("alternatives")
+    if given is None or given == "":
+        return 0
     try:
-        wanted = max(0, int(given))
+        wanted = int(given)
     except (TypeError, ValueError, OverflowError):
-        raise RefusedError(400, "Invalid request: alternatives parameter is not a number") from None
+        wanted = None
+    if wanted is None or isinstance(given, bool) or (isinstance(given, float) and given != wanted):
+        raise RefusedError(400, "Invalid request: alternatives parameter is not a number")
     most = limits.max_alternatives
-    if wanted > most:
-        raise RefusedError(400, f"Invalid request: alternatives parameter must be <= {most}")
+    if not 0 <= wanted <= most:
+        bound = f"<= {most}" if wanted > most else ">= 0"
+        raise RefusedError(400, f"Invalid request: alternatives parameter must be {bound}")
     return wanted
 
 

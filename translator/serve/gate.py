@@ -72,13 +72,16 @@ class Gate:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         self._access.check_host(host)
+        self._access.check_address(scope.get("query_string", b""))
         if origin is not None and not self._access.allows_origin(origin, host):
             raise RefusedError(403, "Pages of other origins may not use this service; see --allow-origin")
         if scope["method"] == "OPTIONS" and origin is not None:
             await answer.send_whole(204, _PREFLIGHT)
             return
         if scope["method"] != "POST":
-            await self._app(scope, receive, answer)
+            # HEAD is answered as GET is; what sends the answer leaves its body out.
+            as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            await self._app(as_get, receive, answer)
             return
         body = await self._read(headers, receive)
         # A slow sender takes no place: only a request that is there whole is counted.
@@ -91,10 +94,12 @@ class Gate:
         self._n_active += 1
         self._metrics.in_flight.set(self._n_active)
         try:
-            await self._answer(scope, body, receive, answer)
+            messages = await self._answer(scope, body, receive)
         finally:
             self._n_active -= 1
             self._metrics.in_flight.set(self._n_active)
+        for message in messages:  # whoever is slow to take an answer takes no place
+            await answer(message)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         """The body, unless it is too long, whether it says so or not, or takes too long."""
@@ -133,8 +138,13 @@ class Gate:
                 while (await receive()).get("more_body", False):
                     pass
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive, answer: "_Answer") -> None:
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
         """Let the application work until it is done, the time is up, or nobody waits any more."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -147,7 +157,7 @@ class Gate:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        work = asyncio.ensure_future(self._app(scope, replay, answer))
+        work = asyncio.ensure_future(self._app(scope, replay, keep))
         watch = asyncio.ensure_future(gone())
         try:
             done, _ = await asyncio.wait(
@@ -165,6 +175,8 @@ class Gate:
             )
         if work in done:
             work.result()
+            return messages
+        return []
 
 
 class _Answer:
@@ -185,6 +197,8 @@ class _Answer:
             if origin is not None and self._access.is_foreign_guest(origin):
                 headers["Access-Control-Allow-Origin"] = origin
                 headers.add_vary_header("Origin")
+        elif self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def send_whole(self, status: int, headers: dict[str, str]) -> None:

@@ -22,6 +22,21 @@ _MARKS = {
 _ACCENTED = frozenset("àâæçéèêëîïôœùûüÿ")
 
 
+def language_of(code: str, languages: tuple[str, str]) -> str | None:
+    """Return which of some languages a code means, in either case: itself, or one without its region.
+
+    `FR`, `fr-CA` and `fr_FR` are French where it is `fr`; None: none of them.
+    """
+    wanted = code.strip().replace("_", "-").lower()
+    for known in languages:
+        if known.replace("_", "-").lower() == wanted:
+            return known
+    for known in languages:
+        if known.replace("_", "-").lower().partition("-")[0] == wanted.partition("-")[0]:
+            return known
+    return None
+
+
 def name_of(code: str) -> str:
     """Return the English name of a language, or the code where it has none here."""
     return NAMES.get(code, code)

@@ -10,7 +10,7 @@ __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 #: Requests to anything else are counted as `other`, so that nobody can make up labels.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
-    | {"/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
+    | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
     | {"/api/translate", "/api/align", "/api/alternatives", "/api/explain"}
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from translator.serve import schema
 from translator.serve.access import Access
 from translator.serve.bodies import fields_of, text_of
 from translator.serve.limits import RefusedError
@@ -41,19 +42,53 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         access.check_key(found.get("api_key"), request.headers)
         return found
 
-    @app.post("/api/translate")
+    a_text, _ = schema.texts(service.limits)
+    only_text = schema.fields(text=a_text)
+    both_texts = schema.fields(text=a_text, translation=a_text)
+    of_word = schema.fields(text=a_text, translation=a_text, word={"type": "integer", "minimum": 0})
+    prefix = {"type": "string", "maxLength": service.limits.max_characters}
+    with_prefix = schema.fields(("prefix",), text=a_text, prefix=prefix)
+    pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
+    links = schema.list_of(schema.list_of(schema.WHOLE))
+    linked = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
+
+    @app.post(
+        "/api/translate",
+        response_model=None,
+        responses=schema.answers(linked, has_body=True),
+        openapi_extra=schema.takes(only_text, only_text),
+    )
     async def translate(request: Request) -> dict[str, Any]:
         text = text_of(await fields(request), "text", service.limits)
         [answer] = await service.translate([text])
         return {"translation": answer.text, **await service.words(text, answer.text)}
 
-    @app.post("/api/align")
+    @app.post(
+        "/api/align",
+        response_model=None,
+        responses=schema.answers(linked, has_body=True),
+        openapi_extra=schema.takes(both_texts, both_texts),
+    )
     async def align(request: Request) -> dict[str, Any]:
         given = await fields(request)
         text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
         return {"translation": translation, **await service.words(text, translation)}
 
-    @app.post("/api/alternatives")
+    other = schema.fields(
+        word=schema.TEXT,
+        line=schema.TEXT,
+        row=schema.WHOLE,
+        prefix=schema.TEXT,
+        text=schema.TEXT,
+        probability=schema.NUMBER,
+    )
+
+    @app.post(
+        "/api/alternatives",
+        response_model=None,
+        responses=schema.answers(schema.fields(alternatives=schema.list_of(other)), has_body=True),
+        openapi_extra=schema.takes(of_word, None),
+    )
     async def alternatives(request: Request) -> dict[str, Any]:
         given = await fields(request)
         text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
@@ -62,17 +97,24 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
             raise RefusedError(400, "Invalid request: word parameter is not a whole number")
         return {"alternatives": await service.other_words(text, translation, word)}
 
-    @app.post("/api/explain")
+    @app.post(
+        "/api/explain",
+        response_class=Response,
+        responses=schema.answers(None, 501, kind="text/html", has_body=True),
+        openapi_extra=schema.takes(with_prefix, with_prefix),
+    )
     async def explanation(request: Request) -> Response:
         given = await fields(request)
         text = text_of(given, "text", service.limits)
-        prefix = text_of(given, "prefix", service.limits) if given.get("prefix") else ""
+        prefix = "" if given.get("prefix", "") == "" else text_of(given, "prefix", service.limits)
         page = await service.explanation(text, prefix)
         headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) -> None:
-    @app.get(path)
+    kind = headers["Content-Type"].partition(";")[0]
+
+    @app.get(path, response_class=Response, responses=schema.answers(None, kind=kind))
     async def file() -> Response:
         return Response(content, headers=headers)

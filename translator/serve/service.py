@@ -1,17 +1,30 @@
 """What the service does with text: lines through the batcher, words and their links, other words."""
 
+import asyncio
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from translator import console
 from translator.aligner import Aligner
+from translator.config import SearchConfig
+from translator.data.splitting import Part
 from translator.inference import Translation, Translator
-from translator.serve.alternatives import alternatives, spans
-from translator.serve.batcher import Batcher
+from translator.search import Result
+from translator.serve.alternatives import Alternative, alternatives, spans
+from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
+
+#: Characters of lines, at most, whose words are linked together: a slice of the work, or one line.
+_LINKED_CHARACTERS = 300
+
+#: What a model that has nothing to do is tried with, to know its health.
+_TRIAL = "Bonjour."
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Service:
         *,
         limits: Limits,
         metrics: Metrics,
-        batch_size: int = 64,
+        batch_tokens: int = 500,
         explain: Callable[[Translator, str, str], str] | None = None,
         log_text: bool = False,
     ):
@@ -41,7 +54,7 @@ class Service:
             translator: the model.
             limits: what a request may ask.
             metrics: where batches and characters are counted.
-            batch_size: texts translated together; 1: each by itself.
+            batch_tokens: tokens of the sentences that are translated together; 1: each by itself.
             explain: `(translator, text, prefix)` → the page that explains a translation; None: there is none.
             log_text: whether texts and translations are printed on stderr.
         """
@@ -50,28 +63,74 @@ class Service:
         self.target_language = translator.config.data.target_language
         self._translator, self._explain, self._log_text = translator, explain, log_text
         self._aligner = Aligner(translator)
-        self.batcher = Batcher(self._compute, batch_size=batch_size, observe=metrics.batches.observe)
+        self.batcher = Batcher(
+            self._search,
+            batch_tokens=batch_tokens,
+            beam_size=translator.config.search.beam_size,
+            observe=metrics.batches.observe,
+        )
         metrics.watch_queue(self.batcher.n_waiting)
+        self._failure: str | None = None  # of the last batch
 
-    def _compute(self, texts: list[str], n_best: int) -> list[Translation]:
+    def _options(self, n_best: int) -> SearchConfig:
         beam_size = max(n_best, self._translator.config.search.beam_size)
-        return self._translator.translate(texts, n_best=n_best, beam_size=beam_size)
+        return self._translator.options(beam_size, n_best=n_best)
+
+    def _search(self, parts: list[Ids], n_best: int) -> list[Result]:
+        try:
+            found = self._translator.search(parts, self._options(n_best), n_best=n_best)
+        except Exception as error:
+            self._failure = f"The model fails: {type(error).__name__}"
+            raise
+        hypotheses = [result.hypotheses for result in found]
+        if not all(of_one and all(math.isfinite(one.score) for one in of_one) for of_one in hypotheses):
+            self._failure = "The model gives numbers that are not finite"
+            raise RefusedError(503, self._failure)
+        self._failure = None
+        return found
+
+    async def trouble(self) -> str | None:
+        """Return why texts are not translated as they should be, or None; a model at rest is tried."""
+        most = self.limits.request_seconds / 2  # of a slice; whoever waits for it is not given up by then
+        if self.batcher.has_ended:
+            return "Nothing is translated any more"
+        if not self.batcher.is_working:
+            try:
+                async with asyncio.timeout(most):
+                    await self.batcher.search([ids for _, ids in self._translator.cut([_TRIAL])])
+            except TimeoutError:
+                return f"The model has not answered for {most:g} seconds"
+            except Exception:
+                return self._failure
+        if self.batcher.seconds_busy() > most:
+            return f"The model has not answered for {most:g} seconds"
+        return self._failure
 
     async def translate(self, texts: Sequence[str], *, n_alternatives: int = 0) -> list[Answer]:
         """Translate texts; each of their lines is translated by itself, and blank ones stay blank."""
-        lines = [text.split("\n") for text in texts]
-        wanted = [line for of_text in lines for line in of_text if line.strip()]
-        self.metrics.characters.inc(sum(map(len, wanted)))
-        found = iter(await self.batcher.translate(wanted, n_best=n_alternatives + 1))
+        # Cutting and joining keep the event loop waiting no longer than one text takes, nor this does.
+        cut = partial(self._translator.cut, sentences=n_alternatives == 0)
+        parts = [await asyncio.to_thread(cut, text.split("\n")) for text in texts]
+        self.metrics.characters.inc(sum(map(len, texts)))
+        ids = [of_part for of_text in parts for _, of_part in of_text]
+        results = iter(await self.batcher.search(ids, n_best=n_alternatives + 1))
         answers = []
-        for text, of_text in zip(texts, lines, strict=True):
-            translated = [next(found) if line.strip() else None for line in of_text]
-            versions = dict.fromkeys(_version(translated, k) for k in range(n_alternatives + 1))
-            best, *others = versions
-            answers.append(Answer(best, others))
+        for text, of_text in zip(texts, parts, strict=True):
+            found = [(part, next(results)) for part, _ in of_text]
+            answers.append(await asyncio.to_thread(self._answer, text, found, n_alternatives + 1))
             if self._log_text:
-                console.note(json.dumps({"source": text, "translation": best}, ensure_ascii=True))
+                translation = answers[-1].text
+                console.note(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
         return answers
+
+    def _answer(self, text: str, found: list[tuple[Part, Result]], n_best: int) -> Answer:
+        """A text's translation out of what was found for the parts of its lines."""
+        by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
+        for part, result in found:
+            by_line[part.number].append((part, result))
+        lines = [self._translator.joined(found, self._options(n_best), n_best=n_best) for found in by_line]
+        best, *others = dict.fromkeys(_version(lines, k) for k in range(n_best))
+        return Answer(best, others)
 
     async def words(self, source: str, target: str) -> dict[str, Any]:
         """Return two texts in words and which go together, line by line.
@@ -88,11 +147,12 @@ class Service:
             rows = [
                 i for i, (a, b) in enumerate(zip(sources, targets, strict=True)) if a.strip() and b.strip()
             ]
-            linked = await self.batcher.run(
-                lambda: self._aligner.align([sources[i] for i in rows], [targets[i] for i in rows])
-            )
-            for row, of_row in zip(rows, linked, strict=True):
-                found[row] = of_row
+            for some in _slices(rows, [len(sources[row]) + len(targets[row]) for row in rows]):
+                linked = await self.batcher.run(
+                    partial(self._aligner.align, [sources[i] for i in some], [targets[i] for i in some])
+                )
+                for row, of_row in zip(some, linked, strict=True):
+                    found[row] = of_row
         links: list[list[int]] = []
         before = (0, 0)
         for row, of_row in enumerate(found):
@@ -122,7 +182,10 @@ class Service:
             word -= n_words
         else:
             raise RefusedError(400, "Invalid request: the translation has no such word")
-        found = await self.batcher.run(lambda: alternatives(self._translator, of_line, line, word=number))
+        steps = alternatives(self._translator, of_line, line, word=number)
+        tried: list[Alternative | None] = []
+        while step := await self.batcher.run(lambda: list(islice(steps, 1))):
+            tried += step
         return [
             {
                 "word": other.word,
@@ -132,7 +195,8 @@ class Service:
                 "text": "\n".join([*targets[:row], other.text, *targets[row + 1 :]]),
                 "probability": round(other.probability, 4),
             }
-            for other in found
+            for other in tried
+            if other is not None
         ]
 
     async def explanation(self, text: str, prefix: str) -> str:
@@ -145,13 +209,24 @@ class Service:
         return await self.batcher.run(lambda: explain(self._translator, text.strip(), prefix))
 
 
-def _version(lines: Sequence[Translation | None], k: int) -> str:
+def _version(lines: Sequence[Translation], k: int) -> str:
     """The k-th best translation of each line, or the last that there is."""
-    chosen = []
-    for line in lines:
-        candidates = line.candidates if line is not None else ()
-        chosen.append(candidates[min(k, len(candidates) - 1)].text if candidates else "")
-    return "\n".join(chosen)
+    each = (line.candidates for line in lines)
+    return "\n".join(found[min(k, len(found) - 1)].text if found else "" for found in each)
+
+
+def _slices(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows in order, as many together as have few characters."""
+    together: list[int] = []
+    n_characters = 0
+    for row, length in zip(rows, lengths, strict=True):
+        if together and n_characters + length > _LINKED_CHARACTERS:
+            yield together
+            together, n_characters = [], 0
+        together.append(row)
+        n_characters += length
+    if together:
+        yield together
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:
