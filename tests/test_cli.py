@@ -267,7 +267,10 @@ def test_the_newest_finished_run_is_the_default(
     for age, name in enumerate(("newest", "b-older", "z-oldest")):
         folder = tmp_path / "runs" / name / "model"
         shutil.copytree(trained.model, folder)
-        os.utime(folder / MANIFEST, (1_700_000_000 - age, 1_700_000_000 - age))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest["created"] = f"2026-01-0{9 - age}T00:00:00+00:00"
+        (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        os.utime(folder / MANIFEST, (1_700_000_000 + age, 1_700_000_000 + age))  # as a copy may leave it
     shutil.copytree(trained.model, tmp_path / "runs" / "unfinished" / "model")
     (tmp_path / "runs" / "unfinished" / "model" / MANIFEST).unlink()
     monkeypatch.chdir(tmp_path)
