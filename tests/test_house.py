@@ -20,6 +20,8 @@ LAYERS = {
     "config": 0,
     "config_file": 0,
     "console": 0,
+    "environment": 0,
+    "signals": 0,
     "threads": 0,
     "word_links": 0,
     "data": 1,

@@ -1,6 +1,7 @@
 """The verbs before there is a model: `train` and `check-data`."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 
 from translator.cli.options import JsonOption
 from translator.errors import UsageError
+from translator.signals import StopOnce, handled
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -32,9 +34,10 @@ def train_command(
 
         sys.stdout.write(config_to_yaml(config))
         return
-    from translator.training.run import train
+    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+        from translator.training.run import train
 
-    train(config, name=path.stem, resume=resume)
+        train(config, name=path.stem, resume=resume)
 
 
 def check_data_command(
@@ -51,7 +54,8 @@ def check_data_command(
     from translator.data.preparation import prepare
 
     config, _ = _config(arguments)
-    prepared = prepare(config)
+    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+        prepared = prepare(config)
     report = prepared.report
     names = corpus.split_names(config.data)
     sizes = {name: len(corpus.open_split(config.data, name, seed=config.train.seed)) for name in names}
