@@ -30,6 +30,7 @@ from datasets import (
 from datasets import List as ListOf
 from datasets.arrow_writer import ArrowWriter
 from datasets.exceptions import DatasetGenerationError
+from datasets.utils import tqdm
 
 from translator import console
 from translator.config import DataConfig
@@ -51,6 +52,7 @@ COLUMNS = Features(
 TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
 
 disable_progress_bars()
+tqdm.monitor_interval = 0  # of datasets' own class: no thread that watches what nobody sees
 
 
 def split_names(config: DataConfig) -> list[str]:
