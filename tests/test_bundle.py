@@ -1,5 +1,6 @@
 """The model folder: whole, verified, nothing unpickled."""
 
+import itertools
 import json
 import math
 import os
@@ -192,6 +193,30 @@ def test_the_newest_finished_run_is_found(folder: Path, tmp_path: Path) -> None:
     os.utime(root / "unfinished" / "model" / MANIFEST, (2000, 2000))
     (root / "unfinished" / "model" / MANIFEST).unlink()
     assert newest_model(root) == root / "new" / "model"
+
+
+def test_a_copied_runs_folder_has_the_same_newest_model(tmp_path: Path) -> None:
+    """The manifests' dates count, in whatever zone; where one has none, its file's time."""
+    dates = {
+        "old": "2026-01-01T12:00:00+00:00",
+        "new": "2026-01-01T12:00:00+00:00".replace("+00", "-02"),
+        "east": "2026-01-01T13:00:00+02:00",
+    }
+    for name, date in dates.items():
+        (tmp_path / name / "model").mkdir(parents=True)
+        (tmp_path / name / "model" / MANIFEST).write_text(json.dumps({"created": date}))
+    for names in itertools.permutations(dates):
+        for seconds, name in enumerate(names):
+            os.utime(tmp_path / name / "model" / MANIFEST, (seconds, seconds))
+        assert newest_model(tmp_path) == tmp_path / "new" / "model"
+    for content in ("{", "[]", "null", "{}", '{"created": 5}', '{"created": "soon"}', "[" * 99_999, "\xff"):
+        (tmp_path / "undated" / "model").mkdir(parents=True, exist_ok=True)
+        undated = tmp_path / "undated" / "model" / MANIFEST
+        undated.write_text(content, encoding="latin-1")
+        os.utime(undated, (1, 1))
+        assert newest_model(tmp_path) == tmp_path / "new" / "model"
+        os.utime(undated, (4e9, 4e9))
+        assert newest_model(tmp_path) == undated.parent
 
 
 def test_without_a_finished_run_the_message_says_what_to_do(tmp_path: Path) -> None:

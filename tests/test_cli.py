@@ -315,7 +315,10 @@ def test_the_newest_finished_run_is_the_default(
     for age, name in enumerate(("newest", "b-older", "z-oldest")):
         folder = tmp_path / "runs" / name / "model"
         shutil.copytree(trained.model, folder)
-        os.utime(folder / MANIFEST, (1_700_000_000 - age, 1_700_000_000 - age))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest["created"] = f"2026-01-0{9 - age}T00:00:00+00:00"
+        (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        os.utime(folder / MANIFEST, (1_700_000_000 + age, 1_700_000_000 + age))  # as a copy may leave it
     shutil.copytree(trained.model, tmp_path / "runs" / "unfinished" / "model")
     (tmp_path / "runs" / "unfinished" / "model" / MANIFEST).unlink()
     monkeypatch.chdir(tmp_path)
@@ -762,18 +765,14 @@ def test_evaluating_notes_malformed_rows_and_keeps_the_others_in_order(
 
 
 @pytest.mark.parametrize(
-    ("verb", "function", "advice"),
+    ("verb", "function"),
     [
-        ("train", "translator.training.run.train", "lower train.max_tokens_per_batch, model.width or "),
-        (
-            "check-data",
-            "translator.data.preparation.prepare",
-            "lower tokenizer.sample_sentences, or give a part",
-        ),
+        ("train", "translator.training.run.train"),
+        ("check-data", "translator.data.preparation.prepare"),
     ],
 )
 def test_an_end_of_memory_is_one_line_that_says_what_to_lower(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, function: str, advice: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, function: str
 ) -> None:
     path = write_phrases(tmp_path)
 
@@ -784,9 +783,9 @@ def test_an_end_of_memory_is_one_line_that_says_what_to_lower(
         return fail
 
     of_torch = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-    for error, said in ((MemoryError(), ""), (RuntimeError(of_torch), f" ({of_torch})")):
+    for error in (MemoryError(), RuntimeError(of_torch)):
         monkeypatch.setattr(function, failing(error))
-        assert run(verb, path).refusal().startswith(f"error: not enough memory{said}; {advice}")
+        assert "there is not enough memory; lower" in run(verb, path).refusal()
     monkeypatch.setattr(function, failing(RuntimeError("something else")))
     with pytest.raises(RuntimeError, match="something else"):
         main([verb, str(path)])

@@ -22,6 +22,8 @@ LAYERS = {
     "config_file": 0,
     "config_yaml": 0,
     "console": 0,
+    "environment": 0,
+    "signals": 0,
     "threads": 0,
     "word_links": 0,
     "data": 1,

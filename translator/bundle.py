@@ -11,6 +11,7 @@ The manifest is written last: a folder that has one is whole.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -170,12 +171,26 @@ def not_finite(weights: Mapping[str, Tensor]) -> str | None:
 
 
 def newest_model(root: Path) -> Path:
-    """Return the model folder of the newest finished run below `root`.
+    """Return the model folder of the newest finished run below `root`, by the manifests' own dates.
 
     Raises:
         ModelError: there is none.
     """
-    manifests = sorted(root.glob(f"*/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime_ns)
+    manifests = list(root.glob(f"*/model/{MANIFEST}"))
     if not manifests:
         raise ModelError(f"no finished run below {root}/; run `make train` first, or give --model FOLDER")
-    return manifests[-1].parent
+    return max(manifests, key=lambda path: (recorded_time(path, "created", otherwise=path), path)).parent
+
+
+def recorded_time(path: Path, key: str, *, otherwise: Path) -> float:
+    """Return the time, in seconds, that a JSON file records; copying it does not change that.
+
+    Args:
+        path: of the file; it may be absent or damaged.
+        key: of a date in ISO 8601.
+        otherwise: the file whose time of change is returned where there is no such date.
+    """
+    try:
+        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))[key]).timestamp()
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+        return otherwise.stat().st_mtime

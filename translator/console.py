@@ -20,8 +20,11 @@ def note(message: str) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal, so that something may be redrawn on it."""
-    return _console.is_terminal
+    """Whether stderr is a terminal, so that something may be redrawn on it.
+
+    rich alone would take FORCE_COLOR for one, which CI services set, and redraw a bar in their log.
+    """
+    return _console.is_terminal and _console.file.isatty()
 
 
 def progress_bar() -> Progress:

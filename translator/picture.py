@@ -1,13 +1,32 @@
 """Pictures: the only importer of matplotlib, which comes with the extra `logs`."""
 
+import os
+import sys
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from translator.environment import without
 from translator.errors import PictureError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def import_matplotlib() -> None:
+    """Import matplotlib, if it is installed, even where $MPLBACKEND names what this Python does not have.
+
+    Jupyter and Colab leave their own backend there, and matplotlib then fails to be imported. Where it is
+    known, it is taken as usual.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    with suppress(ImportError):
+        with without("MPLBACKEND"):
+            import matplotlib
+        with suppress(ValueError, KeyError):
+            matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
 
 
 def blank(width: float, height: float) -> "Figure":
@@ -16,6 +35,7 @@ def blank(width: float, height: float) -> "Figure":
     Raises:
         PictureError: matplotlib is not installed.
     """
+    import_matplotlib()
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

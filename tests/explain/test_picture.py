@@ -1,7 +1,10 @@
 """The averaged map as a picture."""
 
 import builtins
+import os
 import struct
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -48,3 +51,25 @@ def test_without_matplotlib_it_says_what_to_install(
         to_png(explanation)
     monkeypatch.undo()
     assert picture.png(picture.blank(1, 1)).startswith(b"\x89PNG")  # control: with it, it draws
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "taken"), [("none-such", False), ("module://none.such", True), ("svg", True), ("", False)]
+)
+def test_a_backend_of_somebody_else_does_not_break_matplotlib(given: str, taken: bool) -> None:
+    """Notebooks leave theirs in the environment; one that is known stays the user's."""
+    script = (
+        "from translator.picture import blank, png; assert png(blank(1, 1)); import matplotlib, os;"
+        "backend = dict.__getitem__(matplotlib.rcParams, 'backend'); print(backend, os.environ['MPLBACKEND'])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "MPLBACKEND": given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    backend, _, left = found.stdout.strip("\n").rpartition(" ")
+    assert (backend == given) is taken
+    assert left == given

@@ -338,3 +338,68 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     assert process.returncode == 130, stderr.decode()
     assert "Traceback" not in stderr.decode()
     assert "Ctrl-C again stops at once, without saving" in stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "left",
+    [{}, {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}],
+    ids=["plain", "in a batch job of Slurm"],
+)
+def test_sigterm_saves_says_how_to_resume_and_exits_with_143(tmp_path: Path, left: dict[str, str]) -> None:
+    path = write_phrases(tmp_path)
+    last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
+    arguments = ("train", path, *KILLABLE, "train.max_steps=100000", "train.checkpoint_minutes=0.01")
+    with subprocess.Popen(
+        command(*arguments), env=environment(**left), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(last.exists, process)
+        time.sleep(0.3)
+        for _ in range(2):  # some schedulers send it again
+            process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    lines = stderr.decode().splitlines()
+    assert process.returncode == 143, stderr.decode()
+    assert lines.count("stopping after this step …") == 1
+    found = re.fullmatch(r"stopped at step ([\d,]+) and saved; .* --resume .*", lines[-2])
+    assert found is not None, stderr.decode()
+    stopped_at = int(found.group(1).replace(",", ""))
+    assert lines[-1] == "error: terminated"
+    assert torch.load(last, weights_only=True)[STATE]["progress"]["steps"] == stopped_at
+
+
+def test_sigterm_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(*STATEFUL)
+    expected = weights(train(config, name="whole"))
+    account = TranslationModule.account
+
+    def terminate(module: TranslationModule, batch: Batch) -> None:
+        account(module, batch)
+        if module.progress.steps == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TranslationModule, "account", terminate)
+        with pytest.raises(SystemExit) as stopped:
+            train(config, name="stopped")
+    assert stopped.value.code == 143
+    assert weights(train(config, name="stopped", resume=True)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.004, 0.05])
+def test_many_presses_of_ctrl_c_show_no_traceback(tmp_path: Path, pause: float) -> None:
+    path = write_phrases(tmp_path)
+    last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
+    with start("train", path, *KILLABLE, "train.max_steps=100000") as process:
+        wait_for(last.exists, process)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+        assert process.stderr is not None
+        stderr = process.stderr.read().decode()
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "Exception ignored" not in stderr

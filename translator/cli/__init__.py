@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -17,6 +18,7 @@ from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError, is_out_of_memory
+from translator.signals import INTERRUPTED, TERMINATED, StopOnce, handled
 
 TOO_LITTLE_MEMORY = (
     "there is not enough memory; lower --batch-size or --beam, give shorter lines or a smaller model, or in "
@@ -52,6 +54,16 @@ def main(arguments: list[str] | None = None) -> None:
         if getattr(sys, name) is None:  # closed by whoever called us
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
+    with handled(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
+        code = _run(arguments)
+        if code in (INTERRUPTED, TERMINATED):  # one more would show a traceback of Python's own end
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run the command line; return the exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -63,9 +75,11 @@ def main(arguments: list[str] | None = None) -> None:
             message += "; what begins with a dash and is no option comes after --: translate -- '- Oui.'"
         code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted", 130)
-    except (BrokenPipeError, SystemExit):  # whoever read our output has gone (Typer raises the second);
-        # so do we, as other filters do
+        code = _fail("interrupted", INTERRUPTED)
+    except (BrokenPipeError, SystemExit) as error:
+        if getattr(error, "code", None) == TERMINATED:
+            return _fail("terminated", TERMINATED)
+        # Whoever read our output has gone (Typer raises the second); so do we, as other filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except (OSError, MemoryError, RuntimeError) as error:
@@ -76,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
             code = _fail(f"{where}{error.strerror or error}", 1)
         else:
             raise  # a fault of ours, and what is needed to find it
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:

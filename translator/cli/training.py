@@ -1,16 +1,16 @@
 """The verbs before there is a model: `train` and `check-data`."""
 
 import json
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from translator.cli.options import JsonOption
-from translator.errors import TrainingError, UsageError
+from translator.errors import UsageError
+from translator.signals import StopOnce, handled
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -34,9 +34,9 @@ def train_command(
 
         sys.stdout.write(config_to_yaml(config))
         return
-    from translator.training.run import train
+    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+        from translator.training.run import train
 
-    with _out_of_memory("lower train.max_tokens_per_batch, model.width or model.max_length"):
         train(config, name=path.stem, resume=resume)
 
 
@@ -55,7 +55,7 @@ def check_data_command(
     from translator.data.report import Report
 
     config, _ = _config(arguments)
-    with _out_of_memory("lower tokenizer.sample_sentences, or give a part of the corpus"):
+    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
         prepared = prepare(config)
     report = prepared.report
     names = corpus.split_names(config.data)
@@ -102,18 +102,6 @@ def check_data_command(
         f"{facts['pieces']} pieces; {len(plan)} batches an epoch, {facts['padding']:.1%} padding; "
         f"prepared in {prepared.folder}"
     )
-
-
-@contextmanager
-def _out_of_memory(advice: str) -> Iterator[None]:
-    """Make one line of an end of memory; PyTorch raises a plain RuntimeError for that of a CPU."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        said = str(error).splitlines()[0] if str(error) else ""
-        if not isinstance(error, MemoryError) and "memory" not in said.lower():
-            raise
-        raise TrainingError(f"not enough memory{f' ({said})' if said else ''}; {advice}") from None
 
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:

@@ -28,6 +28,7 @@ from datasets import (
 from datasets import List as ListOf
 from datasets.arrow_writer import ArrowWriter
 from datasets.exceptions import DatasetGenerationError
+from datasets.utils import tqdm
 
 from translator import console
 from translator.config import DataConfig
@@ -59,6 +60,7 @@ TABLE = "table.arrow"
 Rows = Iterator[readers.Row | MalformedError]
 
 disable_progress_bars()
+tqdm.monitor_interval = 0  # of datasets' own class: no thread that watches what nobody sees
 
 
 def split_names(config: DataConfig) -> list[str]:

@@ -21,7 +21,7 @@ LINE_SECONDS = 30
 
 
 class StopRequestedError(Exception):
-    """Ctrl-C was pressed and the state of training is saved."""
+    """A stop was asked for and the state of training is saved."""
 
 
 class Accounting(Callback):
@@ -78,7 +78,7 @@ class KeepBest(ModelCheckpoint):
 
 
 class SaveForResuming(Checkpoint):
-    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C; only between two steps.
+    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C or SIGTERM; only between two steps.
 
     A resumed run does not make up for a validation that was due, so that comes first, then the saving.
     """

@@ -1,7 +1,9 @@
 """The end of a run: from the best checkpoint to a scored model folder."""
 
+import os
 import shutil
 import subprocess
+import tomllib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,9 @@ from translator.evaluator import Evaluation, evaluate
 from translator.files import write_whole
 from translator.inference import SHARE, Translator, learnt_single_sentences
 from translator.training.checkpoint import BEST, LAST, STATE, read_checkpoint
+
+#: The folder of this package.
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
@@ -44,7 +49,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         scores["test"] = evaluation.to_dict()
     progress = best[STATE]["progress"]
     facts = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
         "weights": {
@@ -84,11 +89,38 @@ def _best_score(checkpoint: dict[str, Any]) -> float | None:
     return None
 
 
-def git_commit() -> str | None:
-    """Return the commit of the code that runs, with `-dirty` where it was changed; None outside git."""
+def git_commit(package: Path = PACKAGE) -> str | None:
+    """Return the commit of the code that runs, with `-dirty` where it was changed.
+
+    Args:
+        package: the folder of the package `translator`.
+
+    Returns:
+        None where the package does not come from a work tree of this project: it is installed, perhaps
+        inside somebody's own repository, whose commit would say nothing.
+    """
+    root = package.parent
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+    except (OSError, ValueError):
+        return None
+    if not isinstance(project, dict) or project.get("name") != "passerelle":
+        return None
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or not Path(top).samefile(root):
+        return None
+    if _git(root, "ls-files", "--error-unmatch", f"{package.name}/__init__.py") is None:
+        return None
+    return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Run git in a folder, whatever repository a hook's variables name; None where it fails."""
     git = shutil.which("git")
     if git is None:
         return None
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    found = subprocess.run(
+        [git, "-C", str(folder), *arguments], capture_output=True, check=False, env=variables
+    )
+    return os.fsdecode(found.stdout).strip() or None if found.returncode == 0 else None

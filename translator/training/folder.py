@@ -1,20 +1,15 @@
 """Where a run lies: named, found again, and held to what it was begun with."""
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from translator.bundle import CONFIG, MANIFEST, TOKENIZER, WEIGHTS
+from translator.bundle import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, recorded_time
 from translator.config import Config
 from translator.config_file import load_config
 from translator.errors import TrainingError
 from translator.files import remove_partial_files
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
-
-#: Tells the processes that Lightning starts for more devices where their run lies.
-RUN_VARIABLE = "PASSERELLE_RUN"
+from translator.training.lock import SESSION
 
 #: All that is written whole in a run's folders.
 FILES = (
@@ -39,26 +34,12 @@ def run_folder(config: Config, name: str, resume: bool) -> Path:
     Raises:
         TrainingError: there is no such run to resume, or it was of another configuration.
     """
-    if RUN_VARIABLE in os.environ:
-        return Path(os.environ[RUN_VARIABLE])
     root = Path(config.run.root).expanduser()
     if not resume:
         return new_folder(root, name)
     folder = _unfinished_run(root, name)
     _check_same_training(folder, config)
     return folder
-
-
-@contextmanager
-def told_to_other_processes(folder: Path) -> Iterator[None]:
-    """Let the processes that Lightning starts in here find the folder."""
-    mine = RUN_VARIABLE not in os.environ
-    os.environ.setdefault(RUN_VARIABLE, str(folder.absolute()))
-    try:
-        yield
-    finally:
-        if mine:
-            del os.environ[RUN_VARIABLE]
 
 
 def new_folder(root: Path, name: str) -> Path:
@@ -82,7 +63,21 @@ def _unfinished_run(root: Path, name: str) -> Path:
     if not unfinished:
         state = "every run of that name is finished" if runs else "there is no run of that name"
         raise TrainingError(f"nothing to resume as {root / name}: {state}; leave --resume out to start one")
-    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns)
+    return max(unfinished, key=_last_trained)
+
+
+def check_unfinished(folder: Path) -> None:
+    """Look again once nobody else trains there.
+
+    Raises:
+        TrainingError: another process finished the run before the lock was ours.
+    """
+    if (folder / "model" / MANIFEST).exists():
+        raise TrainingError(f"{folder} was just finished by another process; there is nothing to resume")
+
+
+def _last_trained(folder: Path) -> float:
+    return recorded_time(folder / SESSION, "started", otherwise=folder / "config.yaml")
 
 
 def _is_run_of(folder: Path, name: str) -> bool:

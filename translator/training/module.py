@@ -50,6 +50,7 @@ class TranslationModule(LightningModule):
         self._translator: Translator | None = None  # of the weights that are being validated
         self._workers: Workers | None = None
         self._threads = 1
+        self._froze = False
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -57,7 +58,9 @@ class TranslationModule(LightningModule):
         """Start the threads, if there are to be several, and compile what is quicker in C."""
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
-        gc.freeze()
+        if not gc.get_freeze_count():  # else the caller has settled it
+            gc.freeze()
+            self._froze = True
         wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
         kernels.use(wanted)
         if wanted and not kernels.in_use() and self.trainer.is_global_zero:
@@ -77,8 +80,10 @@ class TranslationModule(LightningModule):
         return self.config.hardware.workers or min(torch.get_num_threads(), MOST_WORKERS)
 
     def teardown(self, stage: str) -> None:
-        """End the threads."""
-        gc.unfreeze()
+        """End the threads; called again, it does nothing."""
+        if self._froze:
+            gc.unfreeze()
+            self._froze = False
         kernels.use(False)
         if self._workers is not None:
             self._workers.close()

@@ -7,20 +7,18 @@ runs/<name>/config.yaml              the whole configuration
            /checkpoints/best.ckpt    the best validation BLEU
            /logs/version_N/          CSV (and TensorBoard) logs, one a session
            /curves.png
+           /session.json             who trains, or did last
            /model/                   the model folder; a run is finished when it has a manifest
 """
 
-import logging
-import os
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -52,8 +50,17 @@ from translator.training.data import TranslationData
 from translator.training.data_record import hold_to_data
 from translator.training.embedding_init import count_embeddings
 from translator.training.finish import finish, git_commit
-from translator.training.folder import remove_partial_files_of_run, run_folder, told_to_other_processes
+from translator.training.folder import check_unfinished, remove_partial_files_of_run, run_folder
+from translator.training.lock import one_writer
 from translator.training.module import TranslationModule
+from translator.training.process_state import process_state_kept, quiet_lightning
+from translator.training.processes import (
+    Processes,
+    find_processes,
+    only_launched,
+    told_to_other_processes,
+)
+from translator.training.stopping import StopSignals
 
 
 def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
@@ -65,50 +72,51 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         resume: go on in the newest unfinished run of that name.
 
     Returns:
-        The model folder; None in a process that Lightning started for another device.
+        The model folder; None in every process but the first, where there are several.
 
     Raises:
         DataError: the corpus cannot be read.
         TrainingError: there is no such run to resume, it was of another configuration or of other data, the
             hardware is not there, or the training went wrong.
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
+        SystemExit: SIGTERM, once the state of training is saved.
     """
     keep_freed_memory()
-    keep_few_kernels()
+    processes = find_processes(config.hardware)
+    with only_launched(processes), process_state_kept():
+        keep_few_kernels()
+        return _train(config, config.run.name or name, resume, processes)
+
+
+def _train(config: Config, name: str, resume: bool, processes: Processes) -> Path | None:
     commit = git_commit()  # now: the files may change while it trains
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
-    _check_hardware(config)
+    _check_hardware(config, processes)
     prepared = prepare(config)
     check_strict(config, prepared.report)
     validation = _validation_split(config)
-    folder = run_folder(config, config.run.name or name, resume)
-    if _is_first_process():
-        _say_what_is_trained(config, prepared, folder)
-        if (
-            config.hardware.precision == "bf16-mixed"
-            and config.hardware.accelerator == "cpu"
-            and not multiplies_bfloat16()
-        ):
-            console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
-        hold_to_data(folder, prepared)
-        remove_partial_files_of_run(folder)
-        write_whole(folder / "config.yaml", config_to_yaml(config).encode())
-    torch.manual_seed(config.train.seed)
-    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
-    if _is_first_process():
-        console.note(f"model: {n_parameters(module.model):,} parameters, {len(prepared.tokenizer):,} pieces")
-    with told_to_other_processes(folder):
-        fit(module, TranslationData(config, prepared, validation), folder)
-    if not _is_first_process():
-        return None
-    _draw(folder)
-    return finish(config, prepared, folder, commit=commit)
-
-
-def _is_first_process() -> bool:
-    """Whether this is the process that writes; Lightning, torchrun and Slurm number the others in these."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    with ExitStack() as stack:
+        folder = None
+        if processes.is_first:
+            folder = run_folder(config, name, resume)
+            hold_to_data(folder, prepared)
+            stack.enter_context(one_writer(folder))
+            check_unfinished(folder)
+            _say_what_is_trained(config, prepared, folder)
+            remove_partial_files_of_run(folder)
+            write_whole(folder / "config.yaml", config_to_yaml(config).encode())
+        folder = stack.enter_context(told_to_other_processes(folder, processes))
+        torch.manual_seed(config.train.seed)
+        module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+        if processes.is_first:
+            pieces = f"{len(prepared.tokenizer):,} pieces"
+            console.note(f"model: {n_parameters(module.model):,} parameters, {pieces}")
+        fit(module, TranslationData(config, prepared, validation), folder, cluster=processes.cluster())
+        if not processes.is_first:
+            return None
+        _draw(folder)
+        return finish(config, prepared, folder, commit=commit)
 
 
 def _validation_split(config: Config) -> Any:
@@ -131,16 +139,33 @@ def _say_what_is_trained(config: Config, prepared: Prepared, folder: Path) -> No
         console.note(f"    {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
+    hardware = config.hardware
+    if (hardware.precision, hardware.accelerator) == ("bf16-mixed", "cpu") and not multiplies_bfloat16():
+        console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is quicker")
 
 
 def fit(
-    module: TranslationModule, data: TranslationData, folder: Path, *, watchers: Sequence[Callback] = ()
+    module: TranslationModule,
+    data: TranslationData,
+    folder: Path,
+    *,
+    watchers: Sequence[Callback] = (),
+    cluster: ClusterEnvironment | None = None,
 ) -> None:
-    """Run the training loop, from where the run in `folder` stands; `watchers` see each step last."""
+    """Run the training loop, from where the run in `folder` stands.
+
+    Args:
+        module: what is trained.
+        data: what on.
+        folder: of the run.
+        watchers: see each step last.
+        cluster: who started this process; None: nobody beside it.
+    """
     config = module.config
     checkpoints = folder / "checkpoints"
     saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
-    callbacks: list[Callback] = [Accounting()]
+    signals = StopSignals(saver)
+    callbacks: list[Callback] = [signals, Accounting()]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))
     callbacks += [
@@ -156,10 +181,10 @@ def fit(
         weight = module.model.embedding.weight
         with torch.no_grad():
             weight.copy_(count_embeddings(data.prepared.train, *weight.shape))
-    with _quiet_lightning():
+    with quiet_lightning():
         trainer = Trainer(
             **_hardware_flags(config),
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), cluster or LightningEnvironment()],
             max_epochs=-1,  # one endless epoch; `TranslationModule.account` stops it
             accumulate_grad_batches=config.train.accumulate,
             gradient_clip_val=config.train.clip_norm,
@@ -174,17 +199,21 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        with _first_interrupt(lambda: setattr(saver, "stop_requested", True)):
+        with signals:
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             except StopRequestedError:
+                if not trainer.is_global_zero:  # Lightning kills the first process where another one fails
+                    return
                 console.note(
                     f"stopped at step {module.progress.steps:,} and saved; "
                     "the same command with --resume goes on from here"
                 )
-                raise KeyboardInterrupt from None
-            except SystemExit:  # what Lightning makes of a second Ctrl-C
-                raise KeyboardInterrupt from None
+                signals.raise_signal()
+            except SystemExit:  # what Lightning makes of a second Ctrl-C, or of a SIGTERM at its very start
+                signals.raise_signal()
+            finally:
+                module.teardown("fit")  # Lightning leaves it out after an exception
 
 
 def _hardware_flags(config: Config) -> dict[str, Any]:
@@ -198,7 +227,7 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
     }
 
 
-def _check_hardware(config: Config) -> None:
+def _check_hardware(config: Config, processes: Processes) -> None:
     """Refuse what is not there before anything is written."""
     if config.hardware.kernels == "c" and kernels.library() is None:
         raise TrainingError(
@@ -206,10 +235,22 @@ def _check_hardware(config: Config) -> None:
             "hardware.kernels=auto"
         )
     try:
-        with _quiet_lightning():
-            Trainer(**_hardware_flags(config), logger=False, enable_checkpointing=False)
+        with quiet_lightning():
+            trainer = Trainer(
+                **_hardware_flags(config),
+                plugins=[processes.cluster()],
+                logger=False,
+                enable_checkpointing=False,
+            )
     except (MisconfigurationException, ValueError, ImportError) as error:
         raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
+    n_asked = trainer.num_devices * trainer.num_nodes
+    if processes.launcher and n_asked != processes.n_started:
+        raise TrainingError(
+            f"hardware.devices={config.hardware.devices}, hardware.n_nodes={config.hardware.n_nodes}: "
+            f"{processes.launcher} started {processes.n_started} processes; set the first to those of "
+            f"each machine, the second to the machines, or start one process without {processes.launcher}"
+        )
 
 
 def choose_precision(wanted: str, accelerator: str) -> Any:
@@ -240,40 +281,3 @@ def _draw(folder: Path) -> None:
 
 def _version(log: Path) -> int:
     return int(log.parent.name.removeprefix("version_"))
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Hush Lightning's tips; what it would say of hardware and loaders, we say or have settled."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=Warning, module=r"lightning\..*")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextmanager
-def _first_interrupt(request: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C ask for a stop between two steps; a second one stops at once."""
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        request()
-        console.note("stopping after this step … (Ctrl-C again stops at once, without saving)")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not the main thread: no signals here
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,174 @@
+"""A process is one of several only where a launcher says so."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from phrases import command, environment, write_phrases
+
+from translator.bundle import MANIFEST
+from translator.config import Config, HardwareConfig
+from translator.errors import TrainingError
+from translator.training.processes import (
+    RUN_VARIABLE,
+    Processes,
+    find_processes,
+    only_launched,
+    told_to_other_processes,
+)
+from translator.training.run import train
+
+MakeConfig = Callable[..., Config]
+
+ONE = HardwareConfig()
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+SRUN = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_NTASKS": "4",
+    "SLURM_NTASKS_PER_NODE": "2",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "TORCHELASTIC_", "JSM_", "LSB_", RUN_VARIABLE)):
+            monkeypatch.delenv(name)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def left(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"RANK": "1"},
+        {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "NODE_RANK": "1"},
+        {"RANK": "none", "WORLD_SIZE": ""},
+        {**TORCHRUN, "WORLD_SIZE": "1"},
+        {"TORCHELASTIC_RUN_ID": "none"},
+        {"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "1"},
+        {**SRUN, "SLURM_STEP_NUM_TASKS": "1"},
+        {"SLURM_STEP_NUM_TASKS": "4"},
+        {RUN_VARIABLE: "1:/somewhere", "LOCAL_RANK": "1"},
+        {RUN_VARIABLE: "/of/an/older/version"},
+    ],
+)
+def test_what_is_left_in_the_environment_makes_nobody_one_of_several(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    left(monkeypatch, variables)
+    processes = find_processes(ONE)
+    assert processes == Processes("", 1, 0, None)
+    assert processes.is_first
+    before = dict(os.environ)
+    with only_launched(processes):
+        assert not {"RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "SLURM_PROCID"} & os.environ.keys()
+        assert type(processes.cluster()) is LightningEnvironment
+        assert not processes.cluster().creates_processes_externally
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected", "kind"),
+    [
+        (TORCHRUN, Processes("torchrun", 2, 1, None), TorchElasticEnvironment),
+        ({**TORCHRUN, "RANK": "0"}, Processes("torchrun", 2, 0, None), TorchElasticEnvironment),
+        (SRUN, Processes("srun", 4, 3, None), SLURMEnvironment),
+    ],
+)
+def test_a_launcher_is_believed(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: Processes, kind: type
+) -> None:
+    left(monkeypatch, variables)
+    processes = find_processes(ONE)
+    assert processes == expected
+    assert processes.is_first is (expected.number == 0)
+    with only_launched(processes):
+        cluster = processes.cluster()
+        assert type(cluster) is kind
+        assert (cluster.world_size(), cluster.global_rank()) == (expected.n_started, expected.number)
+        assert not getattr(cluster, "auto_requeue", False)
+
+
+def test_a_process_that_lightning_started_has_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    left(monkeypatch, {RUN_VARIABLE: f"{os.getppid()}:/runs/a:b", "LOCAL_RANK": "1"})
+    processes = find_processes(ONE)
+    assert processes == Processes("", 1, 1, Path("/runs/a:b"))
+    assert not processes.is_first
+    with only_launched(processes), told_to_other_processes(None, processes) as folder:
+        assert folder == Path("/runs/a:b")
+        assert processes.cluster().local_rank() == 1
+
+
+def test_what_slurm_is_not_told_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    left(monkeypatch, SRUN)
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(TrainingError, match="srun: You set `--ntasks=4`"):
+        find_processes(ONE).cluster()
+
+
+def test_several_machines_have_to_be_told_where_the_first_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = HardwareConfig(n_nodes=2)
+    with pytest.raises(
+        TrainingError, match=r"hardware.n_nodes=2 needs NODE_RANK, MASTER_ADDR, MASTER_PORT in"
+    ):
+        find_processes(two)
+    left(monkeypatch, {"NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "RANK": "0"})
+    assert find_processes(two) == Processes("", 2, 1, None)
+
+
+@pytest.mark.parametrize(("variables", "launcher"), [(TORCHRUN, "torchrun"), (SRUN, "srun")])
+def test_more_processes_than_devices_are_refused(
+    tiny_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    launcher: str,
+) -> None:
+    left(monkeypatch, variables)
+    with pytest.raises(
+        TrainingError,
+        match=rf"^hardware.devices=1, hardware.n_nodes=1: {launcher} started \d processes; set the first to",
+    ):
+        train(tiny_config(), name="tiny")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_torchruns_processes_agree_on_one_run(tmp_path: Path) -> None:
+    path = write_phrases(tmp_path)
+    (tmp_path / "runs" / "phrases").mkdir(parents=True)  # the name is taken
+    launcher = [
+        str(Path(sys.executable).with_name("torchrun")),
+        "--standalone",
+        "--nproc-per-node=2",
+        "--no-python",
+    ]
+    options = ("hardware.devices=2", "train.max_steps=4", "validation.n_samples=0")
+    found = subprocess.run(
+        [*launcher, *command("train", path, *options)],
+        env=environment(),
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr.decode()
+    assert sorted(run.name for run in (tmp_path / "runs").iterdir()) == ["phrases", "phrases-2"]
+    assert not list((tmp_path / "runs" / "phrases").iterdir())
+    assert (tmp_path / "runs" / "phrases-2" / "model" / MANIFEST).is_file()
+    assert found.stderr.decode().count("finished: ") == 1
