@@ -1,6 +1,7 @@
 """What several test files share: a tiny corpus and a configuration for it."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from translator.config_file import load_config
 # The same examples on every machine, and no limit on how long one takes on a busy one.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command that was stopped ignores signals from then on, and here it is no process of its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 TRAIN = """
 Le chat dort sur la chaise.|The cat is sleeping on the chair.

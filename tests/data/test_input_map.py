@@ -76,8 +76,9 @@ def test_what_is_invisible_may_stand_anywhere(hidden: list[str]) -> None:
 
 def test_no_character_becomes_another_one_but_an_apostrophe() -> None:
     changed = {}
-    for code in range(0x110000):
-        character = chr(code)
+    for character in map(chr, range(0x110000)):
+        if unicodedata.category(character) in ("Cn", "Co"):  # nine in ten are no characters
+            continue
         mapped = map_input(character)
         assert map_input(mapped) == mapped
         if mapped not in ("", unicodedata.normalize("NFC", character)):

@@ -61,6 +61,7 @@ def test_they_are_of_two_to_sixteen_words() -> None:
     assert sum(n for length, n in lengths.items() if 2 <= length <= 17) / lengths.total() > 0.99
 
 
+@pytest.mark.slow
 def test_no_more_than_three_share_all_words_but_one() -> None:
     assert too_much_alike(pair.fr for pair in written.sentences()) == []
 

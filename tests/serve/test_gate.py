@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -376,8 +377,10 @@ def test_health_says_what_is_wrong_with_a_model_at_rest_and_when_it_is_well_agai
 
 def test_health_says_that_the_model_does_not_answer(serve: Any, slow: Slow) -> None:
     client = serve(translator=slow, limits=Limits(request_seconds=0.1))
-    for _ in range(2):  # by the trial that it makes, and then by that
+    for _ in range(2):  # by the trial that it makes, and then by how long that has taken
         health = client.get("/health")
+        assert slow.begun.wait(20)
+        time.sleep(0.1)
         assert (health.status_code, health.json()) == (
             503,
             {"error": "The model has not answered for 0.05 seconds"},

@@ -106,7 +106,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize(
     "variant",
-    [pytest.param(name, marks=() if name in ("plain", "noise") else pytest.mark.slow) for name in VARIANTS],
+    [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in VARIANTS],
 )
 def test_stopped_anywhere_and_resumed_is_uninterrupted(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, variant: str
@@ -386,6 +386,19 @@ def test_sigterm_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
             train(config, name="stopped")
     assert stopped.value.code == 143
     assert weights(train(config, name="stopped", resume=True)) == expected
+
+
+def test_a_sigterm_that_is_ignored_stays_so(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    account = TranslationModule.account
+
+    def terminate(module: TranslationModule, batch: Batch) -> None:
+        account(module, batch)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TranslationModule, "account", terminate)
+    assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
 
 @pytest.mark.slow

@@ -29,8 +29,6 @@ class StopSignals(Callback):
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # no other is told of signals
             self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-            if self._before[signal.SIGTERM] == signal.SIG_IGN:
-                del self._before[signal.SIGTERM]
             self._listen()
         return self
 
@@ -45,8 +43,9 @@ class StopSignals(Callback):
         self._listen()
 
     def _listen(self) -> None:
-        for number in self._before:
-            signal.signal(number, self._handle)
+        for number, handler in self._before.items():
+            is_ignored = number == signal.SIGTERM and handler == signal.SIG_IGN
+            signal.signal(number, signal.SIG_IGN if is_ignored else self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         is_again, self._last = self._last is not None, signum
