@@ -125,6 +125,13 @@ def test_a_manifest_that_is_no_object(folder: Path, content: str) -> None:
     assert refusal(folder) == f"{folder / MANIFEST}: format version None, and this program reads 1"
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b'{"data": "\xe9"}', b"[" * 100_000])
+def test_a_configuration_that_is_no_json(folder: Path, content: bytes) -> None:
+    (folder / CONFIG).write_bytes(content)
+    write_manifest(folder, {})  # its hash is right now, so it comes to reading
+    assert refusal(folder).startswith(f"{folder / CONFIG}: no valid JSON: ")
+
+
 class Bomb:
     """Writes a file when it is unpickled."""
 

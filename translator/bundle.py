@@ -145,7 +145,7 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
         ModelError: the files do not fit each other, or a weight is not finite.
     """
     try:
-        config = config_from_json((folder / CONFIG).read_text(encoding="utf-8"), where=str(folder / CONFIG))
+        config = config_from_json((folder / CONFIG).read_bytes(), where=str(folder / CONFIG))
     except ConfigError as error:
         raise ModelError(f"{error} (a newer version may have written the folder; then update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)

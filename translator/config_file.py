@@ -58,7 +58,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
     return _checked(plain, place)
 
 
-def config_from_json(text: str, *, where: str) -> Config:
+def config_from_json(text: str | bytes, *, where: str) -> Config:
     """Read what `Config.to_json` wrote; where that was before there was an input map, none is applied.
 
     Raises:

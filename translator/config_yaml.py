@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, CollectionNode, MappingNode, Node
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -19,6 +20,8 @@ MAX_BYTES = 100_000
 MAX_VALUES = 10_000
 #: Of lists and maps in each other.
 MAX_DEPTH = 50
+
+_KEY_PROBLEM = "a key is a list or a map; it must be text"
 
 
 def read_text(path: str | Path) -> str:
@@ -40,6 +43,26 @@ def read_text(path: str | Path) -> str:
         raise ConfigError(f"{path}: byte {error.start} is no valid UTF-8; save it as UTF-8") from None
 
 
+class _TextKeys(RoundTripConstructor):
+    """Refuses a map with a key that is no text: of maps as keys of each other ruamel hashes each twice."""
+
+    def construct_document(self, node: Node) -> Any:
+        waiting, seen = [node], set[Node]()
+        while waiting:
+            inner = waiting.pop()
+            if inner in seen or not isinstance(inner, CollectionNode):
+                continue
+            seen.add(inner)  # aliases come again, and may go round in circles
+            if not isinstance(inner, MappingNode):
+                waiting += inner.value
+                continue
+            for key, value in inner.value:
+                if isinstance(key, CollectionNode):
+                    raise ConstructorError(None, None, _KEY_PROBLEM, key.start_mark)
+                waiting.append(value)
+        return super().construct_document(node)
+
+
 def parse_yaml(text: str, *, where: str) -> Any:
     """Read YAML 1.2 into maps and lists that know their lines.
 
@@ -50,6 +73,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
     if _depth(text) > MAX_DEPTH:  # ruamel takes seconds for a few thousand brackets
         raise ConfigError(f"{where}: lists and maps are nested too deep")
     yaml = YAML()  # round-trip: keeps the line of each key; YAML 1.2
+    yaml.Constructor = _TextKeys
     is_file = not where.startswith("override ")
     try:
         return yaml.load(text)
@@ -100,7 +124,7 @@ def to_plain(data: Any, *, where: str) -> Any:
     try:
         return json.loads(json.dumps(data, default=str))
     except TypeError:
-        raise ConfigError(f"{where}: a key is a list or a map; it must be text") from None
+        raise ConfigError(f"{where}: {_KEY_PROBLEM}") from None
     except RecursionError:
         raise ConfigError(f"{where}: lists and maps are nested too deep") from None
     except ValueError as error:

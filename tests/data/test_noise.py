@@ -58,6 +58,12 @@ def test_no_change_makes_a_text_blank(text: str) -> None:
             assert bool(way(text).strip()) == bool(text.strip())
 
 
+@pytest.mark.timeout(10)  # without backtracking each takes less than a tenth of a second
+@pytest.mark.parametrize("text", ["«" + 3000 * " ", 40_000 * " " + "a", "«a" * 20_000, "a! " * 10_000 + "a"])
+def test_no_text_takes_long(text: str) -> None:
+    assert all(change(text).strip() for change in CHANGES.values())
+
+
 def test_the_configuration_has_the_kinds() -> None:
     assert list(NoiseConfig.model_fields) == list(KINDS)
     assert not any(NoiseConfig().model_dump().values())

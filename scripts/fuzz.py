@@ -1,0 +1,135 @@
+"""Feed mutated and random input to all that reads input; print what was tried and what went wrong.
+
+python scripts/fuzz.py                                    500,000 inputs, in about 15 minutes on one core
+python scripts/fuzz.py --inputs 20000 --only sentences    of the targets with this in their name
+
+Nothing may be raised but the package's own errors, nothing may take longer than `SECONDS`, and what is
+asserted of each target must hold. A target's inputs depend on `--seed` and their number alone.
+"""
+
+import argparse
+import copy
+import faulthandler
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import fuzz_inputs as inputs
+from fuzz_inputs import ROOT, prose
+from fuzz_models import Model, Web, make_model
+
+from translator.bundle import TOKENIZER
+from translator.config_file import load_config, with_overrides
+from translator.data.tokenizer import Tokenizer
+from translator.errors import PasserelleError, is_out_of_memory
+
+SECONDS = 5.0
+OURS = (str(ROOT / "translator"), str(ROOT / "scripts"))
+#: More memory than this is refused to us, as it may be to anybody.
+MEMORY = 8 << 30
+
+
+class Target(NamedTuple):
+    """What is fed: its name, its share of the inputs, what makes one, and what must hold of it."""
+
+    name: str
+    share: float
+    make: Callable[[Random], Any]
+    check: Callable[[Any], object]
+
+
+class TooSlowError(BaseException):
+    """No `except Exception` may stop it."""
+
+
+def targets(folder: Path) -> list[Target]:
+    path, model = folder / "given", Model(make_model(folder / "model"))
+    web, tokenizer = Web(model.folder), Tokenizer(model.files[TOKENIZER])
+    config = load_config(ROOT / "configs" / "phrasebook.yaml")
+    return [
+        Target(
+            "configurations", 1, inputs.configuration, lambda text: inputs.check_configuration(text, path)
+        ),
+        Target("overrides", 4, inputs.override, lambda overrides: with_overrides(config, overrides)),
+        Target("text and tables", 20, inputs.table, lambda given: inputs.check_table(given, path)),
+        Target("lines of links", 20, inputs.links, inputs.check_links),
+        Target("model folders", 1, model.make, model.check),
+        Target("requests", 2, web.make, web.check),
+        Target("sentences", 10, prose, inputs.check_sentences),
+        Target("splitting", 10, prose, inputs.check_splitting),
+        Target("the input map", 12, prose, inputs.check_map),
+        Target("noise", 10, prose, inputs.check_noise),
+        Target("tokens", 10, prose, lambda text: inputs.check_tokens(text, tokenizer)),
+    ]
+
+
+def too_slow(*_: object) -> None:
+    raise TooSlowError
+
+
+def finding_of(target: Target, given: Any) -> str | None:
+    """Check one input; return what went wrong and where, "refused" where it was, or None."""
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        target.check(given)
+    except PasserelleError:
+        return "refused"
+    except (Exception, TooSlowError) as error:
+        if is_out_of_memory(error):  # commands say so in one line
+            return "refused"
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if frame.filename.startswith(OURS)]
+        place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+        return f"{type(error).__name__} at {place}: {str(error)[:200]}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return None
+
+
+def feed(target: Target, n_inputs: int, *, seed: int) -> tuple[Counter[str], dict[str, str]]:
+    """Feed a target; return how many inputs were refused or went wrong, and the first of each finding."""
+    draw, counts, findings = Random(f"{seed} {target.name}"), Counter[str](), dict[str, str]()
+    for _ in range(n_inputs):
+        faulthandler.dump_traceback_later(12 * SECONDS, exit=True)  # of C code that never ends
+        given = target.make(draw)
+        finding = finding_of(target, copy.deepcopy(given))
+        counts[finding if finding in (None, "refused") else "wrong"] += 1
+        if finding not in (None, "refused"):
+            findings.setdefault(finding.partition(": ")[0], f"{target.name}: {finding}\n  {given!r:.1000}")
+    faulthandler.cancel_dump_traceback_later()
+    return counts, findings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=500_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="a part of the targets' names")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGALRM, too_slow)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    found: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = [target for target in targets(Path(folder)) if arguments.only in target.name]
+        print("| target | inputs | refused | went wrong | seconds |\n| --- | --- | --- | --- | --- |")
+        for target in chosen:
+            started = time.monotonic()
+            n_inputs = round(arguments.inputs * target.share / sum(one.share for one in chosen))
+            counts, findings = feed(target, n_inputs, seed=arguments.seed)
+            found += findings.values()
+            numbers = (n_inputs, counts["refused"], counts["wrong"], round(time.monotonic() - started))
+            print(f"| {target.name} | {' | '.join(f'{n:,}' for n in numbers)} |", flush=True)
+    print("".join(f"\n{finding}\n" for finding in found), end="", file=sys.stderr)
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
