@@ -13,28 +13,34 @@ from translator.files import write_whole
 RECORD = "data.json"
 
 
-def hold_to_data(folder: Path, prepared: Prepared) -> None:
-    """Record what a run is trained on; of a run that goes on, see that it is the same.
-
-    A run from before there was a record goes on with a note, and is held to what it has now.
+def check_same_data(folder: Path, prepared: Prepared) -> None:
+    """Refuse to go on with a run on other data than it was begun with.
 
     Raises:
         TrainingError: the data or the vocabulary has changed since the run began; the message names what.
     """
-    vocabulary = hashlib.sha256(prepared.tokenizer.model).hexdigest()
-    now = {"data": prepared.fingerprints, "vocabulary": vocabulary}
+    path = folder / RECORD
+    changes = _changes(_read(path), _record(prepared)) if path.is_file() else []
+    if changes:
+        raise TrainingError(
+            f"{folder} was begun with other data: {'; '.join(changes)}. Bring back what it was begun "
+            "with, or leave --resume out to start another run"
+        )
+
+
+def record_data(folder: Path, prepared: Prepared) -> None:
+    """Record what a run is trained on; one from before there was a record is held to what it has now."""
     path = folder / RECORD
     if path.is_file():
-        changes = _changes(_read(path), now)
-        if changes:
-            raise TrainingError(
-                f"{folder} was begun with other data: {'; '.join(changes)}. Bring back what it was begun "
-                "with, or leave --resume out to start another run"
-            )
         return
     if (folder / "checkpoints").is_dir():
         console.note(f"{folder} is from before runs recorded their data; it is taken to be the same")
-    write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
+    write_whole(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
+
+
+def _record(prepared: Prepared) -> dict[str, Any]:
+    vocabulary = hashlib.sha256(prepared.tokenizer.model).hexdigest()
+    return {"data": prepared.fingerprints, "vocabulary": vocabulary}
 
 
 def _read(path: Path) -> dict[str, Any]:

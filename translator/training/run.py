@@ -47,7 +47,7 @@ from translator.training.callbacks import (
 from translator.training.checkpoint import LAST, PREVIOUS, WholeCheckpoints
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
-from translator.training.data_record import hold_to_data
+from translator.training.data_record import check_same_data, record_data
 from translator.training.embedding_init import count_embeddings
 from translator.training.finish import finish, git_commit
 from translator.training.folder import check_unfinished, remove_partial_files_of_run, run_folder
@@ -100,10 +100,11 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
         folder = None
         if processes.is_first:
             folder = run_folder(config, name, resume)
-            hold_to_data(folder, prepared)
+            check_same_data(folder, prepared)
             stack.enter_context(one_writer(folder))
             check_unfinished(folder)
             _say_what_is_trained(config, prepared, folder)
+            record_data(folder, prepared)
             remove_partial_files_of_run(folder)
             write_whole(folder / "config.yaml", config_to_yaml(config).encode())
         folder = stack.enter_context(told_to_other_processes(folder, processes))
