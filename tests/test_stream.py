@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from translator.data.lines import MAX_LINE_BYTES
+from translator.errors import DataError
 from translator.stream import decode_line, waiting_lines
 
 
@@ -61,13 +63,22 @@ def test_a_lone_line_comes_before_the_next_is_sent() -> None:
         assert list(groups) == []
 
 
+def test_a_line_without_end_is_an_error_after_those_before() -> None:
+    groups = waiting_lines(io.BytesIO(b"a\n" + b"b" * (MAX_LINE_BYTES + 1) + b"\nc\n"), most=10)
+    assert [line.text for line in next(groups)] == ["a"]
+    with pytest.raises(DataError, match=r"stdin:2: the line has more than 1,000,000 bytes; cut it"):
+        next(groups)
+    [longest] = next(waiting_lines(io.BytesIO(b"b" * (MAX_LINE_BYTES - 1) + b"\n"), most=10))
+    assert len(longest.text) == MAX_LINE_BYTES - 1
+
+
 @pytest.mark.parametrize("error", [OSError("gone"), MemoryError()])
 def test_a_stream_that_fails_ends_with_its_error(error: Exception) -> None:
     """The reader is a thread of its own: whoever waits for it must hear of it."""
 
     class Broken(io.BytesIO):
-        def __next__(self) -> bytes:
-            if line := self.readline():
+        def readline(self, size: int | None = -1) -> bytes:
+            if line := super().readline(size):
                 return line
             raise error
 

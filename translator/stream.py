@@ -5,7 +5,11 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, NamedTuple
+
+from translator.data.lines import LONG_LINE, MAX_LINE_BYTES
+from translator.errors import DataError
 
 #: Lines read ahead of their translation, at most.
 READ_AHEAD = 4096
@@ -37,14 +41,18 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     A thread reads ahead, so that a line sent by itself is yielded before the next one comes.
 
     Raises:
-        OSError, MemoryError: the stream cannot be read to its end; the lines before are yielded first.
+        DataError, OSError, MemoryError: a line has no end, or the stream cannot be read to its own; the lines
+            before are yielded first.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(READ_AHEAD)
-    failures: list[OSError | MemoryError] = []
+    failures: list[DataError | OSError | MemoryError] = []
 
     def read() -> None:
         try:
-            for line in stream:
+            for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), start=1):
+                if len(line) > MAX_LINE_BYTES:
+                    failures.append(DataError(f"stdin:{number}: {LONG_LINE}"))
+                    break
                 lines.put(line)
         except (OSError, MemoryError) as error:
             failures.append(error)

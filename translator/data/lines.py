@@ -23,6 +23,7 @@ UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
 
 #: A longer line, or record of a CSV file, is malformed; so no file, whatever is in it, fills the memory.
 MAX_LINE_BYTES = 1_000_000
+LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
 
 #: A file with so many lines that are no UTF-8, and none beyond ASCII that is, is in another encoding.
 _N_OTHER_ENCODING = 10
@@ -105,8 +106,7 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
                 if len(raw) > MAX_LINE_BYTES:
                     while raw and not raw.endswith(b"\n"):  # the rest of it
                         raw = read()
-                    problem = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
-                    yield MalformedError(number, LONG, f"{path}:{number}: {problem}")
+                    yield MalformedError(number, LONG, f"{path}:{number}: {LONG_LINE}")
                     continue
                 notes = 0
                 if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
