@@ -43,6 +43,17 @@ def test_one_line_of_several(sentences: list[str]) -> None:
     assert split_sentences(joined) == sentences
 
 
+WIDE_SPACES = [chr(code) for code in range(0x80, 0x3001) if chr(code).isspace()]
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("line", ["Plan A . Il dort. Oui", "J. K . Bon.", "« A . B ! »", "A .", "M. É . Oui"])
+def test_any_space_is_a_space(line: str, language: str) -> None:
+    expected = sentence_spans(line, language)
+    for space in WIDE_SPACES:
+        assert sentence_spans(line.replace(" ", space), language) == expected
+
+
 def test_a_blank_line_has_none() -> None:
     assert split_sentences("") == split_sentences(" \t\u00a0") == []
 

@@ -288,7 +288,7 @@ def foreign(**options: Any) -> bytes:
     return model.getvalue()
 
 
-def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_model_is_refused(tmp_path: Path, tokenizers: dict[str, Tokenizer]) -> None:
     with pytest.raises(ModelError) as caught:
         Tokenizer(foreign(vocab_size=30))
     assert str(caught.value) == (
@@ -298,7 +298,8 @@ def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
     ours = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
     with pytest.raises(ModelError, match=r"^tokenizer: the model has no byte fallback; use one that"):
         Tokenizer(foreign(vocab_size=30, **ours))
-    for damaged in (b"no model", b"\0" * 100):
+    no_utf8 = tokenizers["bpe"].model.replace(b"<0x0A>", b"<0x\x90A>")
+    for damaged in (b"no model", b"\0" * 100, no_utf8):
         with pytest.raises(ModelError, match=r"^tokenizer: no SentencePiece model: "):
             Tokenizer(damaged)
     with pytest.raises(ModelError, match=r"no\.model: cannot be read: No such file or directory$"):

@@ -38,12 +38,21 @@ def refuse(given: str) -> None:
     raise DataError("no")
 
 
+class PanicError(BaseException):
+    """As code in Rust raises."""
+
+
+def panic(given: str) -> None:
+    raise PanicError
+
+
 @pytest.mark.parametrize(
     ("check", "counts", "finding"),
     [
         (refuse, {"refused": 20}, None),
         (inputs.check_map, {None: 20}, None),
         (lambda text: 1 / 0, {"wrong": 20}, "ZeroDivisionError at test_fuzz.py"),
+        (panic, {"wrong": 20}, "PanicError at test_fuzz.py"),
     ],
 )
 def test_own_errors_are_refusals_and_others_are_findings(

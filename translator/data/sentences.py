@@ -11,6 +11,7 @@ _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 #: A stop, what closes after it, and white space.
 _STOP = re.compile(r"[.!?…][)\]»”\"']*\s+")
 #: Within these nothing ends.
@@ -86,7 +87,8 @@ def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
 
 def _starts(text: str, language: str) -> list[int]:
     """Where each sentence but the first begins."""
-    valid = _SURROGATE.sub("\ufffd", text)  # `sentencex` takes no others
+    # `sentencex` takes no others, and panics at a space of several bytes between a capital and a full stop.
+    valid = _WIDE_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
     places = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
     places |= {match.end() for match in _STOP.finditer(text)}
     for match in _ENCLOSED.finditer(text):

@@ -48,7 +48,7 @@ class Tokenizer:
         """
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:  # the second quotes what is no UTF-8
             raise ModelError(f"tokenizer: no SentencePiece model: {error}") from None
         self.model = model
         processor = self._processor
