@@ -188,6 +188,25 @@ def test_input_that_is_no_utf8_is_read_with_one_warning(run: Run, trained: Train
     assert sources == ["Le chat dort.", "caf\ufffd", "\ufffd\ufffd", "La reine \ufffd", "Fin."] * 10
 
 
+def test_text_that_looks_like_another_encoding_is_warned_of(run: Run, trained: Trained) -> None:
+    given = "Oui.\nLe chat dort.\n"
+    done = run("translate", "--model", trained.model, stdin=given.encode() + given.encode("utf-16-le"))
+    assert done.code == 0
+    assert done.err == "warning: line 3 holds NULs; if it is not UTF-8, convert it\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "code"), [("search.beam_size=1", 2), ("search.bem=1", 2), ("train.seed=abc", 1)]
+)
+def test_overrides_that_evaluating_does_not_heed_are_refused(
+    run: Run, model: Path, override: str, code: int
+) -> None:
+    assert override.partition("=")[0] in run("evaluate", "--model", model, override).refusal(code)
+    own = ("--source", model / "config.json", "--reference", model / "config.json")
+    said = run("evaluate", "--model", model, *own, override).refusal(2)
+    assert said.endswith("leave it out beside --source")
+
+
 def test_jsonl_is_an_object_a_line(run: Run, trained: Trained) -> None:
     done = run("translate", "--model", trained.model, "--jsonl", stdin="".join(HARD).encode())
     records = [json.loads(line) for line in done.lines()]

@@ -232,8 +232,13 @@ def test_only_the_first_part_of_a_long_text_takes_the_prefix(translator: Transla
 
 
 def test_a_device_that_is_not_there(trained: Trained) -> None:
-    with pytest.raises(UsageError, match=r"device 'abacus' cannot be used: .*; try cpu"):
-        Translator.load(trained.model, device="abacus")
+    for device, message in (
+        ("abacus", "device 'abacus' is none of cpu, cuda, mps, xpu"),
+        ("meta", "device 'meta' is none of"),
+        ("xpu", "device 'xpu' cannot be used: .*; try cpu"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Translator.load(trained.model, device=device)
 
 
 @pytest.mark.parametrize(

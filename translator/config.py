@@ -24,6 +24,13 @@ class Section(BaseModel):
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    @model_validator(mode="after")
+    def _no_text_has_a_nul(self) -> Self:
+        for key, value in self:
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{key}={value!r} holds a NUL character; no name or path may")
+        return self
+
 
 class RunConfig(Section):
     """Where a training run is kept."""

@@ -39,6 +39,8 @@ SHARE = "multi_sentence_share"
 #: A model that saw fewer of them translates them one by one, unless told otherwise.
 MAX_MULTI_SENTENCE_SHARE = 0.05
 
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
 SplitSentences = Literal["auto", "always", "never"]
 
 
@@ -117,13 +119,14 @@ class Translator:
         for name, value, known in (
             ("precision", precision, PRECISIONS),
             ("split_sentences", split_sentences, get_args(SplitSentences)),
+            ("device", device.partition(":")[0], DEVICES),
         ):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is none of {', '.join(known)}")
         bundle = load_bundle(Path(folder))
         try:
             model = bundle.model.to(device)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used: {reason}; try cpu") from None
         by_itself = split_sentences == "auto" and learnt_single_sentences(bundle.manifest.get(SHARE))

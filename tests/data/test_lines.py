@@ -231,3 +231,12 @@ def test_a_file_in_another_encoding_throughout_is_refused(file: Path) -> None:
     file.write_bytes("voilà\n".encode() + text.encode("cp1252"))  # a mixture: line by line
     found = [line for line in scan_lines(file) if isinstance(line, MalformedError)]
     assert [(line.line, line.problem) for line in found] == [(5 + 4 * i, UTF8) for i in range(20)]
+
+
+def test_lines_that_end_in_cr_alone_are_no_line(file: Path) -> None:
+    file.write_bytes(b"Oui.\r" * 40)
+    assert refusal(lambda: scan_lines(file)) == (
+        f"{file}: its lines end in CR alone, as on old Macs; convert them to LF"
+    )
+    file.write_bytes(b"Oui.\rNon.\n")  # as text
+    assert [line.text for line in read_lines(file)] == ["Oui.\rNon."]

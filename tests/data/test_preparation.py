@@ -327,8 +327,8 @@ def test_no_fit_pair_is_refused_and_leaves_nothing(tiny_config: Make) -> None:
     with pytest.raises(DataError) as caught:
         prepare(tiny_config("data.max_characters=2"))
     assert str(caught.value) == (
-        "none of the 40 training pairs is fit for training: {'too_long': 40}; "
-        "check that both sides are the right files"
+        "none of the 40 training pairs is fit for training: left out: a side is longer than "
+        "data.max_characters: 40; check that both sides are the right files"
     )
     with pytest.raises(
         DataError, match=r"^every training pair has more than model\.max_length=8 pieces; raise"

@@ -364,3 +364,9 @@ def test_a_value_that_is_no_json_either_is_shown(file: Path) -> None:
     with pytest.raises(DataError) as caught:
         pair_of({"fr": b"un", "en": "one"}, "fr", "en", line=1, where="x, row 1")
     assert str(caught.value) == "x, row 1: column 'fr' holds \"b'un'\", not text; mend the row"
+
+
+def test_a_column_that_is_there_twice_is_refused(file: Path) -> None:
+    file.write_text("fr\ten\tfr\nun\tone\tdeux\n")
+    with pytest.raises(DataError, match=r":1: the header has 'fr' twice; rename one of the columns"):
+        list(read_tsv(file, "fr", "en"))

@@ -72,7 +72,10 @@ def _run(arguments: list[str] | None) -> int:
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         if hasattr(error, "option_name") and message.startswith("No such option"):
-            message += "; what begins with a dash and is no option comes after --: translate -- '- Oui.'"
+            if "." in str(error.option_name):
+                message += f"; an override has no dashes: {error.option_name.lstrip('-')}=VALUE"
+            else:
+                message += "; a text that begins with a dash comes after --, as in: -- '- Oui.'"
         code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", INTERRUPTED)

@@ -82,6 +82,7 @@ def evaluate_command(
         raise UsageError("--split is of the model's own data; leave it out beside --source")
     if alignments is not None and len(reference or []) > 1:
         raise UsageError("--alignments is about one translation of each sentence; give --reference once")
+    _check_overrides(overrides or [], has_own_data=source is None)
     of_links = {"--reverse-model": reverse_model, "--layer": layer, "--tokenized": tokenized}
     of_links["--one-based"] = one_based
     of_texts = {"--compare": compare, "--output": output, "--beam": beam, "--robustness": robustness}
@@ -129,6 +130,16 @@ def evaluate_command(
     if output is not None:  # whatever becomes of the file, the scores are there
         write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
         console.note(f"translations: {output}")
+
+
+def _check_overrides(overrides: list[str], *, has_own_data: bool) -> None:
+    for override in overrides:
+        if not has_own_data:
+            raise UsageError(
+                f"{override}: an override is of the model's own data; leave it out beside --source"
+            )
+        if not override.startswith(("data.", "train.seed=")):
+            raise UsageError(f"{override}: only data.* and train.seed count here; the search has --beam")
 
 
 def _score_texts(

@@ -71,8 +71,14 @@ def translate_command(
         warned = False
         # More than a batch at a time, so that lines of like length can share one.
         for lines in waiting_lines(standard_input(), most=8 * batch_size):
-            if not warned and any(line.damaged for line in lines):
-                console.note("warning: input that is no valid UTF-8 was read as U+FFFD")
+            odd = [
+                at
+                for at, line in enumerate(lines)
+                if line.damaged or 4 * line.text.count("\0") > len(line.text)
+            ]
+            if odd and not warned:
+                was = "is no valid UTF-8, and was read as U+FFFD" if lines[odd[0]].damaged else "holds NULs"
+                console.note(f"warning: line {number + odd[0] + 1} {was}; if it is not UTF-8, convert it")
                 warned = True
             answer([line.text for line in lines], [line.ending for line in lines])
 

@@ -27,6 +27,8 @@ LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sente
 
 #: A file with so many lines that are no UTF-8, and none beyond ASCII that is, is in another encoding.
 _N_OTHER_ENCODING = 10
+#: A single line with so many of them has lost its ends.
+_N_LONE_CR = 10
 
 
 class MalformedError(DataError):
@@ -101,6 +103,7 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
         try:
             if isinstance(file, gzip.GzipFile):
                 _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))
+            raw = b""
             read = partial(file.readline, MAX_LINE_BYTES + 1)
             for number, raw in enumerate(iter(read, b""), start=1):
                 if len(raw) > MAX_LINE_BYTES:
@@ -123,6 +126,8 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
                     continue
                 has_utf8 = has_utf8 or not raw.isascii()
                 yield Line(number, text, notes)
+            if number == 1 and raw.count(b"\r") >= _N_LONE_CR:
+                raise DataError(f"{path}: its lines end in CR alone, as on old Macs; convert them to LF")
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(f"{path}:{number + 1}: damaged gzip file: {error}; fetch it again") from None
     if not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):

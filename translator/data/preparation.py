@@ -142,8 +142,9 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
     report, fit = check_pairs(texts, config.data, held_out)
     report.count_malformed(corpus.open_malformed(config.data, "train"))
     if not len(fit):
+        reasons = "; ".join(f"{what}: {number}" for what, number, _ in report.rows() if "left out" in what)
         raise DataError(
-            f"none of the {len(texts)} training pairs is fit for training: {report.left_out}; "
+            f"none of the {len(texts)} training pairs is fit for training: {reasons}; "
             "check that both sides are the right files"
         )
     tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)

@@ -132,6 +132,8 @@ def _is_blank(fields: list[str]) -> bool:
 
 
 def _place(path: Path, header: Record, name: str | int) -> int:
+    if header.fields.count(str(name)) > 1:
+        raise DataError(f"{path}:{header.line}: the header has {name!r} twice; rename one of the columns")
     if name in header.fields:
         return header.fields.index(str(name))
     advice = _separated_otherwise(header.fields) or (
