@@ -206,6 +206,11 @@ class Service:
             raise RefusedError(501, "This service explains nothing")
         if "\n" in text.strip():  # each would be translated otherwise than it was
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
+        most = self._translator.config.model.max_length
+        if len(self._translator.forced(prefix)) + 2 > most:
+            raise RefusedError(
+                400, f"Invalid request: prefix parameter is longer than the model takes ({most})"
+            )
         return await self.batcher.run(lambda: explain(self._translator, text.strip(), prefix))
 
 
