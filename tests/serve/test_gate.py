@@ -1,6 +1,7 @@
 """Who is let in, how much, and with which headers they are answered."""
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -19,7 +20,7 @@ from translator.cli import main
 from translator.errors import ServeError, UsageError
 from translator.inference import Translator
 from translator.search import Hypothesis, Result
-from translator.serve.access import Access, access_for, is_loopback
+from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopback, read_key
 from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
@@ -132,6 +133,34 @@ def test_other_addresses_demand_a_key(tmp_path: Path, monkeypatch: pytest.Monkey
         access_for("::", key_file=tmp_path / "none", origins=())
     with pytest.raises(UsageError, match="no origin"):
         access_for("::1", key_file=path, origins=("example.org/page",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"\ufeff{KEY}\r\n".encode(), None),
+        (f"{KEY}\n{KEY}\n".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\0".encode(), "not one line of printable ASCII"),
+        (f"é{KEY}".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\ufeff".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\x1b[2J".encode(), "not one line of printable ASCII"),
+        (b"\xff" + KEY.encode(), "UTF-8|printable ASCII"),
+        (KEY.encode("utf-16"), "UTF-8|printable ASCII"),
+    ],
+)
+def test_a_key_is_one_line_of_printable_ascii(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str | None
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    monkeypatch.setattr(os, "environ", {KEY_VARIABLE: content.decode("utf-8", "surrogateescape")})
+    for path in (tmp_path / "key", None):
+        if message is None:
+            assert read_key(path) == KEY
+        else:
+            with pytest.raises(ServeError, match=message) as refused:
+                read_key(path)
+            assert KEY not in str(refused.value)
+            assert "\n" not in str(refused.value)
 
 
 def test_loopback_is_what_only_this_machine_reaches() -> None:

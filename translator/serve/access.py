@@ -95,23 +95,28 @@ def read_key(path: Path | None) -> str | None:
     """Return the API key of a file, or else of the environment, or None.
 
     Raises:
-        ServeError: the file cannot be read, or the key is too short.
+        ServeError: the file cannot be read, or the key is too short or not one line of printable ASCII.
     """
     if path is None:
         key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
     else:
         try:
-            key, where = path.read_text(encoding="utf-8"), str(path)
+            key, where = path.read_bytes().decode("utf-8"), str(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ServeError(f"--api-key-file {path}: cannot be read: {reason}") from None
     if key is None:
         return None
-    key = key.strip()
+    key = key.removeprefix("\ufeff").strip()
     if len(key) < MIN_KEY_LENGTH:
         raise ServeError(
             f"{where}: the API key has {len(key)} characters; give at least {MIN_KEY_LENGTH}, "
             "such as those of `openssl rand -base64 24`"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ServeError(
+            f"{where}: the API key is not one line of printable ASCII; give one like that of "
+            "`openssl rand -base64 24`"
         )
     return key
 
