@@ -1,5 +1,6 @@
 """The verb `serve`: a model as an HTTP service with a web page."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,16 @@ from translator.errors import ServeError
 
 if TYPE_CHECKING:
     from translator.inference import Translator
+
+
+#: Of an answer or a request: a day. Timers take no number without end.
+_MOST_SECONDS = 86_400
+
+
+def _seconds(given: float) -> float:
+    if math.isnan(given):  # which no range leaves out
+        raise typer.BadParameter(f"nan is no number of seconds; give 0.1 to {_MOST_SECONDS}")
+    return given
 
 
 def serve_command(
@@ -36,9 +47,21 @@ def serve_command(
     max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="In a request.")] = 64,
     max_body_bytes: Annotated[int, typer.Option("--max-body-bytes", min=1, help="Of a request.")] = 1_000_000,
     max_requests: Annotated[int, typer.Option("--max-requests", min=1, help="Answered at once.")] = 128,
-    request_seconds: Annotated[float, typer.Option("--request-seconds", min=0.1, help="For an answer.")] = 30,
+    request_seconds: Annotated[
+        float,
+        typer.Option(
+            "--request-seconds", min=0.1, max=_MOST_SECONDS, callback=_seconds, help="For an answer."
+        ),
+    ] = 30,
     receive_seconds: Annotated[
-        float, typer.Option("--receive-seconds", min=0.1, help="For a request to come in.")
+        float,
+        typer.Option(
+            "--receive-seconds",
+            min=0.1,
+            max=_MOST_SECONDS,
+            callback=_seconds,
+            help="For a request to come in.",
+        ),
     ] = 15,
     log_text: Annotated[bool, typer.Option("--log-text", help="Print texts and translations.")] = False,
     split_sentences: SplitOption = "auto",
