@@ -24,6 +24,7 @@ from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopbac
 from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
+from translator.serve.run import address_of, open_socket
 from translator.serve.service import Service
 
 pytest_plugins = ("trained",)
@@ -62,7 +63,13 @@ def test_another_name_for_this_machine_is_refused(client: TestClient, host: str)
     assert "localhost" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5000", "127.0.0.1:1", "[::1]:5000", "[::1]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:5000", "127.0.0.1:1", "[::1]:5000", "[::1]", "localhost:", "localhost."),
+        *("localhost.:5000", "127.0.0.2:5000", "[::ffff:127.0.0.1]"),
+    ],
+)
 def test_names_of_this_machine_are_not(client: TestClient, host: str) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
@@ -166,6 +173,44 @@ def test_a_key_is_one_line_of_printable_ascii(
 def test_loopback_is_what_only_this_machine_reaches() -> None:
     names = ("127.0.0.1", "127.9.9.9", "::1", "localhost", "0.0.0.0", "::", "192.168.1.2", "example.org")
     assert [is_loopback(name) for name in names] == [True] * 4 + [False] * 4
+    others = ("[::1]", "::ffff:127.0.0.1", "LOCALHOST.", "[::]", "::ffff:10.0.0.1", "localhost.example.org")
+    assert [is_loopback(name) for name in others] == [True] * 3 + [False] * 3
+    with open_socket("[::1]", 0) as listener:
+        assert address_of(listener).startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize(
+    "host", ["http://localhost", "a b", "", "localhost:5000", "[localhost]", "a/b", "::1]"]
+)
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    with pytest.raises(UsageError, match=r"--host .* is no host name or address; give one like"):
+        access_for(host, key_file=None, origins=())
+
+
+def test_an_origin_is_compared_as_browsers_send_it(serve: Any) -> None:
+    given = ("HTTPS://Friend.example:443", "http://[::1]:8080", "http://plain.example:80")
+    access = access_for("::1", key_file=None, origins=given, public_hosts=("t.example",))
+    assert access.origins == ("https://friend.example", "http://[::1]:8080", "http://plain.example")
+    for origin, is_allowed in [
+        ("https://friend.example", True),
+        ("https://friend.example:8443", False),
+        ("http://friend.example", False),
+        ("https://t.example:8443", True),  # the proxy's
+        ("https://T.example", True),
+        ("https://t.example.evil", False),
+        ("https://t.example@evil", False),
+        ("https://evil.t.example:8443", False),
+    ]:
+        assert access.allows_origin(origin, "localhost:5000") is is_allowed, origin
+    for wrong in (
+        "https://a.example/",
+        "https://a:b",
+        "https://u@a.example",
+        "https://a b",
+        "https://a:99999",
+    ):
+        with pytest.raises(UsageError, match="no origin"):
+            access_for("::1", key_file=None, origins=(wrong,))
 
 
 @pytest.mark.parametrize(
@@ -502,6 +547,16 @@ def test_metrics_count_requests_and_name_no_text(serve: Any, trained: Trained) -
     assert 'passerelle_requests_total{route="other",status="404"} 1.0' in found
     assert "passerelle_batch_texts_count 3.0" in found
     assert "made" not in found
+
+
+@pytest.mark.parametrize("option", ["--request-seconds", "--receive-seconds"])
+@pytest.mark.parametrize("seconds", ["inf", "1e30", "86401", "nan", "0", "-inf"])
+def test_seconds_have_bounds(option: str, seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", option, seconds])
+    [line] = capfd.readouterr().err.splitlines()
+    assert option in line
+    assert ("0.1" if seconds in ("0", "-inf") else "86400") in line
 
 
 def test_without_the_extra_one_line_says_what_to_install(

@@ -228,6 +228,8 @@ def test_what_json_can_spell_and_utf8_cannot_is_answered(client: TestClient) -> 
 
 def test_other_routes_and_methods_are_refused_as_json(client: TestClient) -> None:
     assert client.get("/nowhere").json() == {"error": "Not Found"}
+    for method, path in (("POST", "/translate/"), ("GET", "/health/"), ("POST", "/api/explain/")):
+        assert client.request(method, path, follow_redirects=False).status_code == 404
     assert (client.get("/translate").status_code, client.get("/docs").status_code) == (405, 404)
 
 
@@ -260,6 +262,13 @@ def test_a_body_of_another_type_is_not_read(client: TestClient, kind: str) -> No
     assert answer.status_code == 415
     assert "application/json" in answer.json()["error"]
     assert kind.partition(";")[0] in answer.json()["error"]
+
+
+def test_a_body_that_is_compressed_is_not_read(client: TestClient) -> None:
+    for encoding, status in (("gzip", 415), ("Br", 415), ("gzip, identity", 415), ("identity", 200)):
+        answer = client.post("/translate", json=PAIR | {"q": "a"}, headers={"Content-Encoding": encoding})
+        assert answer.status_code == status
+        assert status == 200 or encoding.lower() in answer.json()["error"]
 
 
 def test_a_long_line_is_translated_as_the_model_does(client: TestClient, model: Translator) -> None:

@@ -36,9 +36,8 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         yield
         await service.batcher.stop()
 
-    app = FastAPI(
-        title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None
-    )  # its own pages of documentation load from elsewhere
+    # Its own pages of documentation load from elsewhere, its redirects name a scheme that a proxy changes.
+    app = FastAPI(title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
     _add_translate(app, service, access)
     _add_detect(app, service, access)

@@ -23,8 +23,11 @@ async def fields_of(request: Request) -> dict[str, Any]:
 
     Raises:
         RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8; 415 where nothing
-            of that type is read.
+            of that type or Content-Encoding is read.
     """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise RefusedError(415, f"Content-Encoding {encoding} is not read; send the body as it is")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return _json(await request.body())

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from translator import console
 from translator.errors import ServeError
+from translator.serve.access import bare
 from translator.serve.limits import Limits
 
 #: Connections taken at once, so that old ones make room before a process has as many files as it may (1,024).
@@ -42,7 +43,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            bare(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
