@@ -108,9 +108,9 @@ def serve_command(
             make_app(service, access),
             listener,
             limits=limits,
-            when_ready=lambda end: console.note(f"serving {pair} at {address} (Ctrl-C ends it)"),
+            when_ready=lambda end: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
         )
-    console.note("finished")
+    console.log("finished")
 
 
 def _explanation(translator: "Translator", text: str, prefix: str) -> str:

@@ -120,7 +120,7 @@ class Service:
             answers.append(await asyncio.to_thread(self._answer, text, found, n_alternatives + 1))
             if self._log_text:
                 translation = answers[-1].text
-                console.note(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
+                console.log(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
         return answers
 
     def _answer(self, text: str, found: list[tuple[Part, Result]], n_best: int) -> Answer:
