@@ -21,7 +21,7 @@ def note(message: str) -> None:
 
 
 def log(message: str) -> None:
-    """Print one line on stderr for whoever reads it; where nobody does, or it cannot be written, it is lost."""
+    """Print one line on stderr for whoever reads it; one that cannot be written is lost."""
     try:
         print(message, file=sys.stderr, flush=True)
     except (

@@ -2,11 +2,11 @@
 
 import codecs
 import json
+from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from translator.serve.limits import Limits, RefusedError
@@ -107,7 +107,11 @@ class _Parser(MultiPartParser):
 
 def _check_charset(content_type: str | bytes) -> None:
     """Refuse a form, or a part of one, that says of itself that it is not UTF-8."""
-    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
+    header = Message()
+    header["Content-Type"] = (
+        content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
+    )
+    charset = header.get_content_charset("utf-8")
     try:
         is_utf8 = codecs.lookup(charset).name == "utf-8"
     except (LookupError, ValueError):

@@ -1,6 +1,6 @@
 """How much of anything a request may ask, and the answer to one that asks for more."""
 
-import resource
+import sys
 from dataclasses import dataclass, replace
 
 #: Files that a process asks to have open at most, connections among them; many systems begin with 1,024.
@@ -58,6 +58,10 @@ def within_open_files(limits: Limits) -> tuple[Limits, int]:
     Returns:
         The limits, with no more connections than fit, and how many connections to take at once.
     """
+    if sys.platform == "win32":  # has no such limit
+        return limits, _BACKLOG
+    import resource
+
     most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if most != unlimited and most < _OPEN_FILES:
