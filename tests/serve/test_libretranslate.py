@@ -110,6 +110,11 @@ def test_words_of_both_languages_tell_nothing(text: str, language: str, language
     assert first["language"] == language
 
 
+def test_accents_count_however_they_are_spelt() -> None:
+    for text in ("\u00c9t\u00e9.", "E\u0301te\u0301."):
+        assert detect(text, ("en", "fr"))[0] == {"confidence": 75.0, "language": "fr"}
+
+
 def test_detect_settings_languages_and_health(client: TestClient) -> None:
     [first, second] = client.post("/detect", data={"q": "What is this?"}).json()
     assert (first["language"], second["language"]) == ("en", "fr")
