@@ -1,5 +1,6 @@
 """Where words for people go: stderr. Results alone go to stdout."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -17,6 +18,18 @@ _console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 def note(message: str) -> None:
     """Print one line for the reader on stderr."""
     _console.print(message)
+
+
+def log(message: str) -> None:
+    """Print one line on stderr for whoever reads it; one that cannot be written is lost."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except (
+        BrokenPipeError
+    ):  # nobody will read any more, nor can what is left be written when the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except OSError:  # a full disk, which may have room again
+        pass
 
 
 def is_terminal() -> bool:

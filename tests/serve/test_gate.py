@@ -1,6 +1,7 @@
 """Who is let in, how much, and with which headers they are answered."""
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -19,10 +20,11 @@ from translator.cli import main
 from translator.errors import ServeError, UsageError
 from translator.inference import Translator
 from translator.search import Hypothesis, Result
-from translator.serve.access import Access, access_for, is_loopback
+from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopback, read_key
 from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
+from translator.serve.run import address_of, open_socket
 from translator.serve.service import Service
 
 pytest_plugins = ("trained",)
@@ -61,7 +63,13 @@ def test_another_name_for_this_machine_is_refused(client: TestClient, host: str)
     assert "localhost" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5000", "127.0.0.1:1", "[::1]:5000", "[::1]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:5000", "127.0.0.1:1", "[::1]:5000", "[::1]", "localhost:", "localhost."),
+        *("localhost.:5000", "127.0.0.2:5000", "[::ffff:127.0.0.1]"),
+    ],
+)
 def test_names_of_this_machine_are_not(client: TestClient, host: str) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
@@ -134,9 +142,75 @@ def test_other_addresses_demand_a_key(tmp_path: Path, monkeypatch: pytest.Monkey
         access_for("::1", key_file=path, origins=("example.org/page",))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"\ufeff{KEY}\r\n".encode(), None),
+        (f"{KEY}\n{KEY}\n".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\0".encode(), "not one line of printable ASCII"),
+        (f"é{KEY}".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\ufeff".encode(), "not one line of printable ASCII"),
+        (f"{KEY}\x1b[2J".encode(), "not one line of printable ASCII"),
+        (b"\xff" + KEY.encode(), "UTF-8|printable ASCII"),
+        (KEY.encode("utf-16"), "UTF-8|printable ASCII"),
+    ],
+)
+def test_a_key_is_one_line_of_printable_ascii(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str | None
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    monkeypatch.setattr(os, "environ", {KEY_VARIABLE: content.decode("utf-8", "surrogateescape")})
+    for path in (tmp_path / "key", None):
+        if message is None:
+            assert read_key(path) == KEY
+        else:
+            with pytest.raises(ServeError, match=message) as refused:
+                read_key(path)
+            assert KEY not in str(refused.value)
+            assert "\n" not in str(refused.value)
+
+
 def test_loopback_is_what_only_this_machine_reaches() -> None:
     names = ("127.0.0.1", "127.9.9.9", "::1", "localhost", "0.0.0.0", "::", "192.168.1.2", "example.org")
     assert [is_loopback(name) for name in names] == [True] * 4 + [False] * 4
+    others = ("[::1]", "::ffff:127.0.0.1", "LOCALHOST.", "[::]", "::ffff:10.0.0.1", "localhost.example.org")
+    assert [is_loopback(name) for name in others] == [True] * 3 + [False] * 3
+    with open_socket("[::1]", 0) as listener:
+        assert address_of(listener).startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize(
+    "host", ["http://localhost", "a b", "", "localhost:5000", "[localhost]", "a/b", "::1]"]
+)
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    with pytest.raises(UsageError, match=r"--host .* is no host name or address; give one like"):
+        access_for(host, key_file=None, origins=())
+
+
+def test_an_origin_is_compared_as_browsers_send_it(serve: Any) -> None:
+    given = ("HTTPS://Friend.example:443", "http://[::1]:8080", "http://plain.example:80")
+    access = access_for("::1", key_file=None, origins=given, public_hosts=("t.example",))
+    assert access.origins == ("https://friend.example", "http://[::1]:8080", "http://plain.example")
+    for origin, is_allowed in [
+        ("https://friend.example", True),
+        ("https://friend.example:8443", False),
+        ("http://friend.example", False),
+        ("https://t.example:8443", True),  # the proxy's
+        ("https://T.example", True),
+        ("https://t.example.evil", False),
+        ("https://t.example@evil", False),
+        ("https://evil.t.example:8443", False),
+    ]:
+        assert access.allows_origin(origin, "localhost:5000") is is_allowed, origin
+    for wrong in (
+        "https://a.example/",
+        "https://a:b",
+        "https://u@a.example",
+        "https://a b",
+        "https://a:99999",
+    ):
+        with pytest.raises(UsageError, match="no origin"):
+            access_for("::1", key_file=None, origins=(wrong,))
 
 
 @pytest.mark.parametrize(
@@ -473,6 +547,16 @@ def test_metrics_count_requests_and_name_no_text(serve: Any, trained: Trained) -
     assert 'passerelle_requests_total{route="other",status="404"} 1.0' in found
     assert "passerelle_batch_texts_count 3.0" in found
     assert "made" not in found
+
+
+@pytest.mark.parametrize("option", ["--request-seconds", "--receive-seconds"])
+@pytest.mark.parametrize("seconds", ["inf", "1e30", "86401", "nan", "0", "-inf"])
+def test_seconds_have_bounds(option: str, seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", option, seconds])
+    [line] = capfd.readouterr().err.splitlines()
+    assert option in line
+    assert ("0.1" if seconds in ("0", "-inf") else "86400") in line
 
 
 def test_without_the_extra_one_line_says_what_to_install(

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from translator.inference import Translator
 from translator.serve.access import Access
 from translator.serve.bodies import BODY_TYPES
-from translator.serve.language import language_of
+from translator.serve.language import detect, language_of
 from translator.serve.limits import Limits
 
 pytest_plugins = ("trained",)
@@ -77,6 +77,42 @@ def test_the_language_is_found_where_asked(client: TestClient) -> None:
     english = "The cat is in the house."
     found = translate(client, q=english, source="auto")
     assert (found["translatedText"], found["detectedLanguage"]["language"]) == (english, "en")
+
+
+def test_each_text_of_a_list_is_judged_by_itself(client: TestClient) -> None:
+    english, french = "The cat is in the house.", "Le chat dort dans la maison."
+    found = translate(client, q=[english, french, english], source="auto")
+    assert [one["language"] for one in found["detectedLanguage"]] == ["en", "fr", "en"]
+    assert found["translatedText"] == [english, translate(client, q=french)["translatedText"], english]
+    asked = {"q": [french, english], "source": "auto", "target": "fr"}
+    assert "not available" in refusal(client, "/translate", **asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Paul a faim.", "fr"),
+        ("But !", "fr"),
+        ("Bon an, mal an.", "fr"),
+        ("Paris", "fr"),
+        ("E\u0301milie a \u0153uvre\u0301.", "fr"),  # decomposed
+        ("J\u02bcai faim.", "fr"),
+        ("My car is here.", "en"),
+        ("Pour the tea for my son.", "en"),
+        ("I don\u2019t know.", "en"),
+    ],
+)
+@pytest.mark.parametrize("languages", [("fr", "en"), ("en", "fr")])
+def test_words_of_both_languages_tell_nothing(text: str, language: str, languages: tuple[str, str]) -> None:
+    [first, second] = detect(text, languages)
+    if first["confidence"] == second["confidence"]:
+        language = languages[0]  # nothing tells, so it is what the model translates
+    assert first["language"] == language
+
+
+def test_accents_count_however_they_are_spelt() -> None:
+    for text in ("\u00c9t\u00e9.", "E\u0301te\u0301."):
+        assert detect(text, ("en", "fr"))[0] == {"confidence": 83.3, "language": "fr"}
 
 
 def test_detect_settings_languages_and_health(client: TestClient) -> None:
@@ -154,6 +190,41 @@ def test_a_body_that_cannot_be_read_is_a_bad_request(
     assert (answer.status_code, answer.json()) == (400, {"error": message})
 
 
+def _multipart(q: bytes, *, of_part: bytes = b"", end: bytes = b"--x--\r\n") -> bytes:
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\nen\r\n' % name
+        for name in (b"source", b"target")
+    ]
+    text = b'--x\r\nContent-Disposition: form-data; name="q"\r\n%s\r\n%s\r\n' % (of_part, q)
+    return b"".join([*parts, text, end])
+
+
+@pytest.mark.parametrize(
+    ("body", "charset", "message"),
+    [
+        (_multipart("é".encode()), "", None),
+        (_multipart("é".encode()), "; charset=UTF8", None),
+        (_multipart("é".encode(), of_part=b"Content-Type: text/plain; charset=UTF-8\r\n"), "", None),
+        (_multipart("é".encode(), end=b"--x--"), "", None),
+        (_multipart(b"\xe9"), "", "the body is not UTF-8"),
+        (_multipart(b"\xe9"), "; charset=iso-8859-1", "the body is not UTF-8"),
+        (_multipart("é".encode()), "; charset=latin-1", "the body is not UTF-8"),
+        (_multipart("é".encode()), "; charset=none", "the body is not UTF-8"),
+        (_multipart(b"e\0", of_part=b"content-type: a; charset=utf-16le\r\n"), "", "the body is not UTF-8"),
+        (_multipart("é".encode(), end=b""), "", "the form cannot be read"),
+        (_multipart("é".encode(), end=b"--x\r\n"), "", "the form cannot be read"),
+        (_multipart("é".encode(), end=b"--x-"), "", "the form cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_form_in_parts_is_whole_and_utf8(
+    client: TestClient, body: bytes, charset: str, message: str | None
+) -> None:
+    kind = {"Content-Type": f"multipart/form-data; boundary=x{charset}"}
+    answer = client.post("/translate", content=body, headers=kind)
+    expected = {"translatedText": "é"} if message is None else {"error": f"Invalid request: {message}"}
+    assert (answer.status_code, answer.json()) == (200 if message is None else 400, expected)
+
+
 def test_what_json_can_spell_and_utf8_cannot_is_answered(client: TestClient) -> None:
     body = b'{"q": "\\ud800 \\u0000 \\ud83d\\udc08", "source": "en", "target": "en"}'
     answer = client.post("/translate", content=body, headers={"Content-Type": "application/json"})
@@ -162,6 +233,8 @@ def test_what_json_can_spell_and_utf8_cannot_is_answered(client: TestClient) -> 
 
 def test_other_routes_and_methods_are_refused_as_json(client: TestClient) -> None:
     assert client.get("/nowhere").json() == {"error": "Not Found"}
+    for method, path in (("POST", "/translate/"), ("GET", "/health/"), ("POST", "/api/explain/")):
+        assert client.request(method, path, follow_redirects=False).status_code == 404
     assert (client.get("/translate").status_code, client.get("/docs").status_code) == (405, 404)
 
 
@@ -194,6 +267,13 @@ def test_a_body_of_another_type_is_not_read(client: TestClient, kind: str) -> No
     assert answer.status_code == 415
     assert "application/json" in answer.json()["error"]
     assert kind.partition(";")[0] in answer.json()["error"]
+
+
+def test_a_body_that_is_compressed_is_not_read(client: TestClient) -> None:
+    for encoding, status in (("gzip", 415), ("Br", 415), ("gzip, identity", 415), ("identity", 200)):
+        answer = client.post("/translate", json=PAIR | {"q": "a"}, headers={"Content-Encoding": encoding})
+        assert answer.status_code == status
+        assert status == 200 or encoding.lower() in answer.json()["error"]
 
 
 def test_a_long_line_is_translated_as_the_model_does(client: TestClient, model: Translator) -> None:

@@ -125,4 +125,7 @@ def test_the_explanation_is_a_page_of_its_own(serve: Any, trained: Trained) -> N
     assert "sandbox allow-scripts" in policy
     assert "allow-same-origin" not in policy
     assert client.post("/api/explain", data={"text": f"{SENTENCE}\n{OTHER}"}).status_code == 400
+    long = client.post("/api/explain", data={"text": SENTENCE, "prefix": "The cat sleeps. " * 300})
+    assert (long.status_code, "prefix parameter is longer than the model takes" in long.text) == (400, True)
+    assert len(asked) == 1  # nothing was computed
     assert serve().post("/api/explain", data={"text": SENTENCE}).status_code == 501

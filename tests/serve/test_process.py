@@ -127,6 +127,36 @@ def test_an_unmodified_client_with_a_key(start: Start, expected: dict[str, str])
         LibreTranslateAPI(url).translate(TEXTS[0], "fr", "en")
 
 
+def test_more_idle_connections_than_files(trained: Trained, hold: Callable[..., socket.socket]) -> None:
+    words = command("serve", "--model", trained.model, "--port", "0")
+    process = subprocess.Popen(
+        ["bash", "-c", 'ulimit -n 80; exec "$@"', "-", *map(str, words)],
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    try:
+        assert process.stderr is not None
+        server = Server(process, process.stderr.readline().decode().split()[5])
+        for _ in range(120):
+            hold(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+        assert server.translate(TEXTS[0])
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read().decode() == "finished\n"
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_log_that_nobody_reads_ends_nothing(start: Start, expected: dict[str, str]) -> None:
+    server = start("--log-text")
+    assert server.process.stderr is not None
+    server.process.stderr.close()
+    assert [server.translate(text) for text in TEXTS] == list(expected.values())
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+
+
 def test_many_at_once_get_each_its_own_answer(start: Start, expected: dict[str, str]) -> None:
     server = start()
     asked = [TEXTS[i % len(TEXTS)] for i in range(64)]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from translator.inference import Translator
 
 
+#: Of an answer or a request: a day. Timers take no number without end.
+_MOST_SECONDS = 86_400
+
+
 def serve_command(
     model: ModelOption = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -36,9 +40,18 @@ def serve_command(
     max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="In a request.")] = 64,
     max_body_bytes: Annotated[int, typer.Option("--max-body-bytes", min=1, help="Of a request.")] = 1_000_000,
     max_requests: Annotated[int, typer.Option("--max-requests", min=1, help="Answered at once.")] = 128,
-    request_seconds: Annotated[float, typer.Option("--request-seconds", min=0.1, help="For an answer.")] = 30,
+    request_seconds: Annotated[
+        float,
+        typer.Option("--request-seconds", min=0.1, max=_MOST_SECONDS, help="For an answer."),
+    ] = 30,
     receive_seconds: Annotated[
-        float, typer.Option("--receive-seconds", min=0.1, help="For a request to come in.")
+        float,
+        typer.Option(
+            "--receive-seconds",
+            min=0.1,
+            max=_MOST_SECONDS,
+            help="For a request to come in.",
+        ),
     ] = 15,
     log_text: Annotated[bool, typer.Option("--log-text", help="Print texts and translations.")] = False,
     split_sentences: SplitOption = "auto",
@@ -85,9 +98,9 @@ def serve_command(
             make_app(service, access),
             listener,
             limits=limits,
-            when_ready=lambda end: console.note(f"serving {pair} at {address} (Ctrl-C ends it)"),
+            when_ready=lambda end: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
         )
-    console.note("finished")
+    console.log("finished")
 
 
 def _explanation(translator: "Translator", text: str, prefix: str) -> str:

@@ -36,9 +36,8 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         yield
         await service.batcher.stop()
 
-    app = FastAPI(
-        title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None
-    )  # its own pages of documentation load from elsewhere
+    # Its own pages of documentation load from elsewhere, its redirects name a scheme that a proxy changes.
+    app = FastAPI(title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_errors(app)
     _add_translate(app, service, access)
     _add_detect(app, service, access)
@@ -95,32 +94,39 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
         access.check_key(fields.get("api_key"), request.headers)
         texts = texts_of(fields, service.limits)
         is_list = isinstance(fields["q"], list)
-        named = [word_of(fields, name).strip() for name in ("source", "target")]
+        said, to = (word_of(fields, name).strip() for name in ("source", "target"))
         n_alternatives = n_alternatives_of(fields, service.limits)
-        is_auto = named[0].lower() == "auto"
-        detected = detect("\n".join(texts), (source, target))[0] if is_auto else {}
-        asked = [str(detected["language"]) if is_auto else named[0], named[1]]
-        pair = [language_of(code, (source, target)) for code in asked]
-        for code, language in zip(asked, pair, strict=True):
-            if language is None:
-                raise RefusedError(400, f"{code} is not supported")
+        is_auto = said.lower() == "auto"
+        detected = [detect(text, (source, target))[0] for text in texts] if is_auto else []
+        spoken = [str(found["language"]) for found in detected] or [_known(said, service)] * len(texts)
+        wanted = _known(to, service)
         text_format = fields.get("format")
         if text_format not in (None, "", "text"):
             raise RefusedError(400, f"{text_format} format is not supported")
-        if pair[0] == pair[1]:  # as LibreTranslate does: nothing to do
-            answers = [Answer(text, []) for text in texts]
-        elif pair == [source, target]:
-            answers = await service.translate(texts, n_alternatives=n_alternatives)
-        else:
+        foreign = [text for text, language in zip(texts, spoken, strict=True) if language != wanted]
+        if foreign and wanted != target:
             names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
             raise RefusedError(400, f"{names[0]} is not available as a target language from {names[1]}")
+        translated = iter(await service.translate(foreign, n_alternatives=n_alternatives))
+        answers = [  # as LibreTranslate does: of a text in the language wanted, itself
+            Answer(text, []) if language == wanted else next(translated)
+            for text, language in zip(texts, spoken, strict=True)
+        ]
         found, others = [one.text for one in answers], [one.alternatives for one in answers]
         result: dict[str, Any] = {"translatedText": found if is_list else found[0]}
         if is_auto:
-            result["detectedLanguage"] = [detected] * len(texts) if is_list else detected
+            result["detectedLanguage"] = detected if is_list else detected[0]
         if n_alternatives:
             result["alternatives"] = others if is_list else others[0]
         return result
+
+
+def _known(code: str, service: Service) -> str:
+    """Which of the service's two languages a code means."""
+    language = language_of(code, (service.source_language, service.target_language))
+    if language is None:
+        raise RefusedError(400, f"{code} is not supported")
+    return language
 
 
 def _add_detect(app: FastAPI, service: Service, access: Access) -> None:

@@ -1,11 +1,13 @@
 """What a request says, whichever way it says it: JSON, a form, a form in parts, or the address itself."""
 
+import codecs
 import json
+from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from translator.serve.limits import Limits, RefusedError
 
@@ -21,14 +23,17 @@ async def fields_of(request: Request) -> dict[str, Any]:
 
     Raises:
         RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8; 415 where nothing
-            of that type is read.
+            of that type or Content-Encoding is read.
     """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise RefusedError(415, f"Content-Encoding {encoding} is not read; send the body as it is")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return _json(await request.body())
     fields = _form(request.url.query.encode("ascii", "replace"))
     if kind == "multipart/form-data":
-        return fields | await _parts(request)
+        return fields | await _parts(request, await request.body())
     body = await request.body()
     if body and kind not in ("", "application/x-www-form-urlencoded"):
         raise RefusedError(415, f"Content-Type {kind} is not read; send {', '.join(BODY_TYPES)}")
@@ -39,7 +44,7 @@ def _json(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:
-        raise RefusedError(400, "Invalid request: the body is not UTF-8") from None
+        raise _not_utf8() from None
     except (ValueError, RecursionError):
         raise RefusedError(400, "Invalid JSON format") from None
     if not isinstance(found, dict):
@@ -57,18 +62,62 @@ def _form(body: bytes) -> dict[str, Any]:
             body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
         )
     except UnicodeDecodeError:
-        raise RefusedError(400, "Invalid request: the body is not UTF-8") from None
+        raise _not_utf8() from None
     except ValueError:
         raise RefusedError(400, f"Invalid request: more than {_MAX_FIELDS} fields") from None
     return dict(reversed(pairs))  # of a name given twice the first one counts
 
 
-async def _parts(request: Request) -> dict[str, Any]:
+def _not_utf8() -> RefusedError:
+    return RefusedError(400, "Invalid request: the body is not UTF-8")
+
+
+async def _parts(request: Request, body: bytes) -> dict[str, Any]:
+    _check_charset(request.headers["content-type"])
     try:
-        async with request.form(max_files=0, max_fields=_MAX_FIELDS, max_part_size=2**30) as form:
-            return {name: value for name, value in reversed(form.multi_items()) if isinstance(value, str)}
-    except (HTTPException, UnicodeDecodeError, LookupError):
-        raise RefusedError(400, "Invalid request: the form cannot be read") from None
+        body.decode()
+    except UnicodeDecodeError:
+        raise _not_utf8() from None
+    parser = _Parser(
+        request.headers, request.stream(), max_files=0, max_fields=_MAX_FIELDS, max_part_size=2**30
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, LookupError):
+        parser.is_whole = False
+    if not parser.is_whole:
+        raise RefusedError(400, "Invalid request: the form cannot be read")
+    return {name: value for name, value in reversed(form.multi_items()) if isinstance(value, str)}
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which takes a form without its end for whole and reads what is no UTF-8 as Latin-1."""
+
+    is_whole = False
+
+    def on_headers_finished(self) -> None:
+        for name, value in self._current_part.item_headers:
+            if name == b"content-type":
+                _check_charset(value)
+        super().on_headers_finished()
+
+    def on_end(self) -> None:
+        self.is_whole = True
+
+
+def _check_charset(content_type: str | bytes) -> None:
+    """Refuse a form, or a part of one, that says of itself that it is not UTF-8."""
+    header = Message()
+    header["Content-Type"] = (
+        content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
+    )
+    charset = header.get_content_charset("utf-8")
+    try:
+        is_utf8 = codecs.lookup(charset).name == "utf-8"
+    except (LookupError, ValueError):
+        is_utf8 = False
+    if not is_utf8:
+        raise _not_utf8()
 
 
 def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:

@@ -62,7 +62,7 @@ class Gate:
                 await self._let_finish(receive)
             await answer.end()
         except Exception as error:  # a fault of ours; its message may hold text, so it is not printed
-            console.note(f"error: {scope['path']!r}: {_place_of(error)}")
+            console.log(f"error: {scope['path']!r}: {_place_of(error)}")
             await answer.refuse(RefusedError(500, "Internal error"))
             await answer.end()
         finally:

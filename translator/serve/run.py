@@ -16,10 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from translator import console
 from translator.errors import ServeError
-from translator.serve.limits import Limits
-
-#: Connections taken at once, so that old ones make room before a process has as many files as it may (1,024).
-_BACKLOG = 256
+from translator.serve.access import bare
+from translator.serve.limits import Limits, within_open_files
 
 #: Requests that a client may send before it has the answers; then its connection ends.
 _MOST_AHEAD = 4
@@ -42,7 +40,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            bare(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
@@ -79,6 +77,7 @@ def run(
     """
     for name in ("uvicorn", "python_multipart"):  # the answer says what is wrong
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    limits, backlog = within_open_files(limits)
     protocol = type("Protocol", (_BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,
@@ -91,7 +90,7 @@ def run(
         proxy_headers=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, int(limits.request_seconds)),
-        backlog=_BACKLOG,
+        backlog=backlog,
     )
     server = _Server(config, when_ready)
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
@@ -134,7 +133,7 @@ class _Server(uvicorn.Server):
 
 
 def _leave() -> None:
-    console.note("error: the model does not stop computing; ended without it")
+    console.log("error: the model does not stop computing; ended without it")
     os._exit(1)
 
 

@@ -120,7 +120,7 @@ class Service:
             answers.append(await asyncio.to_thread(self._answer, text, found, n_alternatives + 1))
             if self._log_text:
                 translation = answers[-1].text
-                console.note(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
+                console.log(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
         return answers
 
     def _answer(self, text: str, found: list[tuple[Part, Result]], n_best: int) -> Answer:
@@ -206,6 +206,11 @@ class Service:
             raise RefusedError(501, "This service explains nothing")
         if "\n" in text.strip():  # each would be translated otherwise than it was
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
+        most = self._translator.config.model.max_length
+        if len(self._translator.forced(prefix)) + 2 > most:
+            raise RefusedError(
+                400, f"Invalid request: prefix parameter is longer than the model takes ({most})"
+            )
         return await self.batcher.run(lambda: explain(self._translator, text.strip(), prefix))
 
 
