@@ -544,6 +544,7 @@ def test_what_people_wrote_of_the_phrasebook_has_two_references(
         assert ("bleu_first_reference" in found) == (n_references == 2)
 
 
+@pytest.mark.slow
 def test_robustness(run: Run, trained: Trained, model: Path) -> None:
     """Each change is made to all lines, and scored as those lines are when they are given."""
     found = evaluate(run, "--model", model, "--robustness")

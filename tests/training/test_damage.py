@@ -57,6 +57,7 @@ def flip(path: Path) -> None:
 # -- damage --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_a_damaged_checkpoint_a_run_goes_on_from_the_one_before(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_stopped_anywhere_and_resumed_is_uninterrupted(
         assert validations(folder) == expected_validations, name
 
 
+@pytest.mark.slow
 def test_embeddings_are_counted_for_the_start_and_not_again(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
