@@ -13,7 +13,7 @@ from marks import needs_bfloat16
 from phrases import Trained
 
 from translator import Translator, inference, threads
-from translator.errors import UsageError
+from translator.errors import ModelError, UsageError
 from translator.inference import SplitSentences
 from translator.model import linear
 
@@ -111,6 +111,24 @@ def test_a_model_splits_what_it_did_not_learn_together(
         del manifest["multi_sentence_share"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert Translator.load(folder, split_sentences=way).splits_sentences == splits
+
+
+def test_a_record_that_is_no_number_is_none() -> None:
+    assert not any(map(inference.learnt_single_sentences, ["x", [0], None]))
+
+
+def test_weights_that_overflow_give_one_error(trained: Trained) -> None:
+    translator = Translator.load(trained.model)
+    with torch.no_grad():
+        translator.model.decoder.norm.weight.fill_(3e38)
+    broken = Translator(translator.model, translator.tokenizer, translator.config)
+    for use in (
+        lambda: broken.translate(["Le chat dort."]),
+        lambda: broken.translate(["Le chat dort."], beam_size=1),
+        lambda: broken.score(["Le chat dort."], ["The cat is sleeping."]),
+    ):
+        with pytest.raises(ModelError, match="scores are not finite"):
+            use()
 
 
 def test_another_way_to_split_is_refused(trained: Trained) -> None:

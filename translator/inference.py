@@ -1,7 +1,8 @@
 """Text in, text out: a loaded model as a `Translator`."""
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from translator.data.batching import make_batch, pad
 from translator.data.input_map import map_input
 from translator.data.splitting import Part, cut, split_text
 from translator.data.tokenizer import Tokenizer
-from translator.errors import UsageError
+from translator.errors import ModelError, UsageError
 from translator.model.cache import Memory
 from translator.model.linear import PRECISIONS, Precision, nearest
 from translator.model.packed import PackedTransformer
@@ -70,9 +71,16 @@ class Translation:
     n_parts: int
 
 
-def learnt_single_sentences(multi_sentence_share: float | None) -> bool:
+def learnt_single_sentences(multi_sentence_share: object) -> bool:
     """Return whether a model learnt on lines of one sentence; False where that was not recorded."""
-    return multi_sentence_share is not None and multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
+    if not isinstance(multi_sentence_share, float | int):
+        return False
+    return multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
+
+
+def _check_finite(scores: Iterable[float]) -> None:
+    if not all(map(math.isfinite, scores)):
+        raise ModelError("the model's scores are not finite (nan or inf), so its weights are of no use")
 
 
 class Translator:
@@ -166,6 +174,7 @@ class Translator:
 
         Raises:
             UsageError: `n_best` is above the beam, a number is below 1, or the prefix has a line break.
+            ModelError: the scores are not finite.
         """
         forced = self.forced(prefix)
         options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
@@ -243,7 +252,9 @@ class Translator:
 
         answers = beside_each_other(answer, batches) if on_cpu else [answer(rows) for rows in batches]
         pairs = zip(chain(*batches), chain(*answers), strict=True)
-        return [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
+        results = [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
+        _check_finite(one.score for result in results for one in result.hypotheses)
+        return results
 
     def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
         """Return the most pieces of a translation, end symbol included, of a tokenised source."""
@@ -278,6 +289,7 @@ class Translator:
             totals = chosen.masked_fill(batch.target_out == PAD, 0).sum(1)
             for row, total in zip(rows, totals.tolist(), strict=True):
                 scores[row] = total
+        _check_finite(scores)
         return scores
 
     @torch.inference_mode()

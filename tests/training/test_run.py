@@ -18,7 +18,9 @@ from translator.config import Config
 from translator.config_file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
+from translator.inference import Translator
 from translator.model import kernels
+from translator.training import finish as finish_module
 from translator.training import folder as folder_module
 from translator.training import module as training_module
 from translator.training import run
@@ -91,6 +93,33 @@ def test_a_root_that_cannot_be_made_is_refused_in_one_line(tiny_config: MakeConf
 
 
 # -- what a run leaves ---------------------------------------------------------------------------------
+
+
+def test_a_torn_log_costs_the_curves_and_not_the_model(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tear(logs: list[Path], picture: Path) -> bool:
+        (picture.parent / "logs" / "version_abc").mkdir()
+        logs[0].write_bytes(logs[0].read_bytes() + b'garb,"\n\xff\0')
+        return draw_curves(logs, picture)
+
+    monkeypatch.setattr(run, "draw_curves", tear)
+    assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
+    assert "no curves.png: a metrics.csv below " in capfd.readouterr().err
+
+
+def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("train.max_steps=2")
+
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(finish_module, "print", closed, raising=False)
+    with pytest.raises(BrokenPipeError):
+        train(config, name="tiny")
+    Translator.load(Path(config.run.root) / "tiny" / "model")
 
 
 def test_a_finished_run_has_all_its_files(

@@ -43,7 +43,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
     }
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
-    scores = {}
+    scores, evaluation = {}, None
     if "test" in corpus.split_names(config.data):
         evaluation = _test(config, prepared, model_folder)
         scores["test"] = evaluation.to_dict()
@@ -66,6 +66,8 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         "scores": scores,
     }
     write_manifest(model_folder, facts)
+    if evaluation is not None:  # now: whoever reads it may have gone, and the model is whole
+        print("\n".join(evaluation.lines("test")), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
 
@@ -76,7 +78,6 @@ def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     split = open_scored(config, "test")
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
-    print("\n".join(evaluation.lines("test")), flush=True)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)
     write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
     return evaluation

@@ -11,6 +11,7 @@ runs/<name>/config.yaml              the whole configuration
            /model/                   the model folder; a run is finished when it has a manifest
 """
 
+import csv
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -274,11 +275,10 @@ def _loggers(folder: Path) -> list[Logger]:
 
 
 def _draw(folder: Path) -> None:
-    if not draw_curves(
-        sorted(folder.glob("logs/version_*/metrics.csv"), key=_version), folder / "curves.png"
-    ):
-        console.note("no curves.png: it comes with pip install 'passerelle[logs]'")
-
-
-def _version(log: Path) -> int:
-    return int(log.parent.name.removeprefix("version_"))
+    logs = folder.glob("logs/version_*/metrics.csv")
+    numbered = {int(log.parent.name[8:]): log for log in logs if log.parent.name[8:].isdecimal()}
+    try:
+        if not draw_curves([numbered[n] for n in sorted(numbered)], folder / "curves.png"):
+            console.note("no curves.png: it comes with pip install 'passerelle[logs]'")
+    except (OSError, ValueError, TypeError, csv.Error) as error:  # a log that a power cut tore
+        console.note(f"no curves.png: a metrics.csv below {folder / 'logs'} is damaged ({error})")
