@@ -20,6 +20,7 @@ from translator.bundle import (
     TOKENIZER,
     WEIGHTS,
     load_bundle,
+    load_unfinished,
     newest_model,
     save_weights,
     write_manifest,
@@ -49,6 +50,15 @@ def refusal(folder: Path) -> str:
         load_bundle(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_weights_that_are_no_floating_point_numbers_are_refused(trained: Trained, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.model, tmp_path / "model")
+    weights = safetensors.torch.load_file(folder / WEIGHTS)
+    name = next(iter(weights))
+    safetensors.torch.save_file(weights | {name: weights[name].to(torch.int32)}, folder / WEIGHTS)
+    with pytest.raises(ModelError, match=rf"{name} is torch.int32, not a floating-point type"):
+        load_unfinished(folder)
 
 
 def test_loading_twice_gives_the_same_logits_and_another_weight_does_not(folder: Path) -> None:
@@ -129,7 +139,7 @@ def test_a_manifest_that_is_no_object(folder: Path, content: str) -> None:
 def test_a_configuration_that_is_no_json(folder: Path, content: bytes) -> None:
     (folder / CONFIG).write_bytes(content)
     write_manifest(folder, {})  # its hash is right now, so it comes to reading
-    assert refusal(folder).startswith(f"{folder / CONFIG}: no valid JSON: ")
+    assert refusal(folder).startswith(f"{folder / CONFIG}: not valid JSON: ")
 
 
 class Bomb:

@@ -250,8 +250,8 @@ BROKEN = {
     "bad yaml": (b"train:\n  a: b: c\n", r"c\.yaml:2: mapping values are not allowed here"),
     "tab": (b"train:\n\tseed: 1\n", r"c\.yaml:2: found character '\\t' that cannot start any token"),
     "list": (b"- a\n", r"c\.yaml: holds no sections; begin with one, such as `train:`"),
-    "latin-1": ("# é\n".encode("latin-1"), r"c\.yaml: byte 2 is no valid UTF-8; save it as UTF-8"),
-    "control": (b"a: \x01\n", r"c\.yaml: no valid YAML: unacceptable character #x0001: .*"),
+    "latin-1": ("# é\n".encode("latin-1"), r"c\.yaml: byte 2 is not valid UTF-8; save it as UTF-8"),
+    "control": (b"a: \x01\n", r"c\.yaml: not valid YAML: unacceptable character #x0001: .*"),
     "list as key": (b"? [a]\n: b\n", r"c\.yaml:1: a key is a list or a map; it must be text"),
     "a list as key by its name": (b"a: &a [1]\n*a : b\n", r"c\.yaml:1: a key is a list or a map; .*"),
     "maps as keys of each other": (b"a:\n  " + b"? " * 40, r"c\.yaml:2: a key is a list or a map; .*"),
@@ -396,6 +396,14 @@ def test_a_configuration_is_frozen(file: Path) -> None:
     assert config.train.seed == 1
 
 
+@pytest.mark.parametrize("strategy", ["ddp_notebook", "ddp_fork"])
+def test_a_strategy_that_forks_is_refused(tmp_path: Path, strategy: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {format: phrasebook}\ntrain: {max_steps: 1}\n")
+    with pytest.raises(ConfigError, match="forks a process that has threads, and hangs; use ddp"):
+        load_config(path, [f"hardware.strategy={strategy}"])
+
+
 @pytest.mark.parametrize("key", ["run.name", "run.root", "data.cache", "data.root"])
 def test_a_nul_in_a_name_or_path_is_refused(tmp_path: Path, key: str) -> None:
     path = tmp_path / "c.yaml"
@@ -472,9 +480,9 @@ def test_what_was_saved_before_the_input_map_has_none(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "config.json: no valid JSON: Expecting property name"),
-        ("[" * 100_000, "config.json: no valid JSON: "),
-        ('{"train": %s}' % ("9" * 5000), "config.json: no valid JSON: Exceeds the limit (4300 digits) for"),
+        ("{", "config.json: not valid JSON: Expecting property name"),
+        ("[" * 100_000, "config.json: not valid JSON: "),
+        ('{"train": %s}' % ("9" * 5000), "config.json: not valid JSON: Exceeds the limit (4300 digits) for"),
         ("[]", "config.json: [] does not fit; allowed: a section with keys and values"),
         ('{"train": {"max_steps": 1.5}}', "config.json: train.max_steps=1.5 does not fit; allowed: a whole"),
         ('{"train": {"max_steps": 1}, "modl": 1}', "config.json: unknown key 'modl'; did you mean 'model'?"),

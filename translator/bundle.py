@@ -158,6 +158,8 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
             raise
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
+    if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
+        raise ModelError(f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type")
     if name := not_finite(weights):
         raise ModelError(
             f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so it cannot translate; take another model"

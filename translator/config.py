@@ -297,6 +297,14 @@ class HardwareConfig(Section):
     names; torch: PyTorch's operations; auto: c where there is a compiler. Results differ in rounding and in
     what dropout draws."""
 
+    @model_validator(mode="after")
+    def _strategy_does_not_fork(self) -> Self:
+        if "notebook" in self.strategy or "fork" in self.strategy:
+            raise ValueError(
+                f"hardware.strategy={self.strategy} forks a process that has threads, and hangs; use ddp"
+            )
+        return self
+
 
 class Config(Section):
     """A whole configuration file."""

@@ -67,7 +67,7 @@ def config_from_json(text: str | bytes, *, where: str) -> Config:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: no valid JSON: {reason_of(error)}") from None
+        raise ConfigError(f"{where}: not valid JSON: {reason_of(error)}") from None
     _without_input_map(data)
     return _checked(data, lambda *_: where)
 

@@ -40,7 +40,7 @@ def read_text(path: str | Path) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is no valid UTF-8; save it as UTF-8") from None
+        raise ConfigError(f"{path}: byte {error.start} is not valid UTF-8; save it as UTF-8") from None
 
 
 class _TextKeys(RoundTripConstructor):
@@ -82,14 +82,14 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except MarkedYAMLError as error:
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark]
         numbers = [mark.line for mark in marks]
-        problem = (error.problem or error.context or "no valid YAML").strip().splitlines()[0]
+        problem = (error.problem or error.context or "not valid YAML").strip().splitlines()[0]
         if unquoted := _unquoted_braces(text, numbers):
             number, problem = unquoted
             numbers = [number]
         line = f":{numbers[0] + 1}" if numbers and is_file else ""
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
-        raise ConfigError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
     # A number of too many digits, a date that is none, a tag on something else.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None

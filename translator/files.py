@@ -4,6 +4,7 @@ They are written beside their place, flushed to the disk and renamed. What is be
 what a killed process left can be told from what another one is writing, and taken away.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,9 @@ try:
     import fcntl
 except ImportError:  # no POSIX: no locks, and nothing that was left behind is taken away
     fcntl = None  # type: ignore[assignment]
+
+#: Numbers of the errors that say that another process has a lock; the second comes from some network disks.
+HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 #: The SHA-256 of each file of a sealed folder.
 CHECKSUMS = "sha256.json"
@@ -145,9 +149,7 @@ def remove_partial_folders(parent: Path) -> None:
 
 
 def _remove_unlocked(folder: Path, is_left_behind: Callable[[Path], bool]) -> None:
-    if fcntl is None or not folder.is_dir():
-        return
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         try:
             if path.is_symlink() or not is_left_behind(path):
                 continue
@@ -155,12 +157,12 @@ def _remove_unlocked(folder: Path, is_left_behind: Callable[[Path], bool]) -> No
         except OSError:  # another process took it away, or it is not ours to read
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        except OSError:  # somebody writes it, or there are no locks here, or we may not remove it
+            if lock_error(handle) is None:  # else somebody writes it, or there are no locks here
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        except OSError:  # we may not remove it
             pass
         finally:
             os.close(handle)
@@ -170,15 +172,26 @@ def _locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
     """What `make` made, a descriptor and a path, locked; made again where it was cleared away before that."""
     while True:
         handle, path = make()
-        if fcntl is None:
-            return handle, path
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:  # no locks on this file system; there nothing is cleared away either
-            return handle, path
-        if os.path.lexists(path):
+        error = lock_error(handle)
+        if error is not None and error.errno not in HELD:
+            return handle, path  # no locks on this file system; there nothing is cleared away either
+        if error is None and os.path.lexists(path):
             return handle, path
         os.close(handle)
+
+
+def lock_error(handle: int) -> OSError | None:
+    """Lock an open file or folder for this process, without waiting; return why that cannot be, or None.
+
+    Its `errno` is one of `HELD` where another process has the lock, and another one where there are no locks.
+    """
+    if fcntl is None:
+        return OSError(errno.ENOSYS, "this system has none")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error
+    return None
 
 
 def _give_second_name(path: Path, second: Path) -> None:

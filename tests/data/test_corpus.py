@@ -381,7 +381,7 @@ def places_for_names(folder: Path) -> dict[str, Any]:
 
 
 REFUSED = {
-    bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is no valid UTF-8; convert the file to UTF-8 (nor is any "
+    bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is not valid UTF-8; convert the file to UTF-8 (nor is any "
     "other of the 2 rows a pair)",
     bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of the one must translate line n of the other, "
     "so find the missing line",

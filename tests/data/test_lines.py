@@ -8,13 +8,14 @@ import os
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reading import LINE_ENDS, TEXT, of_one_line, refusal
 
 from translator.data.lines import (
     BOM,
@@ -26,34 +27,6 @@ from translator.data.lines import (
     read_lines,
     scan_lines,
 )
-from translator.errors import DataError
-
-# Characters at which one program or another ends a line, and what lies near them.
-LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-TEXT = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"]),
-        st.sampled_from(LINE_ENDS + "\0\",;'\\ \u00a0\u202f\ufeff\u2581éœ😀"),
-    )
-)
-
-
-def of_one_line(text: str) -> str:
-    """The text without what ends a line or a field of a TSV, and without what is taken off."""
-    return text.replace("\n", "").replace("\t", "").rstrip("\r").lstrip("\ufeff")
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "a.txt"
-
-
-def refusal(read: Callable[[], Iterator[object]]) -> str:
-    """The message with which reading ends."""
-    with pytest.raises(DataError) as caught:
-        list(read())
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_line_ends_at_line_feed_and_nowhere_else(file: Path) -> None:
@@ -93,7 +66,7 @@ def test_invalid_utf8_names_file_line_and_byte(file: Path, mark: bytes, zipped: 
         file.write_bytes(gzip.compress(data) if zipped else data)
 
     write(mark + b"d\xe9j\xc3\xa0\n")
-    problem = "(0xe9) is no valid UTF-8; convert the file to UTF-8"
+    problem = "(0xe9) is not valid UTF-8; convert the file to UTF-8"
     # The byte is counted as it stands in the file, a mark before it included.
     assert refusal(lambda: read_lines(file)) == f"{file}:1: byte {len(mark) + 2} of the line {problem}"
     write(mark + b"un\n\xc3\xa9t\xe9")
@@ -102,7 +75,7 @@ def test_invalid_utf8_names_file_line_and_byte(file: Path, mark: bytes, zipped: 
 
 def test_half_a_surrogate_pair_is_no_utf8(file: Path) -> None:
     file.write_bytes(b"a\n\xed\xa0\x80\n")
-    assert refusal(lambda: read_lines(file)).startswith(f"{file}:2: byte 1 of the line (0xed) is no valid")
+    assert refusal(lambda: read_lines(file)).startswith(f"{file}:2: byte 1 of the line (0xed) is not valid")
 
 
 def test_damaged_gzip_names_file_and_line(file: Path) -> None:
@@ -225,8 +198,8 @@ def test_a_file_in_another_encoding_throughout_is_refused(file: Path) -> None:
     text = "".join(f"Ligne {i}.\n{'déjà' if i % 2 else 'non'}\n" for i in range(40))
     file.write_bytes(text.encode("cp1252"))
     assert refusal(lambda: scan_lines(file)) == (
-        f"{file}: 20 of 80 lines are no valid UTF-8, and all others are ASCII; it looks like Windows-1252 or "
-        "Latin-1, so convert the file to UTF-8"
+        f"{file}: 20 of 80 lines are not valid UTF-8, and all others are ASCII; it looks like Windows-1252 "
+        "or Latin-1, so convert the file to UTF-8"
     )
     file.write_bytes("voilà\n".encode() + text.encode("cp1252"))  # a mixture: line by line
     found = [line for line in scan_lines(file) if isinstance(line, MalformedError)]

@@ -168,10 +168,10 @@ def test_the_first_lines_are_kept() -> None:
 
 def test_the_report_has_words_for_every_count() -> None:
     report, _ = check([("", "blank"), ("un", "un")], notes=[0, CRLF])
-    assert report.rows() == [
-        ("left out: a side is empty or blank", "1", "101"),
-        ("noted: lines ended in CR LF (taken off)", "1", "102"),
-        ("noted: both sides are the same text", "1", "102"),
+    assert report.messages() == [
+        "left out: a side is empty or blank: 1 (lines 101)",
+        "noted: lines ended in CR LF (taken off): 1 (lines 102)",
+        "noted: both sides are the same text: 1 (lines 102)",
     ]
     assert not set(REASONS) & set(NOTES)
 
@@ -181,10 +181,10 @@ def test_malformed_rows_are_counted_before_what_is_unfit() -> None:
     rows = Dataset.from_dict({"line": [7, 8, 40], "problem": [COLUMNS, UTF8, COLUMNS]})
     report.count_malformed(rows)
     assert (report.n_pairs, report.n_kept) == (5, 1)
-    assert report.rows() == [
-        ("left out: malformed: no valid UTF-8", "1", "8"),
-        ("left out: malformed: too few or too many columns", "2", "7, 40"),
-        ("left out: a side is empty or blank", "1", "101"),
+    assert report.messages() == [
+        "left out: malformed: not valid UTF-8: 1 (lines 8)",
+        "left out: malformed: too few or too many columns: 2 (lines 7, 40)",
+        "left out: a side is empty or blank: 1 (lines 101)",
     ]
 
 

@@ -327,8 +327,8 @@ def test_no_fit_pair_is_refused_and_leaves_nothing(tiny_config: Make) -> None:
     with pytest.raises(DataError) as caught:
         prepare(tiny_config("data.max_characters=2"))
     assert str(caught.value) == (
-        "none of the 40 training pairs is fit for training: left out: a side is longer than "
-        "data.max_characters: 40; check that both sides are the right files"
+        "none of the 40 training pairs is fit for training: a side is longer than data.max_characters: 40 "
+        "(lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 …); check that both sides are the right files"
     )
     with pytest.raises(
         DataError, match=r"^every training pair has more than model\.max_length=8 pieces; raise"
@@ -343,3 +343,13 @@ def test_unequal_files_are_refused_and_leave_nothing(tiny_config: Make, tiny_cor
     with pytest.raises(DataError, match=r"val\.fr has 5 lines and .*val\.en has 4; line n of the one must"):
         prepare(tiny_config())
     assert folders(tiny_config()) == []
+
+
+def test_what_was_found_is_said_where_the_vocabulary_cannot_be_built(
+    tiny_config: Make, tiny_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny_corpus / "train.fr"
+    path.write_text(path.read_text("utf-8").replace("Le chat", "L&apos;ami"), "utf-8")
+    with pytest.raises(DataError, match="is below the number of characters"):
+        prepare(tiny_config("tokenizer.vocabulary_size=300"))
+    assert "noted: text holds an HTML entity" in capfd.readouterr().err

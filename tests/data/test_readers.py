@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reading import TEXT, of_one_line, refusal
 
 from translator.data.lines import (
     BOM,
@@ -34,33 +35,6 @@ from translator.data.readers import (
     read_tsv,
 )
 from translator.errors import DataError
-
-# Characters at which one program or another ends a line, and what lies near them.
-LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-TEXT = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"]),
-        st.sampled_from(LINE_ENDS + "\0\",;'\\ \u00a0\u202f\ufeff\u2581éœ😀"),
-    )
-)
-
-
-def of_one_line(text: str) -> str:
-    """The text without what ends a line or a field of a TSV, and without what is taken off."""
-    return text.replace("\n", "").replace("\t", "").rstrip("\r").lstrip("\ufeff")
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "a.txt"
-
-
-def refusal(read: Callable[[], Iterator[object]]) -> str:
-    """The message with which reading ends."""
-    with pytest.raises(DataError) as caught:
-        list(read())
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def kinds(rows: Iterable[Row | MalformedError]) -> list[tuple[int, int | str]]:
@@ -219,7 +193,7 @@ def test_a_missing_column_lists_the_columns(
         file.write_text(text)
         assert refusal(lambda: read(file, "fr", "en")) == f"{file} is empty; name a file that has pairs"
     file.write_bytes(b"fr\xe9\nun\n")
-    assert "byte 3 of the line (0xe9) is no valid UTF-8" in refusal(lambda: read(file, "fr", "en"))
+    assert "byte 3 of the line (0xe9) is not valid UTF-8" in refusal(lambda: read(file, "fr", "en"))
 
 
 @pytest.mark.parametrize("read", [read_tsv, read_csv])
@@ -300,9 +274,9 @@ def test_a_csv_given_as_tsv_is_named(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "problem"),
     [
-        ("{", JSON, "no valid JSON: Expecting property name"),
-        ("[" * 100_000, JSON, "no valid JSON: "),
-        (f'{{"fr": "un", "en": "one", "n": {"9" * 5000}}}', JSON, "no valid JSON: Exceeds the limit"),
+        ("{", JSON, "not valid JSON: Expecting property name"),
+        ("[" * 100_000, JSON, "not valid JSON: "),
+        (f'{{"fr": "un", "en": "one", "n": {"9" * 5000}}}', JSON, "not valid JSON: Exceeds the limit"),
         ("3", NO_TEXT, "no record with columns 'fr' and 'en'"),
         (
             '{"fr": "un", "de": "x"}',

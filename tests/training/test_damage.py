@@ -13,10 +13,12 @@ from test_resume import STATEFUL, stop_after, weights
 
 from translator.config import Config
 from translator.data.batching import Batch
+from translator.data.preparation import prepare
 from translator.errors import TrainingError
 from translator.training import run
 from translator.training.checkpoint import BEST, LAST, PREVIOUS, STATE, read_checkpoint
 from translator.training.data_record import RECORD
+from translator.training.finish import finish
 from translator.training.module import TranslationModule
 from translator.training.run import train
 
@@ -260,3 +262,24 @@ def test_a_checkpoint_that_had_diverged_is_refused(
         f"{last}: current_model_state.model.embedding.weight has values that are not finite (nan or inf): "
         "the training had diverged; delete it to train from the start"
     )
+
+
+@pytest.mark.parametrize("name", [LAST, BEST])
+def test_a_checkpoint_of_another_run_is_refused(
+    tiny_config: MakeConfig, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config = tiny_config(*STATEFUL)
+    theirs = stop_after(4, config, monkeypatch, name="theirs")
+    (tiny_corpus / "train.fr").write_bytes(
+        (tiny_corpus / "train.fr").read_bytes().replace(b"chat", b"cheval")
+    )
+    ours = stop_after(4, config, monkeypatch, name="ours")
+    for kept in (LAST, PREVIOUS, BEST):
+        (ours / "checkpoints" / kept).unlink(missing_ok=True)
+    checkpoint = (theirs / "checkpoints" / LAST).read_bytes()
+    (ours / "checkpoints" / name).write_bytes(checkpoint)
+    if name == LAST:
+        assert "written with another vocabulary" in refusal(config, "ours")
+    else:
+        with pytest.raises(TrainingError, match="written with another vocabulary"):
+            finish(config, prepare(config), ours, commit=None)

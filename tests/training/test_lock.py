@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from translator import files
 from translator.bundle import MANIFEST
 from translator.config import Config
 from translator.config_file import config_to_yaml
 from translator.errors import TrainingError
 from translator.training import folder as folder_module
-from translator.training import lock, run
+from translator.training import run
 from translator.training.lock import SESSION, one_writer
 from translator.training.run import train
 
@@ -117,20 +118,23 @@ def test_where_there_are_no_locks_a_note_says_so(
     def refuse(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
     with one_writer(tmp_path), one_writer(tmp_path):
         pass
-    said = f"{tmp_path}: no file locks there ({os.strerror(number)}); train there in one process at a time"
+    said = f"{tmp_path}: no file locks ({os.strerror(number)}); train there in one process at a time"
     assert capsys.readouterr().err.splitlines() == [said, said]
 
 
 def test_a_platform_without_locks_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     with one_writer(tmp_path):
         assert json.loads((tmp_path / SESSION).read_text())["process"] == os.getpid()
-    assert "this system has no file locks; train there in one process at a time" in capsys.readouterr().err
+    assert (
+        "no file locks (this system has none); train there in one process at a time"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 9000, '{"process": 1}', "null"])

@@ -95,6 +95,14 @@ def test_a_root_that_cannot_be_made_is_refused_in_one_line(tiny_config: MakeConf
 # -- what a run leaves ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a\0b"])
+def test_a_name_that_is_no_folders_is_refused(tiny_config: MakeConfig, name: str) -> None:
+    config = tiny_config("train.max_steps=2")
+    with pytest.raises(TrainingError, match="names no folder"):
+        train(config, name=name)
+    assert not Path(config.run.root).exists()
+
+
 def test_a_torn_log_costs_the_curves_and_not_the_model(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

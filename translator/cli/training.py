@@ -91,11 +91,11 @@ def check_data_command(
     for name, size in sizes.items():
         print(name, size, sep="\t")
     print(f"\n{report.n_kept} of {report.n_pairs} training pairs are fit for training")
-    for what, number, lines in report.rows():
-        print(f"  {what}: {number} (lines {lines})")
+    for message in report.messages():
+        print(f"  {message}")
     for name, found in malformed.items():
-        for what, number, lines in found.rows():
-            print(f"  {name}: {what}: {number} (lines {lines})")
+        for message in found.messages():
+            print(f"  {name}: {message}")
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
     print(

@@ -77,7 +77,7 @@ def translate_command(
                 if line.damaged or 4 * line.text.count("\0") > len(line.text)
             ]
             if odd and not warned:
-                was = "is no valid UTF-8, and was read as U+FFFD" if lines[odd[0]].damaged else "holds NULs"
+                was = "is not valid UTF-8, and was read as U+FFFD" if lines[odd[0]].damaged else "holds NULs"
                 console.note(f"warning: line {number + odd[0] + 1} {was}; if it is not UTF-8, convert it")
                 warned = True
             answer([line.text for line in lines], [line.ending for line in lines])

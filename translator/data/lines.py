@@ -132,12 +132,12 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
             raise DataError(f"{path}:{number + 1}: damaged gzip file: {error}; fetch it again") from None
     if not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):
         raise DataError(
-            f"{path}: {n_other:,} of {number:,} lines are no valid UTF-8, and all others are ASCII; it looks "
-            "like Windows-1252 or Latin-1, so convert the file to UTF-8"
+            f"{path}: {n_other:,} of {number:,} lines are not valid UTF-8, and all others are ASCII; it "
+            "looks like Windows-1252 or Latin-1, so convert the file to UTF-8"
         )
 
 
 def _no_utf8(path: Path, number: int, raw: bytes, *, at: int, after_mark: bool) -> MalformedError:
     byte = at + 1 + (3 if after_mark else 0)
-    problem = f"byte {byte} of the line (0x{raw[at]:02x}) is no valid UTF-8; convert the file to UTF-8"
+    problem = f"byte {byte} of the line (0x{raw[at]:02x}) is not valid UTF-8; convert the file to UTF-8"
     return MalformedError(number, UTF8, f"{path}:{number}: {problem}")

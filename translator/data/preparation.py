@@ -103,8 +103,8 @@ def open_scored(config: Config, split: str) -> Any:
     report.count_malformed(corpus.open_malformed(config.data, split))
     if config.data.strict:
         refuse_unfit(report, split)
-    for what, number, lines in report.rows():
-        console.note(f"{split}: {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
+    for message in report.messages():
+        console.note(f"{split}: {message}")
     return table
 
 
@@ -142,12 +142,17 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
     report, fit = check_pairs(texts, config.data, held_out)
     report.count_malformed(corpus.open_malformed(config.data, "train"))
     if not len(fit):
-        reasons = "; ".join(f"{what}: {number}" for what, number, _ in report.rows() if "left out" in what)
         raise DataError(
-            f"none of the {len(texts)} training pairs is fit for training: {reasons}; "
+            f"none of the {len(texts)} training pairs is fit for training: "
+            f"{'; '.join(report.reasons())}; "
             "check that both sides are the right files"
         )
-    tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
+    try:
+        tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
+    except DataError:  # what was found in the corpus may be why
+        for found in report.messages():
+            console.note(found)
+        raise
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
     kept, lengths = _tokenise(folder, texts, fit, tokenizer, config.model.max_length, report)
     torch.save(kept, folder / "rows.pt")

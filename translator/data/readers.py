@@ -189,7 +189,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
             except (ValueError, RecursionError) as error:
                 # Python says after a semicolon how to lift its limit on digits.
                 reason = str(error).partition(";")[0]
-                yield MalformedError(line.number, JSON, f"{where}: no valid JSON: {reason}")
+                yield MalformedError(line.number, JSON, f"{where}: not valid JSON: {reason}")
 
 
 def read_records(

@@ -12,11 +12,11 @@ N_EXAMPLES = 10
 
 #: Why a training pair is left out; the first that holds is counted.
 REASONS = {
-    "invalid_utf8": "malformed: no valid UTF-8",
+    "invalid_utf8": "malformed: not valid UTF-8",
     "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
     "columns": "malformed: too few or too many columns",
     "quote": "malformed: a quote that is never closed, or where CSV allows none",
-    "invalid_json": "malformed: no valid JSON",
+    "invalid_json": "malformed: not valid JSON",
     "no_text": "malformed: a side is missing, null or no text",
     "surrogate": "malformed: half a surrogate pair",
     "empty": "a side is empty or blank",
@@ -99,14 +99,22 @@ class Report:
             for line, problem in zip(batch["line"], batch["problem"], strict=True):
                 self.count(self.left_out, _MALFORMED[problem], [line])
 
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Return (what, number of pairs, first lines) for a table."""
-        counts = [("left out: ", REASONS, self.left_out), ("noted: ", NOTES, self.noted)]
+    def reasons(self) -> list[str]:
+        """Say of each reason for leaving pairs out how many there are, and the first lines."""
+        return self._said(REASONS, self.left_out)
+
+    def messages(self) -> list[str]:
+        """Say what was left out, and what is only noted."""
+        noted = self._said(NOTES, self.noted)
+        return [*(f"left out: {reason}" for reason in self.reasons()), *(f"noted: {note}" for note in noted)]
+
+    def _said(self, words: dict[str, str], counts: dict[str, int]) -> list[str]:
+        first = {name: ", ".join(map(str, self.lines[name])) for name in counts}
+        more = {name: " …" if n > len(self.lines[name]) else "" for name, n in counts.items()}
         return [
-            (prefix + words[name], str(kind[name]), ", ".join(map(str, self.lines[name])))
-            for prefix, words, kind in counts
-            for name in words
-            if name in kind
+            f"{what}: {counts[name]} (lines {first[name]}{more[name]})"
+            for name, what in words.items()
+            if name in counts
         ]
 
 
@@ -117,12 +125,7 @@ def refuse_unfit(report: Report, split: str) -> None:
         DataError: names each reason with its count and first lines.
     """
     if report.left_out:
-        reasons = [
-            f"{what.removeprefix('left out: ')}: {number} (lines {first}{' …' if int(number) > 10 else ''})"
-            for what, number, first in report.rows()
-            if what.startswith("left out: ")
-        ]
         raise DataError(
             f"data.strict: {sum(report.left_out.values()):,} of {report.n_pairs:,} rows of {split} are "
-            f"unfit; {'; '.join(reasons)}; mend or remove them"
+            f"unfit; {'; '.join(report.reasons())}; mend or remove them"
         )

@@ -122,6 +122,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
+def check_vocabulary(checkpoint: dict[str, Any], digest: str) -> None:
+    """Let no run take up the checkpoint of another one, whose weights mean other pieces.
+
+    Raises:
+        TrainingError: it was written with another vocabulary. Older checkpoints do not say.
+    """
+    if checkpoint[STATE].get("vocabulary", digest) != digest:
+        raise TrainingError(
+            "the checkpoint was written with another vocabulary: it is of another run; bring back this run's "
+            "own, or leave --resume out to start another run"
+        )
+
+
 def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
     """Let no checkpoint be written from which a run could not go on.
 

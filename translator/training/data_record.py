@@ -38,9 +38,13 @@ def record_data(folder: Path, prepared: Prepared) -> None:
     write_whole(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
 
 
+def vocabulary_digest(prepared: Prepared) -> str:
+    """Return what a vocabulary is recognised by."""
+    return hashlib.sha256(prepared.tokenizer.model).hexdigest()
+
+
 def _record(prepared: Prepared) -> dict[str, Any]:
-    vocabulary = hashlib.sha256(prepared.tokenizer.model).hexdigest()
-    return {"data": prepared.fingerprints, "vocabulary": vocabulary}
+    return {"data": prepared.fingerprints, "vocabulary": vocabulary_digest(prepared)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from translator.errors import TrainingError
 from translator.evaluator import Evaluation, evaluate
 from translator.files import write_whole
 from translator.inference import SHARE, Translator, learnt_single_sentences
-from translator.training.checkpoint import BEST, LAST, STATE, read_checkpoint
+from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
+from translator.training.data_record import vocabulary_digest
 
 #: The folder of this package.
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         raise TrainingError(
             f"{error}; the same command with --resume goes on from {LAST} and keeps the best from there on"
         ) from None
+    check_vocabulary(best, vocabulary_digest(prepared))
     weights = {
         name.removeprefix("model."): tensor
         for name, tensor in best["state_dict"].items()

@@ -4,7 +4,6 @@ The first process of a training holds a lock on `session.json`, which says who t
 lock goes with the process, however that ends.
 """
 
-import errno
 import json
 import os
 import socket
@@ -15,11 +14,7 @@ from pathlib import Path
 
 from translator import console
 from translator.errors import TrainingError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from translator.files import HELD, lock_error
 
 SESSION = "session.json"
 
@@ -47,21 +42,15 @@ def one_writer(folder: Path) -> Iterator[None]:
 
 
 def _lock(handle: int, folder: Path) -> None:
-    if fcntl is None:
-        console.note(f"{folder}: this system has no file locks; train there in one process at a time")
+    error = lock_error(handle)
+    if error is None:
         return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # the second on some network disks
-            console.note(
-                f"{folder}: no file locks there ({error.strerror}); train there in one process at a time"
-            )
-            return
+    if error.errno in HELD:
         raise TrainingError(
             f"{folder} is being trained by {_holder(handle)}; wait for it or stop it, or leave --resume out "
             "to start another run"
-        ) from None
+        )
+    console.note(f"{folder}: no file locks ({error.strerror}); train there in one process at a time")
 
 
 def _holder(handle: int) -> str:

@@ -22,8 +22,9 @@ from translator.inference import Translator, learnt_single_sentences
 from translator.model import kernels
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
-from translator.training.checkpoint import STATE, diverged, refuse_divergence
+from translator.training.checkpoint import STATE, check_vocabulary, diverged, refuse_divergence
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
+from translator.training.data_record import vocabulary_digest
 from translator.training.loss import token_loss
 from translator.training.muon import Muon
 from translator.training.schedule import Progress, learning_rate
@@ -198,7 +199,11 @@ class TranslationModule(LightningModule):
             TrainingError: the training has diverged; the checkpoint is not written, on any rank.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
-        checkpoint[STATE] = {"progress": asdict(self.progress), "position": list(self.position)}
+        checkpoint[STATE] = {
+            "progress": asdict(self.progress),
+            "position": list(self.position),
+            "vocabulary": vocabulary_digest(self._data.prepared),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; the loader is made afterwards and begins at the position.
@@ -206,6 +211,7 @@ class TranslationModule(LightningModule):
         Raises:
             TrainingError: the checkpoint is of another model or another version.
         """
+        check_vocabulary(checkpoint, vocabulary_digest(self._data.prepared))
         try:
             self.progress = Progress(**checkpoint[STATE]["progress"])
             self.position = Position(*checkpoint[STATE]["position"])

@@ -28,7 +28,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from translator import console
 from translator.allocator import keep_few_kernels, keep_freed_memory
 from translator.bundle import build_model
-from translator.config import Config
+from translator.config import Config, RunConfig
 from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_scored, prepare
@@ -82,11 +82,16 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
         SystemExit: SIGTERM, once the state of training is saved.
     """
+    name = config.run.name or name
+    try:
+        RunConfig(name=name)
+    except ValueError:
+        raise TrainingError(f"run.name={name!r} names no folder; give one without / and blanks") from None
     keep_freed_memory()
     processes = find_processes(config.hardware)
     with only_launched(processes), process_state_kept():
         keep_few_kernels()
-        return _train(config, config.run.name or name, resume, processes)
+        return _train(config, name, resume, processes)
 
 
 def _train(config: Config, name: str, resume: bool, processes: Processes) -> Path | None:
@@ -137,8 +142,8 @@ def _say_what_is_trained(config: Config, prepared: Prepared, folder: Path) -> No
         f"data: {report.n_kept:,} of {report.n_pairs:,} training pairs, "
         f"{data.source_language} → {data.target_language}, prepared in {prepared.folder}"
     )
-    for what, number, lines in report.rows():
-        console.note(f"    {what}: {number} (lines {lines}{' …' if int(number) > 10 else ''})")
+    for message in report.messages():
+        console.note(f"    {message}")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
     hardware = config.hardware
