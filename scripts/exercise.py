@@ -46,7 +46,7 @@ EXERCISES = {
     1: Exercise(
         "a mask that hides the future",
         "translator.model.masks",
-        "causal_keep",
+        "causal_mask",
         ("tests/model/test_masks.py", "tests/model/test_transformer.py"),
     ),
     2: Exercise(

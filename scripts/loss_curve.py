@@ -19,8 +19,9 @@ from lightning.pytorch.callbacks import Callback
 from measuring import print_table
 from torch import Tensor
 from torch.nn import functional as F
-
 from translator.allocator import keep_few_kernels, keep_freed_memory
+from translator.model.dropout import Dropout
+
 from translator.bundle import build_model
 from translator.config import Config
 from translator.config_file import load_config
@@ -29,7 +30,6 @@ from translator.data.batching import Batch
 from translator.data.preparation import prepare
 from translator.model import attention
 from translator.model.attention import attention_weights
-from translator.model.dropout import Dropout
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.data import TranslationData

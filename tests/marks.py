@@ -1,7 +1,6 @@
 """What tests need of the machine that they run on."""
 
 import pytest
-
 from translator.model.processor import multiplies_bfloat16
 
 needs_bfloat16 = pytest.mark.skipif(not multiplies_bfloat16(), reason="the CPU does not multiply bfloat16")

@@ -11,7 +11,6 @@ from translator.aligner import Aligner, judge
 from translator.alignment import spell, words
 from translator.errors import DataError, UsageError
 from translator.inference import SplitSentences, Translator
-from translator.model.layers import Record
 from translator.word_links import Gold, Link
 
 pytest_plugins = ("trained",)

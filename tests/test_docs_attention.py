@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from translator.model.attention import attention_weights
-from translator.model.masks import causal_keep
+from translator.model.masks import causal_mask
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "attention.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def table_rows() -> Iterator[str]:
     for triple in zip(TOKENS, QUERY, KEY, VALUE, strict=True):
         name, *vectors = triple
         yield f"| {name} | " + " | ".join(" ".join(f"{x:.0f}" for x in v.tolist()) for v in vectors) + " |"
-    plain, causal = weights(QUERY, KEY), weights(QUERY, KEY, causal_keep(3))
+    plain, causal = weights(QUERY, KEY), weights(QUERY, KEY, causal_mask(3))
     for rows in (plain, plain @ VALUE, causal):
         yield from (row(name, numbers) for name, numbers in zip(TOKENS, rows.tolist(), strict=True))
     for head in (0, 1):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-
 from translator.threads import beside_each_other, shared_out
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from translator.alignment import spell, words, words_of
 from translator.data.batching import make_batch
 from translator.data.sentences import paired_sentences
+from translator.engine.runtime import device_of
 from translator.errors import DataError, UsageError
 from translator.inference import Translator
-from translator.model.transformer import device_of
 from translator.soft_alignment import Span, gather, links_of, piece_shares, word_spans
 from translator.word_links import Gold, Link, LinkScores, diagonal, grow_diagonal, link_scores
 

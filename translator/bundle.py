@@ -69,6 +69,11 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
     )
 
 
+def n_parameters(model: Transformer) -> int:
+    """Return the number of trained values, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
     """Write everything but the manifest; the folder may exist.
 

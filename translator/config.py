@@ -289,13 +289,13 @@ class HardwareConfig(Section):
     """auto: bf16-mixed where the device multiplies bfloat16 itself, else 32-true."""
     threads: PositiveInt | None = None
     """CPU threads of each process; null: torch's own choice."""
-    workers: PositiveInt | None = None
-    """Among how many of them each batch is shared out, on a CPU and in one process; null: all, at most 4.
+    replicas: PositiveInt | None = None
+    """Threads that each train on a shard of every batch, on a CPU and in one process; null: all, at most 4.
     Results of different numbers differ in rounding and in what dropout draws."""
-    kernels: Literal["auto", "c", "torch"] = "auto"
-    """Attention, norms, dropout and the loss in training on a CPU. c: in C, compiled by `cc` or by what $CC
-    names; torch: PyTorch's operations; auto: c where there is a compiler. Results differ in rounding and in
-    what dropout draws."""
+    backend: Literal["auto", "native", "torch", "reference"] = "auto"
+    """What computes a training step. native: operations in C, compiled by `cc` or by $CC; torch: PyTorch's
+    operations; reference: the textbook model, padded and unfused, to check the others against; auto: native
+    on a CPU with a C compiler, else torch. Results differ in rounding and in what dropout draws."""
 
     @model_validator(mode="after")
     def _strategy_does_not_fork(self) -> Self:

@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from translator import console
 from translator.config import Config, InvalidConfigError, Section, validate
 from translator.config_yaml import parse_yaml, read_text, reason_of, to_plain, write_yaml
 from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
+
+#: Keys that had another name: the new one in the same section, and values that had another name.
+RENAMED: dict[str, tuple[str, dict[str, str]]] = {
+    "hardware.kernels": ("backend", {"c": "native"}),
+    "hardware.workers": ("replicas", {}),
+}
 
 #: Characters of a value that a message shows.
 _MAX_SHOWN = 200
@@ -39,6 +46,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
     if saved:
         _without_input_map(plain)
     from_override = _override(plain, overrides)
+    for notice in _rename_keys(plain):
+        console.note(notice)
 
     def place(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
@@ -69,6 +78,7 @@ def config_from_json(text: str | bytes, *, where: str) -> Config:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {reason_of(error)}") from None
     _without_input_map(data)
+    _rename_keys(data)
     return _checked(data, lambda *_: where)
 
 
@@ -80,6 +90,7 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """
     plain = json.loads(config.to_json())
     _override(plain, overrides)
+    _rename_keys(plain)
     return _checked(plain, lambda *_: f"override {_shortened(' '.join(overrides))}")
 
 
@@ -93,6 +104,20 @@ def _without_input_map(data: Any) -> None:
     section = data.setdefault("data", {}) if isinstance(data, dict) else None
     if isinstance(section, dict):
         section.setdefault("input_map", None)
+
+
+def _rename_keys(data: Any) -> list[str]:
+    """Replace old names of keys by their new ones; return a notice for each."""
+    notices = []
+    for old, (new, values) in RENAMED.items():
+        section, _, key = old.partition(".")
+        part = data.get(section) if isinstance(data, dict) else None
+        if not isinstance(part, dict) or key not in part:
+            continue
+        value = part.pop(key)
+        part.setdefault(new, values.get(value, value) if isinstance(value, str) else value)
+        notices.append(f"{old} is now called {section}.{new}; the old name still works")
+    return notices
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:

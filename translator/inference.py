@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,15 +17,16 @@ from translator.data.batching import make_batch, pad
 from translator.data.input_map import map_input
 from translator.data.splitting import Part, cut, split_text
 from translator.data.tokenizer import Tokenizer
+from translator.engine.backend import decoding_engine
+from translator.engine.decoding import DecodingEngine
+from translator.engine.quantized import PRECISIONS, Precision, nearest
+from translator.engine.reference import ReferenceDecoding
+from translator.engine.runtime import chunk_size, device_of, parallel_map
 from translator.errors import ModelError, UsageError
-from translator.model.cache import Memory
-from translator.model.linear import PRECISIONS, Precision, nearest
-from translator.model.packed import PackedTransformer
-from translator.model.transformer import Transformer, device_of
+from translator.model.transformer import EncoderOutput, Transformer
 from translator.search import Result, Trace, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
-from translator.threads import beside_each_other, shared_out
 
 _BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # white space, and what has no width
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
@@ -43,6 +44,7 @@ MAX_MULTI_SENTENCE_SHARE = 0.05
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 SplitSentences = Literal["auto", "always", "never"]
+DecodingBackend = Literal["auto", "torch", "reference"]
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,13 @@ class Translator:
         *,
         precision: Precision = "float32",
         splits_sentences: bool = False,
+        backend: DecodingBackend = "auto",
     ):
         """Take a model over, in evaluation mode and with its weights as they are from here on."""
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
         self.splits_sentences = splits_sentences
-        self.precision = nearest(precision, device_of(model).type)
-        self.packed = PackedTransformer(model, precision=self.precision)
+        self.precision = "float32" if backend == "reference" else nearest(precision, device_of(model).type)
+        self.engine = decoding_engine(model, backend, precision=self.precision)
 
     @classmethod
     def load(
@@ -109,6 +112,7 @@ class Translator:
         device: str = "cpu",
         precision: Precision = "float32",
         split_sentences: SplitSentences = "auto",
+        backend: DecodingBackend = "auto",
     ) -> "Translator":
         """Load a model folder.
 
@@ -119,14 +123,16 @@ class Translator:
                 learnt on lines of one sentence, as its folder says (`MAX_MULTI_SENTENCE_SHARE`).
             precision: of the linear maps. In bfloat16 and int8 a CPU is quicker, and a text may come out
                 otherwise in another batch. On a CPU that does not multiply bfloat16, float32 takes its place.
+            backend: what computes; reference: the textbook model alone, slowly, in float32.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
-            UsageError: there is no such device, precision or way to split.
+            UsageError: there is no such device, precision, backend or way to split.
         """
         for name, value, known in (
             ("precision", precision, PRECISIONS),
             ("split_sentences", split_sentences, get_args(SplitSentences)),
+            ("backend", backend, get_args(DecodingBackend)),
             ("device", device.partition(":")[0], DEVICES),
         ):
             if value not in known:
@@ -144,6 +150,7 @@ class Translator:
             bundle.config,
             precision=precision,
             splits_sentences=by_itself or split_sentences == "always",
+            backend=backend,
         )
 
     def mapped(self, text: str) -> str:
@@ -240,7 +247,7 @@ class Translator:
         longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
         on_cpu = device_of(self.model).type == "cpu"
         if on_cpu:
-            batch_size = shared_out(len(sources), torch.get_num_threads(), most=batch_size)
+            batch_size = chunk_size(len(sources), torch.get_num_threads(), most=batch_size)
         batches = [longest_first[at : at + batch_size] for at in range(0, len(sources), batch_size)]
 
         def answer(rows: list[int]) -> list[Result]:
@@ -250,7 +257,7 @@ class Translator:
                     [found[place]] = self._search_batch([sources[rows[place]]], options, n_best, prefix)
             return found
 
-        answers = beside_each_other(answer, batches) if on_cpu else [answer(rows) for rows in batches]
+        answers = parallel_map(answer, batches) if on_cpu else [answer(rows) for rows in batches]
         pairs = zip(chain(*batches), chain(*answers), strict=True)
         results = [result for _, result in sorted(pairs, key=lambda pair: pair[0])]
         _check_finite(one.score for result in results for one in result.hypotheses)
@@ -305,7 +312,7 @@ class Translator:
         source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
         longest = [self.longest_output(ids, options) + len(prefix) for ids in sources]
         return search(
-            ModelStepper(self.packed, self.packed.encode(source_ids)),
+            EngineStepper(self.engine, self.engine.encode(source_ids)),
             torch.tensor(longest, device=device),
             beam_size=options.beam_size,
             length_penalty=options.length_penalty,
@@ -367,19 +374,19 @@ class Translator:
             yield Candidate(text, normalised(log_prob, length, options.length_penalty))
 
 
-class ModelStepper:
-    """The model as a search sees it (`search.step.Stepper`)."""
+class EngineStepper:
+    """A decoding engine as a search sees it (`search.step.Stepper`)."""
 
-    def __init__(self, model: PackedTransformer, memory: Memory):
+    def __init__(self, engine: DecodingEngine | ReferenceDecoding, memory: EncoderOutput):
         """Begin to decode a batch of encoded sources."""
-        self.model = model
-        self.state = model.start(memory)
+        self.engine: Any = engine
+        self.state = engine.start(memory)
 
     def step(self, tokens: Tensor) -> Tensor:
         """(B, W) last tokens → (B, W, V) float32 log-probabilities of the next."""
-        logits = self.model.step(tokens, self.state).float()
+        logits = self.engine.step(tokens, self.state).float()
         return torch.log_softmax(logits, -1, out=logits)  # 1.1 instead of 1.4 ms for 320 rows of 8,000
 
-    def select(self, sentences: Tensor, parents: Tensor) -> None:
+    def reorder(self, sentences: Tensor, parents: Tensor) -> None:
         """Leave the sentences out that are finished, and let each hypothesis continue its parent."""
-        self.state.select(sentences, parents)
+        self.state.reorder(sentences, parents)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translator.model.layers import LayerOptions, Record, Stack
-from translator.model.masks import causal_keep
+from translator.model.layers import AttentionMaps, LayerOptions, Stack
+from translator.model.masks import causal_mask
 from translator.model.positions import sinusoids
 from translator.model.transformer import initialise
 from translator.symbols import BOS
@@ -37,12 +37,12 @@ class Captioner(nn.Module):
         self.stack = Stack(OPTIONS, 1, cross=True, memory_width=PATCH_WIDTH)
         initialise(self)
 
-    def forward(self, words: Tensor, patches: Tensor, record: Record | None = None) -> Tensor:
+    def forward(self, words: Tensor, patches: Tensor, maps: AttentionMaps | None = None) -> Tensor:
         """(B, T) words so far and (B, 9, 20) patches → (B, T, V) logits of the next word."""
         positions = sinusoids(words.size(1), OPTIONS.width)
         x = self.embedding(words) * OPTIONS.width**0.5 + positions
-        cross, keep = self.stack.project(patches), causal_keep(words.size(1))
-        return F.linear(self.stack(x, keep, cross=cross, record=record), self.embedding.weight)
+        cross, mask = self.stack.project(patches), causal_mask(words.size(1))
+        return F.linear(self.stack(x, mask, cross=cross, maps=maps), self.embedding.weight)
 
 
 def draw(n: int, looks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,11 +78,11 @@ def run(*, n_steps: int = 500, shuffle: bool = False) -> dict[str, float]:
     with torch.no_grad():
         said = torch.full((len(captions), 1), BOS)
         for _ in range(captions.size(1)):  # greedily, word by word
-            record = Record()
-            said = torch.cat([said, model(said, patches, record)[:, -1:].argmax(-1)], 1)
+            maps = AttentionMaps()
+            said = torch.cat([said, model(said, patches, maps)[:, -1:].argmax(-1)], 1)
         cost = loss_of(patches, captions).item()
     right = (said[:, 1:] == captions).double().mean().item()
-    looked_at = record.cross_attention[0].mean(1).argmax(-1)  # (B, T): the patch each word was read from
+    looked_at = maps.cross_attention[0].mean(1).argmax(-1)  # (B, T): the patch each word was read from
     found = (looked_at == places.repeat_interleave(2, 1)).double().mean().item()
     print(f"a word of a new caption costs {cost:.2f} nats, by chance {CHANCE:.2f}; {right:.0%} are right")
     print(f"{found:.0%} of the words look most at the patch that they name")

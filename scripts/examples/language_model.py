@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.layers import LayerOptions, Stack
-from translator.model.masks import causal_keep
+from translator.model.masks import causal_mask
 from translator.model.positions import sinusoids
 from translator.model.transformer import initialise
 from translator.symbols import BOS, EOS, PAD
@@ -32,10 +32,10 @@ class LanguageModel(nn.Module):
         self.stack = Stack(OPTIONS, 2)
         initialise(self)
 
-    def forward(self, ids: Tensor, keep: Tensor | None) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T) ids → (B, T, V) logits of the id that follows each."""
         positions = sinusoids(ids.size(1), OPTIONS.width)
-        states = self.stack(self.embedding(ids) * OPTIONS.width**0.5 + positions, keep)
+        states = self.stack(self.embedding(ids) * OPTIONS.width**0.5 + positions, mask)
         return F.linear(states, self.embedding.weight)
 
 
@@ -49,8 +49,8 @@ def framed(rows: Tensor) -> Tensor:
 def loss_of(model: LanguageModel, rows: Tensor, *, causal: bool) -> Tensor:
     """The mean cost of a word, in nats, of (B, T) framed sentences."""
     seen, following = rows[:, :-1], rows[:, 1:]
-    keep = causal_keep(seen.size(1)) if causal else None
-    return F.cross_entropy(model(seen, keep).flatten(0, 1), following.flatten(), ignore_index=PAD)
+    mask = causal_mask(seen.size(1)) if causal else None
+    return F.cross_entropy(model(seen, mask).flatten(0, 1), following.flatten(), ignore_index=PAD)
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def sample(model: LanguageModel, *, temperature: float = 0.7) -> list[int]:
     """Draw a sentence, one word after another."""
     ids = [BOS]
     while len(ids) <= LONGEST:
-        logits = model(torch.tensor([ids]), causal_keep(len(ids)))[0, -1]
+        logits = model(torch.tensor([ids]), causal_mask(len(ids)))[0, -1]
         logits[[PAD, BOS]] = -torch.inf
         ids.append(int(torch.multinomial((logits / temperature).softmax(-1), 1)))
         if ids[-1] == EOS:

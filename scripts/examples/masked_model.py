@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translator.model.layers import LayerOptions, Stack
-from translator.model.masks import causal_keep, padding_keep
+from translator.model.masks import causal_mask, padding_mask
 from translator.model.positions import sinusoids
 from translator.model.transformer import initialise
 from translator.symbols import PAD
@@ -27,8 +27,8 @@ BATCH, SHARE = 64, 0.2
 Keep = Callable[[Tensor], Tensor]
 #: What a place may look at, beside padding.
 KEEPS: dict[str, Keep] = {
-    "both sides": padding_keep,
-    "left": lambda ids: causal_keep(ids.size(1)) & padding_keep(ids),
+    "both sides": padding_mask,
+    "left": lambda ids: causal_mask(ids.size(1)) & padding_mask(ids),
     "itself": lambda ids: torch.eye(ids.size(1), dtype=torch.bool)[None, None],
 }
 
@@ -42,10 +42,10 @@ class MaskedModel(nn.Module):
         self.stack = Stack(OPTIONS, 2)
         initialise(self)
 
-    def forward(self, ids: Tensor, keep: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
         """(B, S) ids → (n, V) logits of what stood at the n places that are `wanted`, (B, S) bool."""
         positions = sinusoids(ids.size(1), OPTIONS.width)
-        states = self.stack(self.embedding(ids) * OPTIONS.width**0.5 + positions, keep)
+        states = self.stack(self.embedding(ids) * OPTIONS.width**0.5 + positions, mask)
         return F.linear(states[wanted], self.embedding.weight)
 
 

@@ -17,9 +17,9 @@ import torch
 from jobs import Job, Rows, Stopwatch, measure_decoding, read_batches, run, use_threads
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from translator.allocator import keep_few_kernels, keep_freed_memory
 
 from translator import Translator
-from translator.allocator import keep_few_kernels, keep_freed_memory
 from translator.bundle import build_model
 from translator.config import validate
 from translator.data import corpus

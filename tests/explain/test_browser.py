@@ -171,10 +171,10 @@ def test_the_masks_are_seen(show: Open, explanation: Explanation) -> None:
     """A cell that may not be looked at is hatched; one that may be has one colour, however little it has."""
     page = show(explanation)
     for role, shown in enumerate((explanation.encoder, explanation.decoder, explanation.cross)):
-        n_queries, n_keys = shown.keep.shape
+        n_queries, n_keys = shown.mask.shape
         for query, key in ((0, 0), (0, n_keys - 1), (n_queries - 2, n_keys - 1), (n_queries - 1, n_keys - 1)):
             hatched = n_colours(page, role, n_queries - query, n_keys - key) > 1
-            assert hatched != bool(shown.keep[query, key]), (role, query, key)
+            assert hatched != bool(shown.mask[query, key]), (role, query, key)
 
 
 def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> None:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from translator.model.packed import PackedTransformer
 
 from translator.alignment import words
 from translator.data.input_map import map_input
@@ -13,8 +14,6 @@ from translator.explain import Explanation, explain
 from translator.explain.numbers import owners
 from translator.inference import Translator
 from translator.model.attention import KeyValue
-from translator.model.layers import Record
-from translator.model.packed import PackedTransformer
 from translator.search import Hypothesis, Trace
 from translator.symbols import EOS
 
@@ -118,14 +117,14 @@ def test_rows_sum_to_one_and_masks_are_those_of_the_roles(translator: Translator
     for role, shape in shapes.items():
         found = getattr(shown, role)
         assert found.weights.shape == (1, 4, *shape)
-        assert found.keep.shape == shape
+        assert found.mask.shape == shape
         for sums in (found.weights.sum(-1), found.average.sum(-1)):
             torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=1e-5)
-        assert (found.weights[:, :, ~found.keep] == 0).all()
-        assert (found.weights[:, :, found.keep] > 0).all()
-    assert shown.encoder.keep.all()
-    assert shown.cross.keep.all()
-    assert shown.decoder.keep.equal(torch.ones(n_target, n_target).tril().bool())
+        assert (found.weights[:, :, ~found.mask] == 0).all()
+        assert (found.weights[:, :, found.mask] > 0).all()
+    assert shown.encoder.mask.all()
+    assert shown.cross.mask.all()
+    assert shown.decoder.mask.equal(torch.ones(n_target, n_target).tril().bool())
     # Control: across, sums over the queries are not one.
     assert (shown.cross.weights.sum(-2) - 1).abs().max() > 0.1
 

@@ -26,7 +26,7 @@ def test_weights_have_six_decimals_and_null_where_shut(explanation: Explanation,
         (written["average"], shown.average),
         (written["heads"][0][2], shown.weights[0, 2]),
     ):
-        assert [[value is not None for value in row] for row in rows] == shown.keep.tolist()
+        assert [[value is not None for value in row] for row in rows] == shown.mask.tolist()
         numbers = torch.tensor([[value or 0.0 for value in row] for row in rows])
         torch.testing.assert_close(numbers, weights, rtol=0, atol=1e-6)
         assert all(abs(sum(value or 0.0 for value in row) - 1) < 1e-4 for row in rows)

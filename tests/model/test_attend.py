@@ -3,10 +3,10 @@
 import pytest
 import torch
 from torch import Tensor
-
 from translator.model.attend import attend, softmax
+
 from translator.model.attention import attention_weights
-from translator.model.masks import causal_keep
+from translator.model.masks import causal_mask
 
 Case = tuple[list[Tensor], Tensor | None]
 
@@ -19,7 +19,7 @@ def case_of(name: str, dtype: torch.dtype = torch.float64) -> Case:
     if name == "one query":
         return inputs, None
     if name == "causal":
-        return inputs, causal_keep(n_queries)
+        return inputs, causal_mask(n_queries)
     keep = torch.ones(2, 1, 1, n_keys, dtype=torch.bool)
     keep[1, ..., 2:] = False
     return inputs, keep

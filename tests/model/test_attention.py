@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from toy_model import assert_differs, assert_same, copy_attention, normal, randomise
 
 from translator.model.attention import Attention, attention_weights
-from translator.model.masks import causal_keep, padding_keep
+from translator.model.masks import causal_mask, padding_mask
 
 WIDTH, HEADS, MEMORY_WIDTH = 12, 3, 20
 SOURCE = torch.tensor([[5, 6, 7, 8, 3], [9, 4, 3, 0, 0], [3, 0, 0, 0, 0]])
@@ -41,11 +41,11 @@ def case_of(role: str) -> Case:
     copy_attention(ours, theirs.double())
     query = normal(3, 5, WIDTH)
     if role == "encoder":
-        memory, keep = query, padding_keep(SOURCE)
+        memory, keep = query, padding_mask(SOURCE)
     elif role == "decoder":
-        memory, keep = query, causal_keep(5)
+        memory, keep = query, causal_mask(5)
     else:
-        memory, keep = normal(3, 7, memory_width, seed=2), padding_keep(LONGER)
+        memory, keep = normal(3, 7, memory_width, seed=2), padding_mask(LONGER)
     hide = {"attn_mask": ~keep[0, 0]} if role == "decoder" else {"key_padding_mask": ~keep[:, 0, 0]}
     expected, weights = theirs(query, memory, memory, average_attn_weights=False, **hide)
     return Case(ours, query, memory, keep, expected, weights)

@@ -7,11 +7,11 @@ import torch
 from marks import needs_bfloat16
 from torch import Tensor
 from toy_model import SOURCE_IDS, VOCABULARY_SIZE, assert_differs, assert_same, options_for, toy_model
+from translator.model.cache import DecoderState
+from translator.model.packed import PackedTransformer
 
 from translator.model import linear
 from translator.model.attention import KeyValue
-from translator.model.cache import DecoderState
-from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer
 from translator.symbols import BOS, EOS
 

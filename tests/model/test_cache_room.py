@@ -2,7 +2,6 @@
 
 import torch
 from toy_model import SOURCE_IDS, toy_model
-
 from translator.model.packed import PackedTransformer
 
 W = 3

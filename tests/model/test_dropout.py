@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 from toy_model import OPTIONS, SOURCE_IDS, assert_differs, assert_same, normal, randomise, toy_model
-
 from translator.model.dropout import Dropout
+
 from translator.model.layers import Layer
 
 SIZE = 200_000

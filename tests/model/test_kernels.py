@@ -6,17 +6,17 @@ import pytest
 import torch
 from test_unpadding import batch_of
 from torch import Tensor
+from translator.model.attend import attend
+from translator.model.compiled import add_dropped, attend_rows, attends, normalise
+from translator.model.unpadding import Unpadding
+from translator.training.loss import token_loss
 
 from translator.model import Transformer, kernels
-from translator.model.attend import attend
 from translator.model.attention import Attention, KeyValue
-from translator.model.compiled import add_dropped, attend_rows, attends, normalise
 from translator.model.layers import LayerOptions
-from translator.model.masks import causal_keep
-from translator.model.unpadding import Unpadding
+from translator.model.masks import causal_mask
 from translator.symbols import PAD
 from translator.training import loss
-from translator.training.loss import token_loss
 
 pytestmark = pytest.mark.system
 
@@ -51,7 +51,7 @@ def both_ways(
     real_keys, real_queries = sides(lengths)
     queries = Unpadding.of(real_queries)
     keys = queries if of_itself else Unpadding.of(real_keys)
-    keep = causal_keep(real_queries.size(1)) if of_itself else real_keys[:, None, None, :]
+    keep = causal_mask(real_queries.size(1)) if of_itself else real_keys[:, None, None, :]
     query = (2 * torch.randn(len(queries.places), 3 * head)).to(dtype).requires_grad_()
     joint = torch.randn(len(keys.places), 6 * head).to(dtype).requires_grad_()
     direction = torch.randn(len(queries.places), 3 * head).to(dtype)

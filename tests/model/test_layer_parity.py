@@ -22,7 +22,7 @@ from toy_model import (
 )
 
 from translator.model.layers import FeedForward, Layer, LayerOptions, Stack
-from translator.model.masks import causal_keep, padding_keep
+from translator.model.masks import causal_mask, padding_mask
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 
@@ -37,7 +37,7 @@ EACH_SHAPE = pytest.mark.parametrize(("norm", "activation"), SHAPES)
 
 STATES = normal(4, 6, OPTIONS.width)  # (B, S, D), padded like SOURCE_IDS
 X = normal(4, 5, OPTIONS.width, seed=2)  # (B, T, D)
-SOURCE_KEEP = padding_keep(SOURCE_IDS)
+SOURCE_KEEP = padding_mask(SOURCE_IDS)
 SOURCE_HIDE = SOURCE_IDS == PAD
 FUTURE_HIDE = torch.ones(5, 5, dtype=torch.bool).triu(1)
 
@@ -94,7 +94,7 @@ def decoder_layer_pair(norm: str, activation: str) -> tuple[Layer, Tensor]:
 
 def decode(ours: Layer, keep: Tensor | None = None, cross_keep: Tensor | None = SOURCE_KEEP) -> Tensor:
     cross = ours.cross_attention.project(STATES)
-    keep = causal_keep(5) if keep is None else keep
+    keep = causal_mask(5) if keep is None else keep
     return ours(X, keep, cross=cross, cross_keep=cross_keep)
 
 
@@ -158,9 +158,9 @@ def test_decoder_stack(norm: str, activation: str) -> None:
     theirs = torch_stack(ours, options, cross=True)
     expected = theirs(X, STATES, tgt_mask=FUTURE_HIDE, memory_key_padding_mask=SOURCE_HIDE)
     cross = ours.project(STATES)
-    assert_same(ours(X, causal_keep(5), cross=cross, cross_keep=SOURCE_KEEP), expected)
+    assert_same(ours(X, causal_mask(5), cross=cross, cross_keep=SOURCE_KEEP), expected)
     # Control: each layer has its own projection of the memory.
-    assert_differs(ours(X, causal_keep(5), cross=cross[::-1], cross_keep=SOURCE_KEEP), expected)
+    assert_differs(ours(X, causal_mask(5), cross=cross[::-1], cross_keep=SOURCE_KEEP), expected)
 
 
 def torch_transformer(ours: Transformer, options: LayerOptions) -> Callable[[Tensor, Tensor], Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from translator.model.attention import attention_weights
-from translator.model.masks import as_bias, causal_keep, padding_keep
+from translator.model.masks import as_bias, causal_mask, padding_mask
 from translator.symbols import BOS, EOS, PAD, UNK
 
 #: Every row of three ids from the special pieces and two ordinary ones.
@@ -14,7 +14,7 @@ IDS = torch.tensor(list(product([PAD, UNK, BOS, EOS, 4, 9], repeat=3)))
 
 
 def test_padding_truth_table() -> None:
-    keep = padding_keep(IDS)
+    keep = padding_mask(IDS)
     assert keep.dtype == torch.bool
     assert keep.shape == (len(IDS), 1, 1, 3)
     for row, ids in enumerate(IDS.tolist()):
@@ -23,14 +23,14 @@ def test_padding_truth_table() -> None:
 
 @pytest.mark.parametrize("length", range(1, 7))
 def test_causal_truth_table(length: int) -> None:
-    keep = causal_keep(length)
+    keep = causal_mask(length)
     assert keep.dtype == torch.bool
     assert keep.shape == (1, 1, length, length)
     assert keep[0, 0].tolist() == [[key <= query for key in range(length)] for query in range(length)]
 
 
 def test_both_truth_tables_together() -> None:
-    keep = padding_keep(IDS) & causal_keep(3)
+    keep = padding_mask(IDS) & causal_mask(3)
     assert keep.shape == (len(IDS), 1, 3, 3)
     for row, ids in enumerate(IDS.tolist()):
         for query, key in product(range(3), repeat=2):

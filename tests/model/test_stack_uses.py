@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from toy_model import assert_differs, assert_same, normal
 
 from translator.model.layers import LayerOptions, Stack
-from translator.model.masks import causal_keep, padding_keep
+from translator.model.masks import causal_mask, padding_mask
 from translator.model.positions import sinusoids
 from translator.model.transformer import initialise
 from translator.symbols import BOS, PAD
@@ -36,13 +36,13 @@ class Reader(nn.Module):
         return self.embedding(ids) * OPTIONS.width**0.5 + positions
 
     def encode(self, ids: Tensor) -> Tensor:
-        return self.output(self.stack(self.embed(ids), padding_keep(ids)))
+        return self.output(self.stack(self.embed(ids), padding_mask(ids)))
 
     def continue_(self, ids: Tensor) -> Tensor:
-        return self.output(self.stack(self.embed(ids), causal_keep(ids.size(1))))
+        return self.output(self.stack(self.embed(ids), causal_mask(ids.size(1))))
 
     def describe(self, ids: Tensor, patches: Tensor, patch_keep: Tensor) -> Tensor:
-        keep, cross = causal_keep(ids.size(1)), self.stack.project(patches)
+        keep, cross = causal_mask(ids.size(1)), self.stack.project(patches)
         return self.output(self.stack(self.embed(ids), keep, cross=cross, cross_keep=patch_keep))
 
 
@@ -124,7 +124,7 @@ def test_cross_attention_to_a_memory_of_another_width() -> None:
     def loss_of() -> Tensor:  # name what is seen, in order
         ids = padded_ids(32)
         target_in = F.pad(ids[:, :-1], (1, 0), value=BOS)
-        logits = model.describe(target_in, picture(ids), padding_keep(ids))
+        logits = model.describe(target_in, picture(ids), padding_mask(ids))
         return F.cross_entropy(logits.flatten(0, 1), ids.masked_fill(ids == PAD, -100).flatten())
 
     first, last = train(model, loss_of, 120)
@@ -132,7 +132,7 @@ def test_cross_attention_to_a_memory_of_another_width() -> None:
     assert last < 0.3
     model.double()
     ids = torch.tensor([[5, 6, 7, PAD, PAD]])
-    target_in, patches, keep = torch.tensor([[BOS, 5, 6]]), picture(ids), padding_keep(ids)
+    target_in, patches, keep = torch.tensor([[BOS, 5, 6]]), picture(ids), padding_mask(ids)
     expected = model.describe(target_in, patches, keep)
     assert model.stack.project(patches)[0].key.shape == (1, 2, 5, 8)  # (B, H, K, E)
     spoilt = torch.where(keep[:, 0, 0, :, None], patches, 1e3 * normal(1, 5, PATCH_WIDTH, seed=7))

@@ -18,12 +18,12 @@ from toy_model import (
     options_for,
     toy_model,
 )
+from translator.model.packed import PackedTransformer
 
+from translator.engine.runtime import device_of, initialise, n_parameters
 from translator.model import Transformer
 from translator.model.attention import Attention, KeyValue
 from translator.model.layers import LayerOptions
-from translator.model.packed import PackedTransformer
-from translator.model.transformer import device_of, initialise, n_parameters
 from translator.symbols import PAD, UNK
 
 # --- Invariance ---------------------------------------------------------------------------------------

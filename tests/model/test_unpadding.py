@@ -3,10 +3,10 @@
 import pytest
 import torch
 from torch import Tensor
+from translator.model.unpadding import Unpadding, round_number
 
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
-from translator.model.unpadding import Unpadding, round_number
 from translator.symbols import BOS, EOS, PAD
 
 LENGTHS = [[(3, 4), (7, 2), (1, 9)], [(5, 5)] * 2, [(1, 1)], [(20, 30), (2, 40)]]

@@ -117,7 +117,7 @@ def test_a_near_miss_is_seen(number: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["def causal_keep(:\n", "import nothing_of_this_name\n", "x = 1\n"])
+@pytest.mark.parametrize("text", ["def causal_mask(:\n", "import nothing_of_this_name\n", "x = 1\n"])
 def test_a_file_that_cannot_be_used_is_one_clear_line(text: str, tmp_path: Path) -> None:
     exercise.path_of(1, tmp_path).write_text(text, encoding="utf-8")
     done = run("check", "1", "--folder", tmp_path)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from translator.training.loss import token_loss
 
 from translator.data.batching import make_batch
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
 from translator.symbols import PAD
-from translator.training.loss import token_loss
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from measuring import training_flops

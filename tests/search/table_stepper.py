@@ -82,7 +82,7 @@ class TableStepper:
             dtype=self.dtype,
         )
 
-    def select(self, sentences: Tensor, parents: Tensor) -> None:
+    def reorder(self, sentences: Tensor, parents: Tensor) -> None:
         chosen = sentences.tolist()
         assert len(chosen) == len(set(chosen))
         assert len(parents) == len(chosen)

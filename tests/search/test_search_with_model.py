@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from translator.model.packed import PackedTransformer
 
 from translator import inference
 from translator.config import Config, ModelConfig, SearchConfig, TrainConfig
 from translator.data.batching import make_batch, pad
 from translator.inference import CLOSE_CALL, ModelStepper, Translator
 from translator.model.layers import LayerOptions
-from translator.model.packed import PackedTransformer
 from translator.model.transformer import Transformer
 from translator.search import Result, search
 from translator.symbols import EOS, NEVER_EMITTED, PAD

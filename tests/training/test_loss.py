@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from translator.training.loss import token_loss
 
 from translator.training import loss
-from translator.training.loss import token_loss
 
 N, D, V = 7, 5, 11
 

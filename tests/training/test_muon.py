@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from translator.training.workers import Workers
 
 from translator.bundle import build_model
 from translator.config import Config
 from translator.training import muon
 from translator.training.module import TranslationModule
 from translator.training.muon import MOMENTUM, POLYNOMIALS, Muon, orthogonal
-from translator.training.workers import Workers
 
 pytest_plugins = ("trained",)
 

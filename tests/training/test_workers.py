@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from translator.training.loss import token_loss
+from translator.training.workers import Workers
 
 from translator.bundle import load_bundle
 from translator.config import Config
@@ -12,9 +14,7 @@ from translator.data.batching import Batch, make_batch
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
 from translator.symbols import PAD
-from translator.training.loss import token_loss
 from translator.training.run import train
-from translator.training.workers import Workers
 
 pytest_plugins = ("trained",)
 
@@ -116,7 +116,7 @@ def test_a_failure_in_a_worker_is_raised() -> None:
 def test_shares_are_all_rows_in_order_and_shed_padding() -> None:
     batch = a_batch(9)
     for n in (1, 2, 4, 9, 50):
-        shares = batch.shares(n)
+        shares = batch.shards(n)
         assert 1 <= len(shares) <= n
         rows = [row[row != PAD].tolist() for share in shares for row in share.source_ids]
         assert rows == [row[row != PAD].tolist() for row in batch.source_ids]
@@ -125,7 +125,7 @@ def test_shares_are_all_rows_in_order_and_shed_padding() -> None:
             assert (share.source_ids != PAD).any(0).all()
             assert (share.target_out != PAD).any(0).all()
             assert share.target_in.shape == share.target_out.shape
-    half, other = batch.shares(2)
+    half, other = batch.shards(2)
     sizes = [
         int((share.source_ids != PAD).sum() + (share.target_out != PAD).sum()) for share in (half, other)
     ]

@@ -40,8 +40,7 @@ def info_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
 ) -> None:
     """Show what a model folder says of itself."""
-    from translator.bundle import load_bundle
-    from translator.model.transformer import n_parameters
+    from translator.bundle import load_bundle, n_parameters
 
     bundle = load_bundle(model_folder(model))
     facts = {

@@ -9,8 +9,8 @@ from translator import console
 from translator.errors import DataError
 
 if TYPE_CHECKING:
+    from translator.engine.quantized import Precision
     from translator.inference import SplitSentences, Translator
-    from translator.model.linear import Precision
 
 #: Larger numbers are slips of a key: no memory is enough for them, and far larger ones fit no machine word.
 MOST, MOST_BEAM = 1_000_000, 1_000
@@ -63,10 +63,10 @@ def load(
 ) -> "Translator":
     """Load a model for decoding; say so where the CPU lacks the precision asked for."""
     folder = model_folder(folder)
-    from translator.allocator import keep_freed_memory
+    from translator.engine.runtime import tune_malloc
     from translator.inference import Translator
 
-    keep_freed_memory()
+    tune_malloc()
     translator = Translator.load(folder, device=device, precision=precision, split_sentences=split_sentences)
     if translator.precision != precision:
         console.note(

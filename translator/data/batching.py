@@ -59,22 +59,22 @@ class Batch:
             self.epochs,
         )
 
-    def shares(self, n: int) -> list["Batch"]:
+    def shards(self, n: int) -> list["Batch"]:
         """Cut the batch into at most `n` runs of rows with about as many real tokens each.
 
-        Rows of a batch are in order of length, so each share sheds some of the padding.
+        Rows of a batch are in order of length, so each shard sheds some of the padding.
         """
         source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
         lengths = source_lengths + target_lengths
         done = lengths.cumsum(0)
         middles = done - lengths / 2  # a row goes where most of it lies
         bounds = torch.searchsorted(middles, done[-1] * torch.arange(n + 1) / n).tolist()
-        shares = []
+        shards = []
         for start, end in pairwise([0, *bounds[1:-1], len(done)]):
             if start < end:
                 rows = slice(start, end)
                 source, target = int(source_lengths[rows].max()), int(target_lengths[rows].max())
-                shares.append(
+                shards.append(
                     replace(
                         self,
                         source_ids=self.source_ids[rows, :source],
@@ -82,7 +82,7 @@ class Batch:
                         target_out=self.target_out[rows, :target],
                     )
                 )
-        return shares
+        return shards
 
 
 class Pairs(Protocol):

@@ -11,11 +11,11 @@ from translator.aligner import Aligner
 from translator.alignment import words
 from translator.data.batching import make_batch
 from translator.data.tokenizer import WORD_MARK, Tokenizer
+from translator.engine.runtime import device_of
 from translator.errors import UsageError
 from translator.explain.tree import Node, grow
 from translator.inference import Translator
-from translator.model.masks import causal_keep
-from translator.model.transformer import device_of
+from translator.model.masks import causal_mask
 from translator.search import Hypothesis, Trace
 from translator.symbols import BOS, EOS, PAD
 from translator.word_links import Link
@@ -33,11 +33,11 @@ class AttentionMap:
 
     Attributes:
         weights: (layers, H, Q, K) float32 on the CPU; each row sums to one, zero where it may not look.
-        keep: (Q, K) bool, what may be looked at.
+        mask: (Q, K) bool, True = may be attended to.
     """
 
     weights: Tensor
-    keep: Tensor
+    mask: Tensor
 
     @property
     def average(self) -> Tensor:
@@ -177,12 +177,12 @@ def _attention(
     log_probs = model(batch.source_ids, batch.target_in).float().log_softmax(-1)[0].cpu()
     n_source, n_target = len(source_ids) + 1, len(best.ids) + 1
 
-    def together(layers: list[Tensor], keep: Tensor) -> AttentionMap:
-        return AttentionMap(torch.cat(layers).float().cpu(), keep)
+    def together(layers: list[Tensor], mask: Tensor) -> AttentionMap:
+        return AttentionMap(torch.cat(layers).float().cpu(), mask)
 
     return (
         together(encoder.self_attention, torch.ones(n_source, n_source, dtype=torch.bool)),
-        together(decoder.self_attention, causal_keep(n_target).view(n_target, n_target)),
+        together(decoder.self_attention, causal_mask(n_target).view(n_target, n_target)),
         together(decoder.cross_attention, torch.ones(n_target, n_source, dtype=torch.bool)),
         log_probs,
     )

@@ -107,6 +107,6 @@ def _packed(shown: AttentionMap, levels: int) -> dict[str, Any]:
         "queries": n_queries,
         "keys": n_keys,
         "levels": levels,
-        "causal": not bool(shown.keep.all()),
+        "causal": not bool(shown.mask.all()),
         "bytes": base64.b64encode(squeezed).decode(),
     }

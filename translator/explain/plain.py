@@ -64,15 +64,15 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def _map(shown: AttentionMap) -> dict[str, Any]:
-    keep = shown.keep.tolist()
+    mask = shown.mask.tolist()
     return {
-        "average": _rows(shown.average, keep),
-        "heads": [[_rows(head, keep) for head in layer] for layer in shown.weights],
+        "average": _rows(shown.average, mask),
+        "heads": [[_rows(head, mask) for head in layer] for layer in shown.weights],
     }
 
 
-def _rows(weights: Tensor, keep: list[list[bool]]) -> list[list[float | None]]:
+def _rows(weights: Tensor, mask: list[list[bool]]) -> list[list[float | None]]:
     return [
         [round(value, 6) if may else None for value, may in zip(row, looked_at, strict=True)]
-        for row, looked_at in zip(weights.tolist(), keep, strict=True)
+        for row, looked_at in zip(weights.tolist(), mask, strict=True)
     ]

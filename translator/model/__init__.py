@@ -1,4 +1,4 @@
-"""The Transformer, in plain PyTorch: this package imports torch and nothing else.
+"""The Transformer as a textbook has it: padded tensors, one path, torch and nothing else.
 
 Letters in shape comments, everywhere in the project:
 
@@ -6,8 +6,9 @@ Letters in shape comments, everywhere in the project:
     D width      H heads            E head width D/H   F feed-forward    V vocabulary
     W beam       M width of a memory (D, unless another model made it)
 
-Batch first. Read in this order: `masks` (what may be looked at), `attention` (the one head), `layers`
-(a layer and a stack of them), `transformer` (an encoder stack, a decoder stack and one embedding).
+Batch first. Read in this order: `masks`, `positions`, `attention` (the one head), `layers` (a layer and a
+stack of them), `transformer` (an encoder stack, a decoder stack and one embedding), `initialisation`.
+`translator.engine` computes the same from the same weights, only faster.
 """
 
 from translator.model.transformer import Transformer

@@ -127,7 +127,7 @@ class _Beam:
         if self.trace is not None:
             self.trace.append([Considered(float(self.scores), 0, token, "kept")])
         self.history = torch.cat([self.history, self.tokens[..., None]], -1)
-        self.stepper.select(self.everyone, torch.zeros_like(self.tokens))
+        self.stepper.reorder(self.everyone, torch.zeros_like(self.tokens))
 
     def advance(self, forbidden: Tensor) -> None:
         """Choose one more token for every hypothesis; let finished sentences leave."""
@@ -174,7 +174,7 @@ class _Beam:
             self.max_lengths, self.margins = self.max_lengths[rows], self.margins[rows]
             self.tokens, self.scores, parents = self.tokens[rows], self.scores[rows], parents[rows]
             self.history = self.history[rows]
-        self.stepper.select(rows, parents)
+        self.stepper.reorder(rows, parents)
 
     def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
         """Take in the hypotheses that end among the best W candidates."""

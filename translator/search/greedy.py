@@ -58,7 +58,7 @@ def greedy_search(
                 ids[sentence].append(token)
                 going.append(row)
         rows = torch.tensor(fill_gaps(going), dtype=torch.int64, device=device)
-        stepper.select(rows, torch.zeros(len(rows), 1, dtype=torch.int64, device=device))
+        stepper.reorder(rows, torch.zeros(len(rows), 1, dtype=torch.int64, device=device))
         active, tokens = active[rows], chosen[rows, None]
         log_prob, margin, max_lengths = log_prob[rows], margin[rows], max_lengths[rows]
     return [result for result in results if result is not None]

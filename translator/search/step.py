@@ -21,7 +21,7 @@ class Stepper(Protocol):
         """
         ...
 
-    def select(self, sentences: Tensor, parents: Tensor) -> None:
+    def reorder(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with some sentences and, in each, with some hypotheses.
 
         Args:

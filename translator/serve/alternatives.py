@@ -9,8 +9,8 @@ from torch import Tensor
 from translator.alignment import words
 from translator.data.sentences import paired_sentences
 from translator.data.tokenizer import WORD_MARK
-from translator.inference import ModelStepper, Translator
-from translator.model.transformer import device_of
+from translator.engine.runtime import device_of
+from translator.inference import EngineStepper, Translator
 from translator.search.step import allow_only
 from translator.soft_alignment import Span, word_spans
 from translator.symbols import BOS, EOS
@@ -94,12 +94,12 @@ def _likeliest(
 ) -> list[tuple[int, float]]:
     """The likeliest pieces after a prefix and their probabilities; never the end."""
     device, tokenizer = device_of(translator.model), translator.tokenizer
-    memory = translator.packed.encode(torch.tensor([[*source, EOS]], device=device))
-    stepper = ModelStepper(translator.packed, memory)
+    memory = translator.engine.encode(torch.tensor([[*source, EOS]], device=device))
+    stepper = EngineStepper(translator.engine, memory)
     nothing = torch.zeros(1, 1, dtype=torch.int64, device=device)
     scores: Tensor = stepper.step(torch.full_like(nothing, BOS))
     for token in forced:
-        stepper.select(nothing[0], nothing)
+        stepper.reorder(nothing[0], nothing)
         scores = stepper.step(torch.full_like(nothing, token))
     forbidden = torch.tensor(tokenizer.never_emitted, device=device)
     allow_only(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)

@@ -61,6 +61,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         },
         "trained": progress,
         "seed": config.train.seed,
+        "computed_with": best[STATE].get("computed_with"),
         "git_commit": commit,
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),

@@ -16,24 +16,25 @@ from torch import Tensor, distributed, nn
 from translator import console
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
+from translator.engine.backend import choose_training_backend, training_engine
+from translator.engine.reference import ReferenceTraining
+from translator.engine.replicas import Replicas
+from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
 from translator.evaluation import bleu
 from translator.inference import Translator, learnt_single_sentences
-from translator.model import kernels
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.checkpoint import STATE, check_vocabulary, diverged, refuse_divergence
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
 from translator.training.data_record import vocabulary_digest
-from translator.training.loss import token_loss
 from translator.training.muon import Muon
 from translator.training.schedule import Progress, learning_rate
-from translator.training.workers import Workers
 
 DOES_NOT_FIT = "the checkpoint to go on from does not fit; leave --resume out to start another run"
 
-#: Workers of a machine with many cores, where the configuration does not say; more were not measured.
-MOST_WORKERS = 4
+#: Replicas on a machine with many cores, unless the configuration says otherwise; more were not measured.
+MAX_REPLICAS = 4
 
 
 class TranslationModule(LightningModule):
@@ -47,48 +48,68 @@ class TranslationModule(LightningModule):
         self.position = START
         self._clock: float | None = None
         self._hypotheses: dict[int, str] = {}
-        self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
+        self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, tokens
         self._translator: Translator | None = None  # of the weights that are being validated
-        self._workers: Workers | None = None
+        self._engine: TrainingEngine | ReferenceTraining | None = None
+        self._replicas: Replicas | None = None
+        #: Backend, precision, replicas and threads; another combination rounds differently.
+        self.computed_with: dict[str, Any] | None = None
+        self._computed_before: dict[str, Any] | None = None
         self._threads = 1
         self._froze = False
 
     # -- training ----------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Start the threads, if there are to be several, and compile what is quicker in C."""
+        """Choose the backend and start the replicas."""
         # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
         # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
         if not gc.get_freeze_count():  # else the caller has settled it
             gc.freeze()
             self._froze = True
-        wanted = self.device.type == "cpu" and self.config.hardware.kernels != "torch"
-        kernels.use(wanted)
-        if wanted and not kernels.in_use() and self.trainer.is_global_zero:
-            console.note(f"hardware.kernels: {kernels.problem()}; training is a fifth slower")
-        n_workers, self._threads = self._n_workers(), torch.get_num_threads()
-        if n_workers > 1:
-            threads_each = max(1, self._threads // n_workers)
-            self._workers = Workers(self.model, n_workers=n_workers, threads_each=threads_each)
-            # What is done between the shares is short; a second thread gains 1 % there, and beside another
+        backend, reason = choose_training_backend(self.config.hardware.backend, self.device.type)
+        if reason is not None:
+            self._note(f"hardware.backend: {reason}; training is a fifth slower")
+        self._engine = training_engine(self.model, backend)
+        n_replicas, self._threads = self._n_replicas(), torch.get_num_threads()
+        self.computed_with = {
+            "backend": backend,
+            "precision": str(self.trainer.precision),
+            "replicas": n_replicas,
+            "threads": self._threads,
+        }
+        if self._computed_before not in (None, self.computed_with):
+            before, now = (
+                ", ".join(f"{k} {v}" for k, v in found.items())
+                for found in (self._computed_before or {}, self.computed_with)
+            )
+            self._note(f"resumed with {now} after {before}: no longer bit for bit what one session gives")
+        if n_replicas > 1 and isinstance(self._engine, TrainingEngine):
+            threads_each = max(1, self._threads // n_replicas)
+            self._replicas = Replicas(self._engine, n_replicas=n_replicas, threads_each=threads_each)
+            # What is done between the shards is short; a second thread gains 1 % there, and beside another
             # busy process costs half of the whole speed.
             torch.set_num_threads(1)
 
-    def _n_workers(self) -> int:
-        """One without a CPU of our own: other devices, and other processes beside this one."""
-        if self.device.type != "cpu" or self.trainer.world_size > 1:
+    def _note(self, message: str) -> None:
+        if self.trainer.is_global_zero:
+            console.note(message)
+
+    def _n_replicas(self) -> int:
+        """One unless a CPU is ours alone and the engine has replicas."""
+        alone = self.device.type == "cpu" and self.trainer.world_size == 1
+        if not alone or isinstance(self._engine, ReferenceTraining):
             return 1
-        return self.config.hardware.workers or min(torch.get_num_threads(), MOST_WORKERS)
+        return self.config.hardware.replicas or min(torch.get_num_threads(), MAX_REPLICAS)
 
     def teardown(self, stage: str) -> None:
         """End the threads; called again, it does nothing."""
         if self._froze:
             gc.unfreeze()
             self._froze = False
-        kernels.use(False)
-        if self._workers is not None:
-            self._workers.close()
-            self._workers = None
+        if self._replicas is not None:
+            self._replicas.close()
+            self._replicas = None
             torch.set_num_threads(self._threads)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -101,8 +122,8 @@ class TranslationModule(LightningModule):
         seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
         seed = (seed * trainer.world_size + trainer.global_rank) % 2**62
         torch.manual_seed(seed)
-        if self._workers is not None:
-            self._workers.seed(seed)
+        if self._replicas is not None:
+            self._replicas.seed(seed)
         if self._clock is None:
             self._clock = time.monotonic()
         rate = learning_rate(self.config.train, self.progress)
@@ -111,28 +132,28 @@ class TranslationModule(LightningModule):
         self.log("learning_rate", rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss whose gradient, summed by Lightning as it does, is the step's mean over tokens.
+        """Return the loss, scaled so that after Lightning's averaging the gradient is the per-token mean.
 
         Lightning divides by the batches accumulated and averages over ranks; both are undone, and the sum
         is divided by the real target tokens of the whole step.
         """
         undo = self.config.train.accumulate * self.trainer.world_size / batch.n_step_tokens
-        share_loss = partial(self._share_loss, factor=undo)
-        if self._workers is None:
-            loss, plain = share_loss(self.model, batch)
+        shard_loss = partial(self._shard_loss, factor=undo)
+        if self._replicas is None:
+            loss, nll = shard_loss(self._engine, batch)
         else:
-            loss, plain = self._workers.loss(batch, share_loss)
-        self.log("train_loss", plain / (batch.target_out != PAD).sum())
+            loss, nll = self._replicas.forward_backward(batch, shard_loss)
+        self.log("train_loss", nll / (batch.target_out != PAD).sum())
         return loss
 
-    def _share_loss(self, model: Transformer, batch: Batch, *, factor: float) -> tuple[Tensor, Tensor]:
-        """`factor` times the smoothed loss, and the plain loss, summed over the batch's tokens."""
+    def _shard_loss(
+        self, engine: TrainingEngine | ReferenceTraining | None, batch: Batch, *, factor: float
+    ) -> tuple[Tensor, Tensor]:
+        """`factor` times the smoothed loss, and the negative log-likelihood, summed over the batch."""
+        assert engine is not None
         with self.trainer.precision_plugin.forward_context():  # a thread has its own
-            states = model.training_states(batch.source_ids, batch.target_in)
-            real = batch.target_out[batch.target_out != PAD]
-            smoothing = self.config.train.label_smoothing
-            smoothed, plain = token_loss(states, model.output_weight, real, smoothing)
-        return smoothed * factor, plain
+            smoothed, nll = engine.loss(batch, self.config.train.label_smoothing)
+        return smoothed * factor, nll
 
     def account(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""
@@ -171,7 +192,7 @@ class TranslationModule(LightningModule):
         return Muon(by_muon, groups, each=self._each, products=products, weight_decay=decay, **options)
 
     def _each(self, function: Callable[[Tensor], None], matrices: Iterable[Tensor]) -> Iterable[None]:
-        return (map if self._workers is None else self._workers.map)(function, matrices)
+        return (map if self._replicas is None else self._replicas.map)(function, matrices)
 
     def configure_gradient_clipping(
         self,
@@ -203,6 +224,7 @@ class TranslationModule(LightningModule):
             "progress": asdict(self.progress),
             "position": list(self.position),
             "vocabulary": vocabulary_digest(self._data.prepared),
+            "computed_with": self.computed_with,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -215,6 +237,7 @@ class TranslationModule(LightningModule):
         try:
             self.progress = Progress(**checkpoint[STATE]["progress"])
             self.position = Position(*checkpoint[STATE]["position"])
+            self._computed_before = checkpoint[STATE].get("computed_with")
         except (TypeError, KeyError) as error:
             raise TrainingError(f"{DOES_NOT_FIT}: {error}") from None
         self._data.start = self.position
@@ -242,7 +265,7 @@ class TranslationModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation; a search uses all threads."""
-        if self._workers is not None:
+        if self._replicas is not None:
             torch.set_num_threads(self._threads)
         self._hypotheses, self._validation_sums, self._translator = {}, [0.0, 0.0, 0.0], None
 
@@ -267,8 +290,8 @@ class TranslationModule(LightningModule):
         ]
         if pairs:
             lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
-            smoothed, plain = self._share_loss(self.model, lines, factor=1.0)
-            for i, value in enumerate((float(smoothed), float(plain), lines.n_step_tokens)):
+            smoothed, nll = self._shard_loss(self._engine, lines, factor=1.0)
+            for i, value in enumerate((float(smoothed), float(nll), lines.n_step_tokens)):
                 self._validation_sums[i] += value
             if not math.isfinite(self._validation_sums[0]):
                 what = f"the loss became {self._validation_sums[0]}"
@@ -284,20 +307,20 @@ class TranslationModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per real token, and BLEU over all lines, the same on every rank."""
-        if self._workers is not None:
+        if self._replicas is not None:
             torch.set_num_threads(1)
         parts = [(self._hypotheses, self._validation_sums)]
         if self.trainer.world_size > 1:
             parts = [parts[0]] * self.trainer.world_size
             distributed.all_gather_object(parts, (self._hypotheses, self._validation_sums))
         self._hypotheses = {row: text for hypotheses, _ in parts for row, text in hypotheses.items()}
-        smoothed, plain, n_tokens = (sum(sums[i] for _, sums in parts) for i in range(3))
+        smoothed, nll, n_tokens = (sum(sums[i] for _, sums in parts) for i in range(3))
         texts = self.validation_texts()
         n_tokens = max(1.0, n_tokens)
         self.log_dict(
             {
                 "val_loss": smoothed / n_tokens,
-                "val_perplexity": math.exp(min(50.0, plain / n_tokens)),
+                "val_perplexity": math.exp(min(50.0, nll / n_tokens)),
                 "val_bleu": bleu(texts, self._data.references),
             }
         )

@@ -7,19 +7,16 @@ from contextlib import contextmanager
 
 import torch
 
-from translator.model import kernels
-
 
 @contextmanager
 def process_state_kept() -> Iterator[None]:
-    """Put torch's threads, its random state and the choice of kernels back as they were."""
-    n_threads, uses_kernels = torch.get_num_threads(), kernels.in_use()
+    """Put torch's threads and its random state back as they were."""
+    n_threads = torch.get_num_threads()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            kernels.use(uses_kernels)
             torch.set_num_threads(n_threads)
 
 

@@ -26,17 +26,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.allocator import keep_few_kernels, keep_freed_memory
-from translator.bundle import build_model
+from translator.bundle import build_model, n_parameters
 from translator.config import Config, RunConfig
 from translator.config_file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_scored, prepare
+from translator.engine import native
+from translator.engine.runtime import cap_onednn_cache, multiplies_bfloat16, tune_malloc
 from translator.errors import DataError, TrainingError
 from translator.files import write_whole
-from translator.model import kernels
-from translator.model.processor import multiplies_bfloat16
-from translator.model.transformer import n_parameters
 from translator.training.callbacks import (
     Accounting,
     KeepBest,
@@ -87,10 +85,10 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         RunConfig(name=name)
     except ValueError:
         raise TrainingError(f"run.name={name!r} names no folder; give one without / and blanks") from None
-    keep_freed_memory()
+    tune_malloc()
     processes = find_processes(config.hardware)
     with only_launched(processes), process_state_kept():
-        keep_few_kernels()
+        cap_onednn_cache()
         return _train(config, name, resume, processes)
 
 
@@ -236,10 +234,10 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
 
 def _check_hardware(config: Config, processes: Processes) -> None:
     """Refuse what is not there before anything is written."""
-    if config.hardware.kernels == "c" and kernels.library() is None:
+    if config.hardware.backend == "native" and native.load_native() is None:
         raise TrainingError(
-            f"hardware.kernels=c: {kernels.problem()}; install a C compiler, name it in $CC, or set "
-            "hardware.kernels=auto"
+            f"hardware.backend=native: {native.problem()}; install a C compiler, name it in $CC, or set "
+            "hardware.backend=auto"
         )
     try:
         with quiet_lightning():

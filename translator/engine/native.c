@@ -1,6 +1,6 @@
-/* What in training is slow as a sequence of operations over whole tensors: attention over short sentences, the
-   softmax of the loss, dropout and layer norms. Here what is between the operations stays in registers and in
-   the nearest cache. kernels.py compiles this file and says what the arguments are. */
+/* Operations of a training step on a CPU: attention over short sentences, the softmax of the loss, dropout and
+   layer norm. Intermediate results stay in registers and in the L1 cache. native.py compiles this file and
+   documents the arguments. */
 
 #include <math.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@
    instructions. They may lie anywhere in memory. */
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 #define AT(p) (*(vector *)(p))
 
@@ -73,32 +73,32 @@ static uint16_t narrow(float x) {
     return x == x ? (uint16_t)rounded : 0x7fc0; /* not a number */
 }
 
-/* Rows of numbers in memory, bfloat16 (half) or float32: where they begin, and how far apart rows are. */
-typedef struct { char *first; long stride; int half; } rows;
+/* Rows of numbers in memory, bfloat16 or float32: where they begin, and how far apart rows are. */
+typedef struct { char *first; long stride; int is_bf16; } rows;
 
-static rows part(void *tensor, int half, long stride, long row, long column) {
-    return (rows){(char *)tensor + (row * stride + column) * (half ? 2 : 4), stride, half};
+static rows part(void *tensor, int is_bf16, long stride, long row, long column) {
+    return (rows){(char *)tensor + (row * stride + column) * (is_bf16 ? 2 : 4), stride, is_bf16};
 }
 
 static vector load_vector(rows from, long e) {
-    if (!from.half) return AT((float *)from.first + e);
-    return (vector)(__builtin_convertvector(*(halves *)((uint16_t *)from.first + e), integers) << 16);
+    if (!from.is_bf16) return AT((float *)from.first + e);
+    return (vector)(__builtin_convertvector(*(bf16_vector *)((uint16_t *)from.first + e), integers) << 16);
 }
 
 static void store_vector(rows to, long e, vector x) {
     integers bits = (integers)x, is_number = x == x;
     integers rounded = bits + (is_number & (0x7fff + ((bits >> 16) & 1)));
-    if (!to.half) AT((float *)to.first + e) = x;
-    else *(halves *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, halves);
+    if (!to.is_bf16) AT((float *)to.first + e) = x;
+    else *(bf16_vector *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, bf16_vector);
 }
 
 /* to (n, width) */
 static void load(float *restrict to, rows from, long n, long width) {
     for (long i = 0; i < n; i++) {
-        const uint16_t *half = (uint16_t *)from.first + i * from.stride;
-        const float *whole = (float *)from.first + i * from.stride;
-        if (from.half) for (long e = 0; e < width; e++) to[i * width + e] = widen(half[e]);
-        else for (long e = 0; e < width; e++) to[i * width + e] = whole[e];
+        const uint16_t *narrow_row = (uint16_t *)from.first + i * from.stride;
+        const float *row = (float *)from.first + i * from.stride;
+        if (from.is_bf16) for (long e = 0; e < width; e++) to[i * width + e] = widen(narrow_row[e]);
+        else for (long e = 0; e < width; e++) to[i * width + e] = row[e];
     }
 }
 
@@ -106,20 +106,20 @@ static void load(float *restrict to, rows from, long n, long width) {
 static void load_transposed(float *restrict to, rows from, long n, long width) {
     long padded = round_up(n);
     for (long e = 0; e < width; e++) {
-        const uint16_t *half = (uint16_t *)from.first + e;
-        const float *whole = (float *)from.first + e;
-        if (from.half) for (long i = 0; i < n; i++) to[e * padded + i] = widen(half[i * from.stride]);
-        else for (long i = 0; i < n; i++) to[e * padded + i] = whole[i * from.stride];
+        const uint16_t *narrow_row = (uint16_t *)from.first + e;
+        const float *row = (float *)from.first + e;
+        if (from.is_bf16) for (long i = 0; i < n; i++) to[e * padded + i] = widen(narrow_row[i * from.stride]);
+        else for (long i = 0; i < n; i++) to[e * padded + i] = row[i * from.stride];
         for (long i = n; i < padded; i++) to[e * padded + i] = 0;
     }
 }
 
 static void store(rows to, const float *restrict from, long n, long width) {
     for (long i = 0; i < n; i++) {
-        uint16_t *half = (uint16_t *)to.first + i * to.stride;
-        float *whole = (float *)to.first + i * to.stride;
-        if (to.half) for (long e = 0; e < width; e++) half[e] = narrow(from[i * width + e]);
-        else for (long e = 0; e < width; e++) whole[e] = from[i * width + e];
+        uint16_t *narrow_row = (uint16_t *)to.first + i * to.stride;
+        float *row = (float *)to.first + i * to.stride;
+        if (to.is_bf16) for (long e = 0; e < width; e++) narrow_row[e] = narrow(from[i * width + e]);
+        else for (long e = 0; e < width; e++) row[e] = from[i * width + e];
     }
 }
 
@@ -158,117 +158,117 @@ static void softmax(float *row, const float *bias, float scale, long n) {
     }
     float top = largest_of(peak);
     for (long j = 0; j < n; j += LANES) {
-        integers is_hidden = AT(row + j) == all(-INFINITY);
-        AT(row + j) = choose(is_hidden, all(0), exponential(AT(row + j) - top));
+        integers is_masked = AT(row + j) == all(-INFINITY);
+        AT(row + j) = choose(is_masked, all(0), exponential(AT(row + j) - top));
         sum += AT(row + j);
     }
     float inverse = 1 / sum_of(sum);
     for (long j = 0; j < n; j += LANES) AT(row + j) *= inverse;
 }
 
-/* The sentences of a batch, as kernels.py hands them over. */
+/* The sentences of a batch, as native.py hands them over. */
 typedef struct {
     long n_sentences, n_heads, width; /* of a head */
-    const int64_t *query_starts, *key_starts, *query_places, *key_places;
+    const int64_t *query_cu_seqlens, *key_cu_seqlens, *query_indices, *key_indices;
     long query_length, key_length; /* of the padded batch */
-    int half;
+    int is_bf16;
 } batch;
 
-/* Floats that attend and attend_back work in, for the longest sentence. */
-long attend_room(const batch *of) {
+/* Floats that varlen_attention and varlen_attention_backward work in, for the longest sentence. */
+long attention_workspace(const batch *of) {
     long q = of->query_length, k = round_up(of->key_length);
     return (3 * k + 3 * q) * of->width + 2 * q * k;
 }
 
-/* mixed = softmax(query key^T / sqrt(width)) value for each sentence and head; weights are kept. */
-void attend(const batch *of, void *query, void *joint, const uint8_t *keep, const int64_t *keep_strides,
-            void *mixed, float *weights, float *room) {
+/* attended = softmax(query key^T / sqrt(width)) value for each sentence and head; weights are kept. */
+void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mask, const int64_t *mask_strides,
+            void *attended, float *weights, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
     for (long b = 0; b < of->n_sentences; b++) {
-        long q0 = of->query_starts[b], n_queries = of->query_starts[b + 1] - q0;
-        long k0 = of->key_starts[b], n_keys = of->key_starts[b + 1] - k0, padded = round_up(n_keys);
-        float *keys = room, *values = keys + width * padded, *queries = values + n_keys * width;
+        long q0 = of->query_cu_seqlens[b], n_queries = of->query_cu_seqlens[b + 1] - q0;
+        long k0 = of->key_cu_seqlens[b], n_keys = of->key_cu_seqlens[b + 1] - k0, padded = round_up(n_keys);
+        float *keys = workspace, *values = keys + width * padded, *queries = values + n_keys * width;
         float *result = queries + n_queries * width, *bias = result + n_queries * width;
         for (long i = 0; i < n_queries; i++)
             for (long j = 0; j < padded; j++) {
-                long at = b * keep_strides[0] + (of->query_places[q0 + i] - b * of->query_length) * keep_strides[1];
-                if (j < n_keys) at += (of->key_places[k0 + j] - b * of->key_length) * keep_strides[2];
-                bias[i * padded + j] = j < n_keys && keep[at] ? 0 : -INFINITY;
+                long at = b * mask_strides[0] + (of->query_indices[q0 + i] - b * of->query_length) * mask_strides[1];
+                if (j < n_keys) at += (of->key_indices[k0 + j] - b * of->key_length) * mask_strides[2];
+                bias[i * padded + j] = j < n_keys && mask[at] ? 0 : -INFINITY;
             }
         for (long h = 0; h < of->n_heads; h++, weights += n_queries * padded) {
-            load_transposed(keys, part(joint, of->half, 2 * all_heads, k0, h * width), n_keys, width);
-            load(values, part(joint, of->half, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
-            load(queries, part(query, of->half, all_heads, q0, h * width), n_queries, width);
+            load_transposed(keys, part(kv, of->is_bf16, 2 * all_heads, k0, h * width), n_keys, width);
+            load(values, part(kv, of->is_bf16, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
+            load(queries, part(query, of->is_bf16, all_heads, q0, h * width), n_queries, width);
             multiply(weights, queries, width, 1, keys, n_queries, width, padded);
             for (long i = 0; i < n_queries; i++)
                 softmax(weights + i * padded, bias + i * padded, 1 / sqrtf(width), padded);
             multiply(result, weights, padded, 1, values, n_queries, n_keys, width);
-            store(part(mixed, of->half, all_heads, q0, h * width), result, n_queries, width);
+            store(part(attended, of->is_bf16, all_heads, q0, h * width), result, n_queries, width);
         }
     }
 }
 
-/* From the gradient of mixed, those of query and joint. */
-void attend_back(const batch *of, void *query, void *joint, const float *weights, void *of_mixed,
-                 void *of_query, void *of_joint, float *room) {
+/* From the gradient of attended, those of query and kv. */
+void varlen_attention_backward(const batch *of, void *query, void *kv, const float *weights, void *d_attended,
+                 void *d_query, void *d_kv, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
     float scale = 1 / sqrtf(width);
     for (long b = 0; b < of->n_sentences; b++) {
-        long q0 = of->query_starts[b], n_queries = of->query_starts[b + 1] - q0;
-        long k0 = of->key_starts[b], n_keys = of->key_starts[b + 1] - k0, padded = round_up(n_keys);
-        float *values = room, *keys = values + width * padded, *queries = keys + n_keys * width;
-        float *gradient = queries + n_queries * width, *of_scores = gradient + n_queries * width;
-        float *result = of_scores + n_queries * padded;
+        long q0 = of->query_cu_seqlens[b], n_queries = of->query_cu_seqlens[b + 1] - q0;
+        long k0 = of->key_cu_seqlens[b], n_keys = of->key_cu_seqlens[b + 1] - k0, padded = round_up(n_keys);
+        float *values = workspace, *keys = values + width * padded, *queries = keys + n_keys * width;
+        float *gradient = queries + n_queries * width, *d_scores = gradient + n_queries * width;
+        float *result = d_scores + n_queries * padded;
         for (long h = 0; h < of->n_heads; h++, weights += n_queries * padded) {
-            load_transposed(values, part(joint, of->half, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
-            load(keys, part(joint, of->half, 2 * all_heads, k0, h * width), n_keys, width);
-            load(queries, part(query, of->half, all_heads, q0, h * width), n_queries, width);
-            load(gradient, part(of_mixed, of->half, all_heads, q0, h * width), n_queries, width);
-            multiply(of_scores, gradient, width, 1, values, n_queries, width, padded); /* of the weights, yet */
+            load_transposed(values, part(kv, of->is_bf16, 2 * all_heads, k0, all_heads + h * width), n_keys, width);
+            load(keys, part(kv, of->is_bf16, 2 * all_heads, k0, h * width), n_keys, width);
+            load(queries, part(query, of->is_bf16, all_heads, q0, h * width), n_queries, width);
+            load(gradient, part(d_attended, of->is_bf16, all_heads, q0, h * width), n_queries, width);
+            multiply(d_scores, gradient, width, 1, values, n_queries, width, padded); /* of the weights, yet */
             for (long i = 0; i < n_queries; i++) {
                 const float *w = weights + i * padded;
-                float *s = of_scores + i * padded;
+                float *s = d_scores + i * padded;
                 vector sum = {0};
                 for (long j = 0; j < padded; j += LANES) sum += AT(w + j) * AT(s + j);
                 float mean = sum_of(sum);
                 for (long j = 0; j < padded; j += LANES) AT(s + j) = AT(w + j) * (AT(s + j) - mean) * scale;
             }
-            multiply(result, of_scores, padded, 1, keys, n_queries, n_keys, width);
-            store(part(of_query, of->half, all_heads, q0, h * width), result, n_queries, width);
-            multiply(result, of_scores, 1, padded, queries, n_keys, n_queries, width);
-            store(part(of_joint, of->half, 2 * all_heads, k0, h * width), result, n_keys, width);
+            multiply(result, d_scores, padded, 1, keys, n_queries, n_keys, width);
+            store(part(d_query, of->is_bf16, all_heads, q0, h * width), result, n_queries, width);
+            multiply(result, d_scores, 1, padded, queries, n_keys, n_queries, width);
+            store(part(d_kv, of->is_bf16, 2 * all_heads, k0, h * width), result, n_keys, width);
             multiply(result, weights, 1, padded, gradient, n_keys, n_queries, width);
-            store(part(of_joint, of->half, 2 * all_heads, k0, all_heads + h * width), result, n_keys, width);
+            store(part(d_kv, of->is_bf16, 2 * all_heads, k0, all_heads + h * width), result, n_keys, width);
         }
     }
 }
 
-/* For each row of logits (n, size): log_z, the right piece's logit; the logits become softmax - share at the
-   right piece. room: size floats, rounded up. */
-void loss_rows(long n, long size, void *logits, int half, const int64_t *right, float share, float *log_z,
-               float *right_logit, float *room) {
+/* For each row of logits (n, size): log Z and the target's logit. In place, the logits become
+   softmax - confidence * one_hot(target). workspace: size floats, rounded up. */
+void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const int64_t *target, float confidence,
+                           float *log_z, float *target_logit, float *workspace) {
     long padded = round_up(size), whole = size / LANES * LANES;
     for (long i = 0; i < n; i++) {
-        rows row = part(logits, half, size, i, 0), rest = part(logits, half, size, i, whole);
+        rows row = part(logits, is_bf16, size, i, 0), rest = part(logits, is_bf16, size, i, whole);
         vector peak = all(-INFINITY), sum = {0};
-        load(room + whole, rest, 1, size - whole);
-        for (long j = size; j < padded; j++) room[j] = -INFINITY;
+        load(workspace + whole, rest, 1, size - whole);
+        for (long j = size; j < padded; j++) workspace[j] = -INFINITY;
         for (long j = 0; j < padded; j += LANES) {
-            vector x = AT(room + j) = j < whole ? load_vector(row, j) : AT(room + j);
+            vector x = AT(workspace + j) = j < whole ? load_vector(row, j) : AT(workspace + j);
             peak = choose(x > peak, x, peak);
         }
         float top = largest_of(peak);
-        right_logit[i] = room[right[i]];
+        target_logit[i] = workspace[target[i]];
         for (long j = 0; j < padded; j += LANES) {
-            vector x = AT(room + j) = exponential(AT(room + j) - top);
+            vector x = AT(workspace + j) = exponential(AT(workspace + j) - top);
             sum += x;
         }
         float total = sum_of(sum), inverse = 1 / total;
         log_z[i] = top + logf(total);
-        room[right[i]] -= share * total;
-        for (long j = 0; j < whole; j += LANES) store_vector(row, j, AT(room + j) * inverse);
-        for (long j = whole; j < size; j++) room[j] *= inverse;
-        store(rest, room + whole, 1, size - whole);
+        workspace[target[i]] -= confidence * total;
+        for (long j = 0; j < whole; j += LANES) store_vector(row, j, AT(workspace + j) * inverse);
+        for (long j = whole; j < size; j++) workspace[j] *= inverse;
+        store(rest, workspace + whole, 1, size - whole);
     }
 }
 
@@ -302,10 +302,10 @@ static words draw(generator *from) {
 
 /* sum = x + scale * update, of update those whose random byte is at least threshold; x may be null, for zeros.
    The same seed drops the same. */
-void add_dropped(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
-                 int update_is_half, void *sum, int sum_is_half) {
+void dropout_add(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
+                 int update_is_bf16, void *sum, int sum_is_bf16) {
     generator random = seeded(seed);
-    rows from = {update, 0, update_is_half}, to = {sum, 0, sum_is_half};
+    rows from = {update, 0, update_is_bf16}, to = {sum, 0, sum_is_bf16};
     long i = 0;
     words bytes = {0};
     for (; i + LANES <= n; i += LANES) {
@@ -318,18 +318,18 @@ void add_dropped(long n, uint64_t seed, int threshold, float scale, const float 
     if (i == n) return;
     float last[3][LANES] = {0}; /* the rest, as one more vector */
     bytes = draw(&random);
-    load(last[0], part(update, update_is_half, 0, 0, i), 1, n - i);
+    load(last[0], part(update, update_is_bf16, 0, 0, i), 1, n - i);
     if (x) memcpy(last[1], x + i, (n - i) * 4);
     vector kept = choose((integers)(bytes & 255) >= threshold, AT(last[0]) * scale, all(0));
     AT(last[2]) = AT(last[1]) + kept;
-    store(part(sum, sum_is_half, 0, 0, i), last[2], 1, n - i);
+    store(part(sum, sum_is_bf16, 0, 0, i), last[2], 1, n - i);
 }
 
 /* Layer norm of n rows of a width that is a multiple of LANES; mean and 1 / deviation are kept for each. */
-void normalise(long n, long width, const float *x, const float *weight, const float *bias, float epsilon, void *y,
-               int half, float *mean, float *inverse) {
+void layer_norm(long n, long width, const float *x, const float *weight, const float *bias, float epsilon, void *y,
+               int is_bf16, float *mean, float *inverse) {
     for (long i = 0; i < n; i++, x += width) {
-        rows to = part(y, half, width, i, 0);
+        rows to = part(y, is_bf16, width, i, 0);
         vector sum = {0}, squares = {0};
         for (long j = 0; j < width; j += LANES) sum += AT(x + j);
         mean[i] = sum_of(sum) / width;
@@ -341,22 +341,22 @@ void normalise(long n, long width, const float *x, const float *weight, const fl
 }
 
 /* From the gradient of y, that of x, and those of weight and bias, which are added to what is there. */
-void normalise_back(long n, long width, const float *x, const float *weight, const float *mean,
-                    const float *inverse, void *of_y, int half, float *of_x, float *of_weight, float *of_bias) {
-    for (long i = 0; i < n; i++, x += width, of_x += width) {
-        rows from = part(of_y, half, width, i, 0);
+void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
+                    const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight, float *d_bias) {
+    for (long i = 0; i < n; i++, x += width, d_x += width) {
+        rows from = part(d_y, is_bf16, width, i, 0);
         vector sum = {0}, product = {0};
         for (long j = 0; j < width; j += LANES) {
             vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
-            AT(of_weight + j) += g * normed;
-            AT(of_bias + j) += g;
+            AT(d_weight + j) += g * normed;
+            AT(d_bias + j) += g;
             sum += g * AT(weight + j);
             product += g * AT(weight + j) * normed;
         }
         float mean_sum = sum_of(sum) / width, mean_product = sum_of(product) / width;
         for (long j = 0; j < width; j += LANES) {
             vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
-            AT(of_x + j) = (g * AT(weight + j) - mean_sum - normed * mean_product) * inverse[i];
+            AT(d_x + j) = (g * AT(weight + j) - mean_sum - normed * mean_product) * inverse[i];
         }
     }
 }

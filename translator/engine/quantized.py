@@ -6,27 +6,24 @@ vocabulary, and by a layer's six maps, on 1 thread of an AMD Zen 4.
 """
 
 from collections.abc import Callable
-from copy import deepcopy
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translator.model.layers import FeedForward
-from translator.model.processor import multiplies_bfloat16, multiplies_int8
+from translator.engine.runtime import multiplies_bfloat16, multiplies_int8
 
 Map = Callable[[Tensor], Tensor]
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class Linear(Protocol):
     """A linear map and perhaps an activation of its result."""
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Return the result for x, (…, K) → (…, N), added to `onto` where that is given."""
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return the result for x, (…, K) → (…, N), added to `residual` where that is given."""
         ...
 
 
@@ -38,7 +35,7 @@ ONEDNN: dict[Map | None, tuple[str, str]] = {
     F.silu: ("swish", ""),
 }
 
-#: Rows or outputs from which packed weights are quicker; below, float32 is as quick in any precision.
+#: Rows or outputs from which prepacked weights are quicker; below, float32 is as quick in any precision.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
@@ -54,7 +51,7 @@ def linear(
     *,
     precision: Precision = "float32",
     activation: Map | None = None,
-    stays_narrow: bool = False,
+    keep_bf16: bool = False,
 ) -> Linear:
     """Return x ↦ x · weightᵀ + bias, in and out in the weight's own dtype.
 
@@ -66,7 +63,7 @@ def linear(
             both, since to find an input's scale costs what a small product gains by int8; float32 where
             the CPU does not multiply bfloat16.
         activation: of the result, one of `layers.ACTIVATIONS`.
-        stays_narrow: the result is for another map alone and may stay in the dtype of the products.
+        keep_bf16: the result is for another map alone and may stay in the dtype of the products.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
     is_wide, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
@@ -76,23 +73,23 @@ def linear(
     if is_wide and precision == "int8":
         return _then(_int8(weight, bias), activation)
     if is_wide or small == "float32":
-        many = _packed(weight, bias, activation)
+        many = _prepacked(weight, bias, activation)
     else:
-        many = _bfloat16(weight, bias, activation, stays_narrow=stays_narrow)
+        many = _bfloat16(weight, bias, activation, keep_bf16=keep_bf16)
     if is_wide:
         return many
     few = _then(_few(weight, bias), activation)
 
-    def choose(x: Tensor, onto: Tensor | None = None) -> Tensor:
-        return many(x, onto) if x.numel() >= MANY_ROWS * n_inputs else few(x, onto)
+    def choose(x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return many(x, residual) if x.numel() >= MANY_ROWS * n_inputs else few(x, residual)
 
     return choose
 
 
 def _then(multiply: Map, activation: Map | None) -> Linear:
-    def all_of_it(x: Tensor, onto: Tensor | None = None) -> Tensor:
+    def all_of_it(x: Tensor, residual: Tensor | None = None) -> Tensor:
         y = multiply(x) if activation is None else activation(multiply(x))
-        return y if onto is None else y.add_(onto)
+        return y if residual is None else y.add_(residual)
 
     return all_of_it
 
@@ -103,38 +100,9 @@ def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision:
     What is between them is the largest tensor of a layer. In bfloat16, with nothing read or written again
     on the way, both take 0.64 instead of 1.79 ms (640 rows, 128 to 512 and back, 1 thread of an Intel Xeon).
     """
-    widen = linear(inner.weight, inner.bias, precision=precision, activation=activation, stays_narrow=True)
+    widen = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
     narrow = linear(outer.weight, outer.bias, precision=precision)
-    return lambda x, onto=None: narrow(widen(x), onto)
-
-
-class _Packed(nn.Module):
-    """A packed map in the place of a module."""
-
-    def __init__(self, packed: Linear):
-        super().__init__()
-        self.map = packed
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.map(x)
-
-
-def pack(module: Module, precision: Precision) -> Module:
-    """Return a copy of a module whose linear maps and feed-forward sublayers are packed."""
-    copy = deepcopy(module)
-    _pack_children(copy, precision)
-    return copy
-
-
-def _pack_children(module: nn.Module, precision: Precision) -> None:
-    for name, child in list(module.named_children()):
-        if isinstance(child, FeedForward):
-            both = feed_forward(child.inner, child.outer, child.activation, precision)
-            setattr(module, name, _Packed(both))
-        elif isinstance(child, nn.Linear):
-            setattr(module, name, _Packed(linear(child.weight, child.bias, precision=precision)))
-        else:
-            _pack_children(child, precision)
+    return lambda x, residual=None: narrow(widen(x), residual)
 
 
 def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
@@ -146,38 +114,38 @@ def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Float32: 5 rows by the 24 maps of 4 layers take 0.32 ms so, 0.35 as the weights lie, 0.53 packed."""
+    """Float32: 5 rows by the 24 maps of 4 layers take 0.32 ms so, 0.35 as the weights lie, 0.53 prepacked."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
     return lambda x: torch.addmm(bias, x, columns) if x.dim() == 2 else F.linear(x, weight, bias)
 
 
-def _packed(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
+def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
     """Float32: 4.8 instead of 5.7 ms by the vocabulary, 1.6 instead of 1.75 ms by a layer's maps.
 
     What follows a product is done while its result is at hand: 204 instead of 223 µs with relu, 60 instead
     of 67 with an addition (280 rows, 128 to 512 and 128 to 128, an Intel Xeon).
     """
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     if activation is not None:
-        return _then(lambda x: _onednn(x, packed, bias, activation), None)
+        return _then(lambda x: _onednn(x, prepacked, bias, activation), None)
 
-    def multiply(x: Tensor, onto: Tensor | None = None) -> Tensor:
-        if onto is None:
-            return _onednn(x, packed, bias)
-        total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, onto, packed, bias, "add")
+    def multiply(x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if residual is None:
+            return _onednn(x, prepacked, bias)
+        total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, prepacked, bias, "add")
         return total
 
     return multiply
 
 
-def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, stays_narrow: bool) -> Linear:
+def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, keep_bf16: bool) -> Linear:
     """1.0 ms by a layer's maps; relative error 3e-3."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
-    half_bias = None if bias is None else bias.bfloat16()
-    dtype = torch.bfloat16 if stays_narrow else torch.float32
-    return _then(lambda x: _onednn(x.bfloat16(), packed, half_bias, activation).to(dtype), None)
+    prepacked = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
+    bf16_bias = None if bias is None else bias.bfloat16()
+    dtype = torch.bfloat16 if keep_bf16 else torch.float32
+    return _then(lambda x: _onednn(x.bfloat16(), prepacked, bf16_bias, activation).to(dtype), None)
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
@@ -186,9 +154,9 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     Without instructions that sum in 32 bits, two products of 8 bits overflow the 16 that they are summed in;
     the input has 7 bits there (AMD Zen 3: 4.6 instead of 7.1 ms, relative error 2e-2; with 8 bits to 5e-2).
     """
-    half = 127 if multiplies_int8() else 63
+    qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127
-    packed = torch.ops.onednn.qlinear_prepack((weight / scale[:, None]).round().to(torch.int8), None)
+    prepacked = torch.ops.onednn.qlinear_prepack((weight / scale[:, None]).round().to(torch.int8), None)
     zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def multiply(x: Tensor) -> Tensor:
@@ -196,12 +164,12 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
         # log-probabilities were off by 0.039 (root mean square of the ten best), now by 0.022.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
         # Unsigned, as AVX-512 multiplies it: signed input takes another, very slow way.
-        rounded = (x * (half / largest)).round_().add_(half + 1).to(torch.uint8)
+        rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,
-            1 / half,
-            half + 1,
-            packed,
+            1 / qmax,
+            qmax + 1,
+            prepacked,
             scale,
             zeros,
             None,
@@ -218,7 +186,7 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     return multiply
 
 
-def _onednn(x: Tensor, packed: Tensor, bias: Tensor | None, activation: Map | None = None) -> Tensor:
+def _onednn(x: Tensor, prepacked: Tensor, bias: Tensor | None, activation: Map | None = None) -> Tensor:
     name, variant = ONEDNN[activation]
-    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, name, [], variant)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, prepacked, bias, name, [], variant)
     return result

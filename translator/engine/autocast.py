@@ -1,0 +1,17 @@
+"""The dtype in which autocast multiplies."""
+
+import torch
+from torch import Tensor
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype that autocast converts x to in products; its own outside autocast."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return x.dtype
+    return torch.get_autocast_dtype(device)
+
+
+def to_autocast_dtype(x: Tensor) -> Tensor:
+    """Convert x once for all products that read it."""
+    return x.to(autocast_dtype(x))

@@ -1,0 +1,185 @@
+"""The decoding engine: a source at once, then one token of every hypothesis at a time.
+
+It computes what `Transformer` computes, from the same weights, written flat: at five rows of 128 numbers,
+what counts is how few operations a step has.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translator.engine.kv_cache import ALIGNMENT, DecoderState
+from translator.engine.quantized import Linear, Precision, feed_forward, linear
+from translator.model.attention import KeyValue
+from translator.model.layers import Layer, Stack
+from translator.model.masks import padding_mask
+from translator.model.transformer import EncoderOutput, Transformer
+
+
+class _Layer(NamedTuple):
+    """A layer's maps in the order of their use; an encoder's has no cross-attention."""
+
+    self_norm: Callable[[Tensor], Tensor]
+    query_key_value: Linear
+    self_output: Linear
+    cross: "_Cross | None"
+    feed_norm: Callable[[Tensor], Tensor]
+    feed_forward: Linear
+
+
+class _Cross(NamedTuple):
+    norm: Callable[[Tensor], Tensor]
+    query: Linear
+    key_value: Linear
+    output: Linear
+
+
+class DecodingEngine:
+    """A model's weights prepacked for decoding; it has no state, so one engine serves many searches."""
+
+    def __init__(self, model: Transformer, *, precision: Precision = "float32"):
+        """Copy a model's weights as they are now; `precision` is that of the linear maps."""
+        first = model.decoder.layers[0]
+        self.model = model
+        self.width, self.n_heads = first.self_attention.width, first.self_attention.n_heads  # D, H
+        self.pre_norm = first.pre_norm
+        self.embedding = model.embedding.weight.detach() * model.embedding.embedding_dim**0.5
+        self.encoder = _prepack(model.encoder, precision)
+        self.decoder = _prepack(model.decoder, precision)
+        self.encoder_norm, self.decoder_norm = _norm(model.encoder.norm), _norm(model.decoder.norm)
+        self.logits = linear(model.embedding.weight, precision=precision)
+
+    def encode(self, source_ids: Tensor) -> EncoderOutput:
+        """Read the source: (B, S) int64, padded, → states (B, S, D) and padding mask."""
+        (n_sentences, length), mask = source_ids.shape, padding_mask(source_ids)
+        positions = self.model.position_table(length)[:length]
+        x = (F.embedding(source_ids, self.embedding) + positions).flatten(0, 1)  # (B · S, D)
+        for layer in self.encoder:
+            qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)
+            query, key, value = self._split_heads(qkv, n_sentences).chunk(3, 1)
+            x = layer.self_output(self._attend(query, KeyValue(key, value), mask), x)
+            x = x if self.pre_norm else layer.self_norm(x)
+            x = self._feed_forward(layer, x)
+        return EncoderOutput(self.encoder_norm(x).view(n_sentences, length, -1), mask)
+
+    def start(self, memory: EncoderOutput) -> DecoderState:
+        """Return the state before the first target token, one hypothesis per sentence."""
+        states, mask = memory
+        cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
+        missing = -mask.size(-1) % ALIGNMENT
+        if 0 < missing <= ALIGNMENT // 2:
+            cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
+            mask = F.pad(mask, (0, missing))
+        heads = [self._split_heads(kv, len(states)) for kv in cross]  # (B, 2 H, S, E)
+        return DecoderState(
+            self_kv=[kv[:, :, :0] for kv in heads],
+            cross_kv=[KeyValue(*kv.chunk(2, 1)) for kv in heads],
+            cross_bias=None if bool(mask.all()) else as_bias(mask, states.dtype),
+            ancestor_bias=states.new_empty(len(states), 1, 0),
+            n_keys=0,
+            length=0,
+        )
+
+    def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Read one more target token of each hypothesis.
+
+        To attention, the W hypotheses of a sentence are W more positions, each of which sees its ancestors.
+
+        Args:
+            tokens: (B, W) int64.
+            state: of what was read before; the tokens are added to it.
+
+        Returns:
+            (B, W, V) logits of the next token.
+        """
+        n_sentences, n_hypotheses = tokens.shape
+        start, bias = state.append(n_hypotheses)
+        position = self.model.position_table(state.length)[state.length - 1]
+        x = F.embedding(tokens.flatten(), self.embedding) + position  # (B · W, D)
+        for layer, kv, cross_kv in zip(self.decoder, state.self_kv, state.cross_kv, strict=True):
+            x = self._self_attention(layer, x, kv, start, bias)
+            x = self._cross_attention(layer, x, cross_kv, state.cross_bias)
+            x = self._feed_forward(layer, x)
+        return self.logits(self.decoder_norm(x)).view(n_sentences, n_hypotheses, -1)
+
+    def _self_attention(
+        self, layer: _Layer, x: Tensor, cache: Tensor, start: int, bias: Tensor | None
+    ) -> Tensor:
+        """(B · W, D) → the same; keys and values of these tokens go into the cache, from a column on."""
+        n_sentences, n_heads = len(cache), self.n_heads
+        qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)  # (B · W, 3 D)
+        # Not `split`, which is written in Python.
+        query, new = self._split_heads(qkv, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
+        cache.narrow(2, start, new.size(2)).copy_(new)
+        n_keys = start + new.size(2) if bias is None else bias.size(3)
+        kv = KeyValue(*cache.narrow(2, 0, n_keys).chunk(2, 1))
+        x = layer.self_output(self._attend(query, kv, bias), x)
+        return x if self.pre_norm else layer.self_norm(x)
+
+    def _cross_attention(self, layer: _Layer, x: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
+        """(B · W, D) → the same."""
+        cross = layer.cross
+        assert cross is not None
+        query = self._split_heads(cross.query(cross.norm(x) if self.pre_norm else x), len(kv.key))
+        x = cross.output(self._attend(query, kv, bias), x)
+        return x if self.pre_norm else cross.norm(x)
+
+    def _feed_forward(self, layer: _Layer, x: Tensor) -> Tensor:
+        """(rows, D) → the same."""
+        x = layer.feed_forward(layer.feed_norm(x) if self.pre_norm else x, x)
+        return x if self.pre_norm else layer.feed_norm(x)
+
+    def _attend(self, query: Tensor, kv: KeyValue, mask: Tensor | None) -> Tensor:
+        """(B, H, L, E) queries → (B · L, D); the mask may be a bias."""
+        attended = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=mask)
+        return attended.transpose(1, 2).reshape(-1, self.width)
+
+    def _split_heads(self, x: Tensor, n_sentences: int) -> Tensor:
+        """(B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
+        head_width = self.width // self.n_heads
+        return x.view(n_sentences, -1, x.size(-1) // head_width, head_width).transpose(1, 2)
+
+
+def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the additive form of a mask: 0 where it is True, -inf elsewhere."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
+
+
+def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
+    def maps(*parts: nn.Linear) -> Linear:
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        return linear(weight, bias, precision=precision)
+
+    def float32(part: nn.Linear) -> Linear:
+        return linear(part.weight, part.bias)
+
+    def cross_of(layer: Layer) -> _Cross | None:
+        other = layer.cross_attention
+        if other is None:
+            return None
+        return _Cross(
+            _norm(layer.cross_norm), maps(other.query), float32(other.key_value), maps(other.output)
+        )
+
+    def flat(layer: Layer) -> _Layer:
+        own, feed = layer.self_attention, layer.feed_forward
+        return _Layer(
+            self_norm=_norm(layer.self_norm),
+            query_key_value=maps(own.query, own.key_value),
+            self_output=maps(own.output),
+            cross=cross_of(layer),
+            feed_norm=_norm(layer.feed_norm),
+            feed_forward=feed_forward(feed.inner, feed.outer, feed.activation, precision),
+        )
+
+    return [flat(layer) for layer in stack.layers]
+
+
+def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
+    if not isinstance(norm, nn.LayerNorm):
+        return norm  # post-norm stacks have no final one
+    shape, weight, bias, eps = norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps
+    return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

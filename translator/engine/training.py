@@ -1,0 +1,155 @@
+"""The training engine: what `Transformer` computes, from the same weights, on packed rows.
+
+`model/` says what a training step computes; this computes it without padding, with fused operations, and in
+the dtype of autocast where there is one. `tests/engine/test_parity.py` holds the two equal, in value and in
+every gradient.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from translator.data.batching import Batch
+from translator.engine.autocast import autocast_dtype, to_autocast_dtype
+from translator.engine.ops import DropoutRNG, Ops
+from translator.engine.packing import PackedLayout
+from translator.model.attention import Attention
+from translator.model.layers import FeedForward, Layer, Stack
+from translator.model.masks import causal_mask, padding_mask
+from translator.model.transformer import Transformer
+from translator.symbols import PAD
+
+
+class TrainingEngine:
+    """A model's loss over packed batches; `loss(…)` has gradients for the model's own parameters."""
+
+    def __init__(self, model: Transformer, ops: Ops, *, generator: torch.Generator | None = None):
+        """Take a model.
+
+        Args:
+            model: whose weights are read, and whose `training` flag says whether dropout is on.
+            ops: how operations are computed.
+            generator: dropout on a CPU draws from it; None: from torch's global one.
+        """
+        self.model, self.ops, self.rng = model, ops, DropoutRNG(generator)
+
+    def replica(self) -> "TrainingEngine":
+        """Return an engine that shares the weights but has gradients and a generator of its own."""
+        replica = copy.deepcopy(self.model)
+        for own, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
+            own.data = shared.data
+        return TrainingEngine(replica, self.ops, generator=torch.Generator())
+
+    def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
+        """Return the label-smoothed loss and the negative log-likelihood, each summed over target tokens."""
+        states = self.states(batch.source_ids, batch.target_in)
+        targets = batch.target_out[batch.target_out != PAD]
+        return self.ops.cross_entropy(states, self.model.embedding.weight, targets, label_smoothing)
+
+    def states(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
+        """Do what `decode(encode(source_ids), target_in)` does.
+
+        Args:
+            source_ids: (B, S) int64, padded.
+            target_in: (B, T) int64, padded.
+
+        Returns:
+            (R, D) float: the states of the real target tokens in order, then extra rows.
+        """
+        model = self.model
+        source, target = PackedLayout.of(source_ids != PAD), PackedLayout.of(target_in != PAD)
+        # One lookup for both sides: each backward writes a dense (V, D) gradient.
+        ids = torch.cat([source.pack_ids(source_ids, PAD), target.pack_ids(target_in, PAD)])
+        positions = torch.cat([source.indices % source_ids.size(1), target.indices % target_in.size(1)])
+        table = model.position_table(max(source_ids.size(1), target_in.size(1)))
+        embedded = model.embedding(ids) * model.embedding.embedding_dim**0.5 + table[positions]
+        embedded = self.ops.dropout(embedded, self._probability(model.dropout), self.rng)
+        x, y = torch.split(embedded, [len(source.indices), len(target.indices)])
+        source_mask, causal = padding_mask(source_ids), causal_mask(target_in.size(1), device=y.device)
+        memory = to_autocast_dtype(self._stack(model.encoder, x, source, source_mask))
+        return self._stack(model.decoder, y, target, causal, memory=(memory, source, source_mask))
+
+    def _stack(
+        self,
+        stack: Stack,
+        x: Tensor,
+        layout: PackedLayout,
+        mask: Tensor,
+        *,
+        memory: tuple[Tensor, PackedLayout, Tensor] | None = None,
+    ) -> Tensor:
+        """`Stack.forward`: (R, D) → (R, D); `memory` is states, layout and mask."""
+        for layer in stack.layers:
+            x = self._layer(layer, x, (layout, mask), memory)
+        if isinstance(stack.norm, nn.LayerNorm):
+            x = self.ops.layer_norm(stack.norm, x, x.dtype)
+        return x
+
+    def _layer(
+        self,
+        layer: Layer,
+        x: Tensor,
+        own: tuple[PackedLayout, Tensor],
+        memory: tuple[Tensor, PackedLayout, Tensor] | None,
+    ) -> Tensor:
+        """`Layer.forward`: (R, D) → (R, D)."""
+        layout, mask = own
+        x = self._residual(
+            layer,
+            layer.self_norm,
+            x,
+            lambda h: self._attend(layer.self_attention, h, h, mask, layout, layout),
+        )
+        cross = layer.cross_attention
+        if cross is not None and memory is not None:
+            states, memory_layout, memory_mask = memory
+            x = self._residual(
+                layer,
+                layer.cross_norm,
+                x,
+                lambda h: self._attend(cross, h, states, memory_mask, layout, memory_layout),
+            )
+        return self._residual(layer, layer.feed_norm, x, lambda h: self._feed_forward(layer.feed_forward, h))
+
+    def _residual(
+        self, layer: Layer, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """`Layer._residual`; what sublayers read is converted to autocast's dtype once."""
+        h = self.ops.layer_norm(norm, x, autocast_dtype(x)) if layer.pre_norm else to_autocast_dtype(x)
+        x = self.ops.dropout_add(x, sublayer(h), self._probability(layer.dropout), self.rng)
+        return x if layer.pre_norm else self.ops.layer_norm(norm, x, x.dtype)
+
+    def _attend(
+        self,
+        attention: Attention,
+        h: Tensor,
+        memory: Tensor,
+        mask: Tensor,
+        queries: PackedLayout,
+        keys: PackedLayout,
+    ) -> Tensor:
+        """`Attention.forward(h, project(memory), mask)`."""
+        attended = self.ops.varlen_attention(
+            attention.query(h),
+            attention.key_value(memory),
+            mask,
+            queries,
+            keys,
+            attention.n_heads,
+            dropout=self._probability(attention.dropout),
+            rng=self.rng,
+        )
+        output: Tensor = attention.output(attended)
+        return output
+
+    def _feed_forward(self, feed_forward: FeedForward, h: Tensor) -> Tensor:
+        """`FeedForward.forward`."""
+        inner = feed_forward.activation(feed_forward.inner(h))
+        inner = self.ops.dropout(inner, self._probability(feed_forward.dropout), self.rng)
+        output: Tensor = feed_forward.outer(inner)
+        return output
+
+    def _probability(self, dropout: nn.Dropout) -> float:
+        return dropout.p if self.model.training else 0.0

@@ -1,0 +1,27 @@
+"""The initial values of all weights."""
+
+from torch import nn
+
+from translator.model.attention import Attention
+
+
+def initialise(module: nn.Module) -> None:
+    """Set every initial value of a model, from torch's global generator.
+
+    Linear maps: Xavier uniform (Glorot & Bengio 2010), keys and values as two separate maps; biases zero.
+    Embeddings: normal with standard deviation 1/√D, so that √D · embedding has unit variance and the first
+    logits are of order one. Norms: the identity.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, std=part.embedding_dim**-0.5)
+        elif isinstance(part, nn.LayerNorm):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, Attention):
+            for weight in part.key_value.weight.data.chunk(2):
+                nn.init.xavier_uniform_(weight)
