@@ -38,7 +38,8 @@ from measuring import (
 )
 from scale import measure_preparation, measure_training_memory
 from training_case import CASES, training_config, write_batches
-from translator.model.processor import multiplies_bfloat16
+
+from translator.engine.runtime import multiplies_bfloat16
 
 TRANSLATOR = str(Path(sys.executable).with_name("translator"))
 

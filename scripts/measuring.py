@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from translator.model.processor import multiplies_bfloat16
+from translator.engine.runtime import multiplies_bfloat16
 
 Measured = dict[str, Any]
 

@@ -31,7 +31,7 @@ model: {{width: 32, n_heads: 4, feed_forward: 64, n_encoder_layers: 1, n_decoder
 train: {{max_steps: {steps}, max_tokens_per_batch: 512, learning_rate: 1e-2, checkpoint_minutes: 0.002}}
 validation: {{every_steps: {every}, n_samples: 1}}
 search: {{beam_size: 1}}
-hardware: {{accelerator: cpu, precision: 32-true, workers: 1, kernels: torch}}
+hardware: {{accelerator: cpu, precision: 32-true, replicas: 1, backend: torch}}
 """
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model.initialisation import initialise
 from translator.model.layers import AttentionMaps, LayerOptions, Stack
 from translator.model.masks import causal_mask
 from translator.model.positions import sinusoids
-from translator.model.transformer import initialise
 from translator.symbols import BOS
 
 OPTIONS = LayerOptions(width=32, n_heads=2, feed_forward=64)

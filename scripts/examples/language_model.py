@@ -13,10 +13,10 @@ from sentences import read
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model.initialisation import initialise
 from translator.model.layers import LayerOptions, Stack
 from translator.model.masks import causal_mask
 from translator.model.positions import sinusoids
-from translator.model.transformer import initialise
 from translator.symbols import BOS, EOS, PAD
 
 OPTIONS = LayerOptions(width=64, n_heads=4, feed_forward=128)

@@ -15,18 +15,18 @@ from sentences import BLOT, read
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translator.model.initialisation import initialise
 from translator.model.layers import LayerOptions, Stack
 from translator.model.masks import causal_mask, padding_mask
 from translator.model.positions import sinusoids
-from translator.model.transformer import initialise
 from translator.symbols import PAD
 
 OPTIONS = LayerOptions(width=64, n_heads=4, feed_forward=128)
-BATCH, SHARE = 64, 0.2
+BATCH, FRACTION = 64, 0.2
 
-Keep = Callable[[Tensor], Tensor]
+MaskOf = Callable[[Tensor], Tensor]
 #: What a place may look at, beside padding.
-KEEPS: dict[str, Keep] = {
+MASKS: dict[str, MaskOf] = {
     "both sides": padding_mask,
     "left": lambda ids: causal_mask(ids.size(1)) & padding_mask(ids),
     "itself": lambda ids: torch.eye(ids.size(1), dtype=torch.bool)[None, None],
@@ -51,13 +51,13 @@ class MaskedModel(nn.Module):
 
 def blot(rows: Tensor) -> Tensor:
     """Choose what to hide: (B, S) ids → (B, S) bool, never padding."""
-    return (torch.rand(rows.shape) < SHARE) & (rows != PAD)
+    return (torch.rand(rows.shape) < FRACTION) & (rows != PAD)
 
 
-def loss_of(model: MaskedModel, rows: Tensor, keep_of: Keep) -> Tensor:
+def loss_of(model: MaskedModel, rows: Tensor, mask_of: MaskOf) -> Tensor:
     """The mean cost of a blotted word, in nats."""
     hidden = blot(rows)
-    return F.cross_entropy(model(rows.masked_fill(hidden, BLOT), keep_of(rows), hidden), rows[hidden])
+    return F.cross_entropy(model(rows.masked_fill(hidden, BLOT), mask_of(rows), hidden), rows[hidden])
 
 
 def run(*, n_steps: int = 450, look_at: str = "both sides") -> dict[str, float]:
@@ -66,29 +66,29 @@ def run(*, n_steps: int = 450, look_at: str = "both sides") -> dict[str, float]:
     rows, others, vocabulary = read()
     frequency = torch.bincount(rows[rows != PAD], minlength=len(vocabulary)) + 1.0
     unigram = -(frequency / frequency.sum()).log()[others[others != PAD]].mean().item()
-    model, keep_of = MaskedModel(len(vocabulary)), KEEPS[look_at]
+    model, mask_of = MaskedModel(len(vocabulary)), MASKS[look_at]
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(n_steps):
         optimizer.zero_grad()
-        loss_of(model, rows[torch.randint(len(rows), (BATCH,))], keep_of).backward()
+        loss_of(model, rows[torch.randint(len(rows), (BATCH,))], mask_of).backward()
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        cost = sum(loss_of(model, others, keep_of).item() for _ in range(10)) / 10
+        cost = sum(loss_of(model, others, mask_of).item() for _ in range(10)) / 10
     print(
         f"looking at {look_at}, a blotted word costs {cost:.2f} nats; by its frequency alone, {unigram:.2f}"
     )
-    show(model, others[:6], keep_of, vocabulary)
+    show(model, others[:6], mask_of, vocabulary)
     return {"unigram": unigram, "model": cost}
 
 
 @torch.no_grad()
-def show(model: MaskedModel, rows: Tensor, keep_of: Keep, vocabulary: list[str]) -> None:
+def show(model: MaskedModel, rows: Tensor, mask_of: MaskOf, vocabulary: list[str]) -> None:
     """Print sentences with a word blotted out each, and what the model puts in its place."""
     hidden = torch.zeros_like(rows, dtype=torch.bool)
     hidden[range(len(rows)), [i % 3 + 1 for i in range(len(rows))]] = True
     seen = rows.masked_fill(hidden, BLOT)
-    guesses = model(seen, keep_of(seen), hidden).argmax(-1).tolist()
+    guesses = model(seen, mask_of(seen), hidden).argmax(-1).tolist()
     for ids, guess, right in zip(seen.tolist(), guesses, rows[hidden].tolist(), strict=True):
         text = " ".join(vocabulary[i] for i in ids if i != PAD)
         print(
@@ -99,6 +99,6 @@ def show(model: MaskedModel, rows: Tensor, keep_of: Keep, vocabulary: list[str])
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--look-at", choices=KEEPS, default="both sides")
+    parser.add_argument("--look-at", choices=MASKS, default="both sides")
     torch.set_num_threads(1)
     run(look_at=parser.parse_args().look_at)

@@ -29,8 +29,8 @@ is, putting like lengths together included.
 **score**: `model`, `pairs` (a batch as above, in a JSON file), `threads`, `precision`, `output`. Writes
 Σ log p of each pair's target, end symbol included, by teacher forcing.
 
-Special ids are ours: padding 0, unknown 1, start 2, end 3. Any job may have `keep_freed_memory`: true sets
-glibc's allocator as `translator/allocator.py` does for us, which no peer does by itself. `cpu_seconds` far
+Special ids are ours: padding 0, unknown 1, start 2, end 3. Any job may have `tune_malloc`: true sets
+glibc's allocator as `translator.engine.runtime.tune_malloc` does for us, which no peer does by itself. `cpu_seconds` far
 below threads · processes · `seconds` tells of a busy machine.
 """
 
@@ -56,14 +56,14 @@ def run(**verbs: Callable[[Job], Job | None]) -> None:
     if len(sys.argv) != 3 or sys.argv[1] not in verbs:
         sys.exit(f"usage: {Path(sys.argv[0]).name} {'|'.join(verbs)} JOB.json")
     job = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
-    if job.get("keep_freed_memory"):
-        keep_freed_memory()
+    if job.get("tune_malloc"):
+        tune_malloc()
     result = verbs[sys.argv[1]](job)
     if result is not None:
         print(json.dumps(result), flush=True)
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     libc = ctypes.CDLL(None)
     for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**26)):  # mmap max, trim threshold, top pad
         libc.mallopt(option, value)

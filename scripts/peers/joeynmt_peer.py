@@ -12,7 +12,7 @@ CUDA), which is refused. Its length penalty is ((5 + n) / 6)^α, not n^α, its o
 reads the whole prefix again at each step.
 
 Settings tried (width 128, 4 + 4 layers, AMD Zen 4): bfloat16 takes a fifth less CPU time in training and 40 %
-less in decoding; `keep_freed_memory` saves 15 % of training; one thread beats two on a busy machine. In
+less in decoding; `tune_malloc` saves 15 % of training; one thread beats two on a busy machine. In
 decoding a batch of 32 is a little better than 64.
 """
 

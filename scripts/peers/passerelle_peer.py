@@ -5,7 +5,7 @@ loop, averaging, logging, budget), with a job's `config` instead of its batches:
 same configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the
 longest output is a matter of each sentence here and of each batch for the peers.
 
-Job keys of its own: `config` (of training), `workers`, `precision` also int8 in decoding.
+Job keys of its own: `config`, `replicas` and `backend` (of training); `precision` may also be int8 in decoding.
 """
 
 import itertools
@@ -17,13 +17,13 @@ import torch
 from jobs import Job, Rows, Stopwatch, measure_decoding, read_batches, run, use_threads
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from translator.allocator import keep_few_kernels, keep_freed_memory
 
 from translator import Translator
 from translator.bundle import build_model
 from translator.config import validate
 from translator.data import corpus
 from translator.data.preparation import prepare
+from translator.engine.runtime import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.run import fit
@@ -46,10 +46,13 @@ class Measure(Callback):
 
 def train(job: Job) -> Job:
     use_threads(job)
-    keep_freed_memory()
-    keep_few_kernels()
+    tune_malloc()
+    cap_onednn_cache()
     config = validate(job["config"])
-    hardware = {"workers": job.get("workers"), "precision": PRECISION[job["precision"]], "accelerator": "cpu"}
+    hardware = {
+        "replicas": job.get("replicas"), "backend": job.get("backend", "auto"),
+        "precision": PRECISION[job["precision"]], "accelerator": "cpu",
+    }  # fmt: skip
     config = config.model_copy(update={"hardware": config.hardware.model_copy(update=hardware)})
     prepared = prepare(config)
     validation = corpus.open_split(config.data, "val", seed=config.train.seed).select(range(2))
@@ -64,7 +67,7 @@ def train(job: Job) -> Job:
 
 def decode(job: Job) -> Job:
     use_threads(job)
-    keep_freed_memory()
+    tune_malloc()
     translator = Translator.load(
         job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]})
     )

@@ -6,7 +6,7 @@ nn.Transformer has no decoding.
 
 Settings tried (width 128, 4 + 4 layers, AMD Zen 4): bfloat16 takes a quarter less CPU time than float32; two
 processes of one thread beat one of two threads; fused Adam gains nothing and forbids clipping in bfloat16;
-`keep_freed_memory` saves a few per cent.
+`tune_malloc` saves a few per cent.
 """
 
 import math

@@ -9,7 +9,7 @@ process: torchrun, which is the library's own way.
 Settings tried (width 128, 4 + 4 layers, AMD Zen 4): attention `eager` (job key `attention`) beats `sdpa` in
 training, in bfloat16 by 40 % of the CPU time; fused AdamW (job key `optimizer`) is a little faster than the
 plain one; bfloat16 beats float32, in decoding too; two processes of one thread beat one of two threads;
-`keep_freed_memory` saves 10 %. In decoding, attention and a batch of 16 to 64 make little difference.
+`tune_malloc` saves 10 %. In decoding, attention and a batch of 16 to 64 make little difference.
 """
 
 import json

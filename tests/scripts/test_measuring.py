@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from translator.training.loss import token_loss
 
 from translator.data.batching import make_batch
+from translator.engine.cross_entropy import cross_entropy
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
 from translator.symbols import PAD
@@ -28,7 +28,7 @@ def counted(lengths: list[tuple[int, int]], layers: tuple[int, int]) -> int:
     with FlopCounterMode(display=False) as counter:
         states = model.decode(model.encode(batch.source_ids), batch.target_in)
         real = batch.target_out != PAD
-        loss, _ = token_loss(states[real], model.output_weight, batch.target_out[real], 0.1)
+        loss, _ = cross_entropy(states[real], model.embedding.weight, batch.target_out[real], 0.1)
         loss.backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops())
 
