@@ -25,13 +25,13 @@ class Case(NamedTuple):
     attention: Attention
     query: Tensor  # (3, 5, D)
     memory: Tensor  # (3, K, M)
-    keep: Tensor
+    mask: Tensor
     expected: Tensor  # (3, 5, D)
     expected_weights: Tensor  # (3, H, 5, K)
 
-    def attend(self, record: list[Tensor] | None = None) -> Tensor:
+    def attend(self, maps: list[Tensor] | None = None) -> Tensor:
         kv = self.attention.project(self.memory)
-        return self.attention(self.query, kv, self.keep, record=record)
+        return self.attention(self.query, kv, self.mask, maps=maps)
 
 
 def case_of(role: str) -> Case:
@@ -41,23 +41,23 @@ def case_of(role: str) -> Case:
     copy_attention(ours, theirs.double())
     query = normal(3, 5, WIDTH)
     if role == "encoder":
-        memory, keep = query, padding_mask(SOURCE)
+        memory, mask = query, padding_mask(SOURCE)
     elif role == "decoder":
-        memory, keep = query, causal_mask(5)
+        memory, mask = query, causal_mask(5)
     else:
-        memory, keep = normal(3, 7, memory_width, seed=2), padding_mask(LONGER)
-    hide = {"attn_mask": ~keep[0, 0]} if role == "decoder" else {"key_padding_mask": ~keep[:, 0, 0]}
+        memory, mask = normal(3, 7, memory_width, seed=2), padding_mask(LONGER)
+    hide = {"attn_mask": ~mask[0, 0]} if role == "decoder" else {"key_padding_mask": ~mask[:, 0, 0]}
     expected, weights = theirs(query, memory, memory, average_attn_weights=False, **hide)
-    return Case(ours, query, memory, keep, expected, weights)
+    return Case(ours, query, memory, mask, expected, weights)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_result_and_weights_are_those_of_torch(role: str) -> None:
-    case, record = case_of(role), []
+    case, maps = case_of(role), []
     assert_same(case.attend(), case.expected)
-    case.attend(record)
-    assert len(record) == 1
-    assert_same(record[0], case.expected_weights)
+    case.attend(maps)
+    assert len(maps) == 1
+    assert_same(maps[0], case.expected_weights)
 
 
 @pytest.mark.parametrize("damage", ["a weight", "a bias", "a mask bit", "heads", "keys for values"])
@@ -72,7 +72,7 @@ def test_control_damage_is_seen(role: str, damage: str) -> None:
         case "a bias":
             case.attention.query.bias[0] += 1e-3
         case "a mask bit":
-            case.keep[0, 0, -1, 0] = False
+            case.mask[0, 0, -1, 0] = False
         case "heads":
             case.attention.n_heads = 2
         case "keys for values":
@@ -82,12 +82,12 @@ def test_control_damage_is_seen(role: str, damage: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_recorded_weights_sum_to_one_and_are_zero_where_hidden(role: str) -> None:
-    case, record = case_of(role), []
-    case.attend(record)
-    weights = record[0]
+    case, maps = case_of(role), []
+    case.attend(maps)
+    weights = maps[0]
     assert weights.shape == (3, HEADS, 5, case.memory.size(1))
     assert_same(weights.sum(-1), torch.ones(3, HEADS, 5, dtype=torch.float64))
-    hidden = ~case.keep.expand_as(weights)
+    hidden = ~case.mask.expand_as(weights)
     assert hidden.any()
     assert weights[hidden].eq(0).all()
     assert weights[~hidden].gt(0).all()
@@ -95,27 +95,27 @@ def test_recorded_weights_sum_to_one_and_are_zero_where_hidden(role: str) -> Non
 
 @pytest.mark.parametrize("role", ROLES)
 def test_recording_changes_nothing(role: str) -> None:
-    case, record = case_of(role), []
-    torch.testing.assert_close(case.attend(record), case.attend())
+    case, maps = case_of(role), []
+    torch.testing.assert_close(case.attend(maps), case.attend())
     # What was recorded is what was used: with the values it gives the result.
     value = case.attention.project(case.memory).value
-    again = case.attention.output((record[0] @ value).transpose(1, 2).flatten(2))
+    again = case.attention.output((maps[0] @ value).transpose(1, 2).flatten(2))
     assert_same(again, case.expected)
     # Control: with the heads' weights exchanged it does not.
-    mixed = record[0].roll(1, dims=1) @ value
+    mixed = maps[0].roll(1, dims=1) @ value
     assert_differs(case.attention.output(mixed.transpose(1, 2).flatten(2)), case.expected)
 
 
 def test_weights_are_recorded_before_dropout() -> None:
     case = case_of("encoder")
-    case.attention.dropout.probability = 0.5
+    case.attention.dropout.p = 0.5
     case.attention.train()
-    record: list[Tensor] = []
+    maps: list[Tensor] = []
     torch.manual_seed(1)
-    recorded = case.attend(record)
+    recorded = case.attend(maps)
     torch.manual_seed(1)
     assert torch.equal(recorded, case.attend())
-    assert_same(record[0], case.expected_weights)
+    assert_same(maps[0], case.expected_weights)
     # Control: dropout did act on the result.
     assert_differs(recorded, case.expected)
 
@@ -127,29 +127,29 @@ def test_fused_kernel_agrees(role: str) -> None:
     q = attention.query(case.query).unflatten(2, (HEADS, -1)).transpose(1, 2)
     kv = attention.project(case.memory)
 
-    def fused(keep: Tensor) -> Tensor:
-        mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=keep)
+    def fused(mask: Tensor) -> Tensor:
+        mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=mask)
         return attention.output(mixed.transpose(1, 2).flatten(2))
 
-    assert_same(case.attend(), fused(case.keep))
+    assert_same(case.attend(), fused(case.mask))
     # Control: the kernel sees a flipped bit.
-    keep = case.keep.clone()
-    keep[0, 0, -1, 0] = False
-    assert_differs(case.attend(), fused(keep))
+    mask = case.mask.clone()
+    mask[0, 0, -1, 0] = False
+    assert_differs(case.attend(), fused(mask))
 
 
 @pytest.mark.parametrize("role", ["encoder", "cross", "cross, other width"])
 def test_garbage_in_hidden_keys_is_invisible(role: str) -> None:
     case = case_of(role)
-    real = case.keep[:, 0, 0, :, None]  # (B, K, 1)
+    real = case.mask[:, 0, 0, :, None]  # (B, K, 1)
     garbage = 1e6 * normal(*case.memory.shape, seed=7)
     spoilt = torch.where(real, case.memory, garbage)
     kv = case.attention.project(spoilt)
-    assert_same(case.attention(case.query, kv, case.keep), case.expected)
+    assert_same(case.attention(case.query, kv, case.mask), case.expected)
     # Control: where a key is real, it shows.
     spoilt[0, 0] += 1e-3
     kv = case.attention.project(spoilt)
-    assert_differs(case.attention(case.query, kv, case.keep), case.expected)
+    assert_differs(case.attention(case.query, kv, case.mask), case.expected)
 
 
 @pytest.mark.parametrize("changed", range(1, 5))
@@ -157,7 +157,7 @@ def test_the_future_changes_nothing_earlier(changed: int) -> None:
     case = case_of("decoder")
     x = case.query.clone()
     x[:, changed:] = 1e3 * normal(3, 5 - changed, WIDTH, seed=7)
-    later = case.attention(x, case.attention.project(x), case.keep)
+    later = case.attention(x, case.attention.project(x), case.mask)
     assert_same(later[:, :changed], case.expected[:, :changed])
     # Control: without the mask it does.
     everywhere = case.attention(x, case.attention.project(x))
@@ -169,7 +169,7 @@ def test_no_mask_is_a_mask_of_true() -> None:
     kv = case.attention.project(case.memory)
     everything = torch.ones(1, 1, 1, 5, dtype=torch.bool)
     assert_same(case.attention(case.query, kv), case.attention(case.query, kv, everything))
-    assert_differs(case.attention(case.query, kv), case.attention(case.query, kv, case.keep))
+    assert_differs(case.attention(case.query, kv), case.attention(case.query, kv, case.mask))
 
 
 def test_weights_are_softmax_of_scaled_products() -> None:

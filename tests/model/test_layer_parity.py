@@ -37,7 +37,7 @@ EACH_SHAPE = pytest.mark.parametrize(("norm", "activation"), SHAPES)
 
 STATES = normal(4, 6, OPTIONS.width)  # (B, S, D), padded like SOURCE_IDS
 X = normal(4, 5, OPTIONS.width, seed=2)  # (B, T, D)
-SOURCE_KEEP = padding_mask(SOURCE_IDS)
+SOURCE_MASK = padding_mask(SOURCE_IDS)
 SOURCE_HIDE = SOURCE_IDS == PAD
 FUTURE_HIDE = torch.ones(5, 5, dtype=torch.bool).triu(1)
 
@@ -92,16 +92,16 @@ def decoder_layer_pair(norm: str, activation: str) -> tuple[Layer, Tensor]:
     return ours, theirs(X, STATES, tgt_mask=FUTURE_HIDE, memory_key_padding_mask=SOURCE_HIDE)
 
 
-def decode(ours: Layer, keep: Tensor | None = None, cross_keep: Tensor | None = SOURCE_KEEP) -> Tensor:
+def decode(ours: Layer, mask: Tensor | None = None, cross_mask: Tensor | None = SOURCE_MASK) -> Tensor:
     cross = ours.cross_attention.project(STATES)
-    keep = causal_mask(5) if keep is None else keep
-    return ours(X, keep, cross=cross, cross_keep=cross_keep)
+    mask = causal_mask(5) if mask is None else mask
+    return ours(X, mask, cross=cross, cross_mask=cross_mask)
 
 
 @EACH_SHAPE
 def test_encoder_layer(norm: str, activation: str) -> None:
     ours, expected = encoder_layer_pair(norm, activation)
-    assert_same(ours(STATES, SOURCE_KEEP), expected)
+    assert_same(ours(STATES, SOURCE_MASK), expected)
 
 
 @EACH_SHAPE
@@ -115,13 +115,13 @@ def test_control_masks_and_options_are_seen(norm: str) -> None:
     ours, expected = encoder_layer_pair(norm, "relu")
     assert_differs(ours(STATES, None), expected)
     ours.pre_norm = not ours.pre_norm
-    assert_differs(ours(STATES, SOURCE_KEEP), expected)
+    assert_differs(ours(STATES, SOURCE_MASK), expected)
     ours.pre_norm = not ours.pre_norm
     ours.feed_forward.activation = F.gelu
-    assert_differs(ours(STATES, SOURCE_KEEP), expected)
+    assert_differs(ours(STATES, SOURCE_MASK), expected)
     ours, expected = decoder_layer_pair(norm, "relu")
-    assert_differs(decode(ours, cross_keep=None), expected)
-    assert_differs(decode(ours, keep=torch.ones(5, 5, dtype=torch.bool)), expected)
+    assert_differs(decode(ours, cross_mask=None), expected)
+    assert_differs(decode(ours, mask=torch.ones(5, 5, dtype=torch.bool)), expected)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -142,13 +142,13 @@ def test_encoder_stack(norm: str, activation: str) -> None:
     ours = randomise(Stack(options, 2))
     theirs = torch_stack(ours, options, cross=False)
     expected = theirs(STATES, src_key_padding_mask=SOURCE_HIDE)
-    assert_same(ours(STATES, SOURCE_KEEP), expected)
+    assert_same(ours(STATES, SOURCE_MASK), expected)
     # Controls: layers in another order; the last norm left out, or one too many.
     swapped = randomise(Stack(options, 2))
     swapped.layers = nn.ModuleList(reversed(list(swapped.layers)))
-    assert_differs(swapped(STATES, SOURCE_KEEP), expected)
+    assert_differs(swapped(STATES, SOURCE_MASK), expected)
     ours.norm = nn.Identity() if norm == "pre" else nn.LayerNorm(options.width).double()
-    assert_differs(ours(STATES, SOURCE_KEEP), expected)
+    assert_differs(ours(STATES, SOURCE_MASK), expected)
 
 
 @EACH_SHAPE
@@ -158,9 +158,9 @@ def test_decoder_stack(norm: str, activation: str) -> None:
     theirs = torch_stack(ours, options, cross=True)
     expected = theirs(X, STATES, tgt_mask=FUTURE_HIDE, memory_key_padding_mask=SOURCE_HIDE)
     cross = ours.project(STATES)
-    assert_same(ours(X, causal_mask(5), cross=cross, cross_keep=SOURCE_KEEP), expected)
+    assert_same(ours(X, causal_mask(5), cross=cross, cross_mask=SOURCE_MASK), expected)
     # Control: each layer has its own projection of the memory.
-    assert_differs(ours(X, causal_mask(5), cross=cross[::-1], cross_keep=SOURCE_KEEP), expected)
+    assert_differs(ours(X, causal_mask(5), cross=cross[::-1], cross_mask=SOURCE_MASK), expected)
 
 
 def torch_transformer(ours: Transformer, options: LayerOptions) -> Callable[[Tensor, Tensor], Tensor]:

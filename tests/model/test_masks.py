@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from translator.model.attention import attention_weights
-from translator.model.masks import as_bias, causal_mask, padding_mask
+from translator.model.masks import causal_mask, padding_mask
 from translator.symbols import BOS, EOS, PAD, UNK
 
 #: Every row of three ids from the special pieces and two ordinary ones.
@@ -14,37 +14,32 @@ IDS = torch.tensor(list(product([PAD, UNK, BOS, EOS, 4, 9], repeat=3)))
 
 
 def test_padding_truth_table() -> None:
-    keep = padding_mask(IDS)
-    assert keep.dtype == torch.bool
-    assert keep.shape == (len(IDS), 1, 1, 3)
+    mask = padding_mask(IDS)
+    assert mask.dtype == torch.bool
+    assert mask.shape == (len(IDS), 1, 1, 3)
     for row, ids in enumerate(IDS.tolist()):
-        assert keep[row, 0, 0].tolist() == [i != PAD for i in ids]
+        assert mask[row, 0, 0].tolist() == [i != PAD for i in ids]
 
 
 @pytest.mark.parametrize("length", range(1, 7))
 def test_causal_truth_table(length: int) -> None:
-    keep = causal_mask(length)
-    assert keep.dtype == torch.bool
-    assert keep.shape == (1, 1, length, length)
-    assert keep[0, 0].tolist() == [[key <= query for key in range(length)] for query in range(length)]
+    mask = causal_mask(length)
+    assert mask.dtype == torch.bool
+    assert mask.shape == (1, 1, length, length)
+    assert mask[0, 0].tolist() == [[key <= query for key in range(length)] for query in range(length)]
 
 
 def test_both_truth_tables_together() -> None:
-    keep = padding_mask(IDS) & causal_mask(3)
-    assert keep.shape == (len(IDS), 1, 3, 3)
+    mask = padding_mask(IDS) & causal_mask(3)
+    assert mask.shape == (len(IDS), 1, 3, 3)
     for row, ids in enumerate(IDS.tolist()):
         for query, key in product(range(3), repeat=2):
-            assert bool(keep[row, 0, query, key]) == (key <= query and ids[key] != PAD)
+            assert bool(mask[row, 0, query, key]) == (key <= query and ids[key] != PAD)
 
 
 def test_true_means_may_be_looked_at() -> None:
-    keep = torch.tensor([False, True, False])
+    mask = torch.tensor([False, True, False])
     same = torch.ones(1, 1, 3, 2)
-    assert attention_weights(same, same, keep)[0, 0].tolist() == [[0.0, 1.0, 0.0]] * 3
+    assert attention_weights(same, same, mask)[0, 0].tolist() == [[0.0, 1.0, 0.0]] * 3
     # Control: the other polarity would hide just that key.
-    assert attention_weights(same, same, ~keep)[0, 0].tolist() == [[0.5, 0.0, 0.5]] * 3
-
-
-def test_a_bias_says_the_same_as_its_mask() -> None:
-    assert as_bias(torch.tensor([[True, False]]), torch.float64).tolist() == [[0.0, -torch.inf]]
-    assert as_bias(torch.tensor([True]), torch.float32).dtype == torch.float32
+    assert attention_weights(same, same, ~mask)[0, 0].tolist() == [[0.5, 0.0, 0.5]] * 3

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from toy_model import assert_differs, assert_same, normal
 
+from translator.model.initialisation import initialise
 from translator.model.layers import LayerOptions, Stack
 from translator.model.masks import causal_mask, padding_mask
 from translator.model.positions import sinusoids
-from translator.model.transformer import initialise
 from translator.symbols import BOS, PAD
 
 OPTIONS = LayerOptions(width=16, n_heads=2, feed_forward=32)
@@ -41,9 +41,9 @@ class Reader(nn.Module):
     def continue_(self, ids: Tensor) -> Tensor:
         return self.output(self.stack(self.embed(ids), causal_mask(ids.size(1))))
 
-    def describe(self, ids: Tensor, patches: Tensor, patch_keep: Tensor) -> Tensor:
-        keep, cross = causal_mask(ids.size(1)), self.stack.project(patches)
-        return self.output(self.stack(self.embed(ids), keep, cross=cross, cross_keep=patch_keep))
+    def describe(self, ids: Tensor, patches: Tensor, patch_mask: Tensor) -> Tensor:
+        mask, cross = causal_mask(ids.size(1)), self.stack.project(patches)
+        return self.output(self.stack(self.embed(ids), mask, cross=cross, cross_mask=patch_mask))
 
 
 def train(model: nn.Module, loss_of: Callable[[], Tensor], n_steps: int) -> tuple[float, float]:
@@ -132,12 +132,12 @@ def test_cross_attention_to_a_memory_of_another_width() -> None:
     assert last < 0.3
     model.double()
     ids = torch.tensor([[5, 6, 7, PAD, PAD]])
-    target_in, patches, keep = torch.tensor([[BOS, 5, 6]]), picture(ids), padding_mask(ids)
-    expected = model.describe(target_in, patches, keep)
+    target_in, patches, mask = torch.tensor([[BOS, 5, 6]]), picture(ids), padding_mask(ids)
+    expected = model.describe(target_in, patches, mask)
     assert model.stack.project(patches)[0].key.shape == (1, 2, 5, 8)  # (B, H, K, E)
-    spoilt = torch.where(keep[:, 0, 0, :, None], patches, 1e3 * normal(1, 5, PATCH_WIDTH, seed=7))
-    assert_same(model.describe(target_in, spoilt, keep), expected)
-    assert_differs(model.describe(target_in, spoilt, torch.ones_like(keep)), expected)
+    spoilt = torch.where(mask[:, 0, 0, :, None], patches, 1e3 * normal(1, 5, PATCH_WIDTH, seed=7))
+    assert_same(model.describe(target_in, spoilt, mask), expected)
+    assert_differs(model.describe(target_in, spoilt, torch.ones_like(mask)), expected)
     # The last patch is seen by the first token: a memory has no future.
     patches[0, 2] += 1e-3
-    assert_differs(model.describe(target_in, patches, keep)[:, :1], expected[:, :1])
+    assert_differs(model.describe(target_in, patches, mask)[:, :1], expected[:, :1])

@@ -18,11 +18,13 @@ from toy_model import (
     options_for,
     toy_model,
 )
-from translator.model.packed import PackedTransformer
 
-from translator.engine.runtime import device_of, initialise, n_parameters
+from translator.bundle import n_parameters
+from translator.engine.decoding import DecodingEngine
+from translator.engine.runtime import device_of
 from translator.model import Transformer
 from translator.model.attention import Attention, KeyValue
+from translator.model.initialisation import initialise
 from translator.model.layers import LayerOptions
 from translator.symbols import PAD, UNK
 
@@ -212,10 +214,10 @@ def recomputed_maps(run: Callable[[], object], model: Transformer) -> dict[str, 
 
     def remember(name: str) -> Callable[[Attention, tuple[Tensor, KeyValue, Tensor]], None]:
         def hook(attention: Attention, inputs: tuple[Tensor, KeyValue, Tensor]) -> None:
-            query, kv, keep = inputs
+            query, kv, mask = inputs
             q = attention.query(query).unflatten(2, (attention.n_heads, -1))
             scores = torch.einsum("bqhe,bhke->bhqk", q, kv.key) / q.size(-1) ** 0.5
-            likely = scores.exp() * keep
+            likely = scores.exp() * mask
             maps[name] = likely / likely.sum(-1, keepdim=True)
 
         return hook
@@ -291,7 +293,7 @@ def test_cuda_agrees_with_the_cpu(norm: str) -> None:
     model = toy_model(options_for(norm)).float()
     expected = model(SOURCE_IDS, TARGET_IN)
     model.cuda()
-    decoder = PackedTransformer(model)
+    decoder = DecodingEngine(model)
     first = decoder.step(TARGET_IN[:, :1].cuda(), decoder.start(model.encode(SOURCE_IDS.cuda())))
     assert_same(first.cpu()[:, 0], expected[:, 0], 1e-4)
     actual = model(SOURCE_IDS.cuda(), TARGET_IN.cuda()).cpu()

@@ -67,7 +67,7 @@ class DecodingEngine:
 
     def start(self, memory: EncoderOutput) -> DecoderState:
         """Return the state before the first target token, one hypothesis per sentence."""
-        states, mask = memory
+        states, mask = memory.states.detach(), memory.mask  # the state is changed in place
         cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
         missing = -mask.size(-1) % ALIGNMENT
         if 0 < missing <= ALIGNMENT // 2:
@@ -181,5 +181,6 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
         return norm  # post-norm stacks have no final one
-    shape, weight, bias, eps = norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps
+    shape, eps = norm.normalized_shape, norm.eps
+    weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

@@ -88,9 +88,10 @@ class Ops:
         return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(dtype)
 
     def dropout_add(self, x: Tensor, update: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
-        """Return x + dropout(update), of one shape."""
+        """Return x + dropout(update)."""
         native = self.native
-        if native is None or probability == 0 or x.dtype != torch.float32 or not native.supports(x, update):
+        is_plain = probability > 0 and x.dtype == torch.float32 and x.shape == update.shape
+        if native is None or not is_plain or not native.supports(x, update):
             return x + self.dropout(update, probability, rng)
         seed = int(torch.empty((), dtype=torch.int64).random_(generator=rng.generator))
         drawn = {"seed": seed, "threshold": _threshold(probability)}

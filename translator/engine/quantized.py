@@ -65,7 +65,7 @@ def linear(
         activation: of the result, one of `layers.ACTIVATIONS`.
         keep_bf16: the result is for another map alone and may stay in the dtype of the products.
     """
-    weight, bias = weight.detach(), None if bias is None else bias.detach()
+    weight, bias = weight.detach().clone(), None if bias is None else bias.detach().clone()
     is_wide, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
     small = nearest("float32" if precision == "float32" else "bfloat16", weight.device.type)
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch._C._has_mkldnn:

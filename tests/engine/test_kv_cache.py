@@ -7,10 +7,10 @@ import torch
 from marks import needs_bfloat16
 from torch import Tensor
 from toy_model import SOURCE_IDS, VOCABULARY_SIZE, assert_differs, assert_same, options_for, toy_model
-from translator.model.cache import DecoderState
-from translator.model.packed import PackedTransformer
 
-from translator.model import linear
+from translator.engine import quantized
+from translator.engine.decoding import DecodingEngine, as_bias
+from translator.engine.kv_cache import DecoderState
 from translator.model.attention import KeyValue
 from translator.model.transformer import Transformer
 from translator.symbols import BOS, EOS
@@ -24,7 +24,7 @@ Reorder = Callable[[DecoderState, Tensor, Tensor], None]
 
 def reorder(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     """Do what a search does: (B',) sentences and (B', W) parents."""
-    state.select(sentences, parents)
+    state.reorder(sentences, parents)
 
 
 def uncached(model: Transformer, source_ids: Tensor, history: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def uncached(model: Transformer, source_ids: Tensor, history: Tensor) -> Tensor:
 def walk(model: Transformer, reorder: Reorder = reorder, **options: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Search at random and yield, at each step, cached and uncached logits, (B, W, V)."""
     generator = torch.Generator().manual_seed(3)
-    decoder = PackedTransformer(model, **options)
+    decoder = DecodingEngine(model, **options)
     state = decoder.start(model.encode(SOURCE_IDS))
     numbers = list(range(len(SOURCE_IDS)))
     history = torch.full((len(numbers), 1, 1), BOS)  # (B, W, T)
@@ -67,18 +67,18 @@ def test_decoding_goes_on_beyond_the_table_of_positions() -> None:
 
 
 def forget_parents(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
-    own = torch.arange(W).clamp(max=state.descent.size(1) - 1)
+    own = torch.arange(W).clamp(max=state.ancestor_bias.size(1) - 1)
     reorder(state, sentences, own.expand(len(sentences), -1))
 
 
 def mix_up_sources(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     reorder(state, sentences, parents)
-    state.cross = [KeyValue(kv.key.flip(0), kv.value.flip(0)) for kv in state.cross]
+    state.cross_kv = [KeyValue(kv.key.flip(0), kv.value.flip(0)) for kv in state.cross_kv]
 
 
 def mix_up_pasts(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     reorder(state, sentences, parents)
-    state.past = [kv.flip(0) for kv in state.past]
+    state.self_kv = [kv.flip(0) for kv in state.self_kv]
 
 
 def shift_positions(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
@@ -93,7 +93,7 @@ def look_at_padding(state: DecoderState, sentences: Tensor, parents: Tensor) -> 
 
 def look_at_everyone(state: DecoderState, sentences: Tensor, parents: Tensor) -> None:
     reorder(state, sentences, parents)
-    state.descent = torch.zeros_like(state.descent)
+    state.ancestor_bias = torch.zeros_like(state.ancestor_bias)
 
 
 @pytest.mark.parametrize(
@@ -108,39 +108,39 @@ def test_control_a_broken_step_is_seen(broken: Reorder) -> None:
 
 def test_a_source_is_projected_and_kept_once() -> None:
     model = toy_model()
-    decoder, memory = PackedTransformer(model), model.encode(SOURCE_IDS)
+    decoder, memory = DecodingEngine(model), model.encode(SOURCE_IDS)
     state = decoder.start(memory)
     decoder.step(torch.full((len(SOURCE_IDS), 1), BOS), state)
     everything = torch.arange(len(SOURCE_IDS))
-    state.select(everything, torch.zeros(len(SOURCE_IDS), W, dtype=torch.int64))
+    state.reorder(everything, torch.zeros(len(SOURCE_IDS), W, dtype=torch.int64))
     projected = model.decoder.project(memory.states)
     for _ in range(2):
         decoder.step(torch.full((len(SOURCE_IDS), W), 5), state)
-        assert len(state.cross) == len(projected) == 3
-        for kept, expected in zip(state.cross, projected, strict=True):
+        assert len(state.cross_kv) == len(projected) == 3
+        for kept, expected in zip(state.cross_kv, projected, strict=True):
             assert_same(kept.key[:, :, : SOURCE_IDS.size(1)], expected.key)
             assert_same(kept.value[:, :, : SOURCE_IDS.size(1)], expected.value)
     assert (state.length, state.n_keys) == (3, 1 + 2 * W)
-    n_room = state.past[0].size(2)
-    assert state.descent.shape == (len(SOURCE_IDS), W, n_room)
-    assert state.descent[:, :, state.n_keys :].eq(-torch.inf).all()
+    n_room = state.self_kv[0].size(2)
+    assert state.ancestor_bias.shape == (len(SOURCE_IDS), W, n_room)
+    assert state.ancestor_bias[:, :, state.n_keys :].eq(-torch.inf).all()
 
 
 @pytest.mark.parametrize("n_positions", [1, 8, 9, 15, 16, 17])
 def test_padding_a_source_further_changes_nothing(n_positions: int) -> None:
     model = toy_model()
-    decoder = PackedTransformer(model)
+    decoder = DecodingEngine(model)
     source_ids = torch.full((2, n_positions), EOS)
     source_ids[:, :-1] = 5
     state = decoder.start(model.encode(source_ids))
-    assert state.cross[0].key.size(2) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
+    assert state.cross_kv[0].key.size(2) == {8: 16, 9: 16, 15: 16}.get(n_positions, n_positions)
     logits = decoder.step(torch.full((2, 1), BOS), state)
     assert_same(logits, uncached(model, source_ids, torch.full((2, 1, 1), BOS)))
 
 
 def test_one_model_serves_many_searches() -> None:
     model = toy_model()
-    decoder, memory = PackedTransformer(model), model.encode(SOURCE_IDS)
+    decoder, memory = DecodingEngine(model), model.encode(SOURCE_IDS)
     n = len(SOURCE_IDS)
     alone, beside, other = (decoder.start(memory) for _ in range(3))
     steps = [torch.full((n, 1), token) for token in (BOS, 7, 9)]
@@ -148,17 +148,17 @@ def test_one_model_serves_many_searches() -> None:
     found = []
     for tokens in steps:
         found.append(decoder.step(tokens, beside))
-        decoder.step(tokens.flip(0)[: len(other.descent)] + 1, other)
-        going_on = torch.arange(1, len(other.descent))
-        other.select(going_on, torch.zeros(len(going_on), 1, dtype=torch.int64))
+        decoder.step(tokens.flip(0)[: len(other.ancestor_bias)] + 1, other)
+        going_on = torch.arange(1, len(other.ancestor_bias))
+        other.reorder(going_on, torch.zeros(len(going_on), 1, dtype=torch.int64))
     assert [torch.equal(a, b) for a, b in zip(found, expected, strict=True)] == [True] * 3
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
 def test_a_lower_precision_is_near(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "MANY_ROWS", 1)
-    monkeypatch.setattr(linear, "MANY_OUTPUTS", VOCABULARY_SIZE)
+    monkeypatch.setattr(quantized, "MANY_ROWS", 1)
+    monkeypatch.setattr(quantized, "MANY_OUTPUTS", VOCABULARY_SIZE)
     model = toy_model().float()
     for cached, expected in walk(model, precision=precision):
         assert cached.dtype == torch.float32
@@ -167,10 +167,15 @@ def test_a_lower_precision_is_near(precision: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_packed_weights_multiply_as_plain_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "MANY_ROWS", 1)
+    monkeypatch.setattr(quantized, "MANY_ROWS", 1)
     model = toy_model().float()
     for cached, expected in walk(model):
         assert_same(cached, expected, 1e-5)
+
+
+def test_a_bias_says_the_same_as_its_mask() -> None:
+    assert as_bias(torch.tensor([[True, False]]), torch.float64).tolist() == [[0.0, -torch.inf]]
+    assert as_bias(torch.tensor([True]), torch.float32).dtype == torch.float32
 
 
 def test_float32_is_close_enough() -> None:

@@ -1,5 +1,6 @@
-"""Why there are no C functions: what is said is what happened."""
+"""Why there are no C operations: what is said is what happened."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from translator.model import kernels
+from translator.engine import native
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler `cc`")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    kernels._compiled.cache_clear()
+    native._compiled.cache_clear()
 
 
 def compiler(path: Path, script: str) -> str:
@@ -28,21 +31,21 @@ def compiler(path: Path, script: str) -> str:
         ("/", "'/' (Permission denied) does not compile C"),
         ("cc '", '"cc \'" (No closing quotation) does not compile C'),
         ("false", "'false' (exit code 1) does not compile C"),
-        ("true", "'true' (exit code 0, and nothing made) does not compile C"),
+        ("true", "'true' (exit code 0, but no library was made) does not compile C"),
     ],
 )
 def test_a_command_that_is_no_compiler(monkeypatch: pytest.MonkeyPatch, command: str, reason: str) -> None:
     monkeypatch.setenv("CC", command)
-    assert kernels.library() is None
-    assert kernels.problem() == reason
+    assert native.load_native() is None
+    assert native.problem() == reason
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
         (
-            "sys.stderr.write('kernels.c: note\\nkernels.c:3: error: bad \\udcff\\n'); sys.exit(4)",
-            "exit code 4: kernels.c:3: error: bad",
+            "sys.stderr.write('native.c: note\\nnative.c:3: error: bad \\udcff\\n'); sys.exit(4)",
+            "exit code 4: native.c:3: error: bad",
         ),
         ("os.kill(os.getpid(), 9)", "signal 9"),
         ("sys.stderr.write('licence expired'); sys.exit(1)", "exit code 1: licence expired"),
@@ -52,34 +55,34 @@ def test_a_compiler_that_fails_has_its_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", script))
-    assert kernels.library() is None
-    said = kernels.problem()
+    assert native.load_native() is None
+    said = native.problem()
     assert said is not None
     assert f"({reason}" in said
     assert "\n" not in said
 
 
 def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "MOST_SECONDS", 0.5)
+    monkeypatch.setattr(native, "COMPILER_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", "time.sleep(60)"))
     started = time.monotonic()
-    assert kernels.library() is None
-    assert "(no end within 0.5 s) does not compile C" in str(kernels.problem())
+    assert native.load_native() is None
+    assert "(no end within 0.5 s) does not compile C" in str(native.problem())
     assert time.monotonic() - started < 20
 
 
 def test_what_cannot_be_loaded_is_the_loader_s_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a temporary folder that programs may not run in."""
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", "open(made, 'w').write('no library')"))
-    assert kernels.library() is None
-    said = str(kernels.problem())
+    assert native.load_native() is None
+    said = str(native.problem())
     assert "cannot be loaded" in said
-    assert "kernels.so" in said  # the loader's message
+    assert "native.so" in said  # the loader's message
     assert "$TMPDIR" in said
     assert "does not compile" not in said
 
 
-@pytest.mark.system
+@needs_cc
 def test_a_library_without_the_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other.c"
     other.write_text("long lanes(void) { return 1; }\n", encoding="utf-8")
@@ -87,13 +90,13 @@ def test_a_library_without_the_functions(tmp_path: Path, monkeypatch: pytest.Mon
     subprocess.run(["cc", "-shared", "-fPIC", other, "-o", made], check=True)
     script = f"import shutil; shutil.copy({str(made)!r}, made)"
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", script))
-    assert kernels.library() is None
-    assert "lacks a function" in str(kernels.problem())
+    assert native.load_native() is None
+    assert "lacks a function" in str(native.problem())
 
 
-@pytest.mark.system
+@needs_cc
 def test_control_a_compiler_has_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     for command in ("cc", " "):
         monkeypatch.setenv("CC", command)
-        assert kernels.library() is not None
-        assert kernels.problem() is None
+        assert native.load_native() is not None
+        assert native.problem() is None

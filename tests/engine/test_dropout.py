@@ -1,4 +1,4 @@
-"""Dropout: how much is dropped, what is kept, and where a layer has it.
+"""The engines' dropout: how much is dropped, what is kept, and where random numbers come from.
 
 Random tests are seeded. Their bounds are five standard deviations wide: with another seed, one in about
 1.7 million would fail by chance.
@@ -9,17 +9,24 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from toy_model import OPTIONS, SOURCE_IDS, assert_differs, assert_same, normal, randomise, toy_model
-from translator.model.dropout import Dropout
+from toy_model import OPTIONS, SOURCE_IDS, TARGET_IN, assert_differs, assert_same, normal, toy_model
 
-from translator.model.layers import Layer
+from translator.engine.ops import DropoutRNG, Ops
+from translator.engine.packing import PackedLayout
+from translator.engine.training import TrainingEngine
+from translator.model.transformer import Transformer
+from translator.symbols import PAD
 
 SIZE = 200_000
 
 
+def dropout(x: Tensor, probability: float, rng: DropoutRNG | None = None) -> Tensor:
+    return Ops().dropout(x, probability, rng or DropoutRNG())
+
+
 def share_dropped(probability: float, *, seed: int = 1) -> float:
     torch.manual_seed(seed)
-    return float((Dropout(probability)(torch.ones(SIZE)) == 0).double().mean())
+    return float((dropout(torch.ones(SIZE), probability) == 0).double().mean())
 
 
 def is_share(share: float, expected: float) -> bool:
@@ -40,7 +47,7 @@ def test_share_dropped_is_the_probability_in_256ths(probability: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_any_shape_and_dtype(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     x = torch.ones(shape, dtype=dtype)
-    result = Dropout(0.5)(x)
+    result = dropout(x, 0.5)
     assert result.shape == x.shape
     assert result.dtype == dtype
     assert ((result == 0) | (result == 2)).all()
@@ -49,7 +56,7 @@ def test_any_shape_and_dtype(shape: tuple[int, ...], dtype: torch.dtype) -> None
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.999])
 def test_what_is_kept_makes_up_for_the_share_dropped(probability: float) -> None:
     torch.manual_seed(8)
-    kept = Dropout(probability)(torch.ones(SIZE, dtype=torch.float64))
+    kept = dropout(torch.ones(SIZE, dtype=torch.float64), probability)
     kept = kept[kept != 0]
     n_kept = max(256 - round(256 * probability), 1)  # of 256
     assert_same(kept, torch.full_like(kept, 256 / n_kept))
@@ -60,7 +67,7 @@ def test_what_is_kept_makes_up_for_the_share_dropped(probability: float) -> None
 @pytest.mark.parametrize("probability", [0.1, 0.5])
 def test_mean_is_preserved(probability: float) -> None:
     torch.manual_seed(2)
-    result = Dropout(probability)(torch.ones(SIZE, dtype=torch.float64))
+    result = dropout(torch.ones(SIZE, dtype=torch.float64), probability)
     p = round(256 * probability) / 256
     bound = 5 * (p / (1 - p) / SIZE) ** 0.5
     assert abs(float(result.mean()) - 1) < bound
@@ -70,32 +77,50 @@ def test_mean_is_preserved(probability: float) -> None:
 
 def test_values_are_dropped_independently() -> None:
     torch.manual_seed(3)
-    dropped = (Dropout(0.5)(torch.ones(SIZE)) == 0).double() - 0.5
+    dropped = (dropout(torch.ones(SIZE), 0.5) == 0).double() - 0.5
     for lag in (1, 2, 7, 8, 64):
         correlation = float((dropped[lag:] * dropped[:-lag]).mean()) * 4
         assert abs(correlation) < 5 / SIZE**0.5
 
 
-def test_identity_when_evaluating_or_without_probability() -> None:
+def test_identity_without_probability() -> None:
     x = normal(3, 4)
-    assert Dropout(0.5).eval()(x) is x
-    assert Dropout(0.0)(x) is x
-    assert not torch.equal(Dropout(0.5)(x), x)  # control: while training it is none
+    assert dropout(x, 0.0) is x
+    assert not torch.equal(dropout(x, 0.5), x)
 
 
 def test_seed_decides() -> None:
-    x, dropout = torch.ones(1000), Dropout(0.5)
+    x = torch.ones(1000)
     torch.manual_seed(4)
-    first, second = dropout(x), dropout(x)
+    first, second = dropout(x, 0.5), dropout(x, 0.5)
     torch.manual_seed(4)
-    assert torch.equal(dropout(x), first)
+    assert torch.equal(dropout(x, 0.5), first)
     assert not torch.equal(second, first)
+
+
+def test_a_generator_is_drawn_from_in_place_of_the_global_one() -> None:
+    x = torch.ones(1000)
+    rng = DropoutRNG(torch.Generator().manual_seed(4))
+    before = torch.get_rng_state()
+    first = dropout(x, 0.5, rng)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(dropout(x, 0.5, DropoutRNG(torch.Generator().manual_seed(4))), first)
+    assert not torch.equal(dropout(x, 0.5, rng), first)
+
+
+def test_masks_are_what_the_input_was_multiplied_by() -> None:
+    x, rng = normal(50, 7), DropoutRNG(masks=[])
+    results = [dropout(x, 0.25, rng), dropout(x, 0.5, rng)]
+    assert rng.masks is not None
+    assert len(rng.masks) == 2
+    for result, mask in zip(results, rng.masks, strict=True):
+        assert torch.equal(result, x * mask)
 
 
 def test_gradient_flows_through_what_is_kept_only() -> None:
     torch.manual_seed(5)
     x = normal(50, 7).requires_grad_()
-    result = Dropout(0.25)(x)
+    result = dropout(x, 0.25)
     result.sum().backward()
     expected = (result != 0).double() / 0.75
     assert 0 < int((result == 0).sum()) < x.numel()
@@ -105,35 +130,32 @@ def test_gradient_flows_through_what_is_kept_only() -> None:
 
 def test_nearly_everything_can_be_dropped() -> None:
     torch.manual_seed(6)
-    result = Dropout(0.999)(torch.ones(SIZE))
+    result = dropout(torch.ones(SIZE), 0.999)
     assert is_share(float((result == 0).double().mean()), 255 / 256)
     assert result.isfinite().all()
 
 
-def test_shows_its_probability() -> None:
-    assert repr(Dropout(0.25)) == "Dropout(0.25)"
-
-
 @pytest.mark.parametrize("place", ["dropout", "attention_dropout", "activation_dropout"])
 def test_each_option_acts_in_training_alone(place: str) -> None:
-    x, memory = normal(2, 5, 12), normal(2, 4, 12, seed=2)
-
-    def run(layer: Layer) -> Tensor:
+    def states(model: Transformer) -> Tensor:
         torch.manual_seed(7)
-        return layer(x, None, cross=layer.cross_attention.project(memory))
+        return TrainingEngine(model, Ops()).states(SOURCE_IDS, TARGET_IN)
 
-    plain = run(randomise(Layer(OPTIONS, cross=True)))
-    layer = randomise(Layer(replace(OPTIONS, **{place: 0.5}), cross=True))
-    assert_differs(run(layer), plain)
-    assert_same(run(layer.eval()), plain)
+    n = int((TARGET_IN != PAD).sum())
+    plain = states(toy_model())[:n]
+    model = toy_model(replace(OPTIONS, **{place: 0.5}))
+    assert_same(states(model)[:n], plain)
+    assert_differs(states(model.train())[:n], plain)
 
 
 def test_embeddings_with_their_positions_are_dropped_too() -> None:
-    model = toy_model(replace(OPTIONS, dropout=0.5))
-    expected = model.embed(SOURCE_IDS)
-    torch.manual_seed(9)
-    embedded = model.train().embed(SOURCE_IDS)
-    dropped = embedded == 0
-    assert dropped.any()
-    assert_same(embedded[~dropped], 2 * expected[~dropped])
-    assert_differs(embedded, 2 * expected)  # control: not everything was kept
+    """And of both sides."""
+    model = toy_model(replace(OPTIONS, dropout=0.5)).train()
+    engine = TrainingEngine(model, Ops())
+    engine.rng.masks = []
+    engine.states(SOURCE_IDS, TARGET_IN)
+    n_sublayers = 2 * 2 + 3 * 3
+    assert len(engine.rng.masks) == 1 + n_sublayers
+    n_rows = sum(len(PackedLayout.of(ids != PAD).indices) for ids in (SOURCE_IDS, TARGET_IN))
+    assert engine.rng.masks[0].shape == (n_rows, OPTIONS.width)
+    assert 0 < int((engine.rng.masks[0] == 0).sum()) < engine.rng.masks[0].numel()

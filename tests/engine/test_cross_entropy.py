@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from translator.training.loss import token_loss
 
-from translator.training import loss
+from translator.engine import cross_entropy as module
+from translator.engine.cross_entropy import cross_entropy
 
 N, D, V = 7, 5, 11
 
@@ -27,7 +27,7 @@ def reference(
 @pytest.fixture(params=[512, 3])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """All rows in one chunk, or several chunks and a rest."""
-    monkeypatch.setattr(loss, "CHUNK", request.param)
+    monkeypatch.setattr(module, "CHUNK", request.param)
     return int(request.param)
 
 
@@ -35,17 +35,17 @@ def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 0.99])
 def test_value_and_gradients_are_those_of_cross_entropy(smoothing: float) -> None:
     states, weight, targets = examples()
-    smoothed, plain = token_loss(states, weight, targets, smoothing)
+    smoothed, nll = cross_entropy(states, weight, targets, smoothing)
     ours = torch.autograd.grad(smoothed * 0.3, (states, weight))
     expected, theirs = reference(states, weight, targets, smoothing)
     torch.testing.assert_close(smoothed, expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(plain, F.cross_entropy(states @ weight.t(), targets, reduction="sum"))
+    torch.testing.assert_close(nll, F.cross_entropy(states @ weight.t(), targets, reduction="sum"))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_control_another_smoothing_has_another_value_and_gradient() -> None:
     states, weight, targets = examples()
-    smoothed, _ = token_loss(states, weight, targets, 0.1)
+    smoothed, _ = cross_entropy(states, weight, targets, 0.1)
     ours = torch.autograd.grad(smoothed * 0.3, (states, weight))
     other, theirs = reference(states, weight, targets, 0.11)
     assert not torch.allclose(smoothed, other)
@@ -56,33 +56,33 @@ def test_control_another_smoothing_has_another_value_and_gradient() -> None:
 @pytest.mark.usefixtures("chunk")
 def test_the_gradient_is_the_finite_difference() -> None:
     states, weight, targets = examples()
-    assert torch.autograd.gradcheck(lambda x, w: token_loss(x, w, targets, 0.1)[0], (states, weight))
+    assert torch.autograd.gradcheck(lambda x, w: cross_entropy(x, w, targets, 0.1)[0], (states, weight))
 
 
 def test_only_the_smoothed_loss_has_a_gradient() -> None:
     states, weight, targets = examples()
-    smoothed, plain = token_loss(states, weight, targets, 0.0)
+    smoothed, nll = cross_entropy(states, weight, targets, 0.0)
     assert smoothed.requires_grad
-    assert not plain.requires_grad
-    torch.testing.assert_close(smoothed.detach(), plain)
+    assert not nll.requires_grad
+    torch.testing.assert_close(smoothed.detach(), nll)
 
 
 def test_without_gradients_the_value_is_the_same() -> None:
     states, weight, targets = examples()
     with torch.no_grad():
-        values = token_loss(states, weight, targets, 0.1)
-    torch.testing.assert_close(values, token_loss(states, weight, targets, 0.1))
+        values = cross_entropy(states, weight, targets, 0.1)
+    torch.testing.assert_close(values, cross_entropy(states, weight, targets, 0.1))
     assert not values[0].requires_grad
 
 
 def test_under_autocast_products_are_narrow_and_sums_are_not() -> None:
     states, weight, targets = examples(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        smoothed, plain = token_loss(states, weight, targets, 0.1)
+        smoothed, nll = cross_entropy(states, weight, targets, 0.1)
         narrow = (states @ weight.t()).detach()
     assert narrow.dtype == torch.bfloat16
-    assert smoothed.dtype == plain.dtype == torch.float32
-    torch.testing.assert_close(plain, F.cross_entropy(narrow.float(), targets, reduction="sum"))
+    assert smoothed.dtype == nll.dtype == torch.float32
+    torch.testing.assert_close(nll, F.cross_entropy(narrow.float(), targets, reduction="sum"))
     ours = torch.autograd.grad(smoothed * 0.3, (states, weight))
     _, theirs = reference(states, weight, targets, 0.1)
     for mine, other in zip(ours, theirs, strict=True):
@@ -93,9 +93,9 @@ def test_under_autocast_products_are_narrow_and_sums_are_not() -> None:
 def test_large_logits_stay_finite() -> None:
     states = torch.ones(1, 1, requires_grad=True)
     weight = torch.tensor([[1e4], [0.0], [-1e4]], requires_grad=True)
-    smoothed, plain = token_loss(states, weight, torch.tensor([2]), 0.1)
+    smoothed, nll = cross_entropy(states, weight, torch.tensor([2]), 0.1)
     smoothed.backward()
-    assert plain.item() == 2e4
+    assert nll.item() == 2e4
     assert torch.isfinite(smoothed)
     assert torch.isfinite(states.grad).all()
     assert torch.isfinite(weight.grad).all()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import Tensor
-from translator.model.attend import attend, softmax
 
+from translator.engine.attention import scaled_dot_product_attention, softmax
 from translator.model.attention import attention_weights
 from translator.model.masks import causal_mask
 
@@ -20,14 +20,14 @@ def case_of(name: str, dtype: torch.dtype = torch.float64) -> Case:
         return inputs, None
     if name == "causal":
         return inputs, causal_mask(n_queries)
-    keep = torch.ones(2, 1, 1, n_keys, dtype=torch.bool)
-    keep[1, ..., 2:] = False
-    return inputs, keep
+    mask = torch.ones(2, 1, 1, n_keys, dtype=torch.bool)
+    mask[1, ..., 2:] = False
+    return inputs, mask
 
 
-def plain(inputs: list[Tensor], keep: Tensor | None) -> Tensor:
+def plain(inputs: list[Tensor], mask: Tensor | None) -> Tensor:
     query, key, value = inputs
-    return attention_weights(query, key, keep) @ value
+    return attention_weights(query, key, mask) @ value
 
 
 CASES = ["short", "long", "causal", "one query"]
@@ -35,30 +35,30 @@ CASES = ["short", "long", "causal", "one query"]
 
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradients_are_those_of_the_plain_products(name: str) -> None:
-    inputs, keep = case_of(name)
-    ours, theirs = attend(*inputs, keep), plain(inputs, keep)
+    inputs, mask = case_of(name)
+    ours, theirs = scaled_dot_product_attention(*inputs, mask), plain(inputs, mask)
     torch.testing.assert_close(ours, theirs)
     direction = torch.randn_like(theirs)
     of_ours = torch.autograd.grad(ours, inputs, direction)
     of_theirs = torch.autograd.grad(theirs, inputs, direction)
     torch.testing.assert_close(of_ours, of_theirs)
     # Control: another direction has other gradients.
-    of_other = torch.autograd.grad(plain(inputs, keep), inputs, direction + 1)
+    of_other = torch.autograd.grad(plain(inputs, mask), inputs, direction + 1)
     assert not torch.allclose(of_ours[2], of_other[2])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradients_are_the_finite_differences(name: str) -> None:
-    inputs, keep = case_of(name)
-    assert torch.autograd.gradcheck(lambda *x: attend(*x, keep), inputs)
+    inputs, mask = case_of(name)
+    assert torch.autograd.gradcheck(lambda *x: scaled_dot_product_attention(*x, mask), inputs)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_in_bfloat16_the_gradients_are_near_those_of_float32(name: str) -> None:
-    inputs, keep = case_of(name, torch.float32)
+    inputs, mask = case_of(name, torch.float32)
     narrow = [x.detach().bfloat16().requires_grad_() for x in inputs]
-    ours = torch.autograd.grad(attend(*narrow, keep).float().square().sum(), narrow)
-    theirs = torch.autograd.grad(plain(inputs, keep).square().sum(), inputs)
+    ours = torch.autograd.grad(scaled_dot_product_attention(*narrow, mask).float().square().sum(), narrow)
+    theirs = torch.autograd.grad(plain(inputs, mask).square().sum(), inputs)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == torch.bfloat16
         assert (mine.float() - other).norm() < 0.03 * other.norm()
