@@ -50,12 +50,6 @@ class PackedLayout:
         rows[self.n_tokens :] = fill
         return rows
 
-    def unpack(self, rows: Tensor, fill: float) -> Tensor:
-        """(R, …) → (B, L, …), `fill` at padding."""
-        grid = rows.new_full((len(self.inverse), *rows.shape[1:]), fill)
-        grid[self.indices[: self.n_tokens]] = rows[: self.n_tokens]
-        return grid.view(*self.shape, *rows.shape[1:])
-
     def split_heads(self, rows: Tensor, n_heads: int, n_parts: int) -> tuple[Tensor, ...]:
         """(R, parts · H · E) → a (B, H, L, E) for each part; values at padding are finite."""
         flat = rows.view(-1, rows.size(1) // (n_parts * n_heads))  # (R · parts · H, E)
