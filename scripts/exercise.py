@@ -1,8 +1,8 @@
-"""Eight exercises on this project's own code (docs/exercises.md), graded by its own tests.
+"""Nine exercises on this project's own code (docs/exercises.md), graded by its own tests.
 
 python scripts/exercise.py list
-python scripts/exercise.py start 1    write exercises/1_causal_keep.py, a function without its body
-python scripts/exercise.py check 1    run the project's tests with your function in place of ours
+python scripts/exercise.py start 1    write exercises/1_causal_mask.py, a function without its body
+python scripts/exercise.py check 1    run the project's tests with your function instead of ours
 """
 
 import argparse
@@ -12,12 +12,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What is graded, to `scripts/learner.py`, which puts the learner's function in place of ours.
-TARGET, FILE = "EXERCISE_TARGET", "EXERCISE_FILE"
+#: Environment variables that tell `scripts/learner.py`, a pytest plugin, what to grade.
+NUMBER, FILE = "EXERCISE_NUMBER", "EXERCISE_FILE"
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,16 @@ class Exercise:
         module: where ours is.
         name: of the function; `Class.method` for a method.
         tests: files and tests, as pytest names them, that grade it.
+        formerly: an older name of the function; a file that was begun under it is graded, too.
+        formerly_attributes: older names of attributes of the class, and what they are called now.
     """
 
     title: str
     module: str
     name: str
     tests: tuple[str, ...]
+    formerly: str = ""
+    formerly_attributes: dict[str, str] = field(default_factory=dict)
 
     @property
     def function(self) -> str:
@@ -48,6 +52,7 @@ EXERCISES = {
         "translator.model.masks",
         "causal_mask",
         ("tests/model/test_masks.py", "tests/model/test_transformer.py"),
+        formerly="causal_keep",
     ),
     2: Exercise(
         "the arithmetic of attention",
@@ -63,9 +68,10 @@ EXERCISES = {
     ),
     4: Exercise(
         "label smoothing",
-        "translator.training.loss",
-        "token_loss",
-        ("tests/training/test_loss.py",),
+        "translator.engine.cross_entropy",
+        "cross_entropy",
+        ("tests/engine/test_cross_entropy.py",),
+        formerly="token_loss",
     ),
     5: Exercise(
         "the learning rate over a budget",
@@ -80,10 +86,12 @@ EXERCISES = {
         ("tests/data/test_batching.py",),
     ),
     7: Exercise(
-        "the cache when a beam goes on",
-        "translator.model.cache",
-        "DecoderState.select",
-        ("tests/model/test_cache.py",),
+        "reordering the cache",
+        "translator.engine.kv_cache",
+        "DecoderState.reorder",
+        ("tests/engine/test_kv_cache.py",),
+        formerly="select",
+        formerly_attributes={"past": "self_kv", "cross": "cross_kv", "descent": "ancestor_bias"},
     ),
     8: Exercise(
         "the beam's choice",
@@ -95,14 +103,25 @@ EXERCISES = {
             "tests/search/test_beam_and_greedy.py",
         ),
     ),
+    9: Exercise(
+        "multi-head attention",
+        "translator.model.attention",
+        "Attention.forward",
+        (
+            "tests/model/test_attention.py",
+            "tests/model/test_layer_parity.py",
+            "tests/model/test_transformer.py",
+            "tests/test_docs_attention.py",
+        ),
+    ),
 }
 
 
 def text_of(exercise: Exercise, *, solved: bool = False) -> str:
     """Return a learner's file: our signature and docstring, and our body where it is `solved`.
 
-    It is made from our source, so it cannot be out of date. Imported is what our function uses of other
-    modules, and of its own one what its signature names (all, where it is solved).
+    It is made from our source, so it cannot be out of date. It imports what our function uses of other
+    modules, and what its signature names of its own (everything, if `solved`).
     """
     source = (ROOT / exercise.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
     tree, owner = ast.parse(source), exercise.name.rpartition(".")[0]
@@ -143,15 +162,17 @@ def names_in(*nodes: ast.AST | None) -> set[str]:
 
 
 def path_of(number: int, folder: Path) -> Path:
-    """Where a learner's answer is."""
-    return folder / f"{number}_{EXERCISES[number].function}.py"
+    """Return where a learner's answer is; one begun under the function's older name stays there."""
+    exercise = EXERCISES[number]
+    path, older = (folder / f"{number}_{name}.py" for name in (exercise.function, exercise.formerly))
+    return older if older.exists() and not path.exists() else path
 
 
 def start(number: int, folder: Path, *, again: bool = False) -> int:
     """Write the file to fill in; leave one that is there, unless asked to begin again."""
     path = path_of(number, folder)
     if path.exists() and not again:
-        print(f"error: {path} exists and may hold your work; --again writes it anew", file=sys.stderr)
+        print(f"error: {path} exists and may hold your work; --again overwrites it", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text_of(EXERCISES[number]), encoding="utf-8", newline="\n")
@@ -160,11 +181,11 @@ def start(number: int, folder: Path, *, again: bool = False) -> int:
 
 
 def check(number: int, folder: Path) -> int:
-    """Run the tests with the learner's function in place of ours; return 0 if all pass."""
+    """Run the tests with the learner's function instead of ours; return 0 if all pass."""
     exercise, path = EXERCISES[number], path_of(number, folder)
     if not path.is_file():
         print(
-            f"error: {path} is not there; begin with: python scripts/exercise.py start {number}",
+            f"error: {path} does not exist; begin with: python scripts/exercise.py start {number}",
             file=sys.stderr,
         )
         return 1
@@ -172,7 +193,7 @@ def check(number: int, folder: Path) -> int:
         print(f"error: {sys.executable} has no pytest; use .venv/bin/python", file=sys.stderr)
         return 1
     search_path = os.pathsep.join(filter(None, [str(ROOT / "scripts"), os.environ.get("PYTHONPATH")]))
-    variables = {TARGET: f"{exercise.module}:{exercise.name}", FILE: str(path.resolve())}
+    variables = {NUMBER: str(number), FILE: str(path.resolve())}
     options = ["-q", "-p", "learner", "-p", "no:cacheprovider", "-m", "not slow and not system and not gpu"]
     done = subprocess.run(
         [
@@ -203,11 +224,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("verb", choices=("list", "start", "check"))
-    parser.add_argument("number", type=int, choices=EXERCISES, nargs="?", metavar="N", help="1 to 8")
-    parser.add_argument("--folder", type=Path, default=ROOT / "exercises", help="of your answers")
     parser.add_argument(
-        "--again", action="store_true", help="write a file anew, though you may have changed it"
+        "number", type=int, choices=EXERCISES, nargs="?", metavar="N", help=f"1 to {len(EXERCISES)}"
     )
+    parser.add_argument("--folder", type=Path, default=ROOT / "exercises", help="of your answers")
+    parser.add_argument("--again", action="store_true", help="overwrite a file that you may have changed")
     arguments = parser.parse_args()
     if arguments.verb == "list":
         for number, exercise in EXERCISES.items():

@@ -1,35 +1,45 @@
-"""A pytest plugin: the tests run with a learner's function in place of ours (see exercise.py).
+"""A pytest plugin: the tests run with a learner's function instead of ours (see exercise.py).
 
-Every module of the project that holds our function by name is given the learner's, so that it is the whole
-project that works with it, or does not.
+Every module of the project that imported our function gets the learner's, so the whole project runs on it.
 """
 
+import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 import pytest
+from exercise import EXERCISES, FILE, NUMBER
+
+Function = Callable[..., Any]
 
 
 def pytest_configure() -> None:
-    """Put the learner's function in its place before any test is read."""
-    module_name, _, name = os.environ["EXERCISE_TARGET"].partition(":")
-    path = os.environ["EXERCISE_FILE"]
-    owner_name, _, function_name = name.rpartition(".")
-    module = importlib.import_module(module_name)
+    """Replace our function before any test is collected."""
+    exercise, path = EXERCISES[int(os.environ[NUMBER])], os.environ[FILE]
+    module = importlib.import_module(exercise.module)
+    ours: Function = attrgetter(exercise.name)(module)
     try:
-        theirs = getattr(load(path), function_name)
+        answer = load(path)
+        name = exercise.function if hasattr(answer, exercise.function) else exercise.formerly
+        theirs = adapted(getattr(answer, name or exercise.function), ours)
     except Exception as error:  # whatever a learner wrote
         line = f"{type(error).__name__}: {error}"
         raise pytest.UsageError(f"{path} cannot be used: {line}") from None
-    if owner_name:
-        setattr(getattr(module, owner_name), function_name, theirs)
-    else:
-        replace(getattr(module, name), theirs)
+    owner_name = exercise.name.rpartition(".")[0]
+    if not owner_name:
+        replace(ours, theirs)
+        return
+    owner = getattr(module, owner_name)
+    setattr(owner, exercise.function, theirs)
+    for old, new in exercise.formerly_attributes.items():
+        setattr(owner, old, renamed(new))
 
 
 def load(path: str) -> ModuleType:
@@ -42,8 +52,29 @@ def load(path: str) -> ModuleType:
     return module
 
 
-def replace(ours: Callable[..., Any], theirs: Callable[..., Any]) -> None:
-    """Exchange a function wherever the project has imported it; what is imported later finds it exchanged."""
+def adapted(theirs: Function, ours: Function) -> Function:
+    """Return a learner's function, to be called as ours is.
+
+    An answer may be older than a parameter's name or than an option: arguments are passed by position where
+    ours allows that, and options that it does not have are left out.
+    """
+    signature, known = inspect.signature(ours), inspect.signature(theirs).parameters
+
+    @functools.wraps(theirs)
+    def call(*args: Any, **options: Any) -> Any:
+        bound = signature.bind(*args, **options)
+        return theirs(*bound.args, **{name: bound.kwargs[name] for name in bound.kwargs if name in known})
+
+    return call
+
+
+def renamed(new: str) -> property:
+    """Return an attribute that is another one, to read and to write."""
+    return property(attrgetter(new), lambda self, value: setattr(self, new, value))
+
+
+def replace(ours: Function, theirs: Function) -> None:
+    """Replace a function wherever the project has imported it; later imports get the replacement."""
     for module_name, module in list(sys.modules.items()):
         if module_name.split(".")[0] == "translator":
             for name, value in list(vars(module).items()):

@@ -2,10 +2,10 @@
 
 python scripts/loss_curve.py configs/multi30k.yaml data.root=FOLDER [--steps 200] [--every 50] [--seeds 1 2]
 
-The fast path is what `translator train` runs: the native operations or PyTorch's on packed batches, replicas,
-and bfloat16 where the CPU has bfloat16 instructions. The reference is `hardware.backend=reference` in float32:
-`translator.model` alone, padded batches, all logits, PyTorch's cross-entropy. For a seed, both see the same
-batches but different dropout; the difference between seeds is the noise.
+The fast path is what `translator train` runs: packed batches, replicas, native operations where there is a
+compiler, and bfloat16 where the CPU has instructions for it. The reference is `hardware.backend=reference` in
+float32: `translator.model` alone, padded batches, all logits, PyTorch's cross-entropy. With the same seed,
+both see the same batches but different dropout; the difference between seeds is the noise.
 """
 
 import argparse

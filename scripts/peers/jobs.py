@@ -30,7 +30,7 @@ is, putting like lengths together included.
 Σ log p of each pair's target, end symbol included, by teacher forcing.
 
 Special ids are ours: padding 0, unknown 1, start 2, end 3. Any job may have `tune_malloc`: true sets
-glibc's allocator as `translator.engine.runtime.tune_malloc` does for us, which no peer does by itself. `cpu_seconds` far
+glibc's allocator as `translator.engine.runtime` does for us, which no peer does by itself. `cpu_seconds` far
 below threads · processes · `seconds` tells of a busy machine.
 """
 

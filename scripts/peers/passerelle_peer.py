@@ -5,7 +5,7 @@ loop, averaging, logging, budget), with a job's `config` instead of its batches:
 same configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the
 longest output is a matter of each sentence here and of each batch for the peers.
 
-Job keys of its own: `config`, `replicas` and `backend` (of training); `precision` may also be int8 in decoding.
+Job keys of its own: in training `config`, `replicas` and `backend`; in decoding `precision` may be int8.
 """
 
 import itertools

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import exercise
+import learner
 from exercise import EXERCISES, ROOT
 
 NUMBERS = pytest.mark.parametrize("number", EXERCISES)
@@ -53,7 +54,7 @@ def test_the_tests_that_grade_it_exist(number: int) -> None:
 def test_starting_writes_a_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "answers"
     assert exercise.start(1, folder) == 0
-    path = folder / "1_causal_keep.py"
+    path = folder / "1_causal_mask.py"
     fresh = path.read_text(encoding="utf-8")
     assert "NotImplementedError" in fresh
     path.write_text("# my work\n", encoding="utf-8")
@@ -71,11 +72,105 @@ def test_checking_what_was_not_begun_says_how_to_begin(
     assert "exercise.py start 3" in capsys.readouterr().err
 
 
+#: Answers as the project's functions were before they were renamed, and one that was begun and left.
+CAUSAL_KEEP = '''"""A mask that hides the future: translator.model.masks.causal_keep."""
+
+import torch
+from torch import Tensor
+
+
+def causal_keep(length: int, *, device: torch.device | str | None = None) -> Tensor:
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+'''
+TOKEN_LOSS = '''"""Label smoothing: translator.training.loss.token_loss."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    logits = states[: len(targets)] @ weight.t()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    smoothed = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    return smoothed, F.cross_entropy(logits.detach(), targets, reduction="sum")
+'''
+SELECT = '''"""The cache when a beam goes on: translator.model.cache.DecoderState.select."""
+
+import torch
+from torch import Tensor
+from translator.model.attention import KeyValue
+
+
+def select(self, sentences: Tensor, parents: Tensor) -> None:
+    n = len(sentences)
+    if n < len(self.descent):
+        self.past = [kv[sentences] for kv in self.past]
+        self.cross = [KeyValue(key[sentences], value[sentences]) for key, value in self.cross]
+        if self.cross_bias is not None:
+            self.cross_bias = self.cross_bias.index_select(0, sentences)
+        self.descent = self.descent.index_select(0, sentences)
+    self.descent = self.descent.gather(1, parents[..., None].expand(-1, -1, self.descent.size(2)))
+'''
+#: By number: the name of the file, the answer, and a change that makes it wrong.
+FORMER = {
+    1: ("1_causal_keep.py", CAUSAL_KEEP, (".tril()", ".tril(-1)")),
+    4: ("4_token_loss.py", TOKEN_LOSS, ("label_smoothing=smoothing", "label_smoothing=smoothing / 2")),
+    7: ("7_select.py", SELECT, ("gather(1, parents[", "gather(1, parents.sort(1).values[")),
+}
+
+
+@pytest.mark.parametrize("number", FORMER)
+def test_a_file_begun_under_the_older_name_is_not_begun_again(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, text, _ = FORMER[number]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert exercise.start(number, tmp_path) == 1
+    assert f"{name} exists and may hold your work" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    # Control: a file under the present name counts before it.
+    present = tmp_path / f"{number}_{EXERCISES[number].function}.py"
+    present.touch()
+    assert exercise.path_of(number, tmp_path) == present
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", FORMER)
+def test_a_file_begun_under_the_older_name_is_graded(number: int, tmp_path: Path) -> None:
+    name, text, (right, wrong) = FORMER[number]
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    done = run("check", str(number), "--folder", tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert " passed" in done.stdout
+    # Control: it is this function that was graded.
+    assert right in text
+    path.write_text(text.replace(right, wrong), encoding="utf-8")
+    done = run("check", str(number), "--folder", tmp_path)
+    assert done.returncode == 1
+    assert " failed" in done.stdout
+
+
+def test_a_function_is_called_by_position_and_with_the_options_it_has() -> None:
+    def ours(query: int, mask: int, *, native: int = 0) -> object: ...
+
+    def older(query: int, keep: int) -> object:
+        return query, keep
+
+    call = learner.adapted(older, ours)
+    assert call(1, mask=2, native=3) == (1, 2)
+    with pytest.raises(TypeError):
+        call(1, keep=2)  # the contract is ours
+
+
 #: Answers that are nearly right.
 WRONG = {
     1: ("(1, 1, length, length)", ".tril()", ".tril(-1)"),
     2: ("softmax", "query.size(-1) ** -0.5", "query.size(-2) ** -0.5"),
-    7: ("hypotheses", "gather(1, parents[", "gather(1, parents.sort(1).values["),
+    7: ("hypotheses", "columns = parents[", "columns = parents.sort(1).values["),
+    9: ("KeyValue", "self.dropout(weights) @", "weights @"),
 }
 
 
@@ -122,7 +217,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(text: str, tmp_path: Path)
     exercise.path_of(1, tmp_path).write_text(text, encoding="utf-8")
     done = run("check", "1", "--folder", tmp_path)
     assert done.returncode == 1
-    assert "1_causal_keep.py cannot be used: " in done.stderr
+    assert "1_causal_mask.py cannot be used: " in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 
