@@ -1,8 +1,8 @@
-"""Linear maps with their weights laid out beforehand, in one of three precisions.
+"""Linear maps with prepacked weights, in one of three precisions.
 
-oneDNN multiplies by weights in blocks of its own; PyTorch reaches it by the operators that its compiler emits
-(`torch.ops.mkldnn` and `torch.ops.onednn`). Times are of 320 rows of 128 numbers by the (6000, 128)
-vocabulary, and by a layer's six maps, on 1 thread of an AMD Zen 4.
+Prepacked weights are in the blocked layout that oneDNN multiplies by. They are reached through the operators
+that PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). What each choice saves is in
+docs/performance.md, "Where the numbers in the code came from".
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ ONEDNN: dict[Map | None, tuple[str, str]] = {
     F.silu: ("swish", ""),
 }
 
-#: Rows or outputs from which prepacked weights are quicker; below, float32 is as quick in any precision.
+#: Rows or outputs from which prepacked weights are faster; below, float32 is as fast as any precision.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
@@ -97,8 +97,7 @@ def _then(multiply: Map, activation: Map | None) -> Linear:
 def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision: Precision) -> Linear:
     """Return both maps of a feed-forward sublayer as one.
 
-    What is between them is the largest tensor of a layer. In bfloat16, with nothing read or written again
-    on the way, both take 0.64 instead of 1.79 ms (640 rows, 128 to 512 and back, 1 thread of an Intel Xeon).
+    The tensor between them is the largest of a layer; in bfloat16 it stays in bfloat16.
     """
     widen = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
     narrow = linear(outer.weight, outer.bias, precision=precision)
@@ -114,7 +113,7 @@ def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Float32: 5 rows by the 24 maps of 4 layers take 0.32 ms so, 0.35 as the weights lie, 0.53 prepacked."""
+    """Float32, for few rows: transposed weights are faster than weights as they are or prepacked."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
@@ -122,11 +121,7 @@ def _few(weight: Tensor, bias: Tensor | None) -> Map:
 
 
 def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
-    """Float32: 4.8 instead of 5.7 ms by the vocabulary, 1.6 instead of 1.75 ms by a layer's maps.
-
-    What follows a product is done while its result is at hand: 204 instead of 223 µs with relu, 60 instead
-    of 67 with an addition (280 rows, 128 to 512 and 128 to 128, an Intel Xeon).
-    """
+    """Float32, with the activation or the residual sum fused into the product."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     if activation is not None:
         return _then(lambda x: _onednn(x, prepacked, bias, activation), None)
@@ -141,7 +136,7 @@ def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> L
 
 
 def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, keep_bf16: bool) -> Linear:
-    """1.0 ms by a layer's maps; relative error 3e-3."""
+    """Products in bfloat16; relative error 3e-3."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
     bf16_bias = None if bias is None else bias.bfloat16()
     dtype = torch.bfloat16 if keep_bf16 else torch.float32
@@ -149,10 +144,10 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, ke
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """1.7 ms by the vocabulary; relative error 1e-2. One scale an output, and one a row of the input.
+    """Products in int8, with one scale per output and one per row of the input; relative error 1e-2.
 
-    Without instructions that sum in 32 bits, two products of 8 bits overflow the 16 that they are summed in;
-    the input has 7 bits there (AMD Zen 3: 4.6 instead of 7.1 ms, relative error 2e-2; with 8 bits to 5e-2).
+    Without instructions that sum in 32 bits, the sum of two 8-bit products overflows 16 bits. There the input
+    has 7 bits, and the relative error is 2e-2; with 8 bits it would be up to 5e-2.
     """
     qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127
@@ -160,10 +155,9 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def multiply(x: Tensor) -> Tensor:
-        # A scale of each row's own: with one for all, rows unlike the largest were rounded to few numbers and
-        # log-probabilities were off by 0.039 (root mean square of the ten best), now by 0.022.
+        # One scale per row: a single scale would leave few distinct values in all rows but the largest.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-        # Unsigned, as AVX-512 multiplies it: signed input takes another, very slow way.
+        # Unsigned, as AVX-512 multiplies it: signed input takes a very slow path.
         rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,
