@@ -28,9 +28,9 @@ QUERY, KEY, VALUE = (
 )
 
 
-def weights(query: Tensor, key: Tensor, keep: Tensor | None = None) -> Tensor:
+def weights(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
     """(Q, E) queries and (K, E) keys → (Q, K) weights."""
-    return attention_weights(query[None, None], key[None, None], keep)[0, 0]
+    return attention_weights(query[None, None], key[None, None], mask)[0, 0]
 
 
 def row(name: str, numbers: Sequence[float]) -> str:
