@@ -121,6 +121,25 @@ def test_replicas_share_weights_even_when_these_are_replaced() -> None:
     torch.testing.assert_close(nll, n_tokens * torch.tensor(float(V)).log())  # no weight: all as likely
 
 
+@pytest.mark.parametrize("threads_each", [1, 2])
+def test_each_replica_computes_on_its_own_threads(threads_each: int) -> None:
+    """Whatever the process has when a thread first computes."""
+
+    def count(engine: TrainingEngine, shard: Batch) -> tuple[Tensor, Tensor]:
+        loss, _ = loss_of(engine, shard)
+        return loss, torch.tensor(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    replicas = Replicas(engine_of(model_with()), n_replicas=2, threads_each=threads_each)
+    torch.set_num_threads(3)
+    try:
+        _, total = replicas.forward_backward(a_batch(), count)
+    finally:
+        replicas.close()
+        torch.set_num_threads(before)
+    assert total == 2 * threads_each
+
+
 def test_a_failure_in_a_replica_is_raised() -> None:
     def fail(engine: TrainingEngine, shard: Batch) -> tuple[Tensor, Tensor]:
         raise ZeroDivisionError

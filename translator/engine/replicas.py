@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from translator.data.batching import Batch
+from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
 #: The loss of a shard, which has the gradient, and a further sum to report.
@@ -36,7 +37,7 @@ class Replicas:
         """
         self.engines = [engine, *(engine.replica() for _ in range(n_replicas - 1))]
         self._pool = ThreadPoolExecutor(
-            n_replicas, thread_name_prefix="replica", initializer=partial(torch.set_num_threads, threads_each)
+            n_replicas, thread_name_prefix="replica", initializer=partial(use_threads, threads_each)
         )
 
     def seed(self, seed: int) -> None:

@@ -75,7 +75,10 @@ def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> l
 
     Each item is computed on one thread: a step of decoding is too small to be shared by several.
     """
-    jobs = [_single_threaded(torch.get_num_threads()).submit(function, item) for item in items]
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        return [function(item) for item in items]
+    jobs = [_single_threaded(n_threads).submit(function, item) for item in items]
     try:
         return [job.result() for job in jobs]
     finally:
@@ -89,12 +92,21 @@ def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
 
     `torch.set_num_threads` also sets what threads begun later start with, so it is set back at once.
     """
-    pool = ThreadPoolExecutor(n_threads, "decoding", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(n_threads, "decoding", initializer=use_threads, initargs=(1,))
     all_started = Barrier(n_threads)
     for job in [pool.submit(all_started.wait) for _ in range(n_threads)]:
         job.result()
     torch.set_num_threads(n_threads)
     return pool
+
+
+def use_threads(n_threads: int) -> None:
+    """Let torch's operations in a new thread use so many threads.
+
+    Torch reads the process-wide number at a thread's first operation, and would then undo what was set.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(n_threads)
 
 
 if hasattr(os, "register_at_fork"):
