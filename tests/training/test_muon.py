@@ -6,10 +6,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from translator.training.workers import Workers
 
 from translator.bundle import build_model
 from translator.config import Config
+from translator.engine.ops import Ops
+from translator.engine.replicas import Replicas
+from translator.engine.training import TrainingEngine
+from translator.model.layers import LayerOptions
+from translator.model.transformer import Transformer
 from translator.training import muon
 from translator.training.module import TranslationModule
 from translator.training.muon import MOMENTUM, POLYNOMIALS, Muon, orthogonal
@@ -171,15 +175,16 @@ def test_a_restored_state_goes_on_as_the_first_would() -> None:
 def test_on_several_threads_it_is_the_same() -> None:
     shapes = [(8, 8), (8, 24), (24, 8)] * 5
     ours, other = parameters(*shapes), parameters(*shapes)
-    workers = Workers(nn.Linear(1, 1), n_workers=3)
+    model = Transformer(4, LayerOptions(2, 1, 2), n_encoder_layers=1, n_decoder_layers=1)
+    replicas = Replicas(TrainingEngine(model, Ops()), n_replicas=3)
     for its, optimizer in (
         (ours, Muon(ours, [], lr=0.1)),
-        (other, Muon(other, [], lr=0.1, each=workers.map)),
+        (other, Muon(other, [], lr=0.1, each=replicas.map)),
     ):
         for step in range(3):
             gradients(its, step)
             optimizer.step()
-    workers.close()
+    replicas.close()
     for one, two in zip(ours, other, strict=True):
         assert one.equal(two)
 

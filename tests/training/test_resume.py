@@ -204,6 +204,43 @@ def test_time_before_an_interruption_counts_and_the_pause_does_not(
     assert int(last_step) + 1 == 12
 
 
+@pytest.mark.parametrize("change", [None, "hardware.backend=reference", "hardware.replicas=2"])
+def test_resumed_with_another_backend_one_note_says_so(
+    tiny_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str | None,
+) -> None:
+    """What was computed with one is not bit for bit what another would give."""
+    before = (*STATEFUL, "hardware.backend=torch", "hardware.precision=32-true")
+    stop_after(3, tiny_config(*before), monkeypatch, name="tiny")
+    assert "bit for bit" not in capsys.readouterr().err
+    train(tiny_config(*before, *([change] if change else [])), name="tiny", resume=True)
+    notes = [line for line in capsys.readouterr().err.splitlines() if "bit for bit" in line]
+    assert len(notes) == (change is not None)
+    if change is not None:
+        now = {"hardware.backend=reference": ("reference", 1), "hardware.replicas=2": ("torch", 2)}[change]
+        assert "resumed with backend {}, precision 32-true, replicas {}, threads 1".format(*now) in notes[0]
+        assert "after backend torch, precision 32-true, replicas 1, threads 1" in notes[0]
+
+
+def test_a_checkpoint_that_does_not_say_what_computed_it_is_resumed_without_a_note(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those have it that were written before this was kept."""
+    save = TranslationModule.on_save_checkpoint
+
+    def as_before(module: TranslationModule, checkpoint: dict[str, Any]) -> None:
+        save(module, checkpoint)
+        del checkpoint[STATE]["computed_with"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TranslationModule, "on_save_checkpoint", as_before)
+        stop_after(3, tiny_config(*STATEFUL), monkeypatch, name="tiny")
+    assert train(tiny_config(*STATEFUL), name="tiny", resume=True) is not None
+    assert "bit for bit" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "broken",
     [pytest.param(name, marks=pytest.mark.slow) for name in ("position", "optimiser")] + ["average"],

@@ -19,7 +19,6 @@ from translator.config_file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
 from translator.inference import Translator
-from translator.model import kernels
 from translator.training import finish as finish_module
 from translator.training import folder as folder_module
 from translator.training import module as training_module
@@ -166,6 +165,8 @@ def test_the_manifest_says_where_the_weights_come_from(tiny_config: MakeConfig) 
     assert manifest["weights"]["of_step"] == best[STATE]["progress"]["steps"] in (10, 20)
     assert manifest["weights"]["averaged"] is True
     assert manifest["trained"] == best[STATE]["progress"]
+    assert manifest["computed_with"] == best[STATE]["computed_with"]
+    assert set(manifest["computed_with"]) == {"backend", "precision", "replicas", "threads"}
     weights = load_bundle(model).model.state_dict()
     for name, value in weights.items():
         torch.testing.assert_close(value, best["state_dict"][f"model.{name}"], rtol=0, atol=0)
@@ -408,48 +409,6 @@ def test_hardware_that_is_not_there_is_refused_before_anything_is_written(
         train(tiny_config(*QUICK, override), name="tiny")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "cache").exists()
-
-
-@pytest.fixture(params=["no-such-compiler", "false", "'"])
-def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that is not there, that fails, or that is none."""
-    monkeypatch.setenv("CC", request.param)
-
-
-@pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_training_goes_by_pytorch(
-    tiny_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(TrainingError, match=r"hardware.kernels=c: .* does not compile"):
-        train(tiny_config(*QUICK, "hardware.kernels=c"), name="tiny")
-    assert not (tmp_path / "runs").exists()
-    assert train(tiny_config(*QUICK), name="tiny").exists()
-    assert "does not compile C; training is a fifth slower" in capsys.readouterr().err
-    assert train(tiny_config(*QUICK, "hardware.kernels=torch"), name="tiny").exists()
-    assert "does not compile" not in capsys.readouterr().err
-
-
-@pytest.mark.system
-def test_the_choice_of_kernels_changes_rounding_alone(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    losses: list[tuple[bool, float]] = []
-    seen = TranslationModule.training_step
-
-    def note(module: TranslationModule, *arguments: Any) -> torch.Tensor:
-        found = seen(module, *arguments)
-        losses.append((kernels.in_use(), found.item()))
-        return found
-
-    monkeypatch.setattr(TranslationModule, "training_step", note)
-    wide = ("model.width=32", "model.n_heads=2", "model.dropout=0", "hardware.precision=32-true")
-    for choice in ("c", "torch"):
-        train(tiny_config(*QUICK, *wide, f"hardware.kernels={choice}"), name=choice)
-    by_c, by_torch = losses[: len(losses) // 2], losses[len(losses) // 2 :]
-    assert not kernels.in_use()
-    assert {is_compiled for is_compiled, _ in by_c} == {True}
-    assert {is_compiled for is_compiled, _ in by_torch} == {False}
-    assert [loss for _, loss in by_c] == pytest.approx([loss for _, loss in by_torch], rel=1e-4)
 
 
 @pytest.mark.parametrize("wanted", ["32-true", "bf16-mixed", "16-mixed"])

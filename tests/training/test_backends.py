@@ -1,0 +1,154 @@
+"""What computes a training: chosen by name, written down, the same numbers but for rounding."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from translator.bundle import MANIFEST, load_bundle
+from translator.config import Config
+from translator.engine.backend import choose_training_backend
+from translator.engine.reference import ReferenceTraining
+from translator.engine.training import TrainingEngine
+from translator.errors import TrainingError
+from translator.inference import Translator
+from translator.training import run
+from translator.training.module import STATE, TranslationModule
+from translator.training.run import train
+
+pytest_plugins = ("trained",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MakeConfig = Callable[..., Config]
+
+QUICK = (
+    "data.files={train: 'train.{lang}', val: 'val.{lang}'}",
+    "validation.n_samples=0",
+    "train.max_steps=4",
+    "validation.every_steps=2",
+    "hardware.precision=32-true",
+)
+#: Wide enough for any CPU's registers, and nothing drawn.
+PLAIN = ("model.width=32", "model.n_heads=2", "model.dropout=0", "train.ema_decay=null")
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler `cc`")
+
+
+@pytest.fixture(autouse=True)
+def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than training here."""
+    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """The engine and the loss of every step, as it goes on."""
+    found: list[tuple[str, float]] = []
+    training_step = TranslationModule.training_step
+
+    def note(module: TranslationModule, *arguments: Any) -> Tensor:
+        loss = training_step(module, *arguments)
+        engine = module._engine
+        kind = type(engine).__name__
+        if isinstance(engine, TrainingEngine):
+            kind = "torch" if engine.ops.native is None else "native"
+        found.append((kind, loss.item()))
+        return loss
+
+    monkeypatch.setattr(TranslationModule, "training_step", note)
+    return found
+
+
+@pytest.fixture(params=["no-such-compiler", "false", "'"])
+def no_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is not there, that fails, or that is none."""
+    monkeypatch.setenv("CC", request.param)
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_training_goes_by_pytorch(
+    tiny_config: MakeConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    seen: list[tuple[str, float]],
+) -> None:
+    with pytest.raises(TrainingError, match=r"hardware.backend=native: .* does not compile"):
+        train(tiny_config(*QUICK, "hardware.backend=native"), name="tiny")
+    assert not (tmp_path / "runs").exists()
+    assert train(tiny_config(*QUICK), name="tiny").exists()
+    assert {kind for kind, _ in seen} == {"torch"}
+    assert "does not compile C; training is a fifth slower" in capsys.readouterr().err
+    assert train(tiny_config(*QUICK, "hardware.backend=torch"), name="tiny").exists()
+    assert "does not compile" not in capsys.readouterr().err
+
+
+def test_which_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translator.engine.backend.problem", lambda: None)
+    for wanted in ("auto", "native"):
+        assert choose_training_backend(wanted, "cpu") == ("native", None)
+        assert choose_training_backend(wanted, "cuda") == ("torch", None)
+    monkeypatch.setattr("translator.engine.backend.problem", lambda: "no compiler")
+    assert choose_training_backend("auto", "cpu") == ("torch", "no compiler")
+    assert choose_training_backend("torch", "cpu") == ("torch", None)
+    for device in ("cpu", "cuda"):
+        assert choose_training_backend("reference", device) == ("reference", None)
+
+
+@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_cc), "reference"])
+def test_the_backend_changes_rounding_alone(
+    tiny_config: MakeConfig, seen: list[tuple[str, float]], backend: str
+) -> None:
+    weights, other = [], "train.learning_rate=1e-4"
+    for name, more in ((backend, ()), ("torch", ()), ("another", (other,))):
+        which = f"hardware.backend={backend if name == backend else 'torch'}"
+        folder = train(tiny_config(*QUICK, *PLAIN, which, *more), name=name)
+        assert folder is not None
+        state = load_bundle(folder).model.state_dict()
+        weights.append(torch.cat([value.flatten() for value in state.values()]))
+    n = len(seen) // 3
+    ours, theirs = seen[:n], seen[n : 2 * n]
+    assert {kind for kind, _ in ours} == {"native" if backend == "native" else ReferenceTraining.__name__}
+    assert {kind for kind, _ in theirs} == {"torch"}
+    assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], rel=1e-4)
+    # By norm: Adam makes whole steps of the rounding errors where a gradient is zero (biases of keys).
+    one, two, control = weights
+    assert (one - two).norm() < 0.01 * (one - control).norm()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ("hardware.backend=torch", "hardware.replicas=2", "hardware.threads=3"),
+            {"backend": "torch", "precision": "32-true", "replicas": 2, "threads": 3},
+        ),
+        (
+            ("hardware.backend=reference", "hardware.replicas=2"),  # which has no replicas
+            {"backend": "reference", "precision": "32-true", "replicas": 1, "threads": 1},
+        ),
+    ],
+)
+def test_what_computed_is_in_checkpoint_and_manifest(
+    tiny_config: MakeConfig, overrides: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    model = train(tiny_config(*QUICK, *overrides), name="tiny")
+    assert model is not None
+    assert json.loads((model / MANIFEST).read_text())["computed_with"] == expected
+    checkpoint = torch.load(model.parent / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint[STATE]["computed_with"] == expected
+
+
+def test_the_textbook_translates_the_same(trained: Any) -> None:
+    sources = ["Ma sœur ne mange pas dans la maison.", "La reine.", "", "Un vieux chat attend l’enfant."]
+    quick, reference = Translator.load(trained.model), Translator.load(trained.model, backend="reference")
+    assert type(quick.engine) is not type(reference.engine)
+    for beam_size in (1, 4):
+        ours = quick.translate(sources, beam_size=beam_size)
+        theirs = reference.translate(sources, beam_size=beam_size)
+        assert [one.text for one in ours] == [other.text for other in theirs]
+        assert [one.score for one in ours] == pytest.approx([other.score for other in theirs], abs=1e-5)
