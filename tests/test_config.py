@@ -387,6 +387,74 @@ def test_a_configuration_in_hand_takes_overrides(file: Path) -> None:
     )
 
 
+NOTICES = {
+    "kernels": "hardware.kernels is now called hardware.backend; the old name still works",
+    "workers": "hardware.workers is now called hardware.replicas; the old name still works",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "noticed"),
+    [
+        ("hardware: {kernels: c, workers: 2}\n", (), ("kernels", "workers")),
+        ("hardware: {kernels: c, replicas: 2}\n", (), ("kernels",)),
+        ("", ("hardware.workers=2", "hardware.kernels=c"), ("kernels", "workers")),
+        ("hardware: {backend: torch, replicas: 3}\n", ("hardware.kernels=c", "hardware.workers=2"), NOTICES),
+        ("hardware: {kernels: torch, workers: 3}\n", ("hardware.kernels=c", "hardware.workers=2"), NOTICES),
+        ("hardware: {kernels: torch}\n", ("hardware.backend=native", "hardware.replicas=2"), ("kernels",)),
+        ("", ("hardware.backend=torch", "hardware.kernels=c", "hardware.replicas=2"), ("kernels",)),
+        ("hardware: {backend: native, replicas: 2}\n", (), ()),
+    ],
+)
+def test_former_names_of_keys_work_and_one_notice_each_says_so(
+    file: Path, capsys: pytest.CaptureFixture[str], text: str, overrides: tuple[str, ...], noticed: list[str]
+) -> None:
+    config = accepted(file, BUDGET + text, *overrides)
+    assert (config.hardware.backend, config.hardware.replicas) == ("native", 2)
+    assert capsys.readouterr().err.splitlines() == [NOTICES[key] for key in noticed]
+    assert "kernels" not in config.to_json()
+
+
+@pytest.mark.parametrize("name", ["auto", "torch"])
+def test_other_values_of_a_former_name_are_what_they_were(file: Path, name: str) -> None:
+    text = f"hardware: {{kernels: {name}, workers: null}}\n"
+    config = accepted(file, BUDGET + text)
+    assert (config.hardware.backend, config.hardware.replicas) == (name, None)
+
+
+def test_a_wrong_value_of_a_former_name_is_shown_where_it_stands(file: Path) -> None:
+    text = BUDGET + "hardware:\n  threads: 2\n  kernels: fortran\n"
+    assert refusal(file, text).startswith(
+        'c.yaml:5: hardware.backend="fortran" does not fit; allowed: auto, '
+    )
+    message = refusal(file, BUDGET, "hardware.workers=none")
+    assert message.startswith('override hardware.workers=none: hardware.replicas="none" does not fit; ')
+    for value in ("[1]", "{a: 1}"):
+        assert refusal(file, BUDGET, f"hardware.kernels={value}").startswith("override hardware.kernels=")
+    assert refusal(file, BUDGET + "hardware: 3\n").startswith("c.yaml:3: hardware=3 does not fit")
+
+
+def test_a_configuration_in_hand_takes_former_names(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = accepted(file, BUDGET + "hardware: {backend: torch}\n")
+    changed = with_overrides(config, ["hardware.kernels=c", "hardware.workers=3"])
+    assert (changed.hardware.backend, changed.hardware.replicas) == ("native", 3)
+    assert capsys.readouterr().err.splitlines() == list(NOTICES.values())
+
+
+def test_what_was_saved_under_former_names_is_read_without_a_word(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '{"train": {"max_steps": 1}, "hardware": {"kernels": "c", "workers": 2, "threads": 4}}'
+    file.write_text(text, encoding="utf-8")
+    for config in (config_from_json(text, where="x"), load_config(file, saved=True)):
+        assert (config.hardware.backend, config.hardware.replicas, config.hardware.threads) == (
+            "native",
+            2,
+            4,
+        )
+    assert capsys.readouterr().err == ""
+
+
 def test_a_configuration_is_frozen(file: Path) -> None:
     config = accepted(file, BUDGET)
     with pytest.raises(ValidationError, match="frozen"):

@@ -14,10 +14,10 @@ from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Keys that had another name: the new one in the same section, and values that had another name.
+#: Former names of keys: the new one, and values that had another name.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
-    "hardware.kernels": ("backend", {"c": "native"}),
-    "hardware.workers": ("replicas", {}),
+    "hardware.kernels": ("hardware.backend", {"c": "native"}),
+    "hardware.workers": ("hardware.replicas", {}),
 }
 
 #: Characters of a value that a message shows.
@@ -45,9 +45,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
     plain = to_plain(data, where=str(path))
     if saved:
         _without_input_map(plain)
+    former = _rename_keys(plain)
     from_override = _override(plain, overrides)
-    for notice in _rename_keys(plain):
-        console.note(notice)
+    _note_former_names([] if saved else former, overrides)
 
     def place(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
@@ -57,7 +57,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
             for key, override in from_override.items():
                 if f"{name}.".startswith(f"{key}."):
                     return f"override {_shortened(override)}"
-        lines = [_line_of(data, name.split("."), whole=True) for name in named[1:]]
+        former_names = [old for old, (new, _) in RENAMED.items() if new == dotted]
+        lines = [_line_of(data, name.split("."), whole=True) for name in [*named[1:], *former_names]]
         line = next(filter(None, [*lines, _line_of(data, location)]), None)
         if line is not None:
             return f"{path}:{line}"
@@ -90,7 +91,7 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """
     plain = json.loads(config.to_json())
     _override(plain, overrides)
-    _rename_keys(plain)
+    _note_former_names([], overrides)
     return _checked(plain, lambda *_: f"override {_shortened(' '.join(overrides))}")
 
 
@@ -107,17 +108,28 @@ def _without_input_map(data: Any) -> None:
 
 
 def _rename_keys(data: Any) -> list[str]:
-    """Replace old names of keys by their new ones; return a notice for each."""
-    notices = []
+    """Replace former names of keys by the new ones; return those that were there."""
+    found = []
     for old, (new, values) in RENAMED.items():
         section, _, key = old.partition(".")
         part = data.get(section) if isinstance(data, dict) else None
-        if not isinstance(part, dict) or key not in part:
-            continue
-        value = part.pop(key)
-        part.setdefault(new, values.get(value, value) if isinstance(value, str) else value)
-        notices.append(f"{old} is now called {section}.{new}; the old name still works")
-    return notices
+        if isinstance(part, dict) and key in part:
+            value = part.pop(key)
+            part.setdefault(new.partition(".")[2], _new_value(value, values))
+            found.append(old)
+    return found
+
+
+def _new_value(value: Any, values: dict[str, str]) -> Any:
+    return values.get(value, value) if isinstance(value, str) else value
+
+
+def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
+    """Say once of each former name that it has another now."""
+    used = [*in_file, *(override.partition("=")[0] for override in overrides)]
+    for old, (new, _) in RENAMED.items():
+        if old in used:
+            console.note(f"{old} is now called {new}; the old name still works")
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
@@ -125,6 +137,9 @@ def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
     from_override: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
+        if key in RENAMED:
+            key, values = RENAMED[key]
+            value = _new_value(value, values)
         _put(data, key.split("."), value, override)
         from_override[key] = override
     return from_override

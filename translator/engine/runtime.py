@@ -33,7 +33,8 @@ def multiplies_int8() -> bool:
 
 
 def _has(names: set[str]) -> bool:
-    return any(value and name in names for name, value in torch.cpu.get_capabilities().items())
+    ask = getattr(torch.cpu, "get_capabilities", None)  # not in every build of torch
+    return ask is not None and any(value and name in names for name, value in ask().items())
 
 
 def device_of(model: nn.Module) -> torch.device:
