@@ -10,6 +10,7 @@ import typer
 from translator import console
 from translator.cli.align import LayerOption, OneBasedOption, ReverseOption, TokenizedOption, load_aligner
 from translator.cli.options import (
+    BackendOption,
     BatchOption,
     BeamOption,
     DeviceOption,
@@ -67,6 +68,7 @@ def evaluate_command(
     batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
+    backend: BackendOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval.
@@ -94,7 +96,7 @@ def evaluate_command(
     if output is not None:
         read = (source, compare, *(reference or []))
         check_output("--output", output, inputs=[path for path in read if path is not None])
-    translator = load(folder, device, precision, split_sentences=split_sentences)
+    translator = load(folder, device, precision, split_sentences=split_sentences, backend=backend)
     origins = None
     if source is not None and reference:
         name, (sources, first) = source.name, parallel(source, reference[0])

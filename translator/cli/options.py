@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from translator import console
-from translator.errors import DataError
+from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from translator.engine.quantized import Precision
-    from translator.inference import SplitSentences, Translator
+    from translator.inference import DecodingBackend, SplitSentences, Translator
 
 #: Larger numbers are slips of a key: no memory is enough for them, and far larger ones fit no machine word.
 MOST, MOST_BEAM = 1_000_000, 1_000
@@ -30,6 +30,10 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, 
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
     typer.Option("--precision", help="Of products; int8 is the quickest on a CPU."),
+]
+BackendOption = Annotated[
+    Literal["auto", "torch", "reference"],
+    typer.Option("--backend", help="What computes; reference: the textbook model alone, slowly."),
 ]
 SplitOption = Annotated[
     Literal["auto", "always", "never"],
@@ -60,6 +64,7 @@ def load(
     precision: "Precision" = "float32",
     *,
     split_sentences: "SplitSentences" = "auto",
+    backend: "DecodingBackend" = "auto",
 ) -> "Translator":
     """Load a model for decoding; say so where the CPU lacks the precision asked for."""
     folder = model_folder(folder)
@@ -67,7 +72,11 @@ def load(
     from translator.inference import Translator
 
     tune_malloc()
-    translator = Translator.load(folder, device=device, precision=precision, split_sentences=split_sentences)
+    if backend == "reference" and precision != "float32":
+        raise UsageError(f"--backend reference computes in float32; leave --precision {precision} out")
+    translator = Translator.load(
+        folder, device=device, precision=precision, split_sentences=split_sentences, backend=backend
+    )
     if translator.precision != precision:
         console.note(
             f"this CPU does not multiply {precision}; {translator.precision} is quicker and was taken"

@@ -12,6 +12,7 @@ import typer
 from translator import console
 from translator.cli.options import (
     MOST_BEAM,
+    BackendOption,
     BatchOption,
     BeamOption,
     DeviceOption,
@@ -41,9 +42,10 @@ def translate_command(
     batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
+    backend: BackendOption = "auto",
 ) -> None:
     """Translate texts, or each line of standard input: as many lines out as in, in order."""
-    translator = load(model, device, precision, split_sentences=split_sentences)
+    translator = load(model, device, precision, split_sentences=split_sentences, backend=backend)
     number = 0
 
     def answer(sources: list[str], endings: list[str]) -> None:
