@@ -26,13 +26,7 @@ class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
 
     def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
-        """Create the four projections.
-
-        Args:
-            width: D, of the queries and of the result.
-            n_heads: H; divides the width.
-            memory_width: M, of what is attended to, where it is not D (image features, audio frames …).
-            dropout: probability of dropping an attention weight in training.
+        """Create the projections; `memory_width` is M if it is not D (image features, audio frames …).
 
         Raises:
             ValueError: the heads do not divide the width; the message names both.
@@ -48,11 +42,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, memory: Tensor) -> KeyValue:
-        """Project what is attended to: (B, K, M) → keys and values, each (B, H, K, E).
-
-        Raises:
-            ValueError: `memory` is not M wide; the message names both widths.
-        """
+        """Project what is attended to: (B, K, M) → keys and values, each (B, H, K, E)."""
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         key, value = self.key_value(memory).chunk(2, dim=-1)  # (B, K, D) each
@@ -64,7 +54,7 @@ class Attention(nn.Module):
         """Attend from each query position to the keys and values.
 
         Args:
-            query: (B, Q, D) float, the input of the sublayer.
+            query: (B, Q, D) float.
             kv: what `project` returned.
             mask: bool, broadcastable to (B, H, Q, K), True = may be attended to; None: everything may.
             maps: if given, the attention weights (B, H, Q, K) are appended to it.
@@ -73,7 +63,7 @@ class Attention(nn.Module):
             (B, Q, D). Positions where `mask` is False do not affect it.
 
         Raises:
-            ValueError: `query` is not D wide; the message names both widths.
+            ValueError: `query` is not D wide (`project`: `memory` not M); the message names both widths.
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")

@@ -6,11 +6,10 @@ from translator.model.attention import Attention
 
 
 def initialise(module: nn.Module) -> None:
-    """Set every initial value of a model, from torch's global generator.
+    """Draw every weight from torch's global generator.
 
-    Linear maps: Xavier uniform (Glorot & Bengio 2010), keys and values as two separate maps; biases zero.
-    Embeddings: normal with standard deviation 1/√D, so that √D · embedding has unit variance and the first
-    logits are of order one. Norms: the identity.
+    Linear maps: Xavier uniform (Glorot & Bengio 2010), keys and values as two maps; biases zero. Embeddings:
+    standard deviation 1/√D, so that √D · embedding and the first logits are of order one. Norms: identity.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

@@ -1,7 +1,7 @@
 """A layer (self-attention, cross-attention if any, feed-forward) and a stack of layers.
 
-A stack without cross-attention is an encoder when its mask hides padding and a language model when its mask
-is causal; with a causal mask and cross-attention it is the decoder of a translator.
+A stack whose mask hides padding is an encoder; with a causal mask it is a language model, and with
+cross-attention too the decoder of a translator.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,24 +80,21 @@ class Layer(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Run the layer: (B, L, D) → (B, L, D).
+        """Run the layer: x, (B, L, D) → (B, L, D).
 
         Args:
-            x: (B, L, D).
-            mask: of self-attention, broadcastable to (B, H, L, K); None: everything may be attended to.
-            cross: the memory as this layer's `cross_attention` projects it.
+            x: the output of the layer before.
+            mask: of self-attention (see `Attention.forward`).
+            cross: the memory, projected by this layer's `cross_attention`.
             cross_mask: of cross-attention.
             maps: if given, the attention weights are appended to it.
         """
         maps = AttentionMaps() if maps is None else maps
-        own, other = self.self_attention, self.cross_attention
-        x = self._residual(
-            self.self_norm, x, lambda h: own(h, own.project(h), mask, maps=maps.self_attention)
-        )
-        if other is not None and cross is not None:
-            x = self._residual(
-                self.cross_norm, x, lambda h: other(h, cross, cross_mask, maps=maps.cross_attention)
-            )
+        attend, attend_memory = self.self_attention, self.cross_attention
+        own, memory = maps.self_attention, maps.cross_attention
+        x = self._residual(self.self_norm, x, lambda h: attend(h, attend.project(h), mask, maps=own))
+        if attend_memory is not None and cross is not None:
+            x = self._residual(self.cross_norm, x, lambda h: attend_memory(h, cross, cross_mask, maps=memory))
         return self._residual(self.feed_norm, x, self.feed_forward)
 
     def _residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,7 +1,4 @@
-"""Attention masks: boolean, broadcastable to (B, H, Q, K), True = may be attended to.
-
-The convention is that of `torch.nn.functional.scaled_dot_product_attention`.
-"""
+"""Attention masks: boolean, True = may be attended to, as in PyTorch's `scaled_dot_product_attention`."""
 
 import torch
 from torch import Tensor

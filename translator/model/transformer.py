@@ -44,14 +44,11 @@ class Transformer(nn.Module):
         initialise(self)
 
     def forward(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
-        """Return the logits of the next token at each target position.
+        """Return the logits of the next token at each target position, (B, T, V).
 
         Args:
             source_ids: (B, S) int64, padded.
             target_in: (B, T) int64, beginning with the start symbol, padded.
-
-        Returns:
-            (B, T, V) float.
         """
         return self.logits(self.decode(self.encode(source_ids), target_in))
 
