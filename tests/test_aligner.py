@@ -11,6 +11,7 @@ from translator.aligner import Aligner, judge
 from translator.alignment import spell, words
 from translator.errors import DataError, UsageError
 from translator.inference import SplitSentences, Translator
+from translator.model.layers import AttentionMaps
 from translator.word_links import Gold, Link
 
 pytest_plugins = ("trained",)
@@ -49,7 +50,7 @@ def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translato
     """A translator of two layers: at the step that writes the nth piece, the second layer looks at the nth of
     the source, the first layer always at the first."""
 
-    def attention_maps(source_ids: Tensor, target_in: Tensor) -> tuple[Record, Record]:
+    def attention_maps(source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
         n_source, n_target = source_ids.size(1), target_in.size(1)
         right, wrong, even = torch.zeros(3, 1, 2, n_target, n_source)
         right[0, :] = torch.eye(n_target, n_source)
@@ -58,7 +59,7 @@ def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translato
         first, second = wrong, right.clone()
         second[:, 0] = even[:, 0]  # one head of two knows nothing
         layers = [layer.expand(len(source_ids), -1, -1, -1) for layer in (first, second)]
-        return Record(), Record(cross_attention=layers)
+        return AttentionMaps(), AttentionMaps(cross_attention=layers)
 
     model = translator.config.model.model_copy(update={"n_decoder_layers": 2})
     changed = translator.config.model_copy(update={"model": model})

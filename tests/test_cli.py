@@ -444,8 +444,8 @@ def test_what_is_read_is_not_written_over(run: Run, trained: Trained, model: Pat
 def test_a_lower_precision_is_named(
     run: Run, trained: Trained, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translator.model.linear.MANY_OUTPUTS", 100)
-    monkeypatch.setattr("translator.model.linear.MANY_ROWS", 1)
+    monkeypatch.setattr("translator.engine.quantized.MANY_OUTPUTS", 100)
+    monkeypatch.setattr("translator.engine.quantized.MANY_ROWS", 1)
     scored = evaluate(run, "--model", model, "--precision", precision)
     assert scored["precision"] == precision
     assert evaluate(run, "--model", model)["precision"] == "float32"
@@ -460,7 +460,7 @@ def test_a_lower_precision_is_named(
 def test_a_precision_that_the_cpu_does_not_have_is_said(
     run: Run, trained: Trained, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translator.model.linear.multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("translator.engine.quantized.multiplies_bfloat16", lambda: False)
     source = trained.lines("test.fr")[0]
     lower = run("translate", "--model", model, "--precision", "bfloat16", source)
     plain = run("translate", "--model", model, source)

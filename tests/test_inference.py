@@ -6,16 +6,17 @@ import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from marks import needs_bfloat16
 from phrases import Trained
 
-from translator import Translator, inference, threads
+from translator import Translator, inference
+from translator.engine import quantized, runtime
 from translator.errors import ModelError, UsageError
 from translator.inference import SplitSentences
-from translator.model import linear
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -175,7 +176,7 @@ def test_workers_give_what_one_thread_gives(
     translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = translator.translate(sources)
-    monkeypatch.setattr(threads, "SMALL_LOT", 2)
+    monkeypatch.setattr(runtime, "SMALL_CHUNK", 2)
     torch.set_num_threads(3)  # `one_thread` puts it back
     assert [found.text for found in translator.translate(sources)] == [found.text for found in alone]
     with ThreadPoolExecutor(4) as pool:
@@ -192,7 +193,7 @@ def test_a_lower_precision_translates_nearly_the_same(
     precision: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(linear, "MANY_OUTPUTS", 100)
+    monkeypatch.setattr(quantized, "MANY_OUTPUTS", 100)
     other = Translator.load(trained.model, precision=precision)
     assert (translator.precision, other.precision) == ("float32", precision)
     pairs = list(zip(other.translate(sources), translator.translate(sources), strict=True))
@@ -203,7 +204,7 @@ def test_a_lower_precision_translates_nearly_the_same(
 def test_bfloat16_is_float32_where_the_cpu_does_not_multiply_it(
     trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(quantized, "multiplies_bfloat16", lambda: False)
     other = Translator.load(trained.model, precision="bfloat16")
     assert other.precision == "float32"
     assert other.translate(sources) == translator.translate(sources)
@@ -213,6 +214,33 @@ def test_bfloat16_is_float32_where_the_cpu_does_not_multiply_it(
 def test_a_precision_that_is_not_there(trained: Trained) -> None:
     with pytest.raises(UsageError, match="precision 'int3' is none of float32, bfloat16, int8"):
         Translator.load(trained.model, precision="int3")
+
+
+def test_meanwhile_a_thread_of_the_callers_has_as_many_as_ever(
+    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[int, int]] = []
+    search_batch = Translator._search_batch
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            found.append((torch.get_num_threads(), pool.submit(torch.get_num_threads).result()))
+        return search_batch(*arguments, **options)
+
+    monkeypatch.setattr(Translator, "_search_batch", note)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert len(translator.translate(sources * 4)) == 4 * len(sources)
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {(1, 3)}  # a search itself computes on one
+
+
+def test_a_backend_that_is_not_there(trained: Trained) -> None:
+    with pytest.raises(UsageError, match="backend 'abacus' is none of auto, torch, reference"):
+        Translator.load(trained.model, backend="abacus")
+    assert Translator.load(trained.model, backend="reference", precision="int8").precision == "float32"
 
 
 def test_many_threads_give_what_one_gives(translator: Translator, sources: list[str]) -> None:

@@ -5,17 +5,16 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from translator.model.packed import PackedTransformer
 
 from translator.alignment import words
 from translator.data.input_map import map_input
+from translator.engine.decoding import DecodingEngine
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
 from translator.explain.numbers import owners
 from translator.inference import Translator
 from translator.model.attention import KeyValue
 from translator.search import Hypothesis, Trace
-from translator.symbols import EOS
 
 pytest_plugins = ("trained",)
 
@@ -27,18 +26,18 @@ SENTENCES = [
 
 
 class Watched:
-    """Writes down the attention weights of every step of a search, first those to itself, then across."""
+    """Writes down a search's attention weights: the encoder's, then each step's, to itself and across."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.weights: list[Tensor] = []
-        real = PackedTransformer._attend
+        real = DecodingEngine._attend
 
-        def attend(packed: PackedTransformer, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
+        def attend(engine: DecodingEngine, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
             scores = query @ kv.key.transpose(-1, -2) / math.sqrt(query.size(-1))
             self.weights.append((scores if bias is None else scores + bias).softmax(-1))
-            return real(packed, query, kv, bias)
+            return real(engine, query, kv, bias)
 
-        monkeypatch.setattr(PackedTransformer, "_attend", attend)
+        monkeypatch.setattr(DecodingEngine, "_attend", attend)
 
 
 def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
@@ -65,7 +64,8 @@ def as_searched(
     [(_, source)] = translator.cut([sentence])
     [result] = translator.search([source], translator.config.search, trace=trace)
     way = numbers_on_the_way(trace, result.hypotheses[0])
-    n_layers = len(translator.packed.layers)
+    n_layers = len(translator.model.decoder.layers)
+    del watched.weights[: len(translator.model.encoder.layers)]
     steps = torch.arange(len(watched.weights)).view(-1, n_layers, 2).tolist()[: len(way)]
     widths = [watched.weights[step[0][0]].size(2) for step in steps]
     starts = [sum(widths[:number]) for number in range(len(widths))]
@@ -97,13 +97,13 @@ def test_attention_is_the_searchs_own(
     assert (shown.cross.weights - across).abs().max() > 1e-3
 
 
-def test_the_encoders_attention_is_the_searchs_own(translator: Translator, explanation: Explanation) -> None:
-    record = Record()
+def test_the_encoders_attention_is_the_searchs_own(
+    translator: Translator, explanation: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
     [(_, source)] = translator.cut([explanation.source])
-    with torch.inference_mode():
-        embedded = translator.model.embed(torch.tensor([[*source, EOS]]))
-        translator.packed.encoder(embedded, None, record=record)
-    searched = torch.cat(record.self_attention)
+    translator.search([source], translator.config.search)
+    searched = torch.cat(watched.weights[: len(translator.model.encoder.layers)])
     torch.testing.assert_close(explanation.encoder.weights, searched, rtol=0, atol=1e-5)
     # Control: the heads differ.
     assert (explanation.encoder.weights - searched.flip(1)).abs().max() > 1e-3

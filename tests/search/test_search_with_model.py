@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from translator.model.packed import PackedTransformer
 
 from translator import inference
 from translator.config import Config, ModelConfig, SearchConfig, TrainConfig
 from translator.data.batching import make_batch, pad
-from translator.inference import CLOSE_CALL, ModelStepper, Translator
+from translator.engine.decoding import DecodingEngine
+from translator.inference import CLOSE_CALL, EngineStepper, Translator
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.search import Result, search
@@ -93,11 +93,11 @@ def test_eight_pairs_are_learnt_by_heart(learnt: Learnt) -> None:
 # --- Scores -------------------------------------------------------------------------------------------
 
 
-class DoubleStepper(ModelStepper):
+class DoubleStepper(EngineStepper):
     """The model's stepper without its rounding to float32."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        return self.model.step(tokens, self.state).log_softmax(-1)
+        return self.engine.step(tokens, self.state).log_softmax(-1)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def search_in_double(
 ) -> list[Result]:
     memory = model.encode(pad([[*ids, EOS] for ids in sources]))
     return search(
-        DoubleStepper(PackedTransformer(model), memory),
+        DoubleStepper(DecodingEngine(model), memory),
         torch.tensor([len(ids) + 7 for ids in sources]),
         beam_size=beam_size,
         length_penalty=0.6,
@@ -218,7 +218,7 @@ def undecided(learnt: Learnt) -> Iterator[Transformer]:
     weight.copy_(before)
 
 
-class NoisyStepper(ModelStepper):
+class NoisyStepper(EngineStepper):
     """Rounding errors as of another machine, at most 5e-7 a step; they depend on the batch's size.
 
     In two runs of at most 15 steps the gap between two scores differs by at most 3e-5, which is below
@@ -231,7 +231,7 @@ class NoisyStepper(ModelStepper):
         return log_probs + 1e-6 * (torch.rand(log_probs.shape, generator=generator) - 0.5)
 
 
-class LeakingStepper(ModelStepper):
+class LeakingStepper(EngineStepper):
     """Each sentence hears a little of what its neighbour says."""
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ def test_in_float32_no_text_depends_on_its_company(learnt: Learnt, beam_size: in
 def test_close_calls_do_not_depend_on_their_company(
     undecided: Transformer, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "ModelStepper", NoisyStepper)
+    monkeypatch.setattr(inference, "EngineStepper", NoisyStepper)
     found = answers_by_batch_size(undecided, beam_size)
     for way, answers in found.items():
         assert answers == found["batches of 1"], way
@@ -267,7 +267,7 @@ def test_close_calls_do_not_depend_on_their_company(
 def test_control_a_leak_between_sentences_is_seen(
     learnt: Learnt, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "ModelStepper", LeakingStepper)
+    monkeypatch.setattr(inference, "EngineStepper", LeakingStepper)
     found = answers_by_batch_size(learnt.model, beam_size)
     assert found["batches of 7"] != found["batches of 1"]
     assert found["shuffled, batches of 7"] != found["batches of 7"]
