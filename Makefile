@@ -94,7 +94,7 @@ benchmark: install $(PEERS:%=.peers/%/.installed)  ## make the peers' environmen
 	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
 	@touch $@
 
-exercise: install  ## write exercise N=1 (to 8, docs/exercises.md), or grade it once it is there
+exercise: install  ## write exercise N=1 (to 9, docs/exercises.md), or grade it once it is there
 	@if ls exercises/$(N)_*.py >/dev/null 2>&1; then verb=check; else verb=start; fi; \
 		$(BIN)/python scripts/exercise.py $$verb $(N)
 
