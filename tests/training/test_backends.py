@@ -12,11 +12,16 @@ from torch import Tensor
 
 from translator.bundle import MANIFEST, load_bundle
 from translator.config import Config
+from translator.data.batching import make_batch
 from translator.engine.backend import choose_training_backend
+from translator.engine.native import load_native
+from translator.engine.ops import Ops
 from translator.engine.reference import ReferenceTraining
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
 from translator.inference import Translator
+from translator.model.layers import LayerOptions
+from translator.model.transformer import Transformer
 from translator.training import run
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
@@ -141,6 +146,24 @@ def test_what_computed_is_in_checkpoint_and_manifest(
     assert json.loads((model / MANIFEST).read_text())["computed_with"] == expected
     checkpoint = torch.load(model.parent / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint[STATE]["computed_with"] == expected
+
+
+@needs_cc
+def test_a_training_that_begins_and_ends_changes_nothing_for_another_engine(tiny_config: MakeConfig) -> None:
+    """Two trainings in one process, of different backends: no switch is between them."""
+    torch.manual_seed(3)
+    options = LayerOptions(32, 2, 48)
+    model = Transformer(30, options, n_encoder_layers=1, n_decoder_layers=1)
+    engine = TrainingEngine(model, Ops(load_native()))
+    batch = make_batch([[5, 6, 7], [8]], [[9, 10], [11, 12, 13]])
+    weights = list(model.parameters())
+    expected = torch.autograd.grad(engine.loss(batch, 0.1)[0], weights)
+    begun, _ = engine.loss(batch, 0.1)
+    train(tiny_config(*QUICK, "hardware.backend=torch"), name="tiny")
+    found = torch.autograd.grad(begun, weights)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    again = torch.autograd.grad(engine.loss(batch, 0.1)[0], weights)
+    assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
 
 
 def test_the_textbook_translates_the_same(trained: Any) -> None:
