@@ -1,5 +1,6 @@
 """Replicas on one CPU train as one engine does: same gradients for any number, reproducible dropout."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -131,6 +132,8 @@ def test_each_replica_computes_on_its_own_threads(threads_each: int) -> None:
 
     before = torch.get_num_threads()
     replicas = Replicas(engine_of(model_with()), n_replicas=2, threads_each=threads_each)
+    both = threading.Barrier(2, timeout=20)
+    list(replicas.map(lambda _: both.wait(), range(2)))  # both threads have begun
     torch.set_num_threads(3)
     try:
         _, total = replicas.forward_backward(a_batch(), count)
