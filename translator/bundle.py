@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -149,22 +150,39 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     except ConfigError as error:
         raise ModelError(f"{error} (a newer version may have written the folder; then update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
-    model = build_model(config.model, len(tokenizer))
     try:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
+            raise ModelError(
+                f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type"
+            )
+        _check_shapes(weights, config.model, len(tokenizer))
+        model = build_model(config.model, len(tokenizer))
         model.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
-    if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
-        raise ModelError(f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type")
     if name := not_finite(weights):
         raise ModelError(
             f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so it cannot translate; take another model"
         )
     return model.eval(), tokenizer, config
+
+
+def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
+    """Refuse weights of other shapes than the configuration's before a model of that size takes memory.
+
+    Raises:
+        RuntimeError: they do not fit; the last line of the message says what.
+    """
+    n_layers = config.n_encoder_layers + config.n_decoder_layers
+    if n_layers > len(weights):  # to build so many would take long, of whatever size
+        raise RuntimeError(f"there are {len(weights)} tensors for {n_layers} layers")
+    with torch.device("meta"):
+        model = build_model(config, vocabulary_size)
+    model.load_state_dict(weights, assign=True)
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str | None:
