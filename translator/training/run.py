@@ -80,7 +80,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         TrainingError: there is no such run to resume, it was of another configuration or of other data, the
             hardware is not there, or the training went wrong.
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
-        SystemExit: SIGTERM, once the state of training is saved.
+        SystemExit: SIGTERM or SIGHUP, once the state of training is saved.
     """
     name = config.run.name or name
     try:
