@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from translator import console
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
-from translator.errors import TrainingError
+from translator.errors import TrainingError, is_out_of_memory
 from translator.evaluation import bleu
 from translator.inference import Translator, learnt_single_sentences
 from translator.model import kernels
@@ -241,6 +241,8 @@ class TranslationModule(LightningModule):
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             reason = str(error).splitlines()[-1].strip()
             raise TrainingError(f"{DOES_NOT_FIT}: {reason}") from None
 
