@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from translator import console
 from translator.config import Config
 from translator.data.batching import START, Batch, Position, make_batch
-from translator.errors import TrainingError
+from translator.errors import TrainingError, is_out_of_memory
 from translator.evaluation import bleu
 from translator.inference import Translator, learnt_single_sentences
 from translator.model import kernels
@@ -48,6 +48,7 @@ class TranslationModule(LightningModule):
         self._clock: float | None = None
         self._hypotheses: dict[int, str] = {}
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, plain loss, tokens
+        self._loss_since_save: Tensor | float = 0.0  # on the device: a look at each step's would wait for it
         self._translator: Translator | None = None  # of the weights that are being validated
         self._workers: Workers | None = None
         self._threads = 1
@@ -122,6 +123,7 @@ class TranslationModule(LightningModule):
             loss, plain = share_loss(self.model, batch)
         else:
             loss, plain = self._workers.loss(batch, share_loss)
+        self._loss_since_save = self._loss_since_save + loss.detach()
         self.log("train_loss", plain / (batch.target_out != PAD).sum())
         return loss
 
@@ -196,14 +198,23 @@ class TranslationModule(LightningModule):
         """Add how far we are: plain numbers, so that loading needs no pickle.
 
         Raises:
-            TrainingError: the training has diverged; the checkpoint is not written, on any rank.
+            TrainingError: the training has diverged, by its weights or by a loss since the last checkpoint;
+                it is not written, on any rank.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
+        if str(self.trainer.precision) != "16-mixed":  # whose scaler leaves out a step that overflows
+            loss = torch.as_tensor(self._loss_since_save, device=self.device)
+            self._refuse_loss(float(self.trainer.strategy.reduce(loss, reduce_op="sum")))  # on all ranks
+        self._loss_since_save = 0.0
         checkpoint[STATE] = {
             "progress": asdict(self.progress),
             "position": list(self.position),
             "vocabulary": vocabulary_digest(self._data.prepared),
         }
+
+    def _refuse_loss(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(diverged(f"the loss became {value}", steps=self.progress.steps))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; the loader is made afterwards and begins at the position.
@@ -230,6 +241,8 @@ class TranslationModule(LightningModule):
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             reason = str(error).splitlines()[-1].strip()
             raise TrainingError(f"{DOES_NOT_FIT}: {reason}") from None
 
@@ -270,9 +283,7 @@ class TranslationModule(LightningModule):
             smoothed, plain = self._share_loss(self.model, lines, factor=1.0)
             for i, value in enumerate((float(smoothed), float(plain), lines.n_step_tokens)):
                 self._validation_sums[i] += value
-            if not math.isfinite(self._validation_sums[0]):
-                what = f"the loss became {self._validation_sums[0]}"
-                raise TrainingError(diverged(what, steps=self.progress.steps))
+            self._refuse_loss(self._validation_sums[0])
         # Search in float32, as `evaluate` will.
         with torch.autocast(self.device.type, enabled=False):
             found = translator.translate(
