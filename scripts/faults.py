@@ -38,6 +38,7 @@ from typing import NamedTuple
 # Before NumPy and torch are imported: what is forked must have no threads, and a small model needs one.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import damage
+import degenerate
 import matplotlib.pyplot  # noqa: F401 (with the next two, for what is forked)
 import sacrebleu  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
@@ -243,10 +244,11 @@ def faults(*, by_mount: bool) -> list[Fault]:
         Fault("damaged file of a run, then --resume", 16, damage.damage_run),
         Fault("damaged cache, read", 200, damage.damage_cache),
         Fault("data changed, then --resume", 4, change_data),
+        Fault("degenerate corpora", len(degenerate.CORPORA), degenerate.train_on_little),
         Fault("two runs of one name at once", 4, run_twice),
         Fault("--resume twice at once", 4, resume_twice),
         Fault("one cache prepared twice at once", 8, prepare_twice),
-        Fault("8 threads on one Translator, 60 texts, read", 8, use_threads),
+        Fault("8 threads on one Translator, 60 texts a round (480 in all), read", 8, use_threads),
         Fault("NaN or Inf in a model, each command", 2 * len(damage.USES), damage.spoil_model),
         Fault("NaN or Inf in last.ckpt, then --resume", 4, damage.spoil_checkpoint),
         Fault("learning rates from 1e6 to 1e38", 4, damage.train_too_fast),

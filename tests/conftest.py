@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from translator.config import Config
 from translator.config_file import load_config
+from translator.signals import ENDING
 
 # The same examples on every machine, and no limit on how long one takes on a busy one.
 settings.register_profile("tests", deadline=None, derandomize=True)
@@ -18,7 +19,7 @@ settings.load_profile("tests")
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
     """A command that was stopped ignores signals from then on, and here it is no process of its own."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

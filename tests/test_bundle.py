@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,23 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     line = refusal(folder)
     assert line.startswith(f"{folder / WEIGHTS}: does not fit config.json: size mismatch for ")
     assert "feed_forward" in line
+
+
+def test_a_configuration_of_a_huge_model_is_refused_before_it_takes_memory(folder: Path) -> None:
+    written = (folder / CONFIG).read_text()
+    for changes, problem in (
+        ({"feed_forward": 65_536, "n_encoder_layers": 8, "n_decoder_layers": 16}, "size mismatch for "),
+        ({"feed_forward": 65_536}, "size mismatch for "),
+        ({"width": 65_536, "n_heads": 65_536}, "size mismatch for "),
+        ({"n_encoder_layers": 1000}, "there is no encoder.layers."),
+    ):
+        config = json.loads(written)
+        config["model"] |= changes
+        (folder / CONFIG).write_text(json.dumps(config))
+        write_manifest(folder, {})
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert problem in refusal(folder)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
 
 
 def test_another_model_s_tokenizer_is_refused(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 The folder is of a model of width 16 that was trained there for two minutes on one thread: `translator train
 configs/phrasebook.yaml tokenizer.vocabulary_size=500 model.width=16 model.n_heads=2 model.feed_forward=32
-model.n_encoder_layers=1 model.n_decoder_layers=1 train.max_minutes=2`. It translates badly, always the same way.
+model.n_encoder_layers=1 model.n_decoder_layers=1 train.max_minutes=2`. It translates badly, but always alike.
 """
 
 import json

@@ -64,15 +64,15 @@ REFUSED = {
     ),
     "text for a number": (
         "model:\n  width: big\n",
-        'c.yaml:4: model.width="big" does not fit; allowed: a whole number ≥ 1',
+        'c.yaml:4: model.width="big" does not fit; allowed: a whole number ≥ 1 and ≤ 65536',
     ),
     "true is no integer": (
         "model:\n  width: True\n",
-        "c.yaml:4: model.width=true does not fit; allowed: a whole number ≥ 1",
+        "c.yaml:4: model.width=true does not fit; allowed: a whole number ≥ 1 and ≤ 65536",
     ),
     "a fraction is no integer": (
         "model:\n  n_encoder_layers: 2.0\n",
-        "c.yaml:4: model.n_encoder_layers=2.0 does not fit; allowed: a whole number ≥ 1; write 2",
+        "c.yaml:4: model.n_encoder_layers=2.0 does not fit; allowed: a whole number ≥ 1 and ≤ 1000; write 2",
     ),
     "a whole number with an exponent": (
         "validation:\n  every_steps: 1e5\n",
@@ -94,11 +94,11 @@ REFUSED = {
     ),
     "number as text": (
         'model:\n  width: "8"\n',
-        'c.yaml:4: model.width="8" does not fit; allowed: a whole number ≥ 1',
+        'c.yaml:4: model.width="8" does not fit; allowed: a whole number ≥ 1 and ≤ 65536',
     ),
     "below the range": (
         "model:\n  max_length: 7\n",
-        "c.yaml:4: model.max_length=7 does not fit; allowed: a whole number ≥ 8",
+        "c.yaml:4: model.max_length=7 does not fit; allowed: a whole number ≥ 8 and ≤ 65536",
     ),
     "above the range": (
         "model:\n  dropout: 1\n",
@@ -110,7 +110,7 @@ REFUSED = {
     ),
     "without end": (
         "search:\n  length_penalty: .inf\n",
-        "c.yaml:4: search.length_penalty=Infinity does not fit; allowed: a number ≥ 0",
+        "c.yaml:4: search.length_penalty=Infinity does not fit; allowed: a number ≥ 0 and ≤ 10",
     ),
     "no such choice": (
         "model:\n  norm: mid\n",
@@ -139,7 +139,7 @@ REFUSED = {
     ),
     "two problems": (
         "model:\n  width: 0\n  n_heads: 0\n",
-        "c.yaml:4: model.width=0 does not fit; allowed: a whole number ≥ 1 (and 1 more)",
+        "c.yaml:4: model.width=0 does not fit; allowed: a whole number ≥ 1 and ≤ 65536 (and 1 more)",
     ),
     "heads that do not divide": (
         "model:\n  n_heads: 8\n  width: 250\n",
@@ -313,11 +313,26 @@ def test_a_byte_order_mark_before_a_configuration_is_no_matter(file: Path) -> No
 OVERRIDES = {
     "modle.width=8": "override modle.width=8: unknown key 'modle'; did you mean 'model'?",
     "model.widht=8": "override model.widht=8: unknown key 'model.widht'; did you mean 'width'?",
-    "model.width=8.5": "override model.width=8.5: model.width=8.5 does not fit; allowed: a whole number ≥ 1",
+    "model.width=8.5": "override model.width=8.5: model.width=8.5 does not fit; allowed: a whole number ≥ 1 "
+    "and ≤ 65536",
+    **{
+        f"{key}={most + 1}": f"override {key}={most + 1}: {key}={most + 1} does not fit; "
+        f"allowed: {what} and ≤ {most}"
+        for key, most, what in (
+            ("model.width", 65536, "a whole number ≥ 1"),
+            ("model.n_heads", 65536, "a whole number ≥ 1"),
+            ("model.feed_forward", 65536, "a whole number ≥ 1"),
+            ("model.n_encoder_layers", 1000, "a whole number ≥ 1"),
+            ("model.n_decoder_layers", 1000, "a whole number ≥ 1"),
+            ("model.max_length", 65536, "a whole number ≥ 8"),
+            ("search.beam_size", 1000, "a whole number ≥ 1"),
+            ("search.length_penalty", 10, "a number ≥ 0"),
+        )
+    },
     "model.width=250": "override model.width=250: model.width=250 is not a multiple of model.n_heads=8; "
     "try 248 or 256",
-    "model.max_length=999999": "override model.max_length=999999: train.max_tokens_per_batch=3000 is below "
-    "model.max_length=999999; the longest sentence must fit a batch, so raise the one or lower the other",
+    "model.max_length=65536": "override model.max_length=65536: train.max_tokens_per_batch=3000 is below "
+    "model.max_length=65536; the longest sentence must fit a batch, so raise the one or lower the other",
     "train.adam_betas=[0.9, 1.5]": "override train.adam_betas=[0.9, 1.5]: train.adam_betas.1=1.5 does not "
     "fit; allowed: a list of 2: a number ≥ 0 and < 1",
     "data.columns.fr=0": "override data.columns.fr=0: data.columns.fr=0 does not fit; allowed: text or a "

@@ -106,13 +106,16 @@ def wait_for_preparation(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["train", "check-data"])
-def test_sigterm_while_the_data_are_prepared_ends_at_once_in_one_line(large: Path, verb: str) -> None:
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, b"terminated"), (signal.SIGHUP, b"hung up")])
+def test_what_ends_it_while_the_data_are_prepared_ends_it_at_once_in_one_line(
+    large: Path, verb: str, number: int, word: bytes
+) -> None:
     with start(large, verb) as process:
         wait_for_preparation(large, process)
         for _ in range(3):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
         _, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stderr) == (143, b"error: terminated\n")
+    assert (process.returncode, stderr) == (128 + number, b"error: " + word + b"\n")
     assert not partial_of(large)
     assert not (large.parent / "runs").exists()
 

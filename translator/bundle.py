@@ -154,22 +154,43 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
     except ConfigError as error:
         raise ModelError(f"{error} (a newer version may have written the folder; then update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
-    model = build_model(config.model, len(tokenizer))
     try:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
+            raise ModelError(
+                f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type"
+            )
+        _check_shapes(weights, config.model, len(tokenizer))
+        model = build_model(config.model, len(tokenizer))
         model.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
-    if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
-        raise ModelError(f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type")
     if name := not_finite(weights):
         raise ModelError(
             f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so it cannot translate; take another model"
         )
     return model.eval(), tokenizer, config
+
+
+def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
+    """Compare each layer's largest weights with the configuration, before a model of that size takes memory.
+
+    Raises:
+        RuntimeError: one is missing or of another shape.
+    """
+    shapes = {"embedding.weight": (vocabulary_size, config.width)}
+    for stack, n_layers in (("encoder", config.n_encoder_layers), ("decoder", config.n_decoder_layers)):
+        for i in range(n_layers):
+            shapes[f"{stack}.layers.{i}.self_attention.query.weight"] = (config.width, config.width)
+            shapes[f"{stack}.layers.{i}.feed_forward.inner.weight"] = (config.feed_forward, config.width)
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise RuntimeError(f"there is no {name}")
+        if weights[name].shape != shape:
+            raise RuntimeError(f"size mismatch for {name}: {tuple(weights[name].shape)}, not {shape}")
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str | None:

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=65_536)]
+Depth = Annotated[int, Field(ge=1, le=1000)]
+BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 #: Largest vocabulary whose pairs of pieces are counted, at about 8 bytes a pair.
@@ -163,15 +166,15 @@ class TokenizerConfig(Section):
 class ModelConfig(Section):
     """The Transformer's shape (Vaswani et al. 2017)."""
 
-    width: PositiveInt = 256
+    width: Size = 256
     """D: length of each token's vector."""
-    n_heads: PositiveInt = 4
+    n_heads: Size = 4
     """H: attention heads in each layer; must divide the width."""
-    feed_forward: PositiveInt = 1024
+    feed_forward: Size = 1024
     """F: inner width of the feed-forward sublayer."""
-    n_encoder_layers: PositiveInt = 3
+    n_encoder_layers: Depth = 3
     """Layers of the encoder."""
-    n_decoder_layers: PositiveInt = 3
+    n_decoder_layers: Depth = 3
     """Layers of the decoder."""
     dropout: Probability = 0.1
     """Dropout on embeddings and on each sublayer's output."""
@@ -183,7 +186,7 @@ class ModelConfig(Section):
     """Non-linearity of the feed-forward sublayer."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalisation before each sublayer, or after it as in the original."""
-    max_length: Annotated[int, Field(ge=8)] = 256
+    max_length: Annotated[int, Field(ge=8, le=65_536)] = 256
     """Longest sentence in pieces, end symbol included; longer training pairs are left out."""
 
     @model_validator(mode="after")
@@ -253,7 +256,7 @@ class ValidationConfig(Section):
 
     every_steps: PositiveInt = 500
     """Optimiser steps between validations; there is always one at the end."""
-    beam_size: PositiveInt = 1
+    beam_size: BeamSize = 1
     """Beam of the search behind validation BLEU; 1 is greedy and quickest."""
     n_samples: Annotated[int, Field(ge=0)] = 3
     """Translations shown after each validation."""
@@ -264,9 +267,9 @@ class ValidationConfig(Section):
 class SearchConfig(Section):
     """Beam search; `translate` and `evaluate` take it from the model folder."""
 
-    beam_size: PositiveInt = 5
+    beam_size: BeamSize = 5
     """Hypotheses kept for each sentence; 1 is greedy search."""
-    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 1.0
     """α in Σ log p / length^α, the end symbol counted."""
     max_length_ratio: Annotated[float, Field(gt=0)] = 2.0
     """Longest output in pieces: this times the source's pieces, plus `search.max_length_offset`."""

@@ -1,5 +1,6 @@
 """Where words for people go: stderr. Results alone go to stdout."""
 
+import errno
 import os
 import sys
 
@@ -16,8 +17,19 @@ _console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 
 
 def note(message: str) -> None:
-    """Print one line for the reader on stderr."""
+    """Print one line for the reader on stderr; nothing, where the terminal was closed."""
+    leave_closed_terminal()
     _console.print(message)
+
+
+def leave_closed_terminal() -> None:
+    """Write to nowhere what was for a terminal that is gone; else it is an error in the midst of our work."""
+    for handle in (1, 2):
+        try:
+            os.get_terminal_size(handle)
+        except OSError as error:
+            if error.errno == errno.EIO:  # a file or a pipe says something else
+                os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
 def log(message: str) -> None:

@@ -57,7 +57,10 @@ class UsageError(PasserelleError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out: Python's own error, or what torch and other C++ make of it."""
-    words = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "can't start new thread")
+    words = (
+        *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "can't start new thread"),
+        "ALLOC_FAILED",  # of cuBLAS and cuDNN
+    )
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in words)
     )

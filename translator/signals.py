@@ -1,10 +1,10 @@
-"""How a program is stopped from outside: Ctrl-C, and SIGTERM, which schedulers send."""
+"""How a program is stopped from outside: Ctrl-C, SIGTERM of schedulers, SIGHUP of a terminal that closes."""
 
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -12,14 +12,17 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 #: Exit codes after them: 128 + the signal's number, as of other programs.
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED, HUNG_UP = 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + 1
+
+#: Signals by which others end a program; Windows has no SIGHUP.
+ENDING = (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 #: Signals within as many seconds are one.
 BURST_SECONDS = 1.0
 
 
 class StopOnce:
-    """Handles SIGINT or SIGTERM by one exception, however often it comes in a row.
+    """Handles the signals that stop a program by one exception, however many come in a row.
 
     A second exception would come while the first is being handled, and be shown with a traceback.
     """
@@ -32,7 +35,7 @@ class StopOnce:
 
         Raises:
             KeyboardInterrupt: SIGINT.
-            SystemExit: SIGTERM, with the code `TERMINATED`.
+            SystemExit: another signal, with the code `TERMINATED` or `HUNG_UP`.
         """
         now = time.monotonic()
         if now - self._raised_at < BURST_SECONDS:
@@ -40,7 +43,7 @@ class StopOnce:
         self._raised_at = now
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(TERMINATED)
+        raise SystemExit(128 + signum)
 
 
 @contextmanager
@@ -55,3 +58,13 @@ def handled(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[N
     finally:
         if signal.getsignal(signum) is handler:  # else somebody settled it for good
             signal.signal(signum, instead_of)
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let what ends a program raise one exception, where the program would be gone at once otherwise."""
+    once = StopOnce()
+    with ExitStack() as stack:
+        for number in ENDING:
+            stack.enter_context(handled(number, once, instead_of=signal.SIG_DFL))
+        yield

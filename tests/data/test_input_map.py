@@ -1,13 +1,15 @@
 """The input map: one text for every way of typing it, and nothing else changed."""
 
 import re
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translator.data.input_map import STEPS, map_input
+from translator.data.input_map import STEPS, map_input, normalize
+from translator.data.noise import decomposed, without_accents
 
 TEXT = "L'été, l'œuf coûte 1 200 € : « C'est cher ! »"
 FAMILY = "👩🏽\u200d👧 ❤\ufe0f\u200d🔥 🙂\u200d↔\ufe0f 🏳\ufe0f\u200d⚧\ufe0f"
@@ -62,6 +64,27 @@ def test_twice_is_once_and_the_result_is_what_is_promised(text: str) -> None:
 def test_the_form_of_the_text_makes_no_difference(text: str) -> None:
     for form in ("NFC", "NFD"):
         assert map_input(unicodedata.normalize(form, text)) == map_input(text)
+
+
+#: Marks of several classes, some that compose or decompose, and what ends a run of them.
+MARKS = "\u0301\u0327\u0308\u0323\u0338\u0344\u0f71\u0f73\u05b0\u3099\u20d0e≠—é\uac00"
+
+
+@given(st.text(MARKS, max_size=200), st.sampled_from(MARKS))
+def test_the_normal_form_of_a_long_run_of_marks_is_unicode_s(text: str, mark: str) -> None:
+    for form in ("NFC", "NFD"):
+        for long in (text, text + mark * 600 + text, "e" + text.replace("e", "").replace("é", "") * 50):
+            assert normalize(form, long) == unicodedata.normalize(form, long)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "marks", ["\u0301\u0327", "\u0327\u0301", "\u0f73", "\u0344\u0323", "\u0301\u200b\u0327"]
+)
+def test_endless_marks_take_no_endless_time(marks: str) -> None:
+    began = time.perf_counter()
+    for change in (map_input, decomposed, without_accents):
+        change("e" + marks * 40_000)
+    assert time.perf_counter() - began < 5
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="’‘‛ʼ＇`´′")))

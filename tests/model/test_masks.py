@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from translator.model import masks
 from translator.model.attention import attention_weights
 from translator.model.masks import causal_mask, padding_mask
 from translator.symbols import BOS, EOS, PAD, UNK
@@ -43,3 +44,11 @@ def test_true_means_may_be_looked_at() -> None:
     assert attention_weights(same, same, mask)[0, 0].tolist() == [[0.0, 1.0, 0.0]] * 3
     # Control: the other polarity would hide just that key.
     assert attention_weights(same, same, ~mask)[0, 0].tolist() == [[0.5, 0.0, 0.5]] * 3
+
+
+def test_the_names_before_still_work_with_a_notice() -> None:
+    for name, new in (("causal_keep", masks.causal_mask), ("padding_keep", masks.padding_mask)):
+        with pytest.warns(FutureWarning, match=f"{name} is now called {new.__name__}"):
+            assert getattr(masks, name) is new
+    with pytest.raises(AttributeError, match="no attribute 'any_keep'"):
+        masks.any_keep  # noqa: B018

@@ -105,6 +105,29 @@ def test_a_word_that_is_not_there_is_refused(client: TestClient, word: Any) -> N
     assert "word" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("route", "name", "value"),
+    [
+        ("alternatives", "word", 99),
+        ("alternatives", "translation", "The cat\nsleeps."),
+        ("explain", "text", f"{SENTENCE}\n{OTHER}"),
+        ("explain", "prefix", "The\ncat"),
+        ("explain", "prefix", "0" * 999),
+    ],
+)
+def test_what_the_schema_can_only_say_in_words_is_refused_so(
+    serve: Any, route: str, name: str, value: Any
+) -> None:
+    client = serve(explain=lambda *_: "<title>explained</title>")
+    fields = {"alternatives": {"translation": "The cat sleeps.", "word": 0}, "explain": {"prefix": "The"}}
+    given = {"text": SENTENCE, **fields[route]}
+    assert client.post(f"/api/{route}", json=given).status_code == 200
+    assert client.post(f"/api/{route}", json=given | {name: value}).status_code == 400
+    operation = client.get("/openapi.json").json()["paths"][f"/api/{route}"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"][name]["description"].startswith("400 where ")
+
+
 def test_spans_are_where_the_words_are() -> None:
     text = "Don't! L'eau de Marie-t-il… à  Lyon"
     assert [text[start:end] for start, end in spans(text)] == words(text)

@@ -266,7 +266,7 @@ def test_a_large_request_keeps_nobody_waiting_and_ends_with_its_client(
 def test_it_ends_within_the_limit_of_a_request(
     start: Start, hold: Callable[[socket.socket], socket.socket], state: str
 ) -> None:
-    server = start("--request-seconds", "3", "--receive-seconds", "20")
+    server = start("--request-seconds", "5", "--receive-seconds", "20")
     sent = {
         "a large request": raw(LARGE),
         "a slow request": raw(ECHO)[:-9],
@@ -285,7 +285,7 @@ def test_it_ends_within_the_limit_of_a_request(
     told = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
-    assert time.monotonic() - told < 8  # 3, a slice, and what Python needs to end
+    assert time.monotonic() - told < 5
 
 
 def test_it_ends_although_the_model_computes_without_end(trained: Trained) -> None:
@@ -298,7 +298,7 @@ class Endless(Translator):
             time.sleep(0.01)
 Translator.load = classmethod(lambda cls, *a, load=Translator.load.__func__, **k: load(Endless, *a, **k))
 from translator.cli import main
-main(["serve", "--model", {str(trained.model)!r}, "--port", "0", "--request-seconds", "1"])
+main(["serve", "--model", {str(trained.model)!r}, "--port", "0", "--request-seconds", "3"])
 """
     with subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment()
@@ -310,11 +310,11 @@ main(["serve", "--model", {str(trained.model)!r}, "--port", "0", "--request-seco
             with pytest.raises(HTTPError, match="503") as refused:
                 urllib.request.urlopen(server.url + "/health", timeout=20)
             with refused.value as answer:
-                assert json.load(answer) == {"error": "The model has not answered for 0.5 seconds"}
+                assert json.load(answer) == {"error": "The model has not answered for 1.5 seconds"}
             told = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 1
-            assert time.monotonic() - told < 8
+            assert time.monotonic() - told < 3
             said = process.stderr.read().decode()
         finally:
             process.kill()

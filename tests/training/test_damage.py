@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from test_resume import STATEFUL, stop_after, weights
 
 from translator.config import Config
@@ -16,6 +17,7 @@ from translator.data.batching import Batch
 from translator.data.preparation import prepare
 from translator.errors import TrainingError
 from translator.training import run
+from translator.training.callbacks import SaveForResuming
 from translator.training.checkpoint import BEST, LAST, PREVIOUS, STATE, read_checkpoint
 from translator.training.data_record import RECORD
 from translator.training.finish import finish
@@ -248,6 +250,29 @@ def test_the_last_good_checkpoint_survives_a_diverging_run(
     checkpoints = Path(config.run.root) / "diverged" / "checkpoints"
     assert [steps_of(checkpoints / name) for name in (LAST, PREVIOUS)] == [5, 4]
     assert weights(train(config, name="diverged", resume=True)) == expected
+
+
+@pytest.mark.parametrize("at", [4, 5])
+def test_a_loss_that_is_no_number_replaces_no_good_checkpoint(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The weights are finite still; it is seen too where it was of an earlier step than the last."""
+    config = tiny_config(*OFTEN, "validation.every_steps=100")
+    share_loss, save = TranslationModule._share_loss, SaveForResuming._save_if_it_is_time
+
+    def infinite(module: TranslationModule, *given: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, plain = share_loss(module, *given, **options)
+        return loss + (math.inf if module.progress.steps == at else 0), plain
+
+    def save_not_at_5(saver: SaveForResuming, trainer: Trainer, module: TranslationModule) -> None:
+        if module.progress.steps != 5:
+            save(saver, trainer, module)
+
+    monkeypatch.setattr(TranslationModule, "_share_loss", infinite)
+    monkeypatch.setattr(SaveForResuming, "_save_if_it_is_time", save_not_at_5)
+    with pytest.raises(TrainingError, match=r"^the loss became inf by step 6; lower train\.learning_rate, "):
+        train(config, name="diverged")
+    assert steps_of(Path(config.run.root) / "diverged" / "checkpoints" / LAST) == 4
 
 
 def test_a_checkpoint_that_had_diverged_is_refused(

@@ -8,6 +8,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 import torch
 
+from translator.bundle import WEIGHTS
 from translator.config import Config
 from translator.data.batching import Batch, BatchStream
 from translator.engine.native import load_native
 from translator.engine.training import TrainingEngine
+from translator.errors import TrainingError
+from translator.files import sha256
 from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.module import TranslationModule
@@ -161,6 +165,45 @@ def test_after_an_exception_the_process_is_as_before(
     with pytest.raises(error):
         train(config, name="tiny")
     assert_as_before(before)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("is_first_beside", [True, False], ids=["another thread", "the same thread"])
+def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_first_beside: bool
+) -> None:
+    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    config = tiny_config(*QUICK)
+    account, refusals, models = TranslationModule.account, [], []
+
+    def second() -> None:
+        before = {**snapshot(), "threads": None}
+        monkeypatch.setattr(TranslationModule, "account", account)  # else it would begin a third
+        with pytest.raises(TrainingError) as caught:
+            train(config, name="second")
+        refusals.append(str(caught.value))
+        assert {**snapshot(), "threads": None} == before
+
+    def begin_another(module: TranslationModule, batch: Batch) -> None:
+        account(module, batch)
+        if module.progress.steps != 2:
+            return
+        if is_first_beside:
+            with ThreadPoolExecutor(1) as other:
+                other.submit(second).result()
+        else:
+            second()
+
+    before = snapshot()
+    with monkeypatch.context() as patch:
+        patch.setattr(TranslationModule, "account", begin_another)
+        models.append(train(config, name="first"))
+    assert refusals == ["this process is training already; wait until that ends, or train in another process"]
+    assert_as_before(before)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["first"]
+    models.append(train(config, name="then"))
+    first, then = (sha256(model / WEIGHTS) for model in models if model is not None)
+    assert first == then
 
 
 @pytest.mark.slow

@@ -115,6 +115,62 @@ def test_a_process_that_lightning_started_has_the_folder(monkeypatch: pytest.Mon
         assert processes.cluster().local_rank() == 1
 
 
+@pytest.mark.parametrize("rank", [{}, {"LOCAL_RANK": "0"}])
+def test_what_a_training_starts_itself_is_none_of_its_processes(
+    monkeypatch: pytest.MonkeyPatch, rank: dict[str, str]
+) -> None:
+    left(monkeypatch, {RUN_VARIABLE: f"{os.getppid()}:/runs/a", **rank})
+    assert find_processes(ONE) == Processes("", 1, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("processes", "is_told"),
+    [
+        (Processes("", 1, 0, None), True),
+        (Processes("", 1, 1, Path("/runs/a")), False),
+        (Processes("torchrun", 1, 0, None), False),
+    ],
+)
+def test_the_folder_is_told_where_lightning_starts_the_others(processes: Processes, is_told: bool) -> None:
+    os.environ[RUN_VARIABLE] = "1:/of/another"
+    with told_to_other_processes(Path("/runs/a"), processes):
+        found = os.environ.get(RUN_VARIABLE)
+    assert found == (f"{os.getpid()}:/runs/a" if is_told else None)
+
+
+#: Trains, and in a step of it starts a command.
+SCRIPT = """
+import subprocess, sys
+from translator.config_file import load_config
+from translator.training.module import TranslationModule
+from translator.training.run import train
+account = TranslationModule.account
+def start(module, batch):
+    account(module, batch)
+    if module.progress.steps == 1:
+        subprocess.run(sys.argv[2:], check=True)
+TranslationModule.account = start
+train(load_config(sys.argv[1], ["train.max_steps=2", "validation.n_samples=0"]), name="outer")
+"""
+
+
+@pytest.mark.slow
+def test_a_training_in_a_training_has_its_own_run(tmp_path: Path) -> None:
+    path = write_phrases(tmp_path)
+    inner = command("train", path, "run.name=inner", "train.max_steps=2", "validation.n_samples=0")
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path), *inner],
+        env=environment(),
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr.decode()
+    for name in ("inner", "outer"):
+        assert (tmp_path / "runs" / name / "model" / MANIFEST).is_file()
+        assert len(list((tmp_path / "runs" / name / "logs").iterdir())) == 1
+
+
 def test_what_slurm_is_not_told_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     left(monkeypatch, SRUN)
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")

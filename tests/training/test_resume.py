@@ -1,11 +1,14 @@
 """Killed or stopped and resumed is uninterrupted: the final weights are the same to the last bit."""
 
 import csv
+import fcntl
 import hashlib
 import os
+import pty
 import re
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +18,10 @@ import pytest
 import torch
 from phrases import command, environment, run_command, write_phrases
 
-from translator.bundle import WEIGHTS
+from translator.bundle import MANIFEST, WEIGHTS
 from translator.config import Config
 from translator.data.batching import Batch
+from translator.signals import ENDING
 from translator.training import run
 from translator.training.embedding_init import count_embeddings
 from translator.training.module import STATE, TranslationModule
@@ -384,7 +388,12 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     [{}, {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}],
     ids=["plain", "in a batch job of Slurm"],
 )
-def test_sigterm_saves_says_how_to_resume_and_exits_with_143(tmp_path: Path, left: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")], ids=["TERM", "HUP"]
+)
+def test_what_ends_it_saves_says_how_to_resume_and_exits_with_143_or_129(
+    tmp_path: Path, left: dict[str, str], number: int, word: str
+) -> None:
     path = write_phrases(tmp_path)
     last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
     arguments = ("train", path, *KILLABLE, "train.max_steps=100000", "train.checkpoint_minutes=0.01")
@@ -394,20 +403,57 @@ def test_sigterm_saves_says_how_to_resume_and_exits_with_143(tmp_path: Path, lef
         wait_for(last.exists, process)
         time.sleep(0.3)
         for _ in range(2):  # some schedulers send it again
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     lines = stderr.decode().splitlines()
-    assert process.returncode == 143, stderr.decode()
+    assert process.returncode == 128 + number, stderr.decode()
     assert lines.count("stopping after this step …") == 1
     found = re.fullmatch(r"stopped at step ([\d,]+) and saved; .* --resume .*", lines[-2])
     assert found is not None, stderr.decode()
     stopped_at = int(found.group(1).replace(",", ""))
-    assert lines[-1] == "error: terminated"
+    assert lines[-1] == f"error: {word}"
     assert torch.load(last, weights_only=True)[STATE]["progress"]["steps"] == stopped_at
 
 
-def test_sigterm_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_terminal_that_closes_stops_it_saved_unless_that_is_ignored(
+    tmp_path: Path, is_ignored: bool
+) -> None:
+    path = write_phrases(tmp_path)
+    last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
+    options = ("train.max_steps=300", "train.checkpoint_minutes=0.01", "validation.every_steps=50")
+    end, terminal = pty.openpty()
+
+    def sit_at_it() -> None:
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        if is_ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with subprocess.Popen(
+        command("train", path, *KILLABLE, *options),
+        env=environment(),
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=sit_at_it,
+    ) as process:
+        os.close(terminal)
+        while not last.exists():
+            os.read(end, 10_000)  # else it would wait for its words to be read
+        saved = last.stat().st_mtime_ns
+        os.close(end)
+        process.wait(100)
+    assert process.returncode == (0 if is_ignored else 129)
+    assert (last.parent.parent / "model" / MANIFEST).exists() is is_ignored
+    if not is_ignored:
+        assert last.stat().st_mtime_ns > saved
+        assert run_command("train", path, *KILLABLE, *options, "--resume").returncode == 0
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_what_ends_it_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     config = tiny_config(*STATEFUL)
     expected = weights(train(config, name="whole"))
@@ -416,27 +462,30 @@ def test_sigterm_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
     def terminate(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
         if module.progress.steps == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
         patch.setattr(TranslationModule, "account", terminate)
         with pytest.raises(SystemExit) as stopped:
             train(config, name="stopped")
-    assert stopped.value.code == 143
+    assert stopped.value.code == 128 + number
     assert weights(train(config, name="stopped", resume=True)) == expected
 
 
-def test_a_sigterm_that_is_ignored_stays_so(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@pytest.mark.parametrize("number", ENDING)
+def test_one_that_is_ignored_stays_so(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    signal.signal(number, signal.SIG_IGN)
     account = TranslationModule.account
 
     def terminate(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr(TranslationModule, "account", terminate)
     assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    assert signal.getsignal(number) == signal.SIG_IGN
 
 
 @pytest.mark.slow

@@ -18,12 +18,15 @@ from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError, is_out_of_memory
-from translator.signals import INTERRUPTED, TERMINATED, StopOnce, handled
+from translator.signals import ENDING, HUNG_UP, INTERRUPTED, TERMINATED, StopOnce, handled
 
 TOO_LITTLE_MEMORY = (
     "there is not enough memory; lower --batch-size or --beam, give shorter lines or a smaller model, or in "
     "training lower train.max_tokens_per_batch"
 )
+
+#: Exit codes of a command that another program ended, and what is said then.
+ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 
 app = typer.Typer(
     name="translator",
@@ -56,8 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     console.use_utf8()
     with handled(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
         code = _run(arguments)
-        if code in (INTERRUPTED, TERMINATED):  # one more would show a traceback of Python's own end
-            for number in (signal.SIGINT, signal.SIGTERM):
+        if code in (INTERRUPTED, *ENDED):  # one more would show a traceback of Python's own end
+            for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
         sys.exit(code)
 
@@ -80,8 +83,8 @@ def _run(arguments: list[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", INTERRUPTED)
     except (BrokenPipeError, SystemExit) as error:
-        if getattr(error, "code", None) == TERMINATED:
-            return _fail("terminated", TERMINATED)
+        if (code := getattr(error, "code", None)) in ENDED:
+            return _fail(ENDED[code], code)
         # Whoever read our output has gone (Typer raises the second); so do we, as other filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

@@ -1,7 +1,6 @@
 """The verbs before there is a model: `train` and `check-data`."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 
 from translator.cli.options import JsonOption
 from translator.errors import UsageError
-from translator.signals import StopOnce, handled
+from translator.signals import ended_in_order
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -34,7 +33,7 @@ def train_command(
 
         sys.stdout.write(config_to_yaml(config))
         return
-    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+    with ended_in_order():
         from translator.training.run import train
 
         train(config, name=path.stem, resume=resume)
@@ -55,7 +54,7 @@ def check_data_command(
     from translator.data.report import Report
 
     config, _ = _config(arguments)
-    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+    with ended_in_order():
         prepared = prepare(config)
     report = prepared.report
     names = corpus.split_names(config.data)

@@ -36,7 +36,7 @@ from translator.data import phrasebook, readers
 from translator.data.input_map import map_input
 from translator.data.lines import MalformedError, scan_lines
 from translator.data.oddities import odd_bits
-from translator.errors import DataError
+from translator.errors import DataError, is_out_of_memory
 from translator.files import find_sealed, sha256, write_whole
 
 #: Raise it when a change here or in `readers` would read a file differently.
@@ -343,6 +343,8 @@ def _one_line_errors(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, DatasetGenerationError) as error:
+        if is_out_of_memory(error) or is_out_of_memory(error.__cause__ or error):
+            raise MemoryError from None
         raise DataError(f"{what}: cannot be loaded: {_reason(error)}; {hint}") from None
     finally:
         for log, level in zip(logs, levels, strict=True):

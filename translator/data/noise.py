@@ -5,9 +5,10 @@ Each change is a function from text to text that leaves a text alone where it ha
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from random import Random
+
+from translator.data.input_map import normalize
 
 Change = Callable[[str], str]
 
@@ -22,8 +23,8 @@ def without_accents(text: str) -> str:
     """Leave out the accents of Latin letters, and write ligatures as two letters: œuf is oeuf."""
     for ligature, letters in (("œ", "oe"), ("Œ", "Oe"), ("æ", "ae"), ("Æ", "Ae")):
         text = text.replace(ligature, letters)
-    bare = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
-    return unicodedata.normalize("NFC", bare)
+    bare = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", normalize("NFD", text))
+    return normalize("NFC", bare)
 
 
 def lower_case(text: str) -> str:
@@ -123,7 +124,7 @@ def no_break_spaces(text: str) -> str:
 
 def decomposed(text: str) -> str:
     """Write accents as characters of their own (Unicode form NFD)."""
-    return unicodedata.normalize("NFD", text)
+    return normalize("NFD", text)
 
 
 def byte_order_mark(text: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from translator.config import DataConfig
 from translator.data import lines, oddities
+from translator.data.input_map import normalize
 from translator.data.oddities import looks_swapped
 from translator.data.report import N_EXAMPLES, REASONS, Report
 
@@ -165,7 +166,7 @@ def _unfit(source: str, target: str, config: DataConfig) -> str | None:
 def _notes(source: str, target: str, notes: int) -> list[str]:
     both = source + target
     found = [note for bit, note in _OF_BITS.items() if notes & bit] if notes else []
-    if not (unicodedata.is_normalized("NFC", source) and unicodedata.is_normalized("NFC", target)):
+    if normalize("NFC", source) != source or normalize("NFC", target) != target:
         found.append("not_nfc")
     if not both.isprintable() and any(unicodedata.category(character) == "Cc" for character in both):
         found.append("control")

@@ -19,7 +19,7 @@ from pathlib import Path
 import sentencepiece
 
 from translator.config import TokenizerConfig
-from translator.errors import DataError, ModelError
+from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
 WORD_MARK = "\u2581"
@@ -49,6 +49,8 @@ class Tokenizer:
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, UnicodeDecodeError) as error:  # the second quotes what is no UTF-8
+            if is_out_of_memory(error):
+                raise
             raise ModelError(f"tokenizer: no SentencePiece model: {error}") from None
         self.model = model
         processor = self._processor
@@ -103,6 +105,8 @@ class Tokenizer:
         try:
             return cls(_train(sample, config, size)), None
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             possible = re.search(r"value <= (\d+)", str(error))
             if possible is None:
                 raise DataError(_training_problem(str(error), size)) from None

@@ -81,15 +81,12 @@ class Attention(nn.Module):
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query · keyᵀ / √E) over the keys that may be attended to.
+    """Return softmax(query · keyᵀ / √E), (B, H, Q, K): rows sum to one, and are zero where `mask` is False.
 
     Args:
         query: (B, H, Q, E).
         key: (B, H, K, E).
         mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: everything.
-
-    Returns:
-        (B, H, Q, K), each row summing to one, exactly zero where `mask` is False.
     """
     scores: Tensor = (query * query.size(-1) ** -0.5) @ key.transpose(-1, -2)  # (B, H, Q, K)
     if mask is not None:

@@ -50,8 +50,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D)."""
-        result: Tensor = self.outer(self.dropout(self.activation(self.inner(x))))
-        return result
+        return self.outer(self.dropout(self.activation(self.inner(x))))  # type: ignore[no-any-return]
 
 
 class Layer(nn.Module):
@@ -80,10 +79,9 @@ class Layer(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Run the layer: x, (B, L, D) → (B, L, D).
+        """Run the layer on x, (B, L, D) → (B, L, D).
 
         Args:
-            x: the output of the layer before.
             mask: of self-attention (see `Attention.forward`).
             cross: the memory, projected by this layer's `cross_attention`.
             cross_mask: of cross-attention.
@@ -131,5 +129,4 @@ class Stack(nn.Module):
         """Run all layers; `cross` has one entry per layer, the other arguments are those of `Layer`."""
         for i, layer in enumerate(self.layers):
             x = layer(x, mask, cross=None if cross is None else cross[i], cross_mask=cross_mask, maps=maps)
-        normed: Tensor = self.norm(x)
-        return normed
+        return self.norm(x)  # type: ignore[no-any-return]

@@ -1,5 +1,7 @@
 """Attention masks: boolean, True = may be attended to, as in PyTorch's `scaled_dot_product_attention`."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -14,3 +16,10 @@ def padding_mask(ids: Tensor) -> Tensor:
 def causal_mask(length: int, *, device: torch.device | str | None = None) -> Tensor:
     """Hide the future: (1, 1, length, length) bool, True where key position ≤ query position."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("padding_keep", "causal_keep"):
+        warnings.warn(f"{name} is now called {name[:-4]}mask", FutureWarning, stacklevel=2)
+        return globals()[f"{name[:-4]}mask"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

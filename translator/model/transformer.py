@@ -63,10 +63,8 @@ class Transformer(nn.Module):
         """Read a whole target at once, as in training: (B, T) int64 → states (B, T, D)."""
         mask = causal_mask(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
-        states: Tensor = self.decoder(
-            self.embed(target_in), mask, cross=cross, cross_mask=memory.mask, maps=maps
-        )
-        return states
+        x = self.embed(target_in)
+        return self.decoder(x, mask, cross=cross, cross_mask=memory.mask, maps=maps)  # type: ignore[no-any-return]
 
     def embed(self, ids: Tensor) -> Tensor:
         """(B, L) int64 → (B, L, D): √D · embedding + position."""

@@ -45,9 +45,17 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
     a_text, _ = schema.texts(service.limits)
     only_text = schema.fields(text=a_text)
     both_texts = schema.fields(text=a_text, translation=a_text)
-    of_word = schema.fields(text=a_text, translation=a_text, word={"type": "integer", "minimum": 0})
-    prefix = {"type": "string", "maxLength": service.limits.max_characters}
-    with_prefix = schema.fields(("prefix",), text=a_text, prefix=prefix)
+    # What no schema can say stands beside it.
+    as_many_lines = a_text | {"description": "400 where it has not as many lines as the text"}
+    number = {"type": "integer", "minimum": 0, "description": "400 where the translation has no such word"}
+    of_word = schema.fields(text=a_text, translation=as_many_lines, word=number)
+    prefix = {
+        "type": "string",
+        "maxLength": service.limits.max_characters,
+        "description": "400 where it has several lines, or more pieces than the model takes",
+    }
+    one_line = a_text | {"description": "400 where it has several lines"}
+    with_prefix = schema.fields(("prefix",), text=one_line, prefix=prefix)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
     links = schema.list_of(schema.list_of(schema.WHOLE))
     linked = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)

@@ -28,8 +28,8 @@ _SEND_BUFFER_BYTES = 65_536
 #: A client that closes its side may wait for its answer or have gone; nothing tells which.
 _HALF_CLOSED_SECONDS = 0.5
 
-#: For a slice of work to end that nobody waits for, when the service ends.
-_LAST_SLICE_SECONDS = 3
+#: For a slice of work to end that nobody waits for, when the service ends, and for Python to end.
+_LAST_SLICE_SECONDS, _EXIT_SECONDS = 3, 1
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -69,6 +69,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what has begun is finished first.
 
+    From then on it all takes no longer than a request may, or 3 seconds.
+
     Args:
         app: the application.
         listener: where to listen.
@@ -89,10 +91,10 @@ def run(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=max(1, int(limits.request_seconds)),
+        timeout_graceful_shutdown=max(1, int(limits.request_seconds) - _LAST_SLICE_SECONDS - _EXIT_SECONDS),
         backlog=backlog,
     )
-    server = _Server(config, when_ready)
+    server = _Server(config, when_ready, seconds_to_end=max(2, limits.request_seconds - _EXIT_SECONDS))
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         server.run(sockets=[listener])
         return
@@ -109,24 +111,33 @@ def _ignore(number: int, frame: Any) -> None: ...
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[Callable[[], None]], None]):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        when_ready: Callable[[Callable[[], None]], None],
+        *,
+        seconds_to_end: float,
+    ):
         super().__init__(config)
         self._when_ready = when_ready
+        # A thread that computes without end would keep the process for good.
+        self._last_resort = threading.Timer(seconds_to_end, _leave)
+        self._last_resort.daemon = True
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            if not self.force_exit:  # then the threads are not waited for here
+                self._last_resort.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._when_ready(self._end)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A thread that computes without end would keep the process for good.
-        last_resort = threading.Timer(
-            (self.config.timeout_graceful_shutdown or 0) + _LAST_SLICE_SECONDS, _leave
-        )
-        last_resort.daemon = True
-        last_resort.start()
+        self._last_resort.start()
         await super().shutdown(sockets)
-        if not self.force_exit:  # then the threads are not waited for here
-            last_resort.cancel()
 
     def _end(self) -> None:
         self.should_exit = True

@@ -16,7 +16,7 @@ ERROR: Schema = {"type": "object", "properties": {"error": TEXT}, "required": ["
 
 #: Why a request is refused.
 REFUSALS = {
-    400: "Something is missing, wrong or too long, or there is no API key",
+    400: "Something is missing, wrong, too long or at odds with another field, or there is no API key",
     403: "A wrong API key, or a page of another origin",
     408: "The request did not come in in time",
     413: "The body is too long",

@@ -78,7 +78,7 @@ class KeepBest(ModelCheckpoint):
 
 
 class SaveForResuming(Checkpoint):
-    """Writes `last.ckpt` at least every minute, and at once after Ctrl-C or SIGTERM; only between two steps.
+    """Writes `last.ckpt` at least every minute, and at once after a signal to stop; only between two steps.
 
     A resumed run does not make up for a validation that was due, so that comes first, then the saving.
     """
@@ -183,12 +183,15 @@ class ShowProgress(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._stop_bar()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the bar away."""
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
         if self._bar is not None:
+            console.leave_closed_terminal()
             self._bar.stop()
 
 

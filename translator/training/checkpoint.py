@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from translator import console
 from translator.bundle import NOT_FINITE, not_finite
-from translator.errors import TrainingError
+from translator.errors import TrainingError, is_out_of_memory
 from translator.files import write_whole
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -112,7 +112,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _check(path, content)
     try:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # of a zip that is none of ours PyTorch may say anything, and gives advice
+    except Exception as error:  # of a zip that is none of ours PyTorch may say anything, and gives advice
+        if is_out_of_memory(error):
+            raise
         raise TrainingError(f"{path}: damaged: it is no checkpoint of this program") from None
     missing = [key for key in KEYS if key not in checkpoint] if isinstance(checkpoint, dict) else KEYS
     if missing:

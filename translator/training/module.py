@@ -20,7 +20,7 @@ from translator.engine.backend import choose_training_backend, training_engine
 from translator.engine.reference import ReferenceTraining
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
-from translator.errors import TrainingError
+from translator.errors import TrainingError, is_out_of_memory
 from translator.evaluation import bleu
 from translator.inference import Translator, learnt_single_sentences
 from translator.model.transformer import Transformer
@@ -49,6 +49,7 @@ class TranslationModule(LightningModule):
         self._clock: float | None = None
         self._hypotheses: dict[int, str] = {}
         self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, tokens
+        self._loss_since_save: Tensor | float = 0.0  # on the device: a look at each step's would wait for it
         self._translator: Translator | None = None  # of the weights that are being validated
         self._engine: TrainingEngine | ReferenceTraining | None = None
         self._replicas: Replicas | None = None
@@ -143,6 +144,7 @@ class TranslationModule(LightningModule):
             loss, nll = shard_loss(self._engine, batch)
         else:
             loss, nll = self._replicas.forward_backward(batch, shard_loss)
+        self._loss_since_save = self._loss_since_save + loss.detach()
         self.log("train_loss", nll / (batch.target_out != PAD).sum())
         return loss
 
@@ -217,15 +219,24 @@ class TranslationModule(LightningModule):
         """Add how far we are: plain numbers, so that loading needs no pickle.
 
         Raises:
-            TrainingError: the training has diverged; the checkpoint is not written, on any rank.
+            TrainingError: the training has diverged, by its weights or by a loss since the last checkpoint;
+                it is not written, on any rank.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
+        if str(self.trainer.precision) != "16-mixed":  # whose scaler leaves out a step that overflows
+            loss = torch.as_tensor(self._loss_since_save, device=self.device)
+            self._refuse_loss(float(self.trainer.strategy.reduce(loss, reduce_op="sum")))  # on all ranks
+        self._loss_since_save = 0.0
         checkpoint[STATE] = {
             "progress": asdict(self.progress),
             "position": list(self.position),
             "vocabulary": vocabulary_digest(self._data.prepared),
             "computed_with": self.computed_with,
         }
+
+    def _refuse_loss(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(diverged(f"the loss became {value}", steps=self.progress.steps))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; the loader is made afterwards and begins at the position.
@@ -253,6 +264,8 @@ class TranslationModule(LightningModule):
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             reason = str(error).splitlines()[-1].strip()
             raise TrainingError(f"{DOES_NOT_FIT}: {reason}") from None
 
@@ -293,9 +306,7 @@ class TranslationModule(LightningModule):
             smoothed, nll = self._shard_loss(self._engine, lines, factor=1.0)
             for i, value in enumerate((float(smoothed), float(nll), lines.n_step_tokens)):
                 self._validation_sums[i] += value
-            if not math.isfinite(self._validation_sums[0]):
-                what = f"the loss became {self._validation_sums[0]}"
-                raise TrainingError(diverged(what, steps=self.progress.steps))
+            self._refuse_loss(self._validation_sums[0])
         # Search in float32, as `evaluate` will.
         with torch.autocast(self.device.type, enabled=False):
             found = translator.translate(

@@ -1,11 +1,33 @@
 """What a training changes of the process that it runs in, and gives back however it ends."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from translator.errors import TrainingError
+
+_training = threading.Lock()
+
+
+@contextmanager
+def only_training() -> Iterator[None]:
+    """Let one training at a time change the process.
+
+    Raises:
+        TrainingError: there is one, in another thread or in this one.
+    """
+    if not _training.acquire(blocking=False):
+        raise TrainingError(
+            "this process is training already; wait until that ends, or train in another process"
+        )
+    try:
+        yield
+    finally:
+        _training.release()
 
 
 @contextmanager

@@ -80,7 +80,8 @@ class Processes(NamedTuple):
 def find_processes(hardware: HardwareConfig) -> Processes:
     """Return what the launcher says, if there is one."""
     owner, _, folder = os.environ.get(RUN_VARIABLE, "").partition(":")
-    if owner == str(os.getppid()):
+    # What else a training starts, say another one, inherits the variable too, but Lightning numbers its own.
+    if owner == str(os.getppid()) and _number("LOCAL_RANK") > 0:
         return Processes("", 1, _number("LOCAL_RANK"), Path(folder))
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
         return Processes("torchrun", _number("WORLD_SIZE"), _number("RANK"), None)
@@ -146,7 +147,11 @@ def told_to_other_processes(folder: Path | None, processes: Processes) -> Iterat
         except distributed.DistError as error:
             raise TrainingError(f"the first process did not begin: {str(error).splitlines()[0]}") from None
     assert folder is not None
-    os.environ[RUN_VARIABLE] = f"{os.getpid()}:{folder.absolute()}"
+    os.environ.pop(RUN_VARIABLE, None)
+    if (
+        not processes.launcher and processes.folder is None
+    ):  # else Lightning starts none, and we have a number
+        os.environ[RUN_VARIABLE] = f"{os.getpid()}:{folder.absolute()}"
     try:
         yield folder
     finally:

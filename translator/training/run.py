@@ -52,7 +52,7 @@ from translator.training.finish import finish, git_commit
 from translator.training.folder import check_unfinished, remove_partial_files_of_run, run_folder
 from translator.training.lock import one_writer
 from translator.training.module import TranslationModule
-from translator.training.process_state import process_state_kept, quiet_lightning
+from translator.training.process_state import only_training, process_state_kept, quiet_lightning
 from translator.training.processes import (
     Processes,
     find_processes,
@@ -76,20 +76,21 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     Raises:
         DataError: the corpus cannot be read.
         TrainingError: there is no such run to resume, it was of another configuration or of other data, the
-            hardware is not there, or the training went wrong.
+            hardware is not there, the process is training already, or the training went wrong.
         KeyboardInterrupt: Ctrl-C; the state of training is saved where it was pressed once.
-        SystemExit: SIGTERM, once the state of training is saved.
+        SystemExit: SIGTERM or SIGHUP, once the state of training is saved.
     """
     name = config.run.name or name
     try:
         RunConfig(name=name)
     except ValueError:
         raise TrainingError(f"run.name={name!r} names no folder; give one without / and blanks") from None
-    tune_malloc()
-    processes = find_processes(config.hardware)
-    with only_launched(processes), process_state_kept():
-        cap_onednn_cache()
-        return _train(config, name, resume, processes)
+    with only_training():
+        tune_malloc()
+        processes = find_processes(config.hardware)
+        with only_launched(processes), process_state_kept():
+            cap_onednn_cache()
+            return _train(config, name, resume, processes)
 
 
 def _train(config: Config, name: str, resume: bool, processes: Processes) -> Path | None:

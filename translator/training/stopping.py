@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a model trains: they ask for a stop between two steps, where all can be saved."""
+"""Signals while a model trains: they ask for a stop between two steps, where all can be saved."""
 
 import signal
 import threading
@@ -9,12 +9,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from translator import console
-from translator.signals import TERMINATED, Handler
+from translator.signals import ENDING, Handler
 from translator.training.callbacks import SaveForResuming
 
 
 class StopSignals(Callback):
-    """Lets the first Ctrl-C and any SIGTERM ask for a stop, and the second Ctrl-C stop at once.
+    """Lets the first Ctrl-C and any SIGTERM or SIGHUP ask for a stop, and the second Ctrl-C stop at once.
 
     A context manager around the training, and a callback in it: Lightning puts a handler of its own in front,
     which would end the training unsaved and waits for the other processes in the middle of a step.
@@ -28,7 +28,7 @@ class StopSignals(Callback):
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # no other is told of signals
-            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
             self._listen()
         return self
 
@@ -44,7 +44,7 @@ class StopSignals(Callback):
 
     def _listen(self) -> None:
         for number, handler in self._before.items():
-            is_ignored = number == signal.SIGTERM and handler == signal.SIG_IGN
+            is_ignored = number in ENDING and handler == signal.SIG_IGN  # as nohup does
             signal.signal(number, signal.SIG_IGN if is_ignored else self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
@@ -62,9 +62,9 @@ class StopSignals(Callback):
         """Go on as the last signal demands, once training has ended by it.
 
         Raises:
-            SystemExit: SIGTERM, with its usual exit code.
+            SystemExit: SIGTERM or SIGHUP, with the usual exit code.
             KeyboardInterrupt: Ctrl-C.
         """
-        if self._last == signal.SIGTERM:
-            raise SystemExit(TERMINATED) from None
+        if self._last is not None and self._last != signal.SIGINT:
+            raise SystemExit(128 + self._last) from None
         raise KeyboardInterrupt from None
