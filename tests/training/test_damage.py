@@ -258,17 +258,17 @@ def test_a_loss_that_is_no_number_replaces_no_good_checkpoint(
 ) -> None:
     """The weights are finite still; it is seen too where it was of an earlier step than the last."""
     config = tiny_config(*OFTEN, "validation.every_steps=100")
-    share_loss, save = TranslationModule._share_loss, SaveForResuming._save_if_it_is_time
+    shard_loss, save = TranslationModule._shard_loss, SaveForResuming._save_if_it_is_time
 
     def infinite(module: TranslationModule, *given: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, plain = share_loss(module, *given, **options)
-        return loss + (math.inf if module.progress.steps == at else 0), plain
+        loss, nll = shard_loss(module, *given, **options)
+        return loss + (math.inf if module.progress.steps == at else 0), nll
 
     def save_not_at_5(saver: SaveForResuming, trainer: Trainer, module: TranslationModule) -> None:
         if module.progress.steps != 5:
             save(saver, trainer, module)
 
-    monkeypatch.setattr(TranslationModule, "_share_loss", infinite)
+    monkeypatch.setattr(TranslationModule, "_shard_loss", infinite)
     monkeypatch.setattr(SaveForResuming, "_save_if_it_is_time", save_not_at_5)
     with pytest.raises(TrainingError, match=r"^the loss became inf by step 6; lower train\.learning_rate, "):
         train(config, name="diverged")

@@ -23,6 +23,8 @@ from translator.bundle import build_model, load_bundle
 from translator.config import Config
 from translator.data.batching import Batch, BatchStream, make_batch
 from translator.data.preparation import Prepared, prepare
+from translator.engine.ops import Ops
+from translator.engine.training import TrainingEngine
 from translator.symbols import EOS, PAD
 from translator.training import data as training_data
 from translator.training.module import TranslationModule
@@ -77,6 +79,15 @@ def fresh_module(config: Config, prepared: Prepared) -> TranslationModule:
     """The module that `train` begins with."""
     torch.manual_seed(config.train.seed)
     return TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+
+
+def module_of_rank(config: Config, prepared: Prepared, *, n_ranks: int) -> TranslationModule:
+    """The same in a training of so many processes that has begun."""
+    module = fresh_module(config, prepared)
+    module._trainer = SimpleNamespace(world_size=n_ranks, precision_plugin=Precision())  # type: ignore[assignment]
+    module._engine = TrainingEngine(module.model, Ops())
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    return module
 
 
 def reference(config: Config, prepared: Prepared, batch: Batch) -> Gradients:
@@ -143,9 +154,7 @@ def test_control_a_mean_of_means_is_another_gradient(
 
 def test_a_step_computes_on_real_tokens_only(tiny_config: MakeConfig) -> None:
     config = tiny_config(*ONE_STEP)
-    module = fresh_module(config, prepare(config))
-    module._trainer = SimpleNamespace(world_size=1, precision_plugin=Precision())  # type: ignore[assignment]
-    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    module = module_of_rank(config, prepare(config), n_ranks=1)
     seen: dict[str, int] = {}
     for name in ("encoder", "decoder"):
         inner = getattr(module.model, name).layers[0].feed_forward.inner
@@ -163,9 +172,7 @@ def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broke
     """The gradient as `n_ranks` processes compute it: each sums its own, DDP averages them."""
     sums: Gradients = {}
     for rank in range(n_ranks):
-        module = fresh_module(config, prepared)
-        module._trainer = SimpleNamespace(world_size=1 if broken else n_ranks, precision_plugin=Precision())  # type: ignore[assignment]
-        module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        module = module_of_rank(config, prepared, n_ranks=1 if broken else n_ranks)
         stream = BatchStream(
             prepared.train,
             prepared.lengths,
