@@ -26,6 +26,15 @@ def test_int8_does_not_overflow(rows: int) -> None:
     )
 
 
+def test_int8_has_a_scale_for_each_row() -> None:
+    """One for all would round a row of small numbers, beside one of large ones, to nothing."""
+    weight = torch.randn(quantized.MANY_OUTPUTS, 64)
+    x = torch.randn(3, 64) * torch.tensor([[1e3], [1.0], [1e-3]])
+    found, exact = quantized.linear(weight, precision="int8")(x), x @ weight.t()
+    error = (found - exact).norm(dim=1) / exact.norm(dim=1)
+    assert (error < 0.05).all()
+
+
 @pytest.mark.parametrize("n_outputs", [8, quantized.MANY_OUTPUTS])
 def test_what_the_cpu_does_not_multiply_is_not_tried(n_outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantized, "multiplies_bfloat16", lambda: False)

@@ -111,6 +111,24 @@ def test_the_seed_alone_decides_what_dropout_draws() -> None:
     assert not torch.allclose(gradient(engine, 2, seed=8), first)
 
 
+def test_replicas_draw_other_masks() -> None:
+    """Of two shards of equal rows, each replica drops other values."""
+    row = [5, 6, 7, 8, 9]
+    engine = engine_of(model_with(dropout=0.5))
+    replicas = Replicas(engine, n_replicas=2)
+    torch.manual_seed(3)
+    replicas.seed(3)
+    for each in replicas.engines:
+        each.rng.masks = []
+    replicas.forward_backward(make_batch([row] * 8, [row] * 8), loss_of)
+    replicas.close()
+    masks = [torch.cat([mask.flatten() for mask in each.rng.masks or []]) for each in replicas.engines]
+        torch.cat([mask.flatten() for mask in each.rng.masks or []]) for each in replicas.engines
+    )
+    assert first.shape == second.shape
+    assert 0.4 < (first == second).float().mean() < 0.6
+
+
 def test_replicas_share_weights_even_when_these_are_replaced() -> None:
     model = model_with()
     replicas = Replicas(engine_of(model), n_replicas=2)
