@@ -123,10 +123,8 @@ def test_replicas_draw_other_masks() -> None:
     replicas.forward_backward(make_batch([row] * 8, [row] * 8), loss_of)
     replicas.close()
     masks = [torch.cat([mask.flatten() for mask in each.rng.masks or []]) for each in replicas.engines]
-        torch.cat([mask.flatten() for mask in each.rng.masks or []]) for each in replicas.engines
-    )
-    assert first.shape == second.shape
-    assert 0.4 < (first == second).float().mean() < 0.6
+    assert masks[0].shape == masks[1].shape
+    assert 0.4 < (masks[0] == masks[1]).float().mean() < 0.6
 
 
 def test_replicas_share_weights_even_when_these_are_replaced() -> None:
