@@ -129,7 +129,7 @@ def train(arguments: argparse.Namespace) -> Measured:
 def decode(arguments: argparse.Namespace) -> Measured:
     """Decoding speed with one trained model: sentences a second, one alone, and BLEU."""
     from translator import Translator
-    from translator.evaluation import bleu
+    from translator.evaluation.metrics import bleu
 
     translator = Translator.load(arguments.model)
     sources = Path(arguments.sources).read_text(encoding="utf-8").splitlines()

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from measuring import ROOT, print_table
 
-from translator.aligner import Aligner, judge
-from translator.alignment import words
+from translator.alignment.links import Gold, LinkScores, grow_diagonal, link_scores, parse_links
+from translator.alignment.words import words
 from translator.data import phrasebook
-from translator.inference import Translator
-from translator.word_links import Gold, LinkScores, grow_diagonal, link_scores, parse_links
+from translator.translation.aligner import Aligner, evaluate_alignments
+from translator.translation.inference import Translator
 
 EFLOMAL = ROOT / ".peers" / "eflomal" / "bin"
 HEADS = " | precision % | recall % | AER % | links"
@@ -49,7 +49,7 @@ def main() -> None:
         print_table(f"`val`{HEADS}", readings(translator, sources, targets, gold))
         return
     reverse = None if arguments.reverse_model is None else Translator.load(arguments.reverse_model)
-    ours = judge(Aligner(translator, reverse=reverse), sources, targets, gold=gold)
+    ours = evaluate_alignments(Aligner(translator, reverse=reverse), sources, targets, gold=gold)
     lines = [row("the diagonal", ours.pop("diagonal"))]
     if (EFLOMAL / "eflomal-align").is_file():
         lines += eflomal(sources, targets, gold)
@@ -76,7 +76,7 @@ def readings(
             aligner = Aligner(translator, layer=layer, reading=reading)
             layers = f"layer{'s' * (len(aligner.layers) > 1)} {' and '.join(map(str, aligner.layers))}"
             name = f"{layers}, when a word is the decoder's {reading}"
-            lines.append(row(name, judge(aligner, sources, targets, gold=gold)["one_way"]))
+            lines.append(row(name, evaluate_alignments(aligner, sources, targets, gold=gold)["one_way"]))
     return lines
 
 

@@ -11,11 +11,11 @@ import safetensors.torch
 import torch
 from trials import Trials
 
-from translator.bundle import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, load_bundle
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.data import corpus
 from translator.data.preparation import prepare
 from translator.files import sha256
+from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, load_model_folder
 from translator.training.checkpoint import LAST, PREVIOUS, WholeCheckpoints
 
 
@@ -26,7 +26,7 @@ def digest(thing: object) -> str:
 
 
 def model_in(folder: Path) -> str:
-    found = load_bundle(folder)
+    found = load_model_folder(folder)
     return digest([found.model.state_dict(), found.tokenizer.model, found.config.to_json()])
 
 

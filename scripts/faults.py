@@ -44,10 +44,10 @@ import sacrebleu  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
 from trials import Trials
 
-from translator.bundle import WEIGHTS
 from translator.data import phrasebook
 from translator.files import sha256
-from translator.inference import Translator
+from translator.model_folder import WEIGHTS
+from translator.translation.inference import Translator
 
 
 class Fault(NamedTuple):

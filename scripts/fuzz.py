@@ -26,10 +26,10 @@ import fuzz_inputs as inputs
 from fuzz_inputs import ROOT, prose
 from fuzz_models import Model, Web, make_model
 
-from translator.bundle import TOKENIZER
-from translator.config_file import load_config, with_overrides
+from translator.config.file import load_config, with_overrides
 from translator.data.tokenizer import Tokenizer
 from translator.errors import PasserelleError, is_out_of_memory
+from translator.model_folder import TOKENIZER
 
 SECONDS = 5.0
 OURS = (str(ROOT / "translator"), str(ROOT / "scripts"))

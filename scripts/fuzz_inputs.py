@@ -7,15 +7,15 @@ from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 
-from translator.config_file import config_to_yaml, load_config
+from translator.alignment.links import format_links, parse_links
+from translator.config.file import config_to_yaml, load_config
 from translator.data import phrasebook
 from translator.data.input_map import map_input
 from translator.data.noise import CHANGES, KINDS, add_noise, random_of_row
 from translator.data.readers import read_csv, read_jsonl, read_parallel, read_tsv
 from translator.data.sentences import paired_sentences, sentence_spans
-from translator.data.splitting import cut, split_text
 from translator.data.tokenizer import Tokenizer
-from translator.word_links import format_links, parse_links
+from translator.translation.splitting import cut, split_text
 
 ROOT = Path(__file__).resolve().parent.parent
 

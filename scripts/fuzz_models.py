@@ -8,26 +8,26 @@ from typing import Any
 
 from fuzz_inputs import ROOT, TEXTS, mutated, prose, spoilt
 
-from translator.bundle import (
+from translator.building import build_model
+from translator.config.file import load_config, with_overrides
+from translator.data.tokenizer import Tokenizer
+from translator.errors import PasserelleError
+from translator.files import sha256
+from translator.model_folder import (
     CONFIG,
     MANIFEST,
     TOKENIZER,
     WEIGHTS,
-    build_model,
-    load_bundle,
+    load_model_folder,
     save_weights,
     write_manifest,
 )
-from translator.config_file import load_config, with_overrides
-from translator.data.tokenizer import Tokenizer
-from translator.errors import PasserelleError
-from translator.files import sha256
-from translator.inference import Translator
 from translator.serve.access import Access
 from translator.serve.app import make_app
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.service import Service
+from translator.translation.inference import Translator
 
 #: Path, headers and body.
 Request = tuple[str, list[tuple[bytes, bytes]], bytes]
@@ -68,7 +68,7 @@ class Model:
             manifest["sha256"][name] = sha256(self.folder / name)
             (self.folder / MANIFEST).write_text(json.dumps(manifest))
         try:
-            load_bundle(self.folder)
+            load_model_folder(self.folder)
         finally:
             for each in (name, MANIFEST):
                 (self.folder / each).write_bytes(self.files[each])

@@ -18,9 +18,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from measuring import print_table
 
-from translator.bundle import build_model
+from translator.building import build_model
 from translator.config import Config
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.data import corpus
 from translator.data.preparation import prepare
 from translator.engine.runtime import cap_onednn_cache, tune_malloc

@@ -107,25 +107,25 @@ def _private_mb(pid: int) -> float:
 
 
 def _prepare(config: str) -> None:
-    from translator.config_file import load_config
+    from translator.config.file import load_config
     from translator.data.preparation import prepare
 
     print(json.dumps({"n_kept": prepare(load_config(Path(config))).report.n_kept}))
 
 
 def _train(config: str) -> None:
-    from translator.config_file import load_config
+    from translator.config.file import load_config
     from translator.training.module import TranslationModule
     from translator.training.run import train
 
     ends: list[float] = []
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def timed(module: TranslationModule, batch: Any) -> None:
         account(module, batch)
         ends.append(time.perf_counter())
 
-    TranslationModule.account = timed  # type: ignore[method-assign]
+    TranslationModule.record_step = timed  # type: ignore[method-assign]
     train(load_config(Path(config)), name="scale")
     steps = [end - start for start, end in pairwise(ends[4:])]  # the first ones warm up
     print(json.dumps({"median_seconds_per_step": round(statistics.median(steps), 4)}))

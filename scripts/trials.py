@@ -12,11 +12,11 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from translator.bundle import WEIGHTS
 from translator.cli import main
 from translator.data import phrasebook
 from translator.errors import PasserelleError
 from translator.files import sha256
+from translator.model_folder import WEIGHTS
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 
 YAML = """

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data import phrasebook
 from translator.data.phrasebook import lexicon, splits
 

@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 
 from translator.config import Config
-from translator.config_file import field_reference, json_schema
+from translator.config.file import field_reference, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """# Configuration
 
-Every key of a file in `configs/`, written by `scripts/write_reference.py` from `translator/config.py`.
-A key can be overridden on the command line: `translator train configs/phrasebook.yaml train.seed=2`.
+Every key of a file in `configs/`, written by `scripts/write_reference.py` from
+`translator/config/sections.py`. A key can be overridden on the command line:
+`translator train configs/phrasebook.yaml train.seed=2`.
 `translator train CONFIG --print-config` shows the whole configuration, defaults included.
 """
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from translator.config import Config
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.signals import ENDING
 
 # The same examples on every machine, and no limit on how long one takes on a busy one.

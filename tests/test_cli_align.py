@@ -7,11 +7,11 @@ from typing import NamedTuple
 import pytest
 from phrases import Trained
 
-from translator.aligner import Aligner
-from translator.alignment import words
+from translator.alignment.links import diagonal, format_links, parse_links
+from translator.alignment.words import words
 from translator.cli import main
-from translator.inference import Translator
-from translator.word_links import diagonal, format_links, parse_links
+from translator.translation.aligner import Aligner
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

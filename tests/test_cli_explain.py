@@ -8,7 +8,7 @@ import pytest
 from phrases import Trained
 
 from translator.cli import main
-from translator.inference import Translator
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from translator import Translator
-from translator.bundle import load_bundle
+from translator.model_folder import load_model_folder
 from translator.training.module import TranslationModule
 
 FOLDER = Path(__file__).parent / "fixtures" / "model_49b6f75"
@@ -43,7 +43,7 @@ def test_an_old_folder_translates_as_it_did(backend: str) -> None:
 def test_an_old_folder_is_read_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     """Its configuration has keys that are now called something else."""
     assert {"kernels", "workers"} <= set(json.loads((FOLDER / "config.json").read_text())["hardware"])
-    config = load_bundle(FOLDER).config
+    config = load_model_folder(FOLDER).config
     assert (config.hardware.backend, config.hardware.replicas) == ("auto", None)
     assert capsys.readouterr().err == ""
 
@@ -51,7 +51,7 @@ def test_an_old_folder_is_read_without_a_word(capsys: pytest.CaptureFixture[str]
 def test_weights_of_an_old_checkpoint_fit() -> None:
     """A checkpoint names each weight as the model folder does, after `model.`."""
     weights = safetensors.torch.load((FOLDER / "model.safetensors").read_bytes())
-    bundle = load_bundle(FOLDER)
+    bundle = load_model_folder(FOLDER)
     module = TranslationModule(bundle.model, bundle.config)
     assert set(module.state_dict()) == {f"model.{name}" for name in weights}
     module.load_state_dict({f"model.{name}": weight for name, weight in weights.items()})

@@ -40,7 +40,7 @@ def test_a_change_applies_in_one_place(file: str, before: str, after: str) -> No
 def test_every_place_is_changed() -> None:
     places = {file.rpartition("/")[2] for file, *_ in changes()}
     engines = {"training.py", "decoding.py"}
-    assert places == {"config.py", "bundle.py", "layers.py", "to_ctranslate2.py", "parity.py", *engines}
+    assert places == {"sections.py", "building.py", "layers.py", "to_ctranslate2.py", "parity.py", *engines}
 
 
 def copy_with_changes(folder: Path, leave_out: str = "") -> None:
@@ -89,7 +89,7 @@ def test_an_engine_without_the_option_is_found(engine: str, tmp_path: Path) -> N
 #: The refusal comes before the tokenizer is used, so none is needed.
 EXPORT = """
 from pathlib import Path
-from translator.bundle import build_model
+from translator.building import build_model
 from translator.config import ModelConfig
 from translator.export.to_ctranslate2 import write_model
 for gated in (False, True):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from phrases import command, environment, write_phrases
 
-from translator.bundle import WEIGHTS
 from translator.environment import environment_kept, without
+from translator.model_folder import WEIGHTS
 
 #: Name of a row → the variables; None: absent.
 ROWS: dict[str, dict[str, str | None]] = {

@@ -13,11 +13,11 @@ import pytest
 from translator import files
 from translator.files import (
     CHECKSUMS,
+    atomic_write,
     find_sealed,
     partial_folder,
     remove_partial_files,
     remove_partial_folders,
-    write_whole,
 )
 
 # -- one file ------------------------------------------------------------------------------------------
@@ -25,7 +25,7 @@ from translator.files import (
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"old")
+    atomic_write(path, b"old")
     umask = os.umask(0)
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
@@ -35,7 +35,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        write_whole(path, b"new")
+        atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 
@@ -46,7 +46,7 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "file", b"content")
+        atomic_write(tmp_path / "file", b"content")
     assert os.listdir(tmp_path) == []
 
 
@@ -54,7 +54,7 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        write_whole(tmp_path / "file", b"")
+        atomic_write(tmp_path / "file", b"")
         assert os.umask(umask) == umask, "left as it was"
     finally:
         os.umask(before)
@@ -86,7 +86,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, events: list[tuple[str, str]]) -> None:
-    write_whole(tmp_path / "file", b"content")
+    atomic_write(tmp_path / "file", b"content")
     [(first, partial), *others] = events
     assert first == "flushed"
     assert partial.startswith(".file-")
@@ -192,7 +192,7 @@ def wait(*_):
     time.sleep(60)
 if sys.argv[2] == "file":
     os.replace = wait
-    files.write_whole(parent / "file", b"content")
+    files.atomic_write(parent / "file", b"content")
 else:
     with files.partial_folder(parent) as partial:
         (partial / "whole").mkdir()
@@ -258,7 +258,7 @@ def test_what_is_removed_before_it_is_locked_is_made_again(
 
     monkeypatch.setattr(files.fcntl, "flock", late)
     if kind == "file":
-        write_whole(tmp_path / "file", b"content")
+        atomic_write(tmp_path / "file", b"content")
         assert (tmp_path / "file").read_bytes() == b"content"
     else:
         with partial_folder(tmp_path) as partial:
@@ -275,7 +275,7 @@ def test_without_locks_everything_is_written_and_nothing_removed(
     write(tmp_path / ".file-abcdefgh", b"")
     for lock in (None, type("NoLocks", (), {"flock": refuse, "LOCK_EX": 2, "LOCK_NB": 4})):
         monkeypatch.setattr(files, "fcntl", lock)
-        write_whole(tmp_path / "file", b"content")
+        atomic_write(tmp_path / "file", b"content")
         with partial_folder(tmp_path) as partial:
             assert partial.is_dir()
         remove_partial_files(tmp_path, ["file"])

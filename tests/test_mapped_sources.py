@@ -13,19 +13,18 @@ import pytest
 from phrases import Trained
 from starlette.testclient import TestClient
 
-from translator import stream
-from translator.aligner import Aligner
-from translator.bundle import CONFIG, load_bundle, write_manifest
-from translator.cli import main
+from translator.cli import main, stream
 from translator.data.input_map import map_input
 from translator.errors import ModelError, UsageError
 from translator.explain import explain
-from translator.inference import Translation, Translator
+from translator.model_folder import CONFIG, load_model_folder, write_manifest
 from translator.serve.access import Access
 from translator.serve.app import make_app
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.service import Service
+from translator.translation.aligner import Aligner
+from translator.translation.inference import Translation, Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -252,7 +251,7 @@ def test_a_map_of_another_version_is_refused(older: Path) -> None:
     (older / CONFIG).write_text(json.dumps(config), encoding="utf-8")
     write_manifest(older, {})
     with pytest.raises(ModelError) as caught:
-        load_bundle(older)
+        load_model_folder(older)
     assert str(caught.value) == (
         f"{older / CONFIG}: data.input_map=2 does not fit; allowed: 1 or null "
         "(a newer version may have written the folder; then update)"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from phrases import Trained, write_phrases
 
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.training.run import train
 
 

@@ -9,7 +9,7 @@ The Python interface is two names::
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from translator.inference import Translation, Translator
+    from translator.translation.inference import Translation, Translator
 
 __all__ = ["Translation", "Translator"]
 
@@ -17,7 +17,7 @@ __all__ = ["Translation", "Translator"]
 def __getattr__(name: str) -> Any:
     """Import torch only when the model is asked for, so that `translator --help` stays quick."""
     if name in __all__:
-        from translator import inference
+        from translator.translation import inference
 
         return getattr(inference, name)
     raise AttributeError(f"module 'translator' has no attribute '{name}'")

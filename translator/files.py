@@ -40,7 +40,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
+def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
     """Write a file so that it is never seen half-written, not even after a power cut.
 
     Args:
@@ -127,7 +127,7 @@ def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], No
 
 
 def remove_partial_files(folder: Path, names: Collection[str]) -> None:
-    """Remove what killed processes left of `write_whole` for files of these names in a folder.
+    """Remove what killed processes left of `atomic_write` for files of these names in a folder.
 
     What a process is still writing is locked, and stays.
     """

@@ -5,7 +5,7 @@ from itertools import islice
 
 from torch import Tensor
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.batching import pad
 from translator.data.phrasebook.splits import from_grammar
 

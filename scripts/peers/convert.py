@@ -19,8 +19,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from translator.bundle import TOKENIZER, Bundle, load_bundle
 from translator.config import ModelConfig
+from translator.model_folder import TOKENIZER, LoadedModel, load_model_folder
 from translator.symbols import BOS, EOS, PAD, UNK
 
 Weights = dict[str, Tensor]
@@ -89,7 +89,7 @@ def to_pegasus(weights: Weights) -> Weights:
     return renamed
 
 
-def write_pegasus(folder: Path, bundle: Bundle, weights: Weights) -> None:
+def write_pegasus(folder: Path, bundle: LoadedModel, weights: Weights) -> None:
     model, search = bundle.config.model, bundle.config.search
     special = {
         "pad_token_id": PAD,
@@ -159,7 +159,7 @@ def to_joeynmt(weights: Weights) -> Weights:
     return {**renamed, "encoder.pe.pe": table, "decoder.pe.pe": table}
 
 
-def joeynmt_config(bundle: Bundle, model: ModelConfig) -> dict[str, Any]:
+def joeynmt_config(bundle: LoadedModel, model: ModelConfig) -> dict[str, Any]:
     part = {
         "type": "transformer",
         "num_heads": model.n_heads,
@@ -194,7 +194,7 @@ def joeynmt_config(bundle: Bundle, model: ModelConfig) -> dict[str, Any]:
     }
 
 
-def write_joeynmt(folder: Path, model: Path, bundle: Bundle, weights: Weights) -> None:
+def write_joeynmt(folder: Path, model: Path, bundle: LoadedModel, weights: Weights) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.yaml", joeynmt_config(bundle, bundle.config.model))  # JSON is YAML
     pieces = bundle.tokenizer.pieces(range(len(bundle.tokenizer)))
@@ -210,7 +210,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def convert(model: Path, out: Path) -> None:
-    bundle = load_bundle(model)
+    bundle = load_model_folder(model)
     if bundle.config.model.norm != "pre":
         raise SystemExit("only models with model.norm=pre are converted")
     weights = split_key_value(bundle.model.state_dict())

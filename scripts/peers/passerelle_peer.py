@@ -19,7 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from translator import Translator
-from translator.bundle import build_model
+from translator.building import build_model
 from translator.config import validate
 from translator.data import corpus
 from translator.data.preparation import prepare

@@ -16,8 +16,8 @@ from typing import Any
 from convert import convert
 
 from translator.data.tokenizer import Tokenizer
-from translator.inference import Translator
 from translator.symbols import EOS
+from translator.translation.inference import Translator
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"transformers": "pegasus", "joeynmt": "joeynmt"}

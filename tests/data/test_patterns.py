@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.phrasebook import lexicon, patterns
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.pattern_tables import Known, Pattern, Slot, check, parse, read

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data import phrasebook
 from translator.data.phrasebook import lexicon, splits
 

@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data import phrasebook
 from translator.data.phrasebook import beings, constructions, lexicon, splits
 from translator.data.phrasebook.clauses import Clause, realise

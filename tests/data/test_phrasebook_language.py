@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data import phrasebook
 from translator.data.phrasebook import french, lexicon
 from translator.data.phrasebook.french import Conjugation

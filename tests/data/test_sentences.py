@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.phrasebook import written
 from translator.errors import DataError
 

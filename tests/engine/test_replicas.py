@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.bundle import load_bundle
 from translator.config import Config
 from translator.data.batching import Batch, make_batch
 from translator.engine.native import Native
@@ -16,6 +15,7 @@ from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
 from translator.model import Transformer
 from translator.model.layers import LayerOptions
+from translator.model_folder import load_model_folder
 from translator.symbols import PAD
 from translator.training.run import train
 
@@ -199,7 +199,7 @@ def test_training_with_two_replicas_learns_as_with_one(tiny_config: Callable[...
         )
         folder = train(config, name="tiny")
         assert folder is not None
-        state = load_bundle(folder).model.state_dict()
+        state = load_model_folder(folder).model.state_dict()
         weights.append(torch.cat([value.flatten() for value in state.values()]))
     one, two, other = weights
     # By norm: Adam makes whole steps of the rounding errors where a gradient is zero (biases of keys).

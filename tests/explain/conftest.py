@@ -7,7 +7,7 @@ import torch
 from phrases import Trained
 
 from translator.explain import Explanation, explain
-from translator.inference import Translator
+from translator.translation.inference import Translator
 
 SENTENCE = "Ma sœur ne mange pas dans la maison."
 

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from translator.explain import Explanation, explain, to_html
-from translator.inference import Translator
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]

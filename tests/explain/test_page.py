@@ -14,9 +14,9 @@ import torch
 
 from translator.data.input_map import map_input
 from translator.explain import Explanation, explain, page, policy, to_html
-from translator.inference import Translator
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from translator import picture
+from translator import plotting as picture
 from translator.errors import PictureError
 from translator.explain import Explanation, explain, to_png
-from translator.inference import Translator
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 
@@ -60,7 +60,7 @@ def test_without_matplotlib_it_says_what_to_install(
 def test_a_backend_of_somebody_else_does_not_break_matplotlib(given: str, taken: bool) -> None:
     """Notebooks leave theirs in the environment; one that is known stays the user's."""
     script = (
-        "from translator.picture import blank, png; assert png(blank(1, 1)); import matplotlib, os;"
+        "from translator.plotting import blank, png; assert png(blank(1, 1)); import matplotlib, os;"
         "backend = dict.__getitem__(matplotlib.rcParams, 'backend'); print(backend, os.environ['MPLBACKEND'])"
     )
     found = subprocess.run(

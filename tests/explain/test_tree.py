@@ -6,8 +6,8 @@ import pytest
 
 from translator.explain import Node, explain
 from translator.explain.tree import way_to
-from translator.inference import Translator
 from translator.symbols import BOS, EOS
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 

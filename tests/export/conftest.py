@@ -10,21 +10,22 @@ from phrases import Trained
 from torch.nn import functional as F
 
 from translator import Translator
-from translator.bundle import Bundle, build_model, load_bundle, save_weights, write_manifest
+from translator.building import build_model
 from translator.data.batching import make_batch
 from translator.model import Transformer
+from translator.model_folder import LoadedModel, load_model_folder, save_weights, write_manifest
 from translator.symbols import PAD
 
 
 @pytest.fixture(scope="session")
-def bundle(trained: Trained) -> Bundle:
+def bundle(trained: Trained) -> LoadedModel:
     """The vocabulary and the configuration of all models here."""
-    return load_bundle(trained.model)
+    return load_model_folder(trained.model)
 
 
 @pytest.fixture(scope="session")
 def learnt(
-    trained: Trained, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+    trained: Trained, bundle: LoadedModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Path]:
     """A function `(norm, activation) -> Path`: the folder of a model that has learnt the phrases."""
     encode = bundle.tokenizer.encode_batch
@@ -60,7 +61,7 @@ def learnt(
 
 
 @pytest.fixture
-def draw(bundle: Bundle) -> Callable[[str, str], Translator]:
+def draw(bundle: LoadedModel) -> Callable[[str, str], Translator]:
     """A function `(norm, activation) -> Translator`: a model that has learnt nothing.
 
     Every weight is drawn, biases and norms too, so that none can be lost unseen; and from a seed: of some

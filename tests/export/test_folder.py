@@ -15,7 +15,6 @@ from phrases import Trained, environment
 
 import translator.export
 from translator import Translator
-from translator.bundle import MANIFEST
 from translator.cli import main
 from translator.data import phrasebook
 from translator.data.input_map import map_input
@@ -23,6 +22,7 @@ from translator.data.tokenizer import Tokenizer
 from translator.export import check as checking
 from translator.export import to_ctranslate2
 from translator.export.folder import lines_to_check
+from translator.model_folder import MANIFEST
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

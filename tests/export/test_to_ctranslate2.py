@@ -9,12 +9,13 @@ import torch
 from phrases import Trained
 
 from translator import Translator
-from translator.bundle import Bundle, build_model
+from translator.building import build_model
 from translator.errors import ExportError
 from translator.export import to_ctranslate2
 from translator.export.check import check, search_both
 from translator.export.to_ctranslate2 import CTranslate2Engine, write_model
 from translator.model.positions import sinusoids
+from translator.model_folder import LoadedModel
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -144,7 +145,7 @@ def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list
     assert not never.isdisjoint(number for ids in free for number in ids), "the control"
 
 
-def test_a_table_for_the_longest_source(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_table_for_the_longest_source(bundle: LoadedModel, tmp_path: Path) -> None:
     """It is as long as the model's longest source, and at least CTranslate2's."""
     sizes = {}
     for most in (40, 1500):

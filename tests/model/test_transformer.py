@@ -19,7 +19,7 @@ from toy_model import (
     toy_model,
 )
 
-from translator.bundle import n_parameters
+from translator.building import n_parameters
 from translator.engine.decoding import DecodingEngine
 from translator.engine.runtime import device_of
 from translator.model import Transformer

@@ -18,7 +18,7 @@ import damage, faults, trials
 faults.Trials = functools.partial(trials.Trials, n_pairs=400, steps=30)
 sys.argv[1:] = ["--only", "damaged model", "--rounds", "4"]
 if sys.stdin.read() == "broken":
-    damage.load_bundle = None
+    damage.load_model_folder = None
 faults.main()
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from translator.config import Config
-from translator.config_file import load_config
+from translator.config.file import load_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import loss_curve

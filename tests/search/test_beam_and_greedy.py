@@ -27,7 +27,7 @@ from table_stepper import (
 from torch import Tensor
 
 from translator.search import Result, beam_search, greedy_search, search
-from translator.search.step import NOTHING, allow_only, fill_gaps
+from translator.search.step import NOTHING, fill_gaps, mask_log_probs
 from translator.search.top import BLOCK
 from translator.symbols import EOS, NEVER_EMITTED
 
@@ -299,7 +299,7 @@ def test_fewer_outputs_than_wanted_are_all_returned() -> None:
 def test_what_may_be_chosen(at_start: bool) -> None:
     scores = torch.zeros(2, 3, N_PIECES)
     at_limit = torch.tensor([False, True])
-    allow_only(scores, forbidden=torch.tensor([0, 5]), end=EOS, at_start=at_start, at_limit=at_limit)
+    mask_log_probs(scores, forbidden=torch.tensor([0, 5]), end=EOS, at_start=at_start, at_limit=at_limit)
     allowed = [[{i for i, x in enumerate(row) if x == 0} for row in rows] for rows in scores.tolist()]
     if at_start:  # an output has a piece, whatever its limit
         assert allowed == [[{1, 2, 4, 6}] * 3] * 2

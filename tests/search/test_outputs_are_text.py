@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from translator.config import Config, ModelConfig, SearchConfig, TokenizerConfig, TrainConfig
 from translator.data.tokenizer import Tokenizer
-from translator.inference import Translator
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.symbols import EOS, NEVER_EMITTED
+from translator.translation.inference import Translator
 
 #: Control characters in it become pieces of the vocabulary.
 CORPUS = [

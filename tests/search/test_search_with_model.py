@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translator import inference
 from translator.config import Config, ModelConfig, SearchConfig, TrainConfig
 from translator.data.batching import make_batch, pad
 from translator.engine.decoding import DecodingEngine
-from translator.inference import CLOSE_CALL, EngineStepper, Translator
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.search import Result, search
 from translator.symbols import EOS, NEVER_EMITTED, PAD
+from translator.translation import inference
+from translator.translation.inference import CLOSE_CALL, EngineStepper, Translator
 
 VOCABULARY_SIZE = 24
 OPTIONS = LayerOptions(width=32, n_heads=4, feed_forward=64)

@@ -7,12 +7,12 @@ import pytest
 from phrases import Trained
 from starlette.testclient import TestClient
 
-from translator.inference import Translator
 from translator.serve.access import Access
 from translator.serve.app import make_app
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.service import Service
+from translator.translation.inference import Translator
 
 Serve = Callable[..., TestClient]
 

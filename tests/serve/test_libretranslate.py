@@ -7,11 +7,11 @@ from phrases import Trained
 from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
-from translator.inference import Translator
 from translator.serve.access import Access
-from translator.serve.bodies import BODY_TYPES
 from translator.serve.language import detect, language_of
 from translator.serve.limits import Limits
+from translator.serve.request_parsing import BODY_TYPES
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 

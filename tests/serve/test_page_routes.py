@@ -8,12 +8,12 @@ from phrases import Trained
 from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
-from translator.aligner import Aligner
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.tokenizer import WORD_MARK
-from translator.inference import Translator
 from translator.serve.alternatives import alternatives, spans
 from translator.symbols import BOS, EOS
+from translator.translation.aligner import Aligner
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 

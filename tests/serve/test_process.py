@@ -18,7 +18,7 @@ import pytest
 from libretranslatepy import LibreTranslateAPI
 from phrases import Trained, command, environment, run_command
 
-from translator.inference import Translator
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.slow
@@ -291,7 +291,7 @@ def test_it_ends_within_the_limit_of_a_request(
 def test_it_ends_although_the_model_computes_without_end(trained: Trained) -> None:
     script = f"""
 import time
-from translator.inference import Translator
+from translator.translation.inference import Translator
 class Endless(Translator):
     def search(self, *sources, **options):
         while True:

@@ -18,15 +18,15 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from translator.alignment import words as words_of
+from translator.alignment.words import words as words_of
 from translator.cli.serve import _explanation
-from translator.inference import Translator
 from translator.serve.access import Access
 from translator.serve.app import make_app
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
-from translator.serve.run import address_of, open_socket, run
+from translator.serve.server import address_of, open_socket, run
 from translator.serve.service import Service
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.bundle import MANIFEST, load_bundle
 from translator.config import Config
 from translator.data.batching import make_batch
 from translator.engine.backend import choose_training_backend
@@ -19,12 +18,13 @@ from translator.engine.ops import Ops
 from translator.engine.reference import ReferenceTraining
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
-from translator.inference import Translator
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
+from translator.model_folder import MANIFEST, load_model_folder
 from translator.training import run
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,7 +113,7 @@ def test_the_backend_changes_rounding_alone(
         which = f"hardware.backend={backend if name == backend else 'torch'}"
         folder = train(tiny_config(*QUICK, *PLAIN, which, *more), name=name)
         assert folder is not None
-        state = load_bundle(folder).model.state_dict()
+        state = load_model_folder(folder).model.state_dict()
         weights.append(torch.cat([value.flatten() for value in state.values()]))
     n = len(seen) // 3
     ours, theirs = seen[:n], seen[n : 2 * n]

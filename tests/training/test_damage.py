@@ -20,7 +20,7 @@ from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.checkpoint import BEST, LAST, PREVIOUS, STATE, read_checkpoint
 from translator.training.data_record import RECORD
-from translator.training.finish import finish
+from translator.training.finalize import finish
 from translator.training.module import TranslationModule
 from translator.training.run import train
 

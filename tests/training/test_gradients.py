@@ -19,12 +19,13 @@ from phrases import command, environment
 from torch import Tensor
 from torch.nn import functional as F
 
-from translator.bundle import build_model, load_bundle
+from translator.building import build_model
 from translator.config import Config
 from translator.data.batching import Batch, BatchStream, make_batch
 from translator.data.preparation import Prepared, prepare
 from translator.engine.ops import Ops
 from translator.engine.training import TrainingEngine
+from translator.model_folder import load_model_folder
 from translator.symbols import EOS, PAD
 from translator.training import data as training_data
 from translator.training.module import TranslationModule
@@ -253,4 +254,4 @@ def loss_curve(run: Path) -> Tensor:
 
 
 def flat_weights(model: Path) -> Tensor:
-    return torch.cat([value.flatten() for value in load_bundle(model).model.state_dict().values()])
+    return torch.cat([value.flatten() for value in load_model_folder(model).model.state_dict().values()])

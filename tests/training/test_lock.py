@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from translator import files
-from translator.bundle import MANIFEST
 from translator.config import Config
-from translator.config_file import config_to_yaml
+from translator.config.file import config_to_yaml
 from translator.errors import TrainingError
-from translator.training import folder as folder_module
+from translator.model_folder import MANIFEST
 from translator.training import run
+from translator.training import run_dir as folder_module
 from translator.training.lock import SESSION, one_writer
 from translator.training.run import train
 
@@ -156,6 +156,6 @@ def test_the_run_that_was_trained_last_is_resumed_whatever_the_files_times(
     for folder, seconds in ((older, 2_000_000_000), (newer, 1_000)):  # as a copy may leave them
         os.utime(folder / "config.yaml", (seconds, seconds))
         os.utime(folder / SESSION, (seconds, seconds))
-    assert folder_module.run_folder(config, "tiny", True) == newer
+    assert folder_module.run_dir(config, "tiny", True) == newer
     (newer / SESSION).unlink()  # of an older version: then its configuration's time
-    assert folder_module.run_folder(config, "tiny", True) == older
+    assert folder_module.run_dir(config, "tiny", True) == older

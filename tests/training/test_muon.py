@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from translator.bundle import build_model
+from translator.building import build_model
 from translator.config import Config
 from translator.engine.ops import Ops
 from translator.engine.replicas import Replicas

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from translator.bundle import WEIGHTS
 from translator.config import Config
 from translator.data.batching import Batch, BatchStream
 from translator.engine.native import load_native
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
 from translator.files import sha256
+from translator.model_folder import WEIGHTS
 from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.module import TranslationModule
@@ -116,7 +116,7 @@ def fail_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT) -> None:
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def press(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -174,7 +174,7 @@ def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
 ) -> None:
     monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
     config = tiny_config(*QUICK)
-    account, refusals, models = TranslationModule.account, [], []
+    account, refusals, models = TranslationModule.record_step, [], []
 
     def second() -> None:
         before = {**snapshot(), "threads": None}

@@ -12,9 +12,9 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from phrases import command, environment, write_phrases
 
-from translator.bundle import MANIFEST
 from translator.config import Config, HardwareConfig
 from translator.errors import TrainingError
+from translator.model_folder import MANIFEST
 from translator.training.processes import (
     RUN_VARIABLE,
     Processes,
@@ -141,15 +141,15 @@ def test_the_folder_is_told_where_lightning_starts_the_others(processes: Process
 #: Trains, and in a step of it starts a command.
 SCRIPT = """
 import subprocess, sys
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.training.module import TranslationModule
 from translator.training.run import train
-account = TranslationModule.account
+account = TranslationModule.record_step
 def start(module, batch):
     account(module, batch)
     if module.progress.steps == 1:
         subprocess.run(sys.argv[2:], check=True)
-TranslationModule.account = start
+TranslationModule.record_step = start
 train(load_config(sys.argv[1], ["train.max_steps=2", "validation.n_samples=0"]), name="outer")
 """
 

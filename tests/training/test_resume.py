@@ -18,9 +18,9 @@ import pytest
 import torch
 from phrases import command, environment, run_command, write_phrases
 
-from translator.bundle import MANIFEST, WEIGHTS
 from translator.config import Config
 from translator.data.batching import Batch
+from translator.model_folder import MANIFEST, WEIGHTS
 from translator.signals import ENDING
 from translator.training import run
 from translator.training.embedding_init import count_embeddings
@@ -51,7 +51,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     There are no curves: drawing takes longer than training here.
     """
     step = [0]
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def note(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -78,7 +78,7 @@ def validations(folder: Path) -> list[tuple[str, str]]:
 
 def stop_after(step: int, config: Config, monkeypatch: pytest.MonkeyPatch, *, name: str) -> Path:
     """Train until Ctrl-C is pressed during a step; return the run's folder."""
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def press(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -157,7 +157,7 @@ def test_several_stops_are_as_good_as_one(tiny_config: MakeConfig, monkeypatch: 
     config = tiny_config(*STATEFUL)
     expected = weights(train(config, name="whole"))
     stop_after(2, config, monkeypatch, name="often")
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def press(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -457,7 +457,7 @@ def test_what_ends_it_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
 ) -> None:
     config = tiny_config(*STATEFUL)
     expected = weights(train(config, name="whole"))
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def terminate(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -477,7 +477,7 @@ def test_one_that_is_ignored_stays_so(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     signal.signal(number, signal.SIG_IGN)
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def terminate(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 import torch
 
-from translator.bundle import MANIFEST, load_bundle
 from translator.config import Config
-from translator.config_file import config_to_yaml, load_config
+from translator.config.file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
-from translator.inference import Translator
-from translator.training import finish as finish_module
-from translator.training import folder as folder_module
+from translator.model_folder import MANIFEST, load_model_folder
+from translator.training import finalize as finish_module
 from translator.training import module as training_module
 from translator.training import run
+from translator.training import run_dir as folder_module
 from translator.training.callbacks import SaveForResuming
 from translator.training.curves import draw_curves
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import choose_precision, train
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -167,7 +167,7 @@ def test_the_manifest_says_where_the_weights_come_from(tiny_config: MakeConfig) 
     assert manifest["trained"] == best[STATE]["progress"]
     assert manifest["computed_with"] == best[STATE]["computed_with"]
     assert set(manifest["computed_with"]) == {"backend", "precision", "replicas", "threads"}
-    weights = load_bundle(model).model.state_dict()
+    weights = load_model_folder(model).model.state_dict()
     for name, value in weights.items():
         torch.testing.assert_close(value, best["state_dict"][f"model.{name}"], rtol=0, atol=0)
     assert any(not torch.equal(best["current_model_state"][f"model.{n}"], v) for n, v in weights.items())
@@ -347,14 +347,14 @@ def test_a_run_from_before_the_input_map_goes_on_without_it(tiny_config: MakeCon
     with pytest.raises(TrainingError, match=r"was trained with data\.input_map=None, not 1"):
         train(tiny_config(*QUICK), name="tiny", resume=True)
     assert train(tiny_config(*QUICK, "data.input_map=null"), name="tiny", resume=True) == folder / "model"
-    assert load_bundle(folder / "model").config.data.input_map is None
+    assert load_model_folder(folder / "model").config.data.input_map is None
 
 
 def test_budget_and_search_may_change_on_resuming(tiny_config: MakeConfig) -> None:
     folder = unfinished(tiny_config(*QUICK), "tiny")
     changed = tiny_config(*QUICK, "train.max_steps=6", "search.beam_size=4")
     assert train(changed, name="tiny", resume=True) == folder / "model"
-    assert load_bundle(folder / "model").config.search.beam_size == 4
+    assert load_model_folder(folder / "model").config.search.beam_size == 4
     assert load_config(folder / "config.yaml") == changed
 
 
@@ -448,7 +448,7 @@ def test_what_was_there_before_training_is_not_searched_for_garbage(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen: list[int] = []
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def count(module: TranslationModule, batch: Batch) -> None:
         account(module, batch)
@@ -464,7 +464,7 @@ def test_what_was_there_before_training_is_not_searched_for_garbage(
 def test_bfloat16_trains_too(tiny_config: MakeConfig) -> None:
     model = train(tiny_config(*QUICK, "hardware.precision=bf16-mixed"), name="tiny")
     assert model is not None
-    assert {value.dtype for value in load_bundle(model).model.state_dict().values()} == {torch.float32}
+    assert {value.dtype for value in load_model_folder(model).model.state_dict().values()} == {torch.float32}
 
 
 @pytest.mark.gpu

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from translator.bundle import build_model
+from translator.building import build_model
 from translator.config import Config
 from translator.data.batching import make_batch
 from translator.errors import DataError

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translator.bundle import build_model, load_bundle
+from translator.building import build_model
 from translator.config import Config
 from translator.data import corpus
 from translator.data.batching import Batch, Position, make_batch
 from translator.data.noise import upper_case, without_accents, without_final_mark
 from translator.data.preparation import prepare
-from translator.evaluation import bleu
-from translator.inference import Translator
+from translator.evaluation.metrics import bleu
+from translator.model_folder import load_model_folder
 from translator.symbols import PAD
 from translator.training import data as training_data
 from translator.training import module as training_module
@@ -27,6 +27,7 @@ from translator.training import run
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.run import train
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +91,7 @@ def test_loss_and_perplexity_are_per_real_token(
     alone = train(tiny_config(*OPTIONS), name="alone")
     assert model is not None
     assert alone is not None
-    bundle = load_bundle(model)
+    bundle = load_model_folder(model)
     smoothed, plain = losses(bundle.model, bundle.tokenizer, PAIRS)
     found = last_validation(model)
     assert found["val_loss"] == pytest.approx(smoothed, rel=1e-5)
@@ -118,7 +119,7 @@ def test_bleu_is_over_all_lines_blank_and_overlong_ones_too(
     assert model is not None
     [(texts, references)] = scored
     assert references == [target for _, target in pairs]
-    bundle = load_bundle(model)
+    bundle = load_model_folder(model)
     translator = Translator(bundle.model, bundle.tokenizer, bundle.config)
     expected = translator.translate([source for source, _ in pairs], beam_size=1)
     assert texts == [translation.text for translation in expected]
@@ -134,7 +135,7 @@ def test_the_average_is_the_one_computed_by_hand(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after_each_step: list[list[Tensor]] = []
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def note(module: TranslationModule, batch: Batch) -> None:
         after_each_step.append([p.detach().double().clone() for p in module.model.parameters()])
@@ -152,7 +153,7 @@ def test_the_average_is_the_one_computed_by_hand(
             means = [decay * mean + (1 - decay) * now for mean, now in zip(means, current, strict=True)]
         return flat(means)
 
-    ours = flat([p.double() for p in load_bundle(model).model.parameters()])
+    ours = flat([p.double() for p in load_model_folder(model).model.parameters()])
     by_hand = average(lambda n: min(0.8, (1 + n) / (10 + n)))
     torch.testing.assert_close(ours, by_hand, rtol=1e-5, atol=1e-6)
     # Controls: no average, a memory of full length from the start, one update more at the end.
@@ -168,7 +169,7 @@ def test_without_averaging_the_last_weights_are_kept(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last: list[Tensor] = []
-    account = TranslationModule.account
+    account = TranslationModule.record_step
 
     def note(module: TranslationModule, batch: Batch) -> None:
         last[:] = [parameter.detach().clone() for parameter in module.model.parameters()]
@@ -177,7 +178,7 @@ def test_without_averaging_the_last_weights_are_kept(
     monkeypatch.setattr(TranslationModule, "account", note)
     model = train(tiny_config(*OPTIONS, "train.ema_decay=null"), name="tiny")
     assert model is not None
-    assert torch.equal(flat(list(load_bundle(model).model.parameters())), flat(last))
+    assert torch.equal(flat(list(load_model_folder(model).model.parameters())), flat(last))
 
 
 # -- what the module is fed ------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from translator.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from translator.aligner import Aligner
-    from translator.inference import Translator
+    from translator.translation.aligner import Aligner
+    from translator.translation.inference import Translator
 
 ReverseOption = Annotated[
     Path | None,
@@ -46,7 +46,7 @@ def align_command(
     """Print which words of each pair go together, a line of links `i-j` a pair (Pharaoh format)."""
     sources, targets = parallel(source, target)
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
-    from translator.word_links import format_links
+    from translator.alignment.links import format_links
 
     step = 64 * batch_size  # so many that pairs of like length can share a batch, and the first come soon
     for at in range(0, len(sources), step):
@@ -59,7 +59,7 @@ def load_aligner(
     translator: "Translator", reverse_model: Path | None, *, layer: int | None, device: str
 ) -> "Aligner":
     """Make an aligner of a loaded model and the folder of another one, of the other direction."""
-    from translator.aligner import Aligner
+    from translator.translation.aligner import Aligner
 
     reverse = None if reverse_model is None else load(reverse_model, device)
     return Aligner(translator, layer=layer, reverse=reverse)

@@ -27,11 +27,11 @@ from translator.cli.output import check_output, write_output
 from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from translator.aligner import Aligner
+    from translator.alignment.links import Gold
     from translator.config import Config
-    from translator.evaluator import UnderChange
-    from translator.inference import Translator
-    from translator.word_links import Gold
+    from translator.translation.aligner import Aligner
+    from translator.translation.evaluator import UnderChange
+    from translator.translation.inference import Translator
 
 
 def evaluate_command(
@@ -157,8 +157,8 @@ def _score_texts(
     origins: Sequence[str] | None,
 ) -> tuple[dict[str, object], list[str], list[str]]:
     """Translate, and return the scores for JSON and for people, and the translations."""
-    from translator.evaluation import compare as paired_test
-    from translator.evaluator import evaluate, robustness
+    from translator.evaluation.metrics import compare as paired_test
+    from translator.translation.evaluator import evaluate, robustness
 
     others = None if compare is None else lines_of(compare)
     if others is not None and len(others) != len(sources):
@@ -202,9 +202,11 @@ def _score_links(
     batch_size: int,
 ) -> tuple[dict[str, object], list[str]]:
     """Return the scores of our links, and of the diagonal's, for JSON and for people."""
-    from translator.aligner import judge
+    from translator.translation.aligner import evaluate_alignments
 
-    scores = judge(aligner, sources, references, gold=gold, tokenized=tokenized, batch_size=batch_size)
+    scores = evaluate_alignments(
+        aligner, sources, references, gold=gold, tokenized=tokenized, batch_size=batch_size
+    )
     found: dict[str, object] = {"layers": aligner.layers, "n_lines": len(gold)}
     found |= {way: score.to_dict() for way, score in scores.items()}
     layers = f"layer{'s' if len(aligner.layers) > 1 else ''} {' and '.join(map(str, aligner.layers))}"
@@ -218,7 +220,7 @@ def _score_links(
 
 
 def _read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool) -> "list[Gold]":
-    from translator.word_links import parse_links
+    from translator.alignment.links import parse_links
 
     lines = lines_of(path)
     if len(lines) != len(n_words):
@@ -233,7 +235,7 @@ def _split(
     config: "Config", overrides: list[str], split: str
 ) -> tuple[list[str], list[list[str]], list[str] | None]:
     """Read a split: sources, one set of references or two, and where each line comes from, if known."""
-    from translator.config_file import with_overrides
+    from translator.config.file import with_overrides
     from translator.data.corpus import origins, second_references
     from translator.data.preparation import open_scored
 

@@ -40,9 +40,10 @@ def info_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
 ) -> None:
     """Show what a model folder says of itself."""
-    from translator.bundle import load_bundle, n_parameters
+    from translator.building import n_parameters
+    from translator.model_folder import load_model_folder
 
-    bundle = load_bundle(model_folder(model))
+    bundle = load_model_folder(model_folder(model))
     facts = {
         **bundle.manifest,
         "parameters": n_parameters(bundle.model),

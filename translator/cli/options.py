@@ -10,7 +10,7 @@ from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from translator.engine.quantized import Precision
-    from translator.inference import DecodingBackend, SplitSentences, Translator
+    from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
 #: Larger numbers are slips of a key: no memory is enough for them, and far larger ones fit no machine word.
 MOST, MOST_BEAM = 1_000_000, 1_000
@@ -46,7 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 def model_folder(given: Path | None) -> Path:
     """Return the folder given, or that of the run given, or of the newest one below runs/, and say so."""
-    from translator.bundle import MANIFEST, newest_model
+    from translator.model_folder import MANIFEST, newest_model
 
     if given is None:
         folder = newest_model(Path("runs"))
@@ -69,7 +69,7 @@ def load(
     """Load a model for decoding; say so where the CPU lacks the precision asked for."""
     folder = model_folder(folder)
     from translator.engine.runtime import tune_malloc
-    from translator.inference import Translator
+    from translator.translation.inference import Translator
 
     tune_malloc()
     if backend == "reference" and precision != "float32":

@@ -56,9 +56,9 @@ def write_output(option: str, path: Path, content: bytes) -> None:
             with path.open("wb") as file:
                 file.write(content)
         else:
-            from translator.files import write_whole
+            from translator.files import atomic_write
 
-            write_whole(_target(path), content)
+            atomic_write(_target(path), content)
     except BrokenPipeError:
         raise
     except OSError as error:

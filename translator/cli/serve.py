@@ -10,7 +10,7 @@ from translator.cli.options import DeviceOption, ModelOption, PrecisionOption, S
 from translator.errors import ServeError
 
 if TYPE_CHECKING:
-    from translator.inference import Translator
+    from translator.translation.inference import Translator
 
 
 #: Of an answer or a request: a day. Timers take no number without end.
@@ -62,7 +62,7 @@ def serve_command(
     try:
         from translator.serve.access import access_for
         from translator.serve.limits import Limits
-        from translator.serve.run import address_of, open_socket, run
+        from translator.serve.server import address_of, open_socket, run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "translator":
             raise

@@ -29,7 +29,7 @@ def train_command(
     """Train a model as a configuration says, test it, and write its folder below runs/."""
     config, path = _config(arguments)
     if print_config:
-        from translator.config_file import config_to_yaml
+        from translator.config.file import config_to_yaml
 
         sys.stdout.write(config_to_yaml(config))
         return
@@ -105,7 +105,7 @@ def check_data_command(
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:
     """One configuration file and any overrides, in any order."""
-    from translator.config_file import load_config
+    from translator.config.file import load_config
 
     paths = [argument for argument in arguments if "=" not in argument]
     if len(paths) != 1:

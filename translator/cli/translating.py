@@ -24,7 +24,7 @@ from translator.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from translator.inference import Translation
+    from translator.translation.inference import Translation
 
 
 def translate_command(
@@ -68,7 +68,7 @@ def translate_command(
         for line in _prompt(translator.config.data.source_language):
             answer([line], [""])
     else:
-        from translator.stream import standard_input, waiting_lines
+        from translator.cli.stream import standard_input, waiting_lines
 
         warned = False
         # More than a batch at a time, so that lines of like length can share one.

@@ -37,7 +37,7 @@ from translator.data.input_map import map_input
 from translator.data.lines import MalformedError, scan_lines
 from translator.data.oddities import odd_bits
 from translator.errors import DataError, is_out_of_memory
-from translator.files import find_sealed, sha256, write_whole
+from translator.files import atomic_write, find_sealed, sha256
 
 #: Raise it when a change here or in `readers` would read a file differently.
 READER_VERSION = 3
@@ -431,7 +431,7 @@ def _fetch(config: DataConfig, url: str) -> Path:
             f"{url}: cannot be fetched ({_reason(error)}); check the address and the network, or put the "
             "files into a folder and give data.root=FOLDER"
         ) from None
-    write_whole(record, f"{path}\n{_sha256(Path(path))}".encode())
+    atomic_write(record, f"{path}\n{_sha256(Path(path))}".encode())
     return Path(path)
 
 

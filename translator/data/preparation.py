@@ -1,4 +1,4 @@
-"""From a configuration to tokenised pairs on disk, once: read, judge, build the vocabulary, tokenise.
+"""From a configuration to tokenised pairs on disk, once: read, check, build the vocabulary, tokenise.
 
 The folder of the result is named by everything that shaped it, so a second call finds it; it appears
 under its name only when it is whole, and is made anew where it was damaged.

@@ -1,9 +1,9 @@
 """A translation explained: what attention looked at, how sure each piece was, what the beam left out."""
 
-from translator.explain.numbers import AttentionMap, Choice, Explanation, explain
+from translator.explain.explanation import AttentionMap, Choice, Explanation, explain
 from translator.explain.page import policy, to_html
 from translator.explain.picture import to_png
-from translator.explain.plain import to_json
+from translator.explain.to_json import to_json
 from translator.explain.tree import Node
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from translator.explain.numbers import AttentionMap, Explanation
+from translator.explain.explanation import AttentionMap, Explanation
 
 #: The script's files, in the order in which they are joined.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")

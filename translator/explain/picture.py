@@ -1,7 +1,7 @@
 """The averaged cross-attention map as a picture."""
 
-from translator import picture
-from translator.explain.numbers import Explanation
+from translator import plotting as picture
+from translator.explain.explanation import Explanation
 
 
 def to_png(explanation: Explanation) -> bytes:

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from translator.config import SearchConfig
 from translator.errors import DataError, ExportError
-from translator.evaluation import bleu
-from translator.inference import Translator
+from translator.evaluation.metrics import bleu
+from translator.translation.inference import Translator
 
 #: Two greedy outputs whose Σ log p, by our model, are this near differ by a rounding error.
 CLOSE_CALL = 1e-4

@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from translator.bundle import TOKENIZER, Bundle, load_bundle, read_manifest
 from translator.data import phrasebook
 from translator.data.input_map import STEPS
 from translator.errors import ExportError
 from translator.export.check import Agreement, check
 from translator.files import rename_whole
-from translator.inference import Translator
+from translator.model_folder import TOKENIZER, LoadedModel, load_model_folder, read_manifest
+from translator.translation.inference import Translator
 
 ABOUT = "passerelle.json"
 
@@ -54,7 +54,7 @@ def export(
         raise ExportError(
             f"exporting needs CTranslate2 ({error}); install it: pip install 'passerelle[export]'"
         ) from None
-    bundle = load_bundle(model_folder)
+    bundle = load_model_folder(model_folder)
     try:
         beside = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent)
     except OSError as error:
@@ -91,7 +91,7 @@ def lines_to_check(model_folder: Path) -> list[str]:
     return [pair[language] for pair in phrasebook.pairs("challenge")]
 
 
-def _about(bundle: Bundle, folder: Path) -> dict[str, Any]:
+def _about(bundle: LoadedModel, folder: Path) -> dict[str, Any]:
     """Where the model came from and how to translate with it as ours does."""
     tokenizer, config = bundle.tokenizer, bundle.config
     manifest = {name: bundle.manifest.get(name) for name in ("created", "git_commit", "sha256")}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from translator.search.scoring import best_possible, normalised
-from translator.search.step import NOTHING, Hypothesis, Result, Stepper, allow_only, fill_gaps
+from translator.search.step import NOTHING, Hypothesis, Result, Stepper, fill_gaps, mask_log_probs
 from translator.search.top import best_continuations
 from translator.search.trace import Considered, Trace, considered
 from translator.symbols import BOS, EOS
@@ -134,7 +134,7 @@ class _Beam:
         length = self.history.size(-1) + 1
         log_probs = self.stepper.step(self.tokens)  # (B, W, V)
         at_limit = self.max_lengths <= length if length >= self.shortest else None
-        allow_only(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
+        mask_log_probs(log_probs, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
         # The best 2 W hold W that go on, since at most W end; one more shows how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * self.beam_size + 1)
         ends, most = tokens == EOS, self.beam_size

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from translator.search.scoring import normalised
-from translator.search.step import NOTHING, Hypothesis, Result, Stepper, allow_only, fill_gaps
+from translator.search.step import NOTHING, Hypothesis, Result, Stepper, fill_gaps, mask_log_probs
 from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
@@ -39,7 +39,7 @@ def greedy_search(
             gained = scores[:, 0].gather(1, chosen[:, None])[:, 0]
         else:
             at_limit = max_lengths <= length if length >= shortest else None
-            allow_only(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
+            mask_log_probs(scores, forbidden=forbidden, end=EOS, at_start=length == 1, at_limit=at_limit)
             top, _, pieces = best_continuations(nothing[: len(active)], scores, 2)
             gained, chosen = top[:, 0], pieces[:, 0]
             if at_limit is not None:  # whatever the scores are: of nan and -inf the best may be anything

@@ -65,7 +65,7 @@ class Result:
     margin: float
 
 
-def allow_only(
+def mask_log_probs(
     log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
 ) -> None:
     """Set what may not be chosen to -inf, in place.

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from translator.alignment import words
+from translator.alignment.attention import Span, word_spans
+from translator.alignment.words import words
 from translator.data.sentences import paired_sentences
 from translator.data.tokenizer import WORD_MARK
 from translator.engine.runtime import device_of
-from translator.inference import EngineStepper, Translator
-from translator.search.step import allow_only
-from translator.soft_alignment import Span, word_spans
+from translator.search.step import mask_log_probs
 from translator.symbols import BOS, EOS
+from translator.translation.inference import EngineStepper, Translator
 
 #: Pieces tried for each alternative wanted: several pieces may begin the same word.
 _TRIED = 3
@@ -102,7 +102,7 @@ def _likeliest(
         stepper.reorder(nothing[0], nothing)
         scores = stepper.step(torch.full_like(nothing, token))
     forbidden = torch.tensor(tokenizer.never_emitted, device=device)
-    allow_only(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
+    mask_log_probs(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
     log_probs = scores[0, 0]  # (V,)
     if begins_word:
         pieces = tokenizer.pieces(range(len(tokenizer)))

@@ -16,12 +16,12 @@ from starlette.types import ASGIApp
 from translator.errors import PasserelleError
 from translator.serve import schema
 from translator.serve.access import Access
-from translator.serve.bodies import fields_of, n_alternatives_of, texts_of, word_of
-from translator.serve.gate import Gate
 from translator.serve.language import detect, language_of, name_of
 from translator.serve.limits import RefusedError
 from translator.serve.metrics import CONTENT_TYPE_LATEST
+from translator.serve.middleware import Gate
 from translator.serve.page_routes import add_page
+from translator.serve.request_parsing import fields_of, n_alternatives_of, texts_of, word_of
 from translator.serve.service import Answer, Service
 
 _DETECTED = schema.fields(confidence=schema.NUMBER, language=schema.TEXT)

@@ -1,6 +1,6 @@
 """Which of two languages a text is in, by the words that only one of them has."""
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.input_map import map_input
 
 NAMES = {"fr": "French", "en": "English", "de": "German", "es": "Spanish", "it": "Italian", "nl": "Dutch"}

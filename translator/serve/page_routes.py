@@ -8,8 +8,8 @@ from fastapi.responses import Response
 
 from translator.serve import schema
 from translator.serve.access import Access
-from translator.serve.bodies import fields_of, text_of
 from translator.serve.limits import RefusedError
+from translator.serve.request_parsing import fields_of, text_of
 from translator.serve.service import Service
 
 #: Route → file in `page/`.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from translator.serve.bodies import BODY_TYPES
 from translator.serve.limits import Limits
+from translator.serve.request_parsing import BODY_TYPES
 
 Schema = dict[str, Any]
 

@@ -10,15 +10,15 @@ from itertools import islice
 from typing import Any
 
 from translator import console
-from translator.aligner import Aligner
 from translator.config import SearchConfig
-from translator.data.splitting import Part
-from translator.inference import Translation, Translator
 from translator.search import Result
 from translator.serve.alternatives import Alternative, alternatives, spans
 from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
+from translator.translation.aligner import Aligner
+from translator.translation.inference import Translation, Translator
+from translator.translation.splitting import Part
 
 #: Characters of lines, at most, whose words are linked together: a slice of the work, or one line.
 _LINKED_CHARACTERS = 300

@@ -6,7 +6,7 @@ of it).
 """
 
 from translator.environment import without
-from translator.picture import import_matplotlib
+from translator.plotting import import_matplotlib
 
 # Lightning imports matplotlib, and takes the number of this process from whatever is left in these.
 with without("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):

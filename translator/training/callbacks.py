@@ -33,7 +33,7 @@ class Accounting(Callback):
         """Account for the step that this batch completed."""
         assert isinstance(pl_module, TranslationModule)
         if step_is_complete(trainer, batch_idx):
-            pl_module.account(batch)
+            pl_module.record_step(batch)
 
 
 class MovingAverage(WeightAveraging):

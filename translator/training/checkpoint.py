@@ -14,9 +14,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from translator import console
-from translator.bundle import NOT_FINITE, not_finite
 from translator.errors import TrainingError, is_out_of_memory
-from translator.files import write_whole
+from translator.files import atomic_write
+from translator.model_folder import NOT_FINITE, not_finite
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
@@ -59,7 +59,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         keeps = path.name == LAST and self._last_is_good
-        write_whole(path, with_checksum(checkpoint), keep=path.with_name(PREVIOUS) if keeps else None)
+        atomic_write(path, with_checksum(checkpoint), keep=path.with_name(PREVIOUS) if keeps else None)
         self._last_is_good = self._last_is_good or path.name == LAST
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from translator.errors import PictureError
-from translator.picture import blank, png
+from translator.plotting import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:

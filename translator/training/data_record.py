@@ -8,7 +8,7 @@ from typing import Any
 from translator import console
 from translator.data.preparation import Prepared
 from translator.errors import TrainingError
-from translator.files import write_whole
+from translator.files import atomic_write
 
 RECORD = "data.json"
 
@@ -35,7 +35,7 @@ def record_data(folder: Path, prepared: Prepared) -> None:
         return
     if (folder / "checkpoints").is_dir():
         console.note(f"{folder} is from before runs recorded their data; it is taken to be the same")
-    write_whole(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
+    atomic_write(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
 
 
 def vocabulary_digest(prepared: Prepared) -> str:

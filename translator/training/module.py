@@ -21,8 +21,7 @@ from translator.engine.reference import ReferenceTraining
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError, is_out_of_memory
-from translator.evaluation import bleu
-from translator.inference import Translator, learnt_single_sentences
+from translator.evaluation.metrics import bleu
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.checkpoint import STATE, check_vocabulary, diverged, refuse_divergence
@@ -30,6 +29,7 @@ from translator.training.data import VALIDATION_CHUNK, TranslationData, Validati
 from translator.training.data_record import vocabulary_digest
 from translator.training.muon import Muon
 from translator.training.schedule import Progress, learning_rate
+from translator.translation.inference import Translator, learnt_single_sentences
 
 DOES_NOT_FIT = "the checkpoint to go on from does not fit; leave --resume out to start another run"
 
@@ -157,7 +157,7 @@ class TranslationModule(LightningModule):
             smoothed, nll = engine.loss(batch, self.config.train.label_smoothing)
         return smoothed * factor, nll
 
-    def account(self, batch: Batch) -> None:
+    def record_step(self, batch: Batch) -> None:
         """Take in a finished step. Called before any callback saves a checkpoint."""
         self.position = batch.position
         self.progress.steps = self.trainer.global_step

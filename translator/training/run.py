@@ -26,15 +26,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.bundle import build_model, n_parameters
+from translator.building import build_model, n_parameters
 from translator.config import Config, RunConfig
-from translator.config_file import config_to_yaml
+from translator.config.file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_scored, prepare
 from translator.engine import native
 from translator.engine.runtime import cap_onednn_cache, multiplies_bfloat16, tune_malloc
 from translator.errors import DataError, TrainingError
-from translator.files import write_whole
+from translator.files import atomic_write
 from translator.training.callbacks import (
     Accounting,
     KeepBest,
@@ -48,8 +48,7 @@ from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
 from translator.training.data_record import check_same_data, record_data
 from translator.training.embedding_init import count_embeddings
-from translator.training.finish import finish, git_commit
-from translator.training.folder import check_unfinished, remove_partial_files_of_run, run_folder
+from translator.training.finalize import finish, git_commit
 from translator.training.lock import one_writer
 from translator.training.module import TranslationModule
 from translator.training.process_state import only_training, process_state_kept, quiet_lightning
@@ -59,6 +58,7 @@ from translator.training.processes import (
     only_launched,
     told_to_other_processes,
 )
+from translator.training.run_dir import check_unfinished, remove_partial_files_of_run, run_dir
 from translator.training.stopping import StopSignals
 
 
@@ -104,14 +104,14 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     with ExitStack() as stack:
         folder = None
         if processes.is_first:
-            folder = run_folder(config, name, resume)
+            folder = run_dir(config, name, resume)
             check_same_data(folder, prepared)
             stack.enter_context(one_writer(folder))
             check_unfinished(folder)
             _say_what_is_trained(config, prepared, folder)
             record_data(folder, prepared)
             remove_partial_files_of_run(folder)
-            write_whole(folder / "config.yaml", config_to_yaml(config).encode())
+            atomic_write(folder / "config.yaml", config_to_yaml(config).encode())
         folder = stack.enter_context(told_to_other_processes(folder, processes))
         torch.manual_seed(config.train.seed)
         module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
@@ -191,7 +191,7 @@ def fit(
         trainer = Trainer(
             **_hardware_flags(config),
             plugins=[WholeCheckpoints(), cluster or LightningEnvironment()],
-            max_epochs=-1,  # one endless epoch; `TranslationModule.account` stops it
+            max_epochs=-1,  # one endless epoch; `TranslationModule.record_step` stops it
             accumulate_grad_batches=config.train.accumulate,
             gradient_clip_val=config.train.clip_norm,
             val_check_interval=config.validation.every_steps * config.train.accumulate,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.errors import DataError
 
 

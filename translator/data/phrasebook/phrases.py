@@ -5,7 +5,7 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.phrasebook import english, french
 from translator.data.phrasebook.english import GLUE
 

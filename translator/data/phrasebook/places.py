@@ -1,6 +1,6 @@
 """Expressions of place and time, names and adverbs."""
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import (
     fitting,

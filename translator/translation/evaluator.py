@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from translator.data.noise import CHANGES
-from translator.evaluation import Score, bleu, corpus_scores
-from translator.inference import Translator
+from translator.evaluation.metrics import Score, bleu, corpus_scores
+from translator.translation.inference import Translator
 
 
 @dataclass(frozen=True)

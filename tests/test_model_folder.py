@@ -15,20 +15,20 @@ import safetensors.torch
 import torch
 from phrases import Trained
 
-from translator.bundle import (
+from translator.config import TokenizerConfig
+from translator.data.tokenizer import Tokenizer
+from translator.errors import ModelError
+from translator.model_folder import (
     CONFIG,
     MANIFEST,
     TOKENIZER,
     WEIGHTS,
-    load_bundle,
+    load_model_folder,
     load_unfinished,
     newest_model,
     save_weights,
     write_manifest,
 )
-from translator.config import TokenizerConfig
-from translator.data.tokenizer import Tokenizer
-from translator.errors import ModelError
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +48,7 @@ def folder(trained: Trained, tmp_path: Path) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        load_bundle(folder)
+        load_model_folder(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -63,7 +63,7 @@ def test_weights_that_are_no_floating_point_numbers_are_refused(trained: Trained
 
 
 def test_loading_twice_gives_the_same_logits_and_another_weight_does_not(folder: Path) -> None:
-    first, second = load_bundle(folder).model, load_bundle(folder).model
+    first, second = load_model_folder(folder).model, load_model_folder(folder).model
     with torch.inference_mode():
         assert torch.equal(first(SOURCE, TARGET), second(SOURCE, TARGET))
         next(second.parameters()).data.view(-1)[3000:9000] += 1e-3
@@ -72,7 +72,7 @@ def test_loading_twice_gives_the_same_logits_and_another_weight_does_not(folder:
 
 
 def test_the_manifest_says_where_the_model_comes_from(trained: Trained) -> None:
-    manifest = load_bundle(trained.model).manifest
+    manifest = load_model_folder(trained.model).manifest
     assert manifest["format_version"] == 1
     assert manifest["seed"] == 1
     assert (manifest["source_language"], manifest["target_language"]) == ("fr", "en")
@@ -205,13 +205,13 @@ def test_a_configuration_of_another_program_is_refused(folder: Path) -> None:
 
 def test_what_was_saved_computes_the_same(folder: Path, tmp_path: Path) -> None:
     """Transposed views, as some optimisers leave them, are written as they look."""
-    whole = load_bundle(folder)
+    whole = load_model_folder(folder)
     views = {name: value.t().contiguous().t() for name, value in whole.model.state_dict().items()}
     assert not all(value.is_contiguous() for value in views.values())
     save_weights(tmp_path / "saved", views, whole.tokenizer, whole.config)
     assert "it has no manifest.json" in refusal(tmp_path / "saved")
     write_manifest(tmp_path / "saved", {"seed": 7})
-    saved = load_bundle(tmp_path / "saved")
+    saved = load_model_folder(tmp_path / "saved")
     with torch.inference_mode():
         assert torch.equal(saved.model(SOURCE, TARGET), whole.model(SOURCE, TARGET))
     assert (saved.config, saved.tokenizer.model) == (whole.config, whole.tokenizer.model)
@@ -266,7 +266,7 @@ NOT_FINITE = "has values that are not finite (nan or inf)"
 def test_weights_that_are_not_finite_are_neither_read_nor_written(
     folder: Path, tmp_path: Path, value: float
 ) -> None:
-    whole = load_bundle(folder)
+    whole = load_model_folder(folder)
     weights = whole.model.state_dict()
     name = "decoder.layers.0.cross_attention.query.weight"
     weights[name].view(-1)[-1] = value

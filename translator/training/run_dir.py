@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from translator.bundle import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, recorded_time
 from translator.config import Config
-from translator.config_file import load_config
+from translator.config.file import load_config
 from translator.errors import TrainingError
 from translator.files import remove_partial_files
+from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, recorded_time
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 from translator.training.lock import SESSION
 
@@ -28,7 +28,7 @@ MAY_CHANGE = {
 }
 
 
-def run_folder(config: Config, name: str, resume: bool) -> Path:
+def run_dir(config: Config, name: str, resume: bool) -> Path:
     """Return the folder to train in, made here for a new run.
 
     Raises:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from translator.aligner import Aligner
-from translator.alignment import words
+from translator.alignment.links import Link
+from translator.alignment.words import words
 from translator.data.batching import make_batch
 from translator.data.tokenizer import WORD_MARK, Tokenizer
 from translator.engine.runtime import device_of
 from translator.errors import UsageError
 from translator.explain.tree import Node, grow
-from translator.inference import Translator
 from translator.model.masks import causal_mask
 from translator.search import Hypothesis, Trace
 from translator.symbols import BOS, EOS, PAD
-from translator.word_links import Link
+from translator.translation.aligner import Aligner
+from translator.translation.inference import Translator
 
 #: Pieces shown beside the one that was taken.
 N_ALTERNATIVES = 5

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
-from translator.evaluator import evaluate
-from translator.inference import Translator
+from translator.translation.evaluator import evaluate
+from translator.translation.inference import Translator
 
 
 class Echo:

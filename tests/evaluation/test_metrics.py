@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from translator import evaluation
 from translator.errors import DataError
-from translator.evaluation import bleu, compare, corpus_scores
+from translator.evaluation import metrics as evaluation
+from translator.evaluation.metrics import bleu, compare, corpus_scores
 
 REFERENCES = [
     "The black cat is sleeping on the chair.",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from translator.alignment import spell, words, words_of
+from translator.alignment.words import spell, words, words_of
 
 
 @pytest.mark.parametrize(

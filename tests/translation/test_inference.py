@@ -16,7 +16,7 @@ from phrases import Trained
 from translator import Translator, inference
 from translator.engine import quantized, runtime
 from translator.errors import ModelError, UsageError
-from translator.inference import SplitSentences
+from translator.translation.inference import SplitSentences
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

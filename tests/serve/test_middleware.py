@@ -18,14 +18,14 @@ from starlette.testclient import TestClient
 
 from translator.cli import main
 from translator.errors import ServeError, UsageError
-from translator.inference import Translator
 from translator.search import Hypothesis, Result
 from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopback, read_key
-from translator.serve.gate import SECURITY_HEADERS, Gate
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
-from translator.serve.run import address_of, open_socket
+from translator.serve.middleware import SECURITY_HEADERS, Gate
+from translator.serve.server import address_of, open_socket
 from translator.serve.service import Service
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 
@@ -563,7 +563,7 @@ def test_without_the_extra_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "translator.serve.run", raising=False)
+    monkeypatch.delitem(sys.modules, "translator.serve.server", raising=False)
     with pytest.raises(SystemExit, match="1"):
         main(["serve"])
     [line] = capfd.readouterr().err.splitlines()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from translator import console
-from translator.config import Config, InvalidConfigError, Section, validate
-from translator.config_yaml import parse_yaml, read_text, reason_of, to_plain, write_yaml
+from translator.config.sections import Config, InvalidConfigError, Section, validate
+from translator.config.yaml import parse_yaml, read_text, reason_of, to_plain, write_yaml
 from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]

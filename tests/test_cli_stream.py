@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from translator.cli.stream import decode_line, waiting_lines
 from translator.data.lines import MAX_LINE_BYTES
 from translator.errors import DataError
-from translator.stream import decode_line, waiting_lines
 
 
 def send(content: bytes, *, most: int = 100) -> list[str]:

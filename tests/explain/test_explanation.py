@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.alignment import words
+from translator.alignment.words import words
 from translator.data.input_map import map_input
 from translator.engine.decoding import DecodingEngine
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
-from translator.explain.numbers import owners
-from translator.inference import Translator
+from translator.explain.explanation import owners
 from translator.model.attention import KeyValue
 from translator.search import Hypothesis, Trace
+from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translator.alignment.links import Gold, diagonal, format_links, grow_diagonal, link_scores, parse_links
 from translator.errors import DataError
-from translator.word_links import Gold, diagonal, format_links, grow_diagonal, link_scores, parse_links
 
 LINKS = st.frozensets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 

@@ -7,12 +7,12 @@ import torch
 from phrases import Trained
 from torch import Tensor
 
-from translator.aligner import Aligner, judge
-from translator.alignment import spell, words
+from translator.alignment.links import Gold, Link
+from translator.alignment.words import spell, words
 from translator.errors import DataError, UsageError
-from translator.inference import SplitSentences, Translator
 from translator.model.layers import AttentionMaps
-from translator.word_links import Gold, Link
+from translator.translation.aligner import Aligner, evaluate_alignments
+from translator.translation.inference import SplitSentences, Translator
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,7 +77,7 @@ def test_links_are_right_where_the_right_layer_is_read_at_the_right_step(
     ]
 
     def error(**options: Any) -> float:
-        scores = judge(Aligner(reader, **options), texts, texts, gold=gold)
+        scores = evaluate_alignments(Aligner(reader, **options), texts, texts, gold=gold)
         assert scores["diagonal"].aer == 0
         return scores["one_way"].aer
 
@@ -181,7 +181,12 @@ def test_both_directions_are_joined(trained: Trained, translator: Translator) ->
         assert set(there) & turned <= set(joined) <= set(there) | turned
     assert both != forward
     gold = [Gold(frozenset(links), frozenset(links)) for links in both]
-    assert judge(Aligner(translator, reverse=reverse), sources, targets, gold=gold)["both_ways"].aer == 0
+    assert (
+        evaluate_alignments(Aligner(translator, reverse=reverse), sources, targets, gold=gold)[
+            "both_ways"
+        ].aer
+        == 0
+    )
 
 
 def test_what_does_not_go_together_is_refused(translator: Translator) -> None:

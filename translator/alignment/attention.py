@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from translator.word_links import Link
+from translator.alignment.links import Link
 
 #: Where something stands in a text: from this character to before that one.
 Span = tuple[int, int]

@@ -20,12 +20,12 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from translator.building import build_model
 from translator.config import Config, ModelConfig
-from translator.config_file import config_from_json
+from translator.config.file import config_from_json
 from translator.data.tokenizer import Tokenizer
 from translator.errors import ConfigError, ModelError, is_out_of_memory
-from translator.files import sha256, write_whole
-from translator.model.layers import LayerOptions
+from translator.files import atomic_write, sha256
 from translator.model.transformer import Transformer
 
 FORMAT_VERSION = 1
@@ -39,39 +39,13 @@ PACKAGES = ("passerelle", "torch", "lightning", "datasets", "sentencepiece", "sa
 
 
 @dataclass(frozen=True)
-class Bundle:
+class LoadedModel:
     """A loaded model folder."""
 
     model: Transformer
     tokenizer: Tokenizer
     config: Config
     manifest: dict[str, Any]
-
-
-def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
-    """Make a model of the configured shape with fresh weights."""
-    options = LayerOptions(
-        width=config.width,
-        n_heads=config.n_heads,
-        feed_forward=config.feed_forward,
-        dropout=config.dropout,
-        attention_dropout=config.attention_dropout,
-        activation_dropout=config.activation_dropout,
-        activation=config.activation,
-        norm=config.norm,
-    )
-    return Transformer(
-        vocabulary_size,
-        options,
-        n_encoder_layers=config.n_encoder_layers,
-        n_decoder_layers=config.n_decoder_layers,
-        max_length=config.max_length,
-    )
-
-
-def n_parameters(model: Transformer) -> int:
-    """Return the number of trained values, tied ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
@@ -84,9 +58,9 @@ def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer,
         raise ModelError(f"{folder}: not written: {name} has {NOT_FINITE}; the training diverged")
     folder.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_whole(folder / WEIGHTS, safetensors.torch.save(contiguous))
-    write_whole(folder / TOKENIZER, tokenizer.model)
-    write_whole(folder / CONFIG, config.to_json().encode())
+    atomic_write(folder / WEIGHTS, safetensors.torch.save(contiguous))
+    atomic_write(folder / TOKENIZER, tokenizer.model)
+    atomic_write(folder / CONFIG, config.to_json().encode())
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
@@ -97,7 +71,7 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, TOKENIZER, CONFIG)},
     }
-    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+    atomic_write(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -125,7 +99,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_model_folder(folder: Path) -> LoadedModel:
     """Load a model folder, verifying each file against the manifest.
 
     Raises:
@@ -140,7 +114,7 @@ def load_bundle(folder: Path) -> Bundle:
             raise ModelError(f"{path}: missing; fetch the folder again")
         if not isinstance(hashes, dict) or sha256(path) != hashes.get(name):
             raise ModelError(f"{path}: damaged: its SHA-256 is not the manifest's; fetch the folder again")
-    return Bundle(*load_unfinished(folder), manifest)
+    return LoadedModel(*load_unfinished(folder), manifest)
 
 
 def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from translator.config import Config
-from translator.config_file import (
+from translator.config.file import (
     config_from_json,
     config_to_yaml,
     describe_schema,
@@ -25,7 +25,7 @@ from translator.config_file import (
 )
 from translator.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 BUDGET = "train:\n  max_steps: 10\n"
 

@@ -11,11 +11,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from translator.bundle import load_bundle
 from translator.config import Config, SearchConfig
 from translator.data.batching import make_batch, pad
 from translator.data.input_map import map_input
-from translator.data.splitting import Part, cut, split_text
 from translator.data.tokenizer import Tokenizer
 from translator.engine.backend import decoding_engine
 from translator.engine.decoding import DecodingEngine
@@ -24,9 +22,11 @@ from translator.engine.reference import ReferenceDecoding
 from translator.engine.runtime import chunk_size, device_of, parallel_map
 from translator.errors import ModelError, UsageError
 from translator.model.transformer import EncoderOutput, Transformer
+from translator.model_folder import load_model_folder
 from translator.search import Result, Trace, search
 from translator.search.scoring import normalised
 from translator.symbols import EOS, PAD
+from translator.translation.splitting import Part, cut, split_text
 
 _BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # white space, and what has no width
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
@@ -137,7 +137,7 @@ class Translator:
         ):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is none of {', '.join(known)}")
-        bundle = load_bundle(Path(folder))
+        bundle = load_model_folder(Path(folder))
         try:
             model = bundle.model.to(device)
         except (RuntimeError, AssertionError, ImportError) as error:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.alignment import words
-from translator.soft_alignment import LEAST_SHARE, gather, links_of, piece_shares, word_spans
+from translator.alignment.attention import LEAST_SHARE, gather, links_of, piece_shares, word_spans
+from translator.alignment.words import words
 
 
 def test_words_are_found_where_they_stand() -> None:

@@ -9,14 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from translator.alignment import spell, words, words_of
+from translator.alignment.attention import Span, gather, links_of, piece_shares, word_spans
+from translator.alignment.links import Gold, Link, LinkScores, diagonal, grow_diagonal, link_scores
+from translator.alignment.words import spell, words, words_of
 from translator.data.batching import make_batch
 from translator.data.sentences import paired_sentences
 from translator.engine.runtime import device_of
 from translator.errors import DataError, UsageError
-from translator.inference import Translator
-from translator.soft_alignment import Span, gather, links_of, piece_shares, word_spans
-from translator.word_links import Gold, Link, LinkScores, diagonal, grow_diagonal, link_scores
+from translator.translation.inference import Translator
 
 #: At which step a target word's attention is read: the one that writes it, or the one that reads it.
 Reading = Literal["output", "input"]
@@ -252,7 +252,7 @@ class Aligner:
         return links
 
 
-def judge(
+def evaluate_alignments(
     aligner: Aligner,
     sources: Sequence[str],
     targets: Sequence[str],

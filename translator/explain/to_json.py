@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from translator.explain.numbers import AttentionMap, Explanation
+from translator.explain.explanation import AttentionMap, Explanation
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:

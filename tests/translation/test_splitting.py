@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translator.data.splitting import split_text
+from translator.translation.splitting import split_text
 
 #: Words, sentence ends, quotes, French spaces, line separators and what a word may be made of.
 TEXTS = st.lists(

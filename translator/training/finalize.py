@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from translator import console
-from translator.bundle import load_unfinished, save_weights, write_manifest
 from translator.config import Config
 from translator.data import corpus
 from translator.data.preparation import Prepared, open_scored
 from translator.errors import TrainingError
-from translator.evaluator import Evaluation, evaluate
-from translator.files import write_whole
-from translator.inference import SHARE, Translator, learnt_single_sentences
+from translator.files import atomic_write
+from translator.model_folder import load_unfinished, save_weights, write_manifest
 from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
 from translator.training.data_record import vocabulary_digest
+from translator.translation.evaluator import Evaluation, evaluate
+from translator.translation.inference import SHARE, Translator, learnt_single_sentences
 
 #: The folder of this package.
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)
-    write_whole(model_folder.parent / "test.hypotheses.txt", text.encode())
+    atomic_write(model_folder.parent / "test.hypotheses.txt", text.encode())
     return evaluation
 
 

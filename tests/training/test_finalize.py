@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from translator.training.finish import git_commit
+from translator.training.finalize import git_commit
 
 OURS = '[project]\nname = "passerelle"\n'
 

@@ -1,0 +1,1 @@
+"""Word alignment: words, links between them, and attention as links."""

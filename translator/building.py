@@ -1,0 +1,31 @@
+"""A model of a configured shape."""
+
+from translator.config import ModelConfig
+from translator.model.layers import LayerOptions
+from translator.model.transformer import Transformer
+
+
+def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
+    """Make a model of the configured shape with fresh weights."""
+    options = LayerOptions(
+        width=config.width,
+        n_heads=config.n_heads,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        activation=config.activation,
+        norm=config.norm,
+    )
+    return Transformer(
+        vocabulary_size,
+        options,
+        n_encoder_layers=config.n_encoder_layers,
+        n_decoder_layers=config.n_decoder_layers,
+        max_length=config.max_length,
+    )
+
+
+def n_parameters(model: Transformer) -> int:
+    """Return the number of trained values, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())

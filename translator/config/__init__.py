@@ -1,0 +1,33 @@
+"""The configuration: typed sections, and the YAML files they are read from."""
+
+from translator.config.sections import (
+    Config,
+    DataConfig,
+    HardwareConfig,
+    InvalidConfigError,
+    ModelConfig,
+    NoiseConfig,
+    RunConfig,
+    SearchConfig,
+    Section,
+    TokenizerConfig,
+    TrainConfig,
+    ValidationConfig,
+    validate,
+)
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "HardwareConfig",
+    "InvalidConfigError",
+    "ModelConfig",
+    "NoiseConfig",
+    "RunConfig",
+    "SearchConfig",
+    "Section",
+    "TokenizerConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "validate",
+]

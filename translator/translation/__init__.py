@@ -1,0 +1,1 @@
+"""Text in, text out: translating, aligning and evaluating with a loaded model."""
