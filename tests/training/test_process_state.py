@@ -123,7 +123,7 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT) -
         if module.progress.steps == 3:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(TranslationModule, "account", press)
+    monkeypatch.setattr(TranslationModule, "record_step", press)
 
 
 def press_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
 
     def second() -> None:
         before = {**snapshot(), "threads": None}
-        monkeypatch.setattr(TranslationModule, "account", account)  # else it would begin a third
+        monkeypatch.setattr(TranslationModule, "record_step", account)  # else it would begin a third
         with pytest.raises(TrainingError) as caught:
             train(config, name="second")
         refusals.append(str(caught.value))
@@ -196,7 +196,7 @@ def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
 
     before = snapshot()
     with monkeypatch.context() as patch:
-        patch.setattr(TranslationModule, "account", begin_another)
+        patch.setattr(TranslationModule, "record_step", begin_another)
         models.append(train(config, name="first"))
     assert refusals == ["this process is training already; wait until that ends, or train in another process"]
     assert_as_before(before)

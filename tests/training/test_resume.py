@@ -57,7 +57,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
         account(module, batch)
         step[0] = module.progress.steps
 
-    monkeypatch.setattr(TranslationModule, "account", note)
+    monkeypatch.setattr(TranslationModule, "record_step", note)
     monkeypatch.setattr("translator.training.module.bleu", lambda texts, references: float(step[0]))
     monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
 
@@ -86,7 +86,7 @@ def stop_after(step: int, config: Config, monkeypatch: pytest.MonkeyPatch, *, na
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TranslationModule, "account", press)
+        patch.setattr(TranslationModule, "record_step", press)
         with pytest.raises(KeyboardInterrupt):
             train(config, name=name)
     folder = Path(config.run.root) / name
@@ -164,7 +164,7 @@ def test_several_stops_are_as_good_as_one(tiny_config: MakeConfig, monkeypatch: 
         if module.progress.steps in (5, 8):
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(TranslationModule, "account", press)
+    monkeypatch.setattr(TranslationModule, "record_step", press)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train(config, name="often", resume=True)
@@ -465,7 +465,7 @@ def test_what_ends_it_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TranslationModule, "account", terminate)
+        patch.setattr(TranslationModule, "record_step", terminate)
         with pytest.raises(SystemExit) as stopped:
             train(config, name="stopped")
     assert stopped.value.code == 128 + number
@@ -483,7 +483,7 @@ def test_one_that_is_ignored_stays_so(
         account(module, batch)
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(TranslationModule, "account", terminate)
+    monkeypatch.setattr(TranslationModule, "record_step", terminate)
     assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
     assert signal.getsignal(number) == signal.SIG_IGN
 

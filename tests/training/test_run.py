@@ -454,7 +454,7 @@ def test_what_was_there_before_training_is_not_searched_for_garbage(
         account(module, batch)
         frozen.append(gc.get_freeze_count())
 
-    monkeypatch.setattr(TranslationModule, "account", count)
+    monkeypatch.setattr(TranslationModule, "record_step", count)
     train(tiny_config(*QUICK), name="tiny")
     assert min(frozen) > 10_000
     assert gc.get_freeze_count() == 0

@@ -141,7 +141,7 @@ def test_the_average_is_the_one_computed_by_hand(
         after_each_step.append([p.detach().double().clone() for p in module.model.parameters()])
         account(module, batch)
 
-    monkeypatch.setattr(TranslationModule, "account", note)
+    monkeypatch.setattr(TranslationModule, "record_step", note)
     model = train(tiny_config(*OPTIONS), name="tiny")
     assert model is not None
     assert len(after_each_step) == 12
@@ -175,7 +175,7 @@ def test_without_averaging_the_last_weights_are_kept(
         last[:] = [parameter.detach().clone() for parameter in module.model.parameters()]
         account(module, batch)
 
-    monkeypatch.setattr(TranslationModule, "account", note)
+    monkeypatch.setattr(TranslationModule, "record_step", note)
     model = train(tiny_config(*OPTIONS, "train.ema_decay=null"), name="tiny")
     assert model is not None
     assert torch.equal(flat(list(load_model_folder(model).model.parameters())), flat(last))

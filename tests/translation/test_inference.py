@@ -13,9 +13,10 @@ import torch
 from marks import needs_bfloat16
 from phrases import Trained
 
-from translator import Translator, inference
+from translator import Translator
 from translator.engine import quantized, runtime
 from translator.errors import ModelError, UsageError
+from translator.translation import inference
 from translator.translation.inference import SplitSentences
 
 pytest_plugins = ("trained",)
