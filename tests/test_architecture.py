@@ -168,6 +168,30 @@ def test_a_wrong_import_is_seen(module: str, source: str, n_problems: int) -> No
     assert len(problems(module, source)) == n_problems
 
 
+def test_the_textbook_stays_short() -> None:
+    """An afternoon's reading: at most 400 lines, of them 260 of code."""
+    sources = [source for module, source in MODULES.items() if is_within(module, "translator.model")]
+    assert sum(len(source.splitlines()) for source in sources) <= 400
+    assert 150 < sum(map(lines_of_code, sources)) <= 260
+
+
+def lines_of_code(source: str) -> int:
+    """Lines that are neither blank, nor comments, nor docstrings."""
+    documentation: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
+            documentation |= set(range(node.lineno, node.end_lineno + 1))
+    lines = enumerate(source.splitlines(), 1)
+    return sum(
+        number not in documentation and bool(line.strip()) and not line.strip().startswith("#")
+        for number, line in lines
+    )
+
+
+def test_control_lines_of_code_are_counted() -> None:
+    assert lines_of_code('"""A.\n\nB."""\n\n# c\nx = 1\ndef f():\n    """D."""\n    return x\n') == 3
+
+
 def loaded_by(module: str) -> set[str]:
     """The top-level packages that a fresh interpreter has loaded after an import."""
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
