@@ -1,4 +1,4 @@
-# Passerelle: the story in run order. `make help` prints the comments after ##.
+# Passerelle. Targets are in the order in which you need them; `make help` prints the comments after ##.
 #
 # Variables: CONFIG (train, data), ARGS (more arguments, such as train.max_minutes=20), TEXT (translate),
 # N (exercise), PIP_ARGS (for pip; on Linux without a GPU: --extra-index-url https://download.pytorch.org/whl/cpu).
@@ -13,10 +13,10 @@ INSTALLED := $(VENV)/.installed
 JUDGES := $(VENV)/.judges
 UV := build/uv/bin/uv
 EXTRAS := --extra logs --extra export --extra serve
-# Torch is chosen for a machine, with or without a GPU, and brings what a GPU needs.
+# Not locked: torch depends on the machine (with or without a GPU), and installs what a GPU needs.
 NO_TORCH := '/^[^ ]/ { skip = /^(torch==|triton==|nvidia-|cuda-)/ } !skip'
 PEERS := joeynmt transformers pytorch ctranslate2
-# Two processes of one thread: threads that wait for each other on busy cores cost ten times more.
+# Two processes of one thread each: threads that wait for each other on busy cores take ten times as long.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## make .venv and install everything into it
+install: $(INSTALLED)  ## create .venv and install everything into it
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,24 +38,24 @@ $(JUDGES): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[judges]'
 	@touch $@
 
-check: install  ## lint, format and type checks; change nothing
+check: install  ## check lint, format, types and generated pages; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/write_reference.py --check
 
-test: install  ## checks and quick tests, under two minutes
+test: install  ## run the checks and the quick tests, under two minutes
 	@$(MAKE) --no-print-directory check
 	$(PYTEST) -m 'not slow and not system and not gpu'
 
-test-all: $(JUDGES)  ## the tests that `make test` leaves out
+test-all: $(JUDGES)  ## run the tests that `make test` leaves out
 	$(PYTEST) --dist worksteal -m '(slow or system) and not gpu'
 
 $(UV):
 	$(PYTHON) -m venv --clear build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
-test-oldest: $(UV)  ## quick tests with the oldest versions that pyproject.toml allows, in build/oldest
+test-oldest: $(UV)  ## run quick tests with the oldest versions that pyproject.toml allows, in build/oldest
 	$(UV) pip compile --quiet pyproject.toml $(EXTRAS) --extra dev --python-version 3.11 \
 		--resolution lowest-direct --output-file build/oldest.all
 	awk $(NO_TORCH) build/oldest.all > build/oldest.txt
@@ -74,7 +74,7 @@ lock: $(UV)  ## write requirements.lock from pyproject.toml and constraints.txt
 		'# not in it: docs/installing.md.'; awk $(NO_TORCH) build/lock.all; } > build/lock
 	mv build/lock requirements.lock
 
-data: install  ## look a corpus over before training on it
+data: install  ## check a corpus before training on it
 	$(BIN)/translator check-data $(CONFIG) $(ARGS)
 
 train: install  ## train on the embedded corpus (or CONFIG=…), report BLEU on its test split
@@ -86,7 +86,7 @@ translate: install  ## translate TEXT="…", or lines of standard input
 evaluate: install  ## score the newest model on its test split
 	$(BIN)/translator evaluate $(ARGS)
 
-benchmark: install $(PEERS:%=.peers/%/.installed)  ## make the peers' environments and measure: ARGS="train …"
+benchmark: install $(PEERS:%=.peers/%/.installed)  ## create the peers' environments and measure: ARGS="train …"
 	$(BIN)/python scripts/benchmark.py $(if $(ARGS),$(ARGS),--help)
 
 .peers/%/.installed: scripts/peers/%.txt
@@ -94,10 +94,10 @@ benchmark: install $(PEERS:%=.peers/%/.installed)  ## make the peers' environmen
 	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
 	@touch $@
 
-exercise: install  ## write exercise N=1 (to 9, docs/exercises.md), or grade it once it is there
+exercise: install  ## write exercise N=1 (to 9, docs/exercises.md), or grade it if it exists
 	@if ls exercises/$(N)_*.py >/dev/null 2>&1; then verb=check; else verb=start; fi; \
 		$(BIN)/python scripts/exercise.py $$verb $(N)
 
-clean:  ## remove .venv, caches and prepared corpora; never a run
+clean:  ## remove .venv, caches and prepared corpora, but no runs
 	rm -rf $(VENV) data/cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

@@ -72,7 +72,7 @@ def code_blocks(text: str) -> list[str]:
 
 
 def failures(text: str) -> list[str]:
-    """Run a page's code; return what it showed that the page does not say."""
+    """Run a page's code; return the differences from what the page shows."""
     source = "\n".join(code_blocks(text))  # an expected output ends at an empty line
     test = doctest.DocTestParser().get_doctest(source, {}, PAGE.name, str(PAGE), 0)
     shown: list[str] = []
@@ -100,7 +100,7 @@ def test_a_row_of_numbers_is_there(expected: str) -> None:
 def test_every_other_number_is_one_that_was_computed() -> None:
     rest = "\n".join(line for line in PROSE.splitlines() if line not in set(table_rows()))
     assert set(re.findall(r"\d+\.\d{3}", rest)) == prose_numbers()
-    # Control: no other decimal number escapes by being written otherwise, but the sections of a paper.
+    # Control: no decimal number escapes by being written differently. 3.2 is a section of a paper.
     others = set(re.findall(r"\d+\.\d+", rest)) - prose_numbers()
     assert others == {"3.2"}
 

@@ -12,7 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: Said of a command of the README that needs what is not here, or that would start this test again.
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+#: In a README command that needs data which are not here, or that would start this test again.
 LEFT_OUT = ("make test", "multi30k", "PIP_ARGS")
 
 
@@ -82,7 +87,11 @@ def test_your_own_corpus_in_the_written_steps(checkout: Path, tiny_corpus: Path)
 @pytest.mark.slow
 def test_python_example_runs(checkout: Path, tmp_path: Path) -> None:
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    train = ".venv/bin/translator train configs/phrasebook.yaml train.max_steps=3 validation.every_steps=3"
+    # Short outputs: an untrained model ends no sentence, and the example needs none.
+    short = (
+        "train.max_steps=3 validation.every_steps=3 search.max_length_ratio=0.1 search.max_length_offset=2"
+    )
+    train = f".venv/bin/translator train configs/phrasebook.yaml {short}"
     subprocess.run(train, shell=True, cwd=checkout, check=True, capture_output=True, timeout=200)
     done = subprocess.run([sys.executable, "-c", example], cwd=checkout, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -94,10 +103,9 @@ def test_readme_is_short() -> None:
 
 
 def test_every_file_that_the_pages_name_exists() -> None:
-    pages = [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]
-    assert len(pages) >= 5
+    assert len(PAGES) >= 15
     missing = []
-    for page in pages:
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         names = re.findall(
             r"`((?:configs|docs|scripts|tests|translator|data|model|search|training)/[\w./-]+)`", text
@@ -110,15 +118,104 @@ def test_every_file_that_the_pages_name_exists() -> None:
     assert missing == []
 
 
-def test_every_configuration_key_that_the_pages_name_exists() -> None:
+def names_of_code(page: Path) -> set[str]:
+    """File names in backticks that end like code, with or without folders."""
+    text = page.read_text(encoding="utf-8")
+    return set(re.findall(r"`([\w./-]+\.(?:py|c|yaml|tsv|toml|lock))`", text))
+
+
+def test_every_code_file_that_the_pages_name_exists() -> None:
+    """A file may be named by the end of its path, such as `packing.py`."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    ends = {"/".join(Path(name).parts[i:]) for name in listed.stdout.splitlines() for i in range(9)}
+    written = {"config.yaml"}  # by a run
+    named = {(page.name, name) for page in PAGES for name in names_of_code(page)}
+    assert len(named) > 100
+    assert {(page, name) for page, name in named if name not in ends | written} == set()
+
+
+def known_keys() -> set[str]:
     from translator.config.file import field_reference
 
-    known = {key for key, *_ in field_reference()}
+    return {key for key, *_ in field_reference()}
+
+
+def test_every_configuration_key_that_the_pages_name_exists() -> None:
+    known = known_keys()
+    groups = {key.rpartition(".")[0] for key in known}
     sections = {key.split(".")[0] for key in known}
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs").glob("*.yaml")]
     unknown = []
-    for page in pages:
-        for section, name in re.findall(r"\b([a-z]+)\.([a-z_]+)(?==)", page.read_text(encoding="utf-8")):
-            if section in sections and f"{section}.{name}" not in known:
-                unknown.append(f"{page.name}: {section}.{name}")
+    for page in [*PAGES, *(ROOT / "configs").glob("*.yaml")]:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"\b([a-z]+(?:\.[a-z_]+)+)(?==)|`([a-z]+(?:\.[a-z_]+)+)`", text):
+            key = "".join(name)
+            is_file = key.endswith((".py", ".tsv", ".json", ".yaml"))
+            if key.split(".")[0] in sections and not is_file and key not in known | groups:
+                unknown.append(f"{page.name}: {key}")
     assert unknown == []
+
+
+def code_of(page: Path) -> str:
+    """Code blocks and spans of a page, one per line."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return "\n".join(blocks + re.findall(r"`([^`\n]+)`", text))
+
+
+def test_every_make_target_that_the_pages_name_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    named = {
+        name for page in PAGES for name in re.findall(r"^(?:\$ )?make ([a-z-]+)", code_of(page), re.MULTILINE)
+    }
+    assert len(named) > 8
+    assert named <= set(phony.split())
+
+
+#: Options of pip that the pages name by themselves.
+OTHERS = {"--no-build-isolation"}
+
+
+def test_every_command_option_that_the_pages_name_exists() -> None:
+    from typer.main import get_command
+
+    from translator.cli import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    options = {
+        name: {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        for name, command in commands.items()
+    }
+    used = []
+    for page in PAGES:
+        for verb, arguments in re.findall(
+            r"(?<![\w/.-])translator (?!import )([a-z][a-z-]+)([^\n#|]*)", code_of(page)
+        ):
+            assert verb in options, f"{page.name}: translator {verb}"
+            used += [(verb, option) for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", arguments)]
+    assert len(used) > 15
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
+    everywhere = set().union(*options.values(), re.findall(r'"(--[a-z-]+)"', scripts), OTHERS)
+    alone = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"`(--[a-z][a-z-]*)", page.read_text("utf-8"))
+    }
+    assert {(page, name) for page, name in alone if name not in everywhere} == set()
+    assert [(verb, option) for verb, option in used if option not in options[verb] | {"--help"}] == []
+
+
+def test_every_anchor_that_the_pages_link_to_exists() -> None:
+    missing = []
+    for page in PAGES:
+        for name, anchor in re.findall(
+            r"\]\((?!http)([\w./-]*)#([\w-]+)\)", page.read_text(encoding="utf-8")
+        ):
+            target = page.parent / name if name else page
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            if anchor not in anchors:
+                missing.append(f"{page.name}: {name}#{anchor}")
+    assert missing == []
