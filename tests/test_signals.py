@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a program once, and in order."""
+"""Ctrl-C and SIGTERM raise one exception and let a program clean up."""
 
 import os
 import signal
@@ -70,7 +70,7 @@ def test_another_thread_handles_nothing() -> None:
 
 
 def start(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A training in a process that hears Ctrl-C, which the background job of a shell does not."""
+    """A training process that handles Ctrl-C, which background jobs of a shell ignore."""
     return subprocess.Popen(
         command(*arguments, path),
         env=environment(),
@@ -82,7 +82,7 @@ def start(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A configuration whose corpus takes many seconds to prepare."""
+    """A configuration with a corpus that takes many seconds to prepare."""
     path = write_phrases(tmp_path)
     for language in ("fr", "en"):
         file = tmp_path / "corpus" / f"train.{language}"
