@@ -47,7 +47,7 @@ class StopOnce:
 
 
 @contextmanager
-def handled(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
+def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
     """Install a signal handler for the duration of a block.
 
     Does nothing if the current handler is not `instead_of`, or outside the main thread, where Python cannot
@@ -65,10 +65,10 @@ def handled(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[N
 
 
 @contextmanager
-def ended_in_order() -> Iterator[None]:
+def exit_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into one `SystemExit`, so that `finally` blocks run before the process ends."""
     stop = StopOnce()
     with ExitStack() as stack:
         for signum in ENDING:
-            stack.enter_context(handled(signum, stop, instead_of=signal.SIG_DFL))
+            stack.enter_context(signal_handler(signum, stop, instead_of=signal.SIG_DFL))
         yield

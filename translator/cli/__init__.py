@@ -21,7 +21,7 @@ from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError, is_out_of_memory
-from translator.signals import ENDING, HUNG_UP, INTERRUPTED, TERMINATED, StopOnce, handled
+from translator.signals import ENDING, HUNG_UP, INTERRUPTED, TERMINATED, StopOnce, signal_handler
 
 TOO_LITTLE_MEMORY = (
     "there is not enough memory; lower --batch-size or --beam, use shorter lines or a smaller model, or for "
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         if getattr(sys, name) is None:  # the caller closed it
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
-    with handled(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
+    with signal_handler(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
         code = _run(arguments)
         if code in (INTERRUPTED, *ENDED):  # another signal during exit would print a traceback
             for number in (signal.SIGINT, *ENDING):

@@ -10,7 +10,7 @@ import typer
 
 from translator.cli.options import JsonOption
 from translator.errors import UsageError
-from translator.signals import ended_in_order
+from translator.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from translator.config import Config
@@ -38,7 +38,7 @@ def train_command(
 
         sys.stdout.write(config_to_yaml(config))
         return
-    with ended_in_order():
+    with exit_on_signals():
         from translator.training.run import train
 
         train(config, name=path.stem, resume=resume)
@@ -52,7 +52,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     from translator.data.report import Report
 
     config, _ = _config(arguments)
-    with ended_in_order():
+    with exit_on_signals():
         prepared = prepare(config)
     names = corpus.split_names(config.data)
     sizes = {name: len(corpus.open_split(config.data, name, seed=config.train.seed)) for name in names}

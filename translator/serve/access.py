@@ -111,14 +111,14 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def bare(host: str) -> str:
+def strip_brackets(host: str) -> str:
     """Return a host without the brackets that an IPv6 address has in a URL."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(bare(host))
+        return ipaddress.ip_address(strip_brackets(host))
     except ValueError:
         return None
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from translator import console
 from translator.errors import ServeError
-from translator.serve.access import bare
+from translator.serve.access import strip_brackets
 from translator.serve.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
 from translator.serve.limits import Limits, within_open_files
 
@@ -36,7 +36,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-            bare(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            strip_brackets(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
