@@ -1,4 +1,4 @@
-"""The command line: what each verb prints, and that what is refused is one clear line."""
+"""The command line: the output of each verb, and one clear line for each error."""
 
 import io
 import json
@@ -70,13 +70,13 @@ class Output(NamedTuple):
     err: str
 
     def lines(self) -> list[str]:
-        """Lines of stdout; each is ended by a line feed, and by nothing else."""
+        """The lines of stdout, each ended by a line feed."""
         *lines, after = self.out.split("\n")
         assert after == ""
         return lines
 
     def refusal(self, code: int = 1) -> str:
-        """The one line on stderr of a command that was refused."""
+        """The single line on stderr of a command that failed."""
         assert (self.code, self.out) == (code, ""), self.err
         [line] = self.err.splitlines()
         assert line.startswith("error: ")
@@ -100,8 +100,8 @@ def run(
             patch.setattr(sys, "stdin", file)
             with pytest.raises(SystemExit) as stopped:
                 main([str(argument) for argument in arguments])
-            # A command that was refused leaves its reader behind, which would read from the next file that
-            # is given this one's number.
+            # After an error the reader thread is still running, and would read from the next file that gets
+            # the same file descriptor.
             for thread in threading.enumerate():
                 if "(read)" in thread.name:
                     thread.join(timeout=60)
@@ -113,14 +113,14 @@ def run(
 
 @pytest.fixture
 def model(trained: Trained, tmp_path: Path) -> Path:
-    """A copy of the model folder, below `tmp_path/runs`, to be written beside or damaged."""
+    """A copy of the model folder below `tmp_path/runs`, which tests may change."""
     folder = tmp_path / "runs" / "copy" / "model"
     shutil.copytree(trained.model, folder)
     return folder
 
 
 def answers(model: Path, texts: list[str]) -> list[str]:
-    """Each text translated by itself."""
+    """Translate each text separately."""
     translator = Translator.load(model)
     return [translator.translate([text])[0].text for text in texts]
 
@@ -192,7 +192,7 @@ def test_text_that_looks_like_another_encoding_is_warned_of(run: Run, trained: T
     given = "Oui.\nLe chat dort.\n"
     done = run("translate", "--model", trained.model, stdin=given.encode() + given.encode("utf-16-le"))
     assert done.code == 0
-    assert done.err == "warning: line 3 holds NULs; if it is not UTF-8, convert it\n"
+    assert done.err == "warning: line 3 contains NULs; if it is not UTF-8, convert it\n"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_overrides_that_evaluating_does_not_heed_are_refused(
     assert override.partition("=")[0] in run("evaluate", "--model", model, override).refusal(code)
     own = ("--source", model / "config.json", "--reference", model / "config.json")
     said = run("evaluate", "--model", model, *own, override).refusal(2)
-    assert said.endswith("leave it out beside --source")
+    assert said.endswith("leave it out with --source")
 
 
 def test_jsonl_is_an_object_a_line(run: Run, trained: Trained) -> None:
@@ -267,14 +267,14 @@ def test_every_translation_begins_with_the_prefix(run: Run, trained: Trained) ->
 def test_a_text_that_begins_with_a_dash(run: Run, trained: Trained) -> None:
     text = "- Le chat dort à Lyon."
     for refused in (text, "-x", "--le chat", "--?"):
-        assert "comes after --" in run("translate", "--model", trained.model, refused).refusal(2)
+        assert "after --, as in" in run("translate", "--model", trained.model, refused).refusal(2)
     done = run("translate", "--model", trained.model, "--", text)
     assert (done.code, done.lines()) == (0, answers(trained.model, [text]))
 
 
 @pytest.mark.slow
 def test_a_prompt_stays_out_of_the_results(trained: Trained, tmp_path: Path) -> None:
-    """A terminal to type at, standard output to a file; what is no UTF-8 is typed too."""
+    """A terminal as input, standard output to a file, and input that is not UTF-8."""
     ours, theirs = os.openpty()
     with (
         (tmp_path / "results").open("wb") as results,
@@ -299,7 +299,7 @@ def test_a_prompt_stays_out_of_the_results(trained: Trained, tmp_path: Path) -> 
             said += b"|"
         said += process.stderr.read()
         assert process.wait(timeout=60) == 0
-    assert said == b"type a sentence; an empty line or Ctrl-D ends\nfr> |fr> |fr> |\n"
+    assert said == b"type a sentence; an empty line or Ctrl-D ends the session\nfr> |fr> |fr> |\n"
     expected = answers(trained.model, ["Le chat dort à Lyon.", "caf\ufffd"])
     assert (tmp_path / "results").read_text(encoding="utf-8").split("\n") == [*expected, ""]
 
@@ -387,12 +387,12 @@ def test_evaluate_scores_the_test_split(run: Run, trained: Trained, model: Path)
         assert "nrefs:1" in score["signature"]
     assert found["n_lines"] == len(trained.lines("test.fr")) == 10
     assert found["test_set"] == "test"
-    # What training said at its end: the same model, the same test.
+    # Training printed the same: same model, same test set.
     said = json.loads((model / MANIFEST).read_text())["scores"]["test"]
     assert [found[name] for name in ("bleu", "chrf", "ter")] == [
         said[name] for name in ("bleu", "chrf", "ter")
     ]
-    # Nobody asked for a file.
+    # No output file without --output.
     assert "hypotheses" not in found
     assert sorted(path.name for path in model.parent.iterdir()) == ["model"]
 
@@ -419,7 +419,7 @@ def test_evaluate_writes_translations_where_it_is_told_to(run: Run, trained: Tra
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 @pytest.mark.parametrize("as_json", [False, True])
 def test_scores_are_there_whatever_becomes_of_the_file(run: Run, model: Path, as_json: bool) -> None:
-    """A full disk, at the end of a link; a read-only one fails at the same place."""
+    """A full disk behind a symbolic link; a read-only disk fails at the same point."""
     (model.parent / "link").symlink_to("/dev/full")
     form = ("--json",) if as_json else ()
     done = run("evaluate", "--model", model, "--output", model.parent / "link", *form)
@@ -436,7 +436,7 @@ def test_what_is_read_is_not_written_over(run: Run, trained: Trained, model: Pat
     own = ("--source", tmp_path / "test.fr", "--reference", tmp_path / "test.en")
     (tmp_path / "link").symlink_to("test.en")
     line = run("evaluate", "--model", model, *own, "--output", tmp_path / "link").refusal(2)
-    assert "this file is read" in line
+    assert "this is an input file" in line
     assert (tmp_path / "test.en").read_bytes() == (trained.root / "corpus" / "test.en").read_bytes()
 
 
@@ -453,7 +453,7 @@ def test_a_lower_precision_is_named(
     lower = run("translate", "--model", model, "--precision", precision, "--jsonl", source)
     plain = run("translate", "--model", model, "--jsonl", source)
     assert lower.code == plain.code == 0
-    assert json.loads(lower.out)["score"] != json.loads(plain.out)["score"]  # it was used
+    assert json.loads(lower.out)["score"] != json.loads(plain.out)["score"]  # the precision had an effect
     assert "int3" in run("translate", "--model", model, "--precision", "int3", source).refusal(2)
 
 
@@ -465,7 +465,7 @@ def test_a_precision_that_the_cpu_does_not_have_is_said(
     lower = run("translate", "--model", model, "--precision", "bfloat16", source)
     plain = run("translate", "--model", model, source)
     assert (lower.code, lower.out, plain.err) == (0, plain.out, "")
-    assert lower.err == "this CPU does not multiply bfloat16; float32 is quicker and was taken\n"
+    assert lower.err == "this CPU has no bfloat16 products; float32 is faster and is used instead\n"
 
 
 def test_another_split(run: Run, trained: Trained, model: Path) -> None:
@@ -488,7 +488,7 @@ def test_lines_that_are_split_are_counted(run: Run, model: Path, tmp_path: Path)
 
 
 def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
-    """The test split, handed over as files, has the scores of the test split; every line is scored."""
+    """The files of the test split have the same scores as the split itself."""
     corpus, output = trained.root / "corpus", tmp_path / "out.txt"
     own = ("--source", corpus / "test.fr", "--reference", corpus / "test.en")
     found = evaluate(run, "--model", model, *own, "--output", output)
@@ -506,7 +506,7 @@ def test_files_of_ones_own(run: Run, trained: Trained, model: Path, tmp_path: Pa
 
 
 def test_several_references(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
-    """Our own translations as the second reference: all is right, by the first alone it is as ever."""
+    """With our own translations as second reference BLEU is 100; against the first alone it is unchanged."""
     ours = tmp_path / "ours.txt"
     expected = evaluate(run, "--model", model, "--output", ours)
     assert "bleu_first_reference" not in expected
@@ -529,7 +529,7 @@ def test_several_references(run: Run, trained: Trained, model: Path, tmp_path: P
     assert "test.fr has 10 lines" in line
     assert "short.en has 7" in line
     line = run("evaluate", "--model", model, *files[:6], "--alignments", "links").refusal(2)
-    assert "--alignments is about one translation of each sentence" in line
+    assert "--alignments needs one translation of each sentence" in line
 
 
 @pytest.mark.parametrize(("languages", "n_references"), [(("fr", "en"), 2), (("en", "fr"), 1)])
@@ -546,7 +546,7 @@ def test_what_people_wrote_of_the_phrasebook_has_two_references(
 
 @pytest.mark.slow
 def test_robustness(run: Run, trained: Trained, model: Path) -> None:
-    """Each change is made to all lines, and scored as those lines are when they are given."""
+    """Each change applies to all lines, with the scores of the changed lines given as source."""
     found = evaluate(run, "--model", model, "--robustness")
     again = evaluate(run, "--model", model, "--robustness")
     assert again["robustness"] == found["robustness"]
@@ -567,7 +567,7 @@ def test_robustness(run: Run, trained: Trained, model: Path) -> None:
     assert [line.split("  ")[1].strip().replace(" ", "_") for line in rows] == list(CHANGES)
     assert rows[-1].endswith("10 of 10 lines changed")
     refused = run("evaluate", "--model", model, "--robustness", "--alignments", "links").refusal(2)
-    assert "--robustness means nothing beside --alignments" in refused
+    assert "--robustness has no effect with --alignments" in refused
 
 
 def test_a_system_against_itself(run: Run, model: Path, tmp_path: Path) -> None:
@@ -668,7 +668,7 @@ def test_check_data(run: Run, tmp_path: Path) -> None:
     path = write_phrases(tmp_path)
     corpus = tmp_path / "corpus"
     source, target = ((corpus / f"train.{language}").read_text() for language in ("fr", "en"))
-    # An empty pair, one side of one, a pair of the test split, and one that was there before.
+    # An empty pair, a half-empty pair, a pair of the test split, and a duplicate.
     for text, name, lines in ((source, "fr", ["", "Oui."]), (target, "en", ["", ""])):
         test = (corpus / f"test.{name}").read_text().splitlines()[0]
         more = [*lines, test, text.splitlines()[0]]
@@ -843,7 +843,7 @@ def test_help_names_every_verb(run: Run) -> None:
 
 
 def test_help_is_quick_to_come() -> None:
-    """It loads nothing that is slow to import; `info` in the place of `--help` would."""
+    """`--help` imports no slow modules; the control `info` does."""
     code = """
 import sys
 from translator.cli import main
@@ -857,7 +857,7 @@ finally:
     assert b"Usage:" in done.stdout
 
 
-# -- what is refused -----------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------------
 
 USAGE_ERRORS = {
     "no configuration": ("train", "train.seed=1"),
@@ -1000,7 +1000,7 @@ def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def half_written(root: Path) -> list[Path]:
-    """What a command that stopped in the middle would have left below a folder; locks are empty files."""
+    """Return the partial files that an interrupted command would leave in a folder; locks are empty."""
     patterns = ("partial-*", "*incomplete*", ".*-????????", "tmp*", "model", "*.ckpt")
     return [path for pattern in patterns for path in root.rglob(pattern) if path.suffix != ".lock"]
 
@@ -1021,14 +1021,14 @@ def test_refused_data_and_configurations(run: Run, tmp_path: Path, wrong: str, v
 
 @pytest.mark.parametrize("number", [100, 1234])
 def test_a_line_number_is_a_number(run: Run, tmp_path: Path, number: int) -> None:
-    """Rich would write `:100:` as an emoji."""
+    """Rich would replace `:100:` by an emoji."""
     path = tmp_path / "c.yaml"
     path.write_text("train: {max_steps: 5}" + "\n" * (number - 1) + "modle: {}\n")
     assert f"c.yaml:{number}: unknown key" in run("check-data", path).refusal()
 
 
 def test_what_was_mended_is_read_anew(run: Run, tmp_path: Path) -> None:
-    """A refused corpus leaves nothing behind that would be found in place of the mended one."""
+    """A refused corpus leaves no cache behind that would hide its corrected version."""
     path = write_phrases(tmp_path)
     whole = (tmp_path / "corpus" / "train.fr").read_bytes()
     save_as_windows_1252(tmp_path)
@@ -1192,7 +1192,7 @@ def test_a_place_for_translations_that_is_not_there(run: Run, model: Path, tmp_p
 
 @contextmanager
 def started(*arguments: str | Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process of its own with unbuffered pipes; it is gone at the end."""
+    """The command as a separate process with unbuffered pipes; it is killed at the end."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command(*arguments), bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(**variables)

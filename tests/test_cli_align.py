@@ -41,7 +41,7 @@ def refusal(done: Output, code: int = 1) -> str:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
-    """Five pairs, one of them blank on one side, one on both."""
+    """Five pairs: one is blank on one side, one on both."""
     source, target = tmp_path / "a.fr", tmp_path / "a.en"
     source.write_text("Le chat dort à Lyon.\n\nMa sœur chante.\n \nLa reine\u2028attend.\n", encoding="utf-8")
     target.write_text(
@@ -90,7 +90,7 @@ def test_align_counts_and_splits_as_asked(
 def test_evaluate_scores_links_of_the_split(
     capfd: pytest.CaptureFixture[str], trained: Trained, tmp_path: Path
 ) -> None:
-    """The gold is the diagonal, so that it has no error, and ours, made by attention, has some."""
+    """With the diagonal as gold, the baseline has no errors and our links have some."""
     pairs = list(zip(trained.lines("test.fr"), trained.lines("test.en"), strict=True))
     gold = tmp_path / "gold"
     straight = [diagonal(len(words(source)), len(words(target))) for source, target in pairs]
@@ -129,7 +129,7 @@ def test_evaluate_scores_links_of_given_files_as_they_count(
         (["0-0", "", "0:0", "", ""], "gold:3: '0:0' is no link"),
         (["0-0", "", "0-9", "", ""], "gold:3: '0-9' is beyond the pair's 4 and 4 words"),
         (["0-0", "0-0", "", "", ""], "gold:2: '0-0' is beyond the pair's 0 and 0 words"),
-        (["0-0"], "has 1 lines and the text 5; give a line a pair"),
+        (["0-0"], "has 1 lines and the text 5; give one line for each pair"),
     ],
 )
 def test_a_gold_that_does_not_fit_is_refused(
@@ -149,10 +149,10 @@ def test_a_gold_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("evaluate", "--tokenized"), "--tokenized means nothing without --alignments"),
-        (("evaluate", "--layer", "1"), "--layer means nothing without --alignments"),
-        (("evaluate", "--alignments", "gold", "--beam", "2"), "--beam means nothing beside --alignments"),
-        (("evaluate", "--alignments", "gold", "--output", "o"), "--output means nothing beside --alignments"),
+        (("evaluate", "--tokenized"), "--tokenized has no effect without --alignments"),
+        (("evaluate", "--layer", "1"), "--layer has no effect without --alignments"),
+        (("evaluate", "--alignments", "gold", "--beam", "2"), "--beam has no effect with --alignments"),
+        (("evaluate", "--alignments", "gold", "--output", "o"), "--output has no effect with --alignments"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(

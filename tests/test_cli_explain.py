@@ -1,4 +1,4 @@
-"""The verb `explain`: what it writes, and what it refuses in one line."""
+"""The verb `explain`: its output files and its errors."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_beam_and_prefix(run: Run, tmp_path: Path) -> None:
 def test_what_is_there_is_not_overwritten_unless_asked(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("mine", encoding="utf-8")
     line = refusal(run(TEXT, "--json", "a.json", "--output", "a.html"), 1)
-    assert "--output a.html: is there already" in line
+    assert "--output a.html: already exists" in line
     assert "--force" in line
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "a.json").exists(), "all or nothing"

@@ -1,4 +1,4 @@
-"""Files that an option names: whole, and into what is no regular file."""
+"""Output files named by options: atomic, or written to devices, pipes and open files."""
 
 import os
 import stat
@@ -71,7 +71,7 @@ def test_a_device_is_written_into(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd")
 def test_an_open_file_is_written_on(tmp_path: Path) -> None:
-    """As with `--output /dev/stdout > file`: not from its beginning, and no other file takes its place."""
+    """As with `--output /dev/stdout > file`: the file is appended to, not overwritten or replaced."""
     file = tmp_path / "file"
     with file.open("wb", buffering=0) as opened:
         opened.write(b"before\n")
@@ -107,7 +107,7 @@ def test_a_reader_that_has_gone(tmp_path: Path) -> None:
         (".", "this is a folder"),
         ("", "this is a folder"),
         ("out", "there is no folder"),
-        ("circle", "leads in a circle"),
+        ("circle", "points back to itself"),
     ],
 )
 def test_what_cannot_be_written_is_said_at_once(

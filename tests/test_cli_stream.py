@@ -1,4 +1,4 @@
-"""Lines through a pipe."""
+"""Streaming standard input."""
 
 import io
 import os
@@ -74,7 +74,7 @@ def test_a_line_without_end_is_an_error_after_those_before() -> None:
 
 @pytest.mark.parametrize("error", [OSError("gone"), MemoryError()])
 def test_a_stream_that_fails_ends_with_its_error(error: Exception) -> None:
-    """The reader is a thread of its own: whoever waits for it must hear of it."""
+    """An error in the reader thread is raised in the thread that waits for lines."""
 
     class Broken(io.BytesIO):
         def readline(self, size: int | None = -1) -> bytes:

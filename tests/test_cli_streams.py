@@ -57,7 +57,7 @@ def test_a_reader_that_goes_away_ends_it_while_the_input_is_open(
 
 def test_ctrl_c_ends_a_filter_that_waits_for_a_line(trained: Trained) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
     with subprocess.Popen(
         command("translate", "--model", trained.model),
         bufsize=0,
@@ -69,7 +69,7 @@ def test_ctrl_c_ends_a_filter_that_waits_for_a_line(trained: Trained) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdin.write(b"Le chat dort.\n")
-        assert process.stdout.readline().endswith(b"\n")  # it is up, and waits for the next
+        assert process.stdout.readline().endswith(b"\n")  # it is running and waits for the next line
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert b"Traceback" not in (said := process.stderr.read())
@@ -84,7 +84,7 @@ def test_a_closed_standard_stream_is_an_empty_one(trained: Trained, tmp_path: Pa
         process = shell(script, tmp_path)
         assert process.communicate(timeout=60) == (b"", b""), closed
         assert process.returncode == 0, closed
-    # Control: open, it answers.
+    # Control: with open streams it answers.
     assert shell(f"echo un | {translate(trained)}", tmp_path).communicate(timeout=60)[0] != b""
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a program once, and in order."""
+"""Ctrl-C and SIGTERM raise one exception and let a program clean up."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from phrases import command, environment, write_phrases
 
 from translator import signals
-from translator.signals import TERMINATED, StopOnce, handled
+from translator.signals import TERMINATED, StopOnce, signal_handler
 
 
 def ignore(*_: object) -> None: ...
@@ -38,7 +38,7 @@ def test_a_press_much_later_raises_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_signal_is_handled_and_given_back() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+    with signal_handler(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
         with pytest.raises(SystemExit) as stopped:
             os.kill(os.getpid(), signal.SIGTERM)
         assert stopped.value.code == TERMINATED == 143
@@ -48,7 +48,7 @@ def test_a_signal_is_handled_and_given_back() -> None:
 @pytest.mark.parametrize("theirs", [signal.SIG_IGN, ignore])
 def test_what_somebody_handles_or_ignores_stays_so(theirs: signal.Handlers) -> None:
     signal.signal(signal.SIGTERM, theirs)
-    with handled(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
+    with signal_handler(signal.SIGTERM, StopOnce(), instead_of=signal.SIG_DFL):
         assert signal.getsignal(signal.SIGTERM) == theirs
     assert signal.getsignal(signal.SIGTERM) == theirs
 
@@ -57,7 +57,7 @@ def test_another_thread_handles_nothing() -> None:
     seen = []
 
     def look() -> None:
-        with handled(signal.SIGTERM, StopOnce(), instead_of=signal.getsignal(signal.SIGTERM)):
+        with signal_handler(signal.SIGTERM, StopOnce(), instead_of=signal.getsignal(signal.SIGTERM)):
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=look)
@@ -70,7 +70,7 @@ def test_another_thread_handles_nothing() -> None:
 
 
 def start(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A training in a process that hears Ctrl-C, which the background job of a shell does not."""
+    """A training process that handles Ctrl-C, which background jobs of a shell ignore."""
     return subprocess.Popen(
         command(*arguments, path),
         env=environment(),
@@ -82,7 +82,7 @@ def start(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A configuration whose corpus takes many seconds to prepare."""
+    """A configuration with a corpus that takes many seconds to prepare."""
     path = write_phrases(tmp_path)
     for language in ("fr", "en"):
         file = tmp_path / "corpus" / f"train.{language}"

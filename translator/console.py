@@ -1,59 +1,52 @@
-"""Where words for people go: stderr. Results alone go to stdout."""
+"""Messages, warnings and progress bars on stderr. Stdout carries only results."""
 
 import errno
 import os
 import sys
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 _console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def note(message: str) -> None:
-    """Print one line for the reader on stderr; nothing, where the terminal was closed."""
+    """Print one line on stderr, or nothing if its terminal was closed."""
     leave_closed_terminal()
     _console.print(message)
 
 
 def leave_closed_terminal() -> None:
-    """Write to nowhere what was for a terminal that is gone; else it is an error in the midst of our work."""
+    """Redirect output for a closed terminal to /dev/null, so that writing to it does not raise."""
     for handle in (1, 2):
         try:
             os.get_terminal_size(handle)
         except OSError as error:
-            if error.errno == errno.EIO:  # a file or a pipe says something else
+            if error.errno == errno.EIO:  # files and pipes give another error
                 os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
 def log(message: str) -> None:
-    """Print one line on stderr for whoever reads it; one that cannot be written is lost."""
+    """Print one line on stderr; drop it if it cannot be written."""
     try:
         print(message, file=sys.stderr, flush=True)
-    except (
-        BrokenPipeError
-    ):  # nobody will read any more, nor can what is left be written when the process ends
+    except BrokenPipeError:
+        # The reader is gone for good; Python's flush at exit would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    except OSError:  # a full disk, which may have room again
+    except OSError:  # such as a full disk; the next line may fit again
         pass
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal, so that something may be redrawn on it.
+    """Return whether stderr is a terminal, where a progress bar can be redrawn.
 
-    rich alone would take FORCE_COLOR for one, which CI services set, and redraw a bar in their log.
+    With FORCE_COLOR, which CI services set, rich alone would treat a log file as a terminal.
     """
     return _console.is_terminal and _console.file.isatty()
 
 
 def progress_bar() -> Progress:
-    """Return a bar for a task with a total; the task's field `status` is shown beside it."""
+    """Return a progress bar; it shows the task's field `status` after the percentage."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -66,7 +59,7 @@ def progress_bar() -> Progress:
 
 
 def use_utf8() -> None:
-    """Make the standard streams UTF-8 whatever the locale says, and write `\\n` as it is."""
+    """Set the standard streams to UTF-8 regardless of the locale, without newline translation on output."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

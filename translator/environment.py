@@ -1,4 +1,4 @@
-"""What others leave in the environment, and in the process."""
+"""Temporary changes to the environment variables."""
 
 import os
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Take variables out of the environment, and put them back."""
-    taken = {name: os.environ.pop(name) for name in names if name in os.environ}
+    """Unset environment variables for the duration of a block."""
+    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(taken)
+        os.environ.update(removed)
 
 
 @contextmanager
 def environment_kept() -> Iterator[None]:
-    """Put the environment back as it was."""
+    """Undo every change that a block makes to the environment variables."""
     before = dict(os.environ)
     try:
         yield

@@ -1,4 +1,4 @@
-"""How a program is stopped from outside: Ctrl-C, SIGTERM of schedulers, SIGHUP of a terminal that closes."""
+"""Signals that stop a program: Ctrl-C, SIGTERM from a scheduler, SIGHUP from a terminal that closes."""
 
 import signal
 import threading
@@ -8,34 +8,34 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-#: What a handler is: a function, one of Python's signs, or None where it is not Python's.
+#: What `signal.getsignal` returns: a function, SIG_DFL, SIG_IGN, or None for a handler not set from Python.
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
-#: Exit codes after them: 128 + the signal's number, as of other programs.
+#: Exit codes after SIGINT, SIGTERM and SIGHUP: 128 + the signal number, as in a shell.
 INTERRUPTED, TERMINATED, HUNG_UP = 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + 1
 
-#: Signals by which others end a program; Windows has no SIGHUP.
+#: Signals that other programs send to end this one; Windows has no SIGHUP.
 ENDING = (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
-#: Signals within as many seconds are one.
+#: Signals that arrive within this many seconds count as one.
 BURST_SECONDS = 1.0
 
 
 class StopOnce:
-    """Handles the signals that stop a program by one exception, however many come in a row.
+    """A signal handler that raises one exception for a burst of signals.
 
-    A second exception would come while the first is being handled, and be shown with a traceback.
+    A second exception would interrupt the cleanup after the first and print a traceback.
     """
 
     def __init__(self) -> None:
         self._raised_at = -BURST_SECONDS
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Leave through every `finally`, unless that was just begun.
+        """Raise, unless this handler raised within the last `BURST_SECONDS`.
 
         Raises:
-            KeyboardInterrupt: SIGINT.
-            SystemExit: another signal, with the code `TERMINATED` or `HUNG_UP`.
+            KeyboardInterrupt: on SIGINT.
+            SystemExit: on any other signal, with the code `TERMINATED` or `HUNG_UP`.
         """
         now = time.monotonic()
         if now - self._raised_at < BURST_SECONDS:
@@ -47,8 +47,12 @@ class StopOnce:
 
 
 @contextmanager
-def handled(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
-    """Handle a signal, where it would be handled in a certain way otherwise; only the main thread can."""
+def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
+    """Install a signal handler for the duration of a block.
+
+    Does nothing if the current handler is not `instead_of`, or outside the main thread, where Python cannot
+    install handlers.
+    """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signum) != instead_of:
         yield
         return
@@ -56,15 +60,15 @@ def handled(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[N
     try:
         yield
     finally:
-        if signal.getsignal(signum) is handler:  # else somebody settled it for good
+        if signal.getsignal(signum) is handler:  # keep a handler that the block installed
             signal.signal(signum, instead_of)
 
 
 @contextmanager
-def ended_in_order() -> Iterator[None]:
-    """Let what ends a program raise one exception, where the program would be gone at once otherwise."""
-    once = StopOnce()
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into one `SystemExit`, so that `finally` blocks run before the process ends."""
+    stop = StopOnce()
     with ExitStack() as stack:
-        for number in ENDING:
-            stack.enter_context(handled(number, once, instead_of=signal.SIG_DFL))
+        for signum in ENDING:
+            stack.enter_context(signal_handler(signum, stop, instead_of=signal.SIG_DFL))
         yield

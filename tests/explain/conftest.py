@@ -1,4 +1,4 @@
-"""What the tests of explanations share: a tiny model that has learnt, and an explanation by it."""
+"""Fixtures for the tests of explanations: a tiny trained model, and an explanation."""
 
 from collections.abc import Iterator
 

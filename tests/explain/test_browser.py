@@ -30,7 +30,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @pytest.fixture
 def show(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Open]:
-    """A function that opens an explanation from a file; at the end nothing was wrong on its console."""
+    """A function that opens an explanation from a file; at the end, the console must be empty."""
 
     def call(explanation: Explanation) -> webdriver.Chrome:
         path = tmp_path / "page.html"
@@ -49,7 +49,7 @@ def show(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def brief(translator: Translator) -> Explanation:
-    """One of few pieces: axe looks at each cell of each table."""
+    """An explanation with few pieces, since axe checks every cell of every table."""
     config = translator.config
     search = config.search.model_copy(update={"max_length_ratio": 1.0, "max_length_offset": 1})
     config = config.model_copy(update={"search": search})
@@ -69,7 +69,7 @@ def said_of(driver: webdriver.Chrome, role: int) -> str:
 
 
 def n_colours(driver: webdriver.Chrome, role: int, query: int, key: int) -> int:
-    """How many colours are inside a cell of a large map; cells are counted from the last, which is 1."""
+    """Count the colours inside a cell of a large map; 1 is the last row or column."""
     return driver.execute_script(
         """
         const [role, query, key] = arguments, canvas = document.querySelectorAll('figure canvas')[role];
@@ -98,7 +98,7 @@ def test_it_shows_the_translation_and_a_word_lights_up_what_it_looks_at(
         assert shown == expected
     word = page.find_elements(By.CSS_SELECTOR, "#target-words button")[1]
     ActionChains(page).move_to_element(word).perform()
-    # What is said is the sum of the weights of the word's pieces, from the numbers themselves.
+    # Compare with the attention of the word, computed from the weights.
     rows = [row for row, owner in enumerate(explanation.target_owners) if owner == 1]
     weights = explanation.cross.average[rows].mean(0)
     sums = [0.0] * len(explanation.source_words)
@@ -106,7 +106,7 @@ def test_it_shows_the_translation_and_a_word_lights_up_what_it_looks_at(
         sums[owner] += float(weights[column])
     best = max(range(len(sums)), key=lambda number: sums[number])
     said = text(page, "words-said")
-    first = re.search(r"looks across at: (\S+) (\d+)\s%", said)
+    first = re.search(r"attends across to: (\S+) (\d+)\s%", said)
     assert first is not None, said
     assert first[1] == explanation.source_words[best]
     assert int(first[2]) == pytest.approx(100 * sums[best], abs=1.5)
@@ -117,7 +117,7 @@ def test_it_shows_the_translation_and_a_word_lights_up_what_it_looks_at(
     assert [value**2 for value in glow] == pytest.approx(sums, abs=0.02)
     assert max(range(len(sums)), key=lambda number: glow[number]) == best
     ActionChains(page).move_to_element(page.find_element(By.TAG_NAME, "h2")).perform()
-    assert "looks across" not in text(page, "words-said")
+    assert "attends across" not in text(page, "words-said")
 
 
 def test_lines_join_the_aligned_words(show: Open, explanation: Explanation) -> None:
@@ -158,7 +158,7 @@ def test_maps_are_read_by_keyboard_and_what_is_shut_is_said(show: Open, explanat
         page.execute_script("arguments[0].focus()", canvases[role])
         press(page, Keys.ARROW_RIGHT)
         if role == 1:
-            assert "may not look ahead" in said_of(page, role)
+            assert "may not attend to" in said_of(page, role)
             press(page, Keys.ARROW_DOWN)
         else:
             press(page, Keys.ARROW_DOWN)
@@ -168,7 +168,7 @@ def test_maps_are_read_by_keyboard_and_what_is_shut_is_said(show: Open, explanat
 
 
 def test_the_masks_are_seen(show: Open, explanation: Explanation) -> None:
-    """A cell that may not be looked at is hatched; one that may be has one colour, however little it has."""
+    """Masked cells are hatched; all others have one colour, however small their weight."""
     page = show(explanation)
     for role, shown in enumerate((explanation.encoder, explanation.decoder, explanation.cross)):
         n_queries, n_keys = shown.mask.shape
@@ -180,7 +180,7 @@ def test_the_masks_are_seen(show: Open, explanation: Explanation) -> None:
 def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
     summary = page.find_elements(By.CSS_SELECTOR, "figure summary")[1]
-    assert page.find_elements(By.CSS_SELECTOR, "figure table") == [], "made when it is looked at"
+    assert page.find_elements(By.CSS_SELECTOR, "figure table") == [], "filled when opened"
     summary.click()
     WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "figure table"))
     rows = page.execute_script(
@@ -189,7 +189,7 @@ def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> 
     )
     assert [row[0] for row in rows] == explanation.target_pieces
     for query, row in enumerate(rows):
-        assert [cell == "shut" for cell in row[1:]] == [key > query for key in range(len(rows))]
+        assert [cell == "masked" for cell in row[1:]] == [key > query for key in range(len(rows))]
     assert rows[0][1] == "100\u00a0%"
 
 
@@ -216,7 +216,7 @@ def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Expl
     for number, piece in enumerate(way[1:4], start=1):
         press(page, Keys.ARROW_RIGHT)
         assert f"Step {number}: “{piece}”" in text(page, "beam-said")
-        assert "on the way to the translation" in text(page, "beam-said")
+        assert "on the path to the translation" in text(page, "beam-said")
     pruned = tree.find_elements(By.CSS_SELECTOR, "text.pruned")
     assert len(pruned) == sum(node.fate == "pruned" for node in explanation.nodes) > 0
     assert pruned[0].is_displayed()
@@ -250,7 +250,7 @@ def test_hostile_text_stays_text(show: Open, translator: Translator) -> None:
     assert page.title.endswith("– explained")
     assert text(page, "source") in HOSTILE
     assert "<img" in text(page, "source")
-    # Control: the policy stops a script that finds its way into the page all the same.
+    # Control: the policy blocks a script that is inserted into the page.
     page.execute_script(
         "document.body.insertAdjacentHTML('beforeend', '<p onclick=\"document.title=1\">x</p>')"
     )
@@ -277,7 +277,7 @@ def test_it_fits_the_screen_and_axe_finds_nothing(
 
 
 def test_axe_sees_what_is_wrong(show: Open, brief: Explanation) -> None:
-    """The control of the test above."""
+    """Control for the test above."""
     page = show(brief)
     page.execute_script(
         "const box = document.getElementById('pruned'); box.closest('label').replaceWith(box)"

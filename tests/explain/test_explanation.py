@@ -1,4 +1,4 @@
-"""What is shown is what the search did: attention, probabilities, words."""
+"""The explanation agrees with the search: attention, probabilities, words."""
 
 import math
 
@@ -11,7 +11,7 @@ from translator.data.input_map import map_input
 from translator.engine.decoding import DecodingEngine
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
-from translator.explain.explanation import owners
+from translator.explain.explanation import word_of_each
 from translator.model.attention import KeyValue
 from translator.search import Hypothesis, Trace
 from translator.translation.inference import Translator
@@ -26,7 +26,7 @@ SENTENCES = [
 
 
 class Watched:
-    """Writes down a search's attention weights: the encoder's, then each step's, to itself and across."""
+    """Records a search's attention weights: the encoder's, then self- and cross-attention of each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.weights: list[Tensor] = []
@@ -41,7 +41,7 @@ class Watched:
 
 
 def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
-    """For each step of the search the number of the hypothesis that became the translation."""
+    """Return, for each step of the search, the index of the hypothesis that became the translation."""
     live: list[tuple[tuple[int, ...], list[int]]] = [((), [])]
     for step in trace:
         following = []
@@ -58,7 +58,7 @@ def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
 def as_searched(
     translator: Translator, sentence: str, watched: Watched, *, off_the_way: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The search's own self- and cross-attention of the translation: (layers, H, T, T) and (…, T, S)."""
+    """Return self- and cross-attention of the translation in the search: (layers, H, T, T) and (…, T, S)."""
     trace: Trace = []
     watched.weights.clear()
     [(_, source)] = translator.cut([sentence])
@@ -91,7 +91,7 @@ def test_attention_is_the_searchs_own(
     own, across = as_searched(translator, sentence, watched)
     torch.testing.assert_close(shown.decoder.weights, own, rtol=0, atol=1e-5)
     torch.testing.assert_close(shown.cross.weights, across, rtol=0, atol=1e-5)
-    # Control: the hypothesis beside it in the beam looked elsewhere.
+    # Control: another hypothesis in the beam has other weights.
     own, across = as_searched(translator, sentence, watched, off_the_way=True)
     assert (shown.decoder.weights - own).abs().max() > 1e-3
     assert (shown.cross.weights - across).abs().max() > 1e-3
@@ -125,7 +125,7 @@ def test_rows_sum_to_one_and_masks_are_those_of_the_roles(translator: Translator
     assert shown.encoder.mask.all()
     assert shown.cross.mask.all()
     assert shown.decoder.mask.equal(torch.ones(n_target, n_target).tril().bool())
-    # Control: across, sums over the queries are not one.
+    # Control: in cross-attention, sums over the queries are not one.
     assert (shown.cross.weights.sum(-2) - 1).abs().max() > 0.1
 
 
@@ -157,7 +157,7 @@ def test_probabilities_are_those_of_the_search(translator: Translator) -> None:
         assert values == sorted(values, reverse=True)
         assert 0 < sum(values) + choice.probability <= 1 + 1e-5
         assert piece not in [name for name, _ in choice.alternatives]
-    # Control: one choice left out is seen.
+    # Control: a missing choice would be noticed.
     assert sum(math.log(c.probability) for c in shown.choices[:2]) != pytest.approx(shown.log_prob, abs=1e-4)
 
 
@@ -173,11 +173,11 @@ def test_no_alternative_is_one_that_a_search_may_not_take(translator: Translator
 )
 def test_each_piece_belongs_to_the_word_it_begins_in(translator: Translator, text: str) -> None:
     ids, found = translator.tokenizer.encode(text), words(text)
-    numbers = owners(translator.tokenizer, ids, found)
+    numbers = word_of_each(translator.tokenizer, ids, found)
     assert numbers == sorted(numbers)
     assert set(numbers) <= set(range(len(found)))
     assert numbers[0] == 0
-    # A piece of letters lies in its word, or begins there.
+    # A piece of letters is inside its word, or starts in it.
     for i, name in zip(ids, numbers, strict=True):
         letters = "".join(translator.tokenizer.decode([i]).split())
         if letters.isalpha():

@@ -1,4 +1,4 @@
-"""The page: small, whole in itself, and nothing in it is markup that a user gave."""
+"""The page is small and self-contained, and never treats user text as markup."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ WORDS = "une petite fille grimpe dans la maison de sa voisine et le vieux chien 
 
 
 class Elements(HTMLParser):
-    """Notes the elements of a page, and what stands in its blocks of script and style."""
+    """Collects the elements of a page and the content of its script and style blocks."""
 
     def __init__(self, page: str):
         super().__init__()
@@ -48,7 +48,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def larger(translator: Translator) -> Translator:
-    """Of the size of the models that `configs/` train, untrained: attention without order packs worst."""
+    """An untrained model as large as those of `configs/`: its irregular attention compresses worst."""
     torch.manual_seed(1)
     model = Transformer(
         len(translator.tokenizer),
@@ -70,8 +70,8 @@ def facts_of(page: str) -> dict[str, object]:
 def test_the_page_holds_what_was_found(explanation: Explanation) -> None:
     facts = facts_of(to_html(explanation))
     assert facts["translation"] == explanation.translation
-    assert facts["targetPieces"] == explanation.target_pieces
-    assert len(facts["nodes"]) == len(explanation.nodes)
+    assert facts["target_pieces"] == explanation.target_pieces
+    assert len(facts["beam"]) == len(explanation.nodes)
 
 
 @pytest.mark.parametrize("role", ["encoder", "decoder", "cross"])
@@ -82,7 +82,7 @@ def test_weights_are_coarse_but_true(explanation: Explanation, role: str) -> Non
     found = (values / 255).square().view(weights.shape)
     torch.testing.assert_close(found, weights, rtol=0, atol=1 / 255)
     assert packed["causal"] == (role == "decoder")
-    # Control: bytes in another order would be seen.
+    # Control: bytes in a different order would be noticed.
     assert (found - weights.flip(1)).abs().max() > 1 / 255
 
 
@@ -108,7 +108,7 @@ def test_hostile_text_is_no_markup(larger: Translator, explanation: Explanation)
     facts = json.loads(hostile.blocks["facts"])
     assert facts["source"] == map_input(HOSTILE)
     assert "{{script}} <!-- <script> & \u2028" in facts["translation"]
-    # Control: had it been put in as it is, it would be an element.
+    # Control: unescaped, it would be an element.
     assert ("img", {"src": "x", "onerror": "alert(1)"}) in Elements(f"<p>{HOSTILE}</p>").found
 
 

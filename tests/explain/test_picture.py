@@ -1,4 +1,4 @@
-"""The averaged map as a picture."""
+"""The averaged cross-attention map as a PNG image."""
 
 import builtins
 import os
@@ -50,7 +50,7 @@ def test_without_matplotlib_it_says_what_to_install(
     with pytest.raises(PictureError, match=r"passerelle\[logs\]"):
         to_png(explanation)
     monkeypatch.undo()
-    assert picture.png(picture.blank(1, 1)).startswith(b"\x89PNG")  # control: with it, it draws
+    assert picture.png(picture.blank(1, 1)).startswith(b"\x89PNG")  # control: with matplotlib it draws
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_without_matplotlib_it_says_what_to_install(
     ("given", "taken"), [("none-such", False), ("module://none.such", True), ("svg", True), ("", False)]
 )
 def test_a_backend_of_somebody_else_does_not_break_matplotlib(given: str, taken: bool) -> None:
-    """Notebooks leave theirs in the environment; one that is known stays the user's."""
+    """Notebooks set MPLBACKEND; a valid value is respected."""
     script = (
         "from translator.plotting import blank, png; assert png(blank(1, 1)); import matplotlib, os;"
         "backend = dict.__getitem__(matplotlib.rcParams, 'backend'); print(backend, os.environ['MPLBACKEND'])"

@@ -1,4 +1,4 @@
-"""An explanation as JSON: everything, in plain numbers and strings."""
+"""An explanation as JSON."""
 
 import json
 
@@ -30,4 +30,4 @@ def test_weights_have_six_decimals_and_null_where_shut(explanation: Explanation,
         numbers = torch.tensor([[value or 0.0 for value in row] for row in rows])
         torch.testing.assert_close(numbers, weights, rtol=0, atol=1e-6)
         assert all(abs(sum(value or 0.0 for value in row) - 1) < 1e-4 for row in rows)
-    assert written["heads"][0][2] != written["heads"][0][1]  # control: heads are told apart
+    assert written["heads"][0][2] != written["heads"][0][1]  # control: heads differ

@@ -1,11 +1,11 @@
-"""The beam's tree: the translation and every finished hypothesis are ways through it."""
+"""The tree of a beam search contains the translation and every finished hypothesis as paths."""
 
 import math
 
 import pytest
 
 from translator.explain import Node, explain
-from translator.explain.tree import way_to
+from translator.explain.tree import path_to
 from translator.symbols import BOS, EOS
 from translator.translation.inference import Translator
 
@@ -15,7 +15,7 @@ SENTENCES = ["Ma sœur ne mange pas dans la maison.", "La reine.", "Un 🐈 atte
 
 
 def way_back(nodes: list[Node], number: int) -> list[int]:
-    """The pieces from the root, which is left out, to a node."""
+    """Return the pieces on the path from the root, excluded, to a node."""
     return [] if number == 0 else [*way_back(nodes, nodes[number].parent), nodes[number].piece]
 
 
@@ -52,7 +52,7 @@ def test_a_beam_prunes_and_its_steps_are_whole(translator: Translator) -> None:
     for depth in range(1, last + 1):
         step = [node for node in shown.nodes if node.depth == depth]
         if {node.piece for node in step} == {EOS}:
-            continue  # at the limit nothing else may follow
+            continue  # at the length limit only the end symbol is allowed
         assert len(step) == 7, "the best 2 W + 1 were looked at"
         assert sum(node.fate in ("kept", "open") for node in step) == 3
         assert any(node.fate == "pruned" for node in step)
@@ -60,9 +60,9 @@ def test_a_beam_prunes_and_its_steps_are_whole(translator: Translator) -> None:
 
 
 def test_a_way_that_was_not_gone_is_no_way(translator: Translator) -> None:
-    """The control: what the search did not look at is not in its tree."""
+    """Control: the tree has no path that the search did not consider."""
     shown = explain(translator, SENTENCES[0])
     chosen = [node.piece for node in shown.nodes if node.chosen][1:]
-    assert way_to(shown.nodes, chosen)[-1] == shown.hypotheses[0][0]
+    assert path_to(shown.nodes, chosen)[-1] == shown.hypotheses[0][0]
     with pytest.raises(KeyError):
-        way_to(shown.nodes, chosen[1:])
+        path_to(shown.nodes, chosen[1:])

@@ -1,3 +1,3 @@
-"""What the tests of the service share."""
+"""A sentence shared by the tests of the service."""
 
 SENTENCE = "Le chat dort dans la maison."

@@ -1,4 +1,4 @@
-"""Waiting requests are translated together, fairly, in slices, and each gets its own answer."""
+"""The batcher: waiting requests share batches fairly, and each gets its own results."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ BROKEN = [666]
 
 
 class Model:
-    """Answers a part with its ids reversed, one batch at a time, once it is let go."""
+    """A search that returns the reversed ids of each part, once the test releases it."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -36,7 +36,7 @@ def ids(results: list[Result]) -> list[list[int]]:
 def together(
     *requests: tuple[list[list[int]], int], batch_tokens: int, beam_size: int = 1
 ) -> tuple[list[Any], list[tuple[list[Ids], int]]]:
-    """The answers to requests, `(parts, n_best)`, that wait behind a first one, and the batches after it."""
+    """Return the results of requests `(parts, n_best)` queued behind another one, and the batches formed."""
 
     async def ask() -> list[Any]:
         batcher.start()
@@ -86,7 +86,7 @@ def test_short_requests_overtake_long_ones_however_many_these_are() -> None:
     found, batches = together(*[(long, 1)] * 8, ([[1], [2]], 1), batch_tokens=20)
     assert found[-1] == [[1], [2]]
     assert found[0] == long
-    # What has had nothing yet comes in turn; with the second of its two it has still had the fewest tokens.
+    # Requests without a computed token come first; after its first part, the short one still has the fewest.
     assert max(n for n, (parts, _) in enumerate(batches) if [1] in parts or [2] in parts) <= 4
 
 
@@ -102,7 +102,7 @@ def test_a_request_that_comes_late_is_not_kept_waiting_by_one_that_began() -> No
         assert ids(await late) == [[99], [98]]
         assert (
             len(model.batches) <= 3
-        )  # the one that had begun, its own, and perhaps one that has begun since
+        )  # the batch in progress, the batch of the request, and perhaps one more that has started since
         assert not long.done()
         long.cancel()
         await batcher.stop()

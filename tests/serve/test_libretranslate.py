@@ -1,4 +1,4 @@
-"""LibreTranslate's interface: its fields, its answers and its errors."""
+"""The LibreTranslate-compatible API: fields, responses and errors."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_a_text_and_a_list_are_answered_as_they_came(
     expected = [found.text for found in model.translate(texts)]
     assert translate(client, q=texts) == {"translatedText": expected}
     assert translate(client, q=texts[0]) == {"translatedText": expected[0]}
-    assert len(set(expected)) > 1  # or the lines above would not see an exchange
+    assert len(set(expected)) > 1  # else swapped results would not be noticed
 
 
 def test_json_and_each_kind_of_form_say_the_same(client: TestClient) -> None:
@@ -66,7 +66,9 @@ def test_alternatives_are_other_texts(client: TestClient, model: Translator) -> 
     assert [found["translatedText"], *found["alternatives"]] == [one.text for one in candidates]
     assert len(translate(client, q=[SENTENCE, "Oui."], alternatives="1")["alternatives"]) == 2
     assert "alternatives" not in translate(client, q=SENTENCE, alternatives=0)
-    assert len(translate(client, q=SENTENCE, alternatives=5)["alternatives"]) > 2  # above the model's beam
+    assert (
+        len(translate(client, q=SENTENCE, alternatives=5)["alternatives"]) > 2
+    )  # more than the model's beam size
 
 
 def test_the_language_is_found_where_asked(client: TestClient) -> None:
@@ -106,7 +108,7 @@ def test_each_text_of_a_list_is_judged_by_itself(client: TestClient) -> None:
 def test_words_of_both_languages_tell_nothing(text: str, language: str, languages: tuple[str, str]) -> None:
     [first, second] = detect(text, languages)
     if first["confidence"] == second["confidence"]:
-        language = languages[0]  # nothing tells, so it is what the model translates
+        language = languages[0]  # undecided: the source language of the model
     assert first["language"] == language
 
 
@@ -133,10 +135,10 @@ def test_detect_settings_languages_and_health(client: TestClient) -> None:
     [
         ({"q": ""}, "Invalid request: missing q parameter"),
         ({"q": []}, "Invalid request: missing q parameter"),
-        ({"q": 7}, "Invalid request: q parameter is no text"),
-        ({"q": ["a", None]}, "Invalid request: q parameter is no text"),
+        ({"q": 7}, "Invalid request: q parameter is not a string"),
+        ({"q": ["a", None]}, "Invalid request: q parameter is not a string"),
         ({"q": "a", "source": ""}, "Invalid request: missing source parameter"),
-        ({"q": "a", "target": ["en"]}, "Invalid request: target parameter is no text"),
+        ({"q": "a", "target": ["en"]}, "Invalid request: target parameter is not a string"),
         ({"q": "a", "target": "zz"}, "zz is not supported"),
         ({"q": "a", "source": "zz"}, "zz is not supported"),
         ({"q": "a", "format": "html"}, "html format is not supported"),

@@ -1,4 +1,4 @@
-"""How many connections a process has files for."""
+"""The number of connections fits into the limit on open files."""
 
 import resource
 

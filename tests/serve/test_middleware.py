@@ -1,4 +1,4 @@
-"""Who is let in, how much, and with which headers they are answered."""
+"""Access control, limits, health and response headers."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from translator.search import Hypothesis, Result
 from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopback, read_key
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
-from translator.serve.middleware import SECURITY_HEADERS, Gate
+from translator.serve.middleware import SECURITY_HEADERS, ServiceMiddleware
 from translator.serve.server import address_of, open_socket
 from translator.serve.service import Service
 from translator.translation.inference import Translator
@@ -34,7 +34,7 @@ PAIR = {"source": "fr", "target": "en"}
 
 
 class Slow(Translator):
-    """The tiny model, which computes only once it is let go."""
+    """The tiny model; its searches wait until the test releases them."""
 
     def __init__(self, model: Translator):
         super().__init__(model.model, model.tokenizer, model.config)
@@ -53,7 +53,7 @@ def slow(model: Translator) -> Iterator[Slow]:
     translator.go.set()
 
 
-# -- who -----------------------------------------------------------------------------------------------
+# -- access control ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "", "localhost.evil.example", "[::2]"])
@@ -138,7 +138,7 @@ def test_other_addresses_demand_a_key(tmp_path: Path, monkeypatch: pytest.Monkey
         access_for("::", key_file=None, origins=())
     with pytest.raises(ServeError, match="cannot be read"):
         access_for("::", key_file=tmp_path / "none", origins=())
-    with pytest.raises(UsageError, match="no origin"):
+    with pytest.raises(UsageError, match="not an origin"):
         access_for("::1", key_file=path, origins=("example.org/page",))
 
 
@@ -183,7 +183,7 @@ def test_loopback_is_what_only_this_machine_reaches() -> None:
     "host", ["http://localhost", "a b", "", "localhost:5000", "[localhost]", "a/b", "::1]"]
 )
 def test_a_host_is_a_name_or_an_address(host: str) -> None:
-    with pytest.raises(UsageError, match=r"--host .* is no host name or address; give one like"):
+    with pytest.raises(UsageError, match=r"--host .* is not a host name or address; give one like"):
         access_for(host, key_file=None, origins=())
 
 
@@ -209,7 +209,7 @@ def test_an_origin_is_compared_as_browsers_send_it(serve: Any) -> None:
         "https://a b",
         "https://a:99999",
     ):
-        with pytest.raises(UsageError, match="no origin"):
+        with pytest.raises(UsageError, match="not an origin"):
             access_for("::1", key_file=None, origins=(wrong,))
 
 
@@ -228,7 +228,7 @@ def test_an_origin_is_compared_as_browsers_send_it(serve: Any) -> None:
 def test_an_origin_that_is_none_is_another_origin(client: TestClient, origin: str) -> None:
     answer = client.post("/translate", data=PAIR | {"q": "a"}, headers={"Origin": origin.encode("latin-1")})
     assert (answer.status_code, set(answer.json())) == (403, {"error"})
-    with pytest.raises(UsageError, match="no origin"):
+    with pytest.raises(UsageError, match="not an origin"):
         access_for("::1", key_file=None, origins=(origin,) if "local" not in origin else ("http://[::1",))
 
 
@@ -244,7 +244,7 @@ def test_names_that_a_proxy_gives_are_answered_to(serve: Any) -> None:
         ("evil.translate.example.org", 421),
     ]:
         assert client.get("/health", headers={"Host": host}).status_code == status, host
-    # A proxy may name the service itself as host, where the page is one of the name that browsers know.
+    # A proxy may send its own address as Host header, while the Origin has the public name.
     for origin, status in [("https://translate.example.org", 200), ("https://example.org", 403)]:
         answer = client.post("/detect", data={"q": "a"}, headers={"Origin": origin})
         assert answer.status_code == status
@@ -254,7 +254,7 @@ def test_names_that_a_proxy_gives_are_answered_to(serve: Any) -> None:
     "name", ["https://a.example", "a.example/", "a.example:80", "", "a b", "*", "é.fr", "[::1"]
 )
 def test_a_public_host_is_a_name(name: str) -> None:
-    with pytest.raises(UsageError, match=r"--public-host .* is no host name; give one like"):
+    with pytest.raises(UsageError, match=r"--public-host .* is not a host name; give one like"):
         access_for("::1", key_file=None, origins=(), public_hosts=(name,))
 
 
@@ -271,11 +271,11 @@ def test_a_key_in_the_address_is_refused(serve: Any, address: str, key: str | No
         client.post("/api/align" + address, headers={"Authorization": f"Bearer {KEY}"}),
     ]:
         assert answer.status_code == 400
-        assert "not taken from the address" in answer.json()["error"]
+        assert "not accepted in the URL" in answer.json()["error"]
         assert KEY not in answer.text
 
 
-# -- how much ------------------------------------------------------------------------------------------
+# -- limits --------------------------------------------------------------------------------------------
 
 
 def test_limits_of_a_request(serve: Any) -> None:
@@ -301,7 +301,7 @@ def test_a_long_body_is_refused_before_it_is_read() -> None:
 
     for length, n_reads in [(b"1000000000", 0), (b"-1", 0), (b"many", 0), (None, 11)]:
         headers = [] if length is None else [(b"content-length", length)]
-        assert asyncio.run(_through_gate(endless, headers=headers)) == (413, n_reads)
+        assert asyncio.run(_through_middleware(endless, headers=headers)) == (413, n_reads)
 
 
 def test_a_body_that_does_not_come_is_given_up() -> None:
@@ -309,11 +309,11 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
         await asyncio.sleep(60)
         raise AssertionError
 
-    assert asyncio.run(_through_gate(never)) == (408, 1)
+    assert asyncio.run(_through_middleware(never)) == (408, 1)
 
 
-async def _through_gate(body: Any, *, headers: Any = ()) -> tuple[int, int]:
-    """The status of a POST whose body comes from a function, and how often that was called before."""
+async def _through_middleware(body: Any, *, headers: Any = ()) -> tuple[int, int]:
+    """Send a POST with a body from a function; return the status and the number of calls before it."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -336,7 +336,7 @@ async def _through_gate(body: Any, *, headers: Any = ()) -> tuple[int, int]:
         "headers": [(b"host", b"localhost"), *headers],
     }
     limits = Limits(max_body_bytes=1000, receive_seconds=0.05)
-    await Gate(app, access=Access(), limits=limits, metrics=Metrics())(scope, receive, send)
+    await ServiceMiddleware(app, access=Access(), limits=limits, metrics=Metrics())(scope, receive, send)
     return answers[0]
 
 
@@ -352,7 +352,7 @@ def test_beyond_the_limit_of_requests_one_is_told_to_come_again(serve: Any, slow
     slow.go.set()
     first.join(20)
     assert found[0].status_code == 200
-    assert client.post("/translate", json=fields).status_code == 200  # the place is free again
+    assert client.post("/translate", json=fields).status_code == 200  # the slot is free again
 
 
 def test_an_answer_that_takes_too_long_is_given_up(serve: Any, slow: Slow) -> None:
@@ -394,11 +394,11 @@ def test_an_answer_that_is_not_taken_takes_no_place() -> None:
 
         more, sent = [False, True, False, True], []
         gone, taken = asyncio.Event(), asyncio.Event()
-        gate = Gate(app, access=Access(), limits=Limits(max_requests=1), metrics=Metrics())
+        middleware = ServiceMiddleware(app, access=Access(), limits=Limits(max_requests=1), metrics=Metrics())
         scope = {"type": "http", "method": "POST", "path": "/translate", "headers": [(b"host", b"localhost")]}
         answers = []
         for n_sent in (1, 2):
-            answers.append(asyncio.create_task(gate(scope, receive, send)))
+            answers.append(asyncio.create_task(middleware(scope, receive, send)))
             while len(sent) < n_sent:
                 await asyncio.sleep(0)
         assert [message.get("status") for message in sent] == [200, 200]
@@ -408,11 +408,11 @@ def test_an_answer_that_is_not_taken_takes_no_place() -> None:
     asyncio.run(asyncio.wait_for(ask(), 20))
 
 
-# -- how it is -----------------------------------------------------------------------------------------
+# -- health --------------------------------------------------------------------------------------------
 
 
 class Ill(Translator):
-    """The tiny model, whose scores are what it is told, or which fails."""
+    """The tiny model with given scores, or with an error to raise."""
 
     def __init__(self, model: Translator):
         super().__init__(model.model, model.tokenizer, model.config)
@@ -428,9 +428,9 @@ class Ill(Translator):
 @pytest.mark.parametrize(
     ("found", "status", "reason"),
     [
-        (Result([Hypothesis([4], torch.nan, torch.nan)], 0.0), 503, "numbers that are not finite"),
-        (Result([Hypothesis([4], -torch.inf, -torch.inf)], 0.0), 503, "numbers that are not finite"),
-        (Result([], 0.0), 503, "numbers that are not finite"),
+        (Result([Hypothesis([4], torch.nan, torch.nan)], 0.0), 503, "scores that are not finite"),
+        (Result([Hypothesis([4], -torch.inf, -torch.inf)], 0.0), 503, "scores that are not finite"),
+        (Result([], 0.0), 503, "scores that are not finite"),
         (RuntimeError("CUDA error: le chat"), 500, "The model fails: RuntimeError"),
     ],
 )
@@ -451,7 +451,7 @@ def test_health_says_what_is_wrong_with_a_model_at_rest_and_when_it_is_well_agai
 
 def test_health_says_that_the_model_does_not_answer(serve: Any, slow: Slow) -> None:
     client = serve(translator=slow, limits=Limits(request_seconds=0.1))
-    for _ in range(2):  # by the trial that it makes, and then by how long that has taken
+    for _ in range(2):  # first by the timeout of the probe, then by the time since it started
         health = client.get("/health")
         assert slow.begun.wait(20)
         time.sleep(0.1)
@@ -469,7 +469,7 @@ def test_health_does_not_keep_a_model_at_work_from_working(serve: Any, slow: Slo
     )
     asked.start()
     assert slow.begun.wait(20)
-    assert client.get("/health").json() == {"status": "ok"}  # which does not wait for its turn
+    assert client.get("/health").json() == {"status": "ok"}  # it does not wait in the queue
     slow.go.set()
     asked.join(20)
     assert found[0].status_code == 200
@@ -477,10 +477,10 @@ def test_health_does_not_keep_a_model_at_work_from_working(serve: Any, slow: Slo
 
 def test_health_says_that_nothing_is_translated_any_more(model: Translator) -> None:
     service = Service(model, limits=Limits(), metrics=Metrics())
-    assert asyncio.run(service.trouble()) == "Nothing is translated any more"
+    assert asyncio.run(service.trouble()) == "The batcher has stopped"
 
 
-# -- how it is answered --------------------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------------
 
 
 def test_every_answer_has_the_security_headers(client: TestClient) -> None:
@@ -530,7 +530,7 @@ def test_head_is_answered_wherever_get_is(client: TestClient) -> None:
         head, got = client.head(path), client.get(path)
         assert (head.status_code, head.content) == (got.status_code, b"")
         assert head.headers["Content-Type"] == got.headers["Content-Type"]
-        if path != "/metrics":  # which counts these two
+        if path != "/metrics":  # its content includes both requests
             assert head.headers["Content-Length"] == got.headers["Content-Length"]
     refused = client.head("/translate")
     assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")

@@ -1,4 +1,4 @@
-"""What the page asks: words and their links, other words, the explanation."""
+"""The routes of the page: words and links, alternatives, explanations."""
 
 from typing import Any
 
@@ -125,7 +125,7 @@ def test_what_the_schema_can_only_say_in_words_is_refused_so(
     assert client.post(f"/api/{route}", json=given | {name: value}).status_code == 400
     operation = client.get("/openapi.json").json()["paths"][f"/api/{route}"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["properties"][name]["description"].startswith("400 where ")
+    assert schema["properties"][name]["description"].startswith("400 if ")
 
 
 def test_spans_are_where_the_words_are() -> None:
@@ -149,6 +149,6 @@ def test_the_explanation_is_a_page_of_its_own(serve: Any, trained: Trained) -> N
     assert "allow-same-origin" not in policy
     assert client.post("/api/explain", data={"text": f"{SENTENCE}\n{OTHER}"}).status_code == 400
     long = client.post("/api/explain", data={"text": SENTENCE, "prefix": "The cat sleeps. " * 300})
-    assert (long.status_code, "prefix parameter is longer than the model takes" in long.text) == (400, True)
+    assert (long.status_code, "prefix parameter exceeds the model" in long.text) == (400, True)
     assert len(asked) == 1  # nothing was computed
     assert serve().post("/api/explain", data={"text": SENTENCE}).status_code == 501

@@ -1,4 +1,4 @@
-"""`translator serve` as a process on loopback: clients, hostile requests, slow ones, and how it ends."""
+"""`translator serve` as a process on loopback: clients, hostile and slow requests, and shutdown."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ KEY = "sixteen-letters!"
 
 @dataclass
 class Server:
-    """A running service: its process, and where it listens."""
+    """A running service: its process and its URL."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -39,7 +39,7 @@ class Server:
         return int(self.url.rpartition(":")[2])
 
     def post(self, fields: object, *, timeout: float = 30, route: str = "/translate") -> tuple[int, object]:
-        """Status and body of a JSON request."""
+        """Send a JSON request; return status and body."""
         body = json.dumps(fields).encode()
         request = urllib.request.Request(
             self.url + route, data=body, headers={"Content-Type": "application/json"}
@@ -58,7 +58,7 @@ class Server:
         return str(found["translatedText"])
 
     def talk(self, raw: bytes, *, timeout: float = 30) -> bytes:
-        """What comes back on a connection until it is closed."""
+        """Send raw bytes; return what is received until the connection is closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(raw)
             parts = []
@@ -103,7 +103,7 @@ def expected(trained: Trained) -> dict[str, str]:
 
 @pytest.fixture
 def hold() -> Iterator[Callable[[socket.socket], socket.socket]]:
-    """A function that keeps a connection, to be closed after the test."""
+    """A function that keeps a connection open until the end of the test."""
     with ExitStack() as held:
         yield held.enter_context
 
@@ -181,7 +181,9 @@ def test_hostile_requests_get_their_status_and_it_goes_on(
     status, found = server.post({"text": script}, route="/api/translate")
     assert status == 200
     assert isinstance(found, dict)
-    assert "".join(piece for piece, _ in found["source"]) == script  # in JSON, which is no page
+    assert (
+        "".join(piece for piece, _ in found["source"]) == script
+    )  # unescaped, since JSON is not rendered as HTML
     assert server.post({"q": "x" * 10_000_000})[0] == 413
     raw = {
         b"413": post + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
@@ -195,7 +197,7 @@ def test_hostile_requests_get_their_status_and_it_goes_on(
     for status_line, request in raw.items():
         assert server.talk(request).startswith(b"HTTP/1.1 " + status_line.strip()), request[:100]
         assert server.translate(TEXTS[0]) == expected[TEXTS[0]]
-    # Whoever says nothing is shown out; before that he kept nobody waiting.
+    # Silent clients are disconnected; until then they have not delayed others.
     for connection in half_open:
         connection.settimeout(20)
         assert connection.recv(100) == b""
@@ -223,16 +225,16 @@ def test_it_finishes_what_it_began(start: Start, number: signal.Signals) -> None
 
 
 def raw(fields: object) -> bytes:
-    """A request to translate, as it is sent."""
+    """Return the bytes of a request to /translate."""
     body = json.dumps(fields).encode()
     head = "POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-#: As large as a request may be; computed for much longer than any test waits.
+#: The largest request allowed; it takes much longer than any test waits.
 LARGE = {"q": [" ".join(TEXTS * 60)[:5000]] * 64, "source": "fr", "target": "en"}
 
-#: The answer is as long as the request, and at once there.
+#: A request whose response is as long as itself and needs no computation.
 ECHO = {"q": ["x" * 5000] * 40, "source": "en", "target": "en"}
 
 
@@ -254,7 +256,7 @@ def test_a_large_request_keeps_nobody_waiting_and_ends_with_its_client(
             asked = time.monotonic()
             assert server.translate(text) == expected[text]
             assert time.monotonic() - asked < 2
-        assert metric(server, "passerelle_texts_waiting") > 500  # all that while it was there
+        assert metric(server, "passerelle_texts_waiting") > 500  # the large request was still being computed
     time.sleep(1)
     assert metric(server, "passerelle_texts_waiting") == 0
     n_batches = metric(server, "passerelle_batch_texts_count")
@@ -342,7 +344,7 @@ def test_clients_that_do_nothing_shut_nobody_out(
     asked = time.monotonic()
     for text in TEXTS:
         while (found := server.post({"q": text, "source": "fr", "target": "en"}))[0] == 503:
-            time.sleep(1)  # as it says: so many requests at once are too many
+            time.sleep(1)  # as Retry-After says
         assert found == (200, {"translatedText": expected[text]})
     assert time.monotonic() - asked < 12
 
@@ -387,8 +389,8 @@ def test_a_second_service_on_a_port_is_refused(start: Start, trained: Trained) -
         (("--host", "0.0.0.0"), 1, "--api-key-file"),
         (("--host", "203.0.113.1", "--api-key-file", "KEY"), 1, "203.0.113.1"),
         (("--api-key-file", "none"), 1, "cannot be read"),
-        (("--allow-origin", "example.org"), 2, "no origin"),
-        (("--public-host", "https://example.org"), 2, "no host name"),
+        (("--allow-origin", "example.org"), 2, "not an origin"),
+        (("--public-host", "https://example.org"), 2, "not a host name"),
         (("--port", "70000"), 2, "65535"),
         (("--model", "none"), 1, "none"),
     ],

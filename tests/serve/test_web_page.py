@@ -1,4 +1,4 @@
-"""The page in a real Chromium: typing, pointing, choosing, explaining; accessibility; what it looks like."""
+"""The page in a real Chromium: typing, pointing, choosing, explaining, accessibility and appearance."""
 
 import json
 import threading
@@ -60,7 +60,7 @@ def url(trained: Trained) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def sentence(trained: Trained) -> str:
-    """One that the half-trained model translates with some words."""
+    """A sentence for which the half-trained model finds several words."""
     lines = trained.lines("train.fr")
     found = Translator.load(trained.model).translate(lines)
     return max(
@@ -78,7 +78,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture
 def page(browser: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
-    """The page, opened; at the end nothing was wrong on its console."""
+    """The opened page; at the end, its console must be empty."""
     browser.get(url)
     wait(browser, lambda: browser.find_element(By.ID, "text").get_attribute("lang") == "fr")
     yield browser
@@ -108,7 +108,7 @@ def type_and_wait(browser: webdriver.Chrome, text: str) -> str:
 
 
 def violations(browser: webdriver.Chrome) -> list[str]:
-    """What axe finds that is serious or critical."""
+    """Return the serious and critical violations that axe finds."""
     found = Axe().run(browser)["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")
@@ -127,7 +127,7 @@ def test_english_appears_as_french_is_typed(page: webdriver.Chrome, trained: Tra
 
 
 def test_a_late_answer_is_not_shown(page: webdriver.Chrome) -> None:
-    """The first answer is held back until the second has been shown."""
+    """The first response is delayed until the second has been shown."""
     page.execute_script("""
         const ask = window.fetch; let first = true; window.late = 0;
         window.fetch = async (route, options) => {
@@ -166,7 +166,7 @@ def test_pointing_at_a_word_lights_up_what_it_goes_with(page: webdriver.Chrome, 
 def test_the_keyboard_alone_is_enough(page: webdriver.Chrome, sentence: str) -> None:
     type_and_wait(page, sentence)
     keys = ActionChains(page)
-    keys.send_keys(Keys.TAB, Keys.TAB, Keys.ARROW_RIGHT).perform()  # to the English side's second word
+    keys.send_keys(Keys.TAB, Keys.TAB, Keys.ARROW_RIGHT).perform()  # to the second word of the English side
     second = words(page, "target")[1]
     assert page.switch_to.active_element == second
     assert lit(page, "target") == [second.text]
@@ -207,7 +207,7 @@ def test_the_explanation_opens(page: webdriver.Chrome, sentence: str) -> None:
     body = wait(page, lambda: page.find_elements(By.TAG_NAME, "body"))[0]
     wait(page, lambda: len(body.text) > 50)
     assert " ".join(translation.split()) in body.text
-    assert page.execute_script("return window.origin") == "null"  # it has no part in the service's origin
+    assert page.execute_script("return window.origin") == "null"  # an opaque origin
     assert page.get_log("browser") == []
     page.switch_to.window(page.window_handles[0])
 
@@ -230,7 +230,7 @@ def test_the_explanation_is_of_the_line_with_the_cursor_and_of_the_word_chosen(
     wait(page, lambda: len(page.find_element(By.TAG_NAME, "body").text) > 50)
     body = page.find_element(By.TAG_NAME, "body").text
     assert sentence in body
-    # What follows the chosen word may be found otherwise where all before it is forced.
+    # The text after the chosen word may differ, since everything before it is forced.
     assert " ".join(leads_to[:2]) in body
     assert "Oui." not in body
     page.switch_to.window(page.window_handles[0])
@@ -260,7 +260,7 @@ def test_an_answer_that_is_an_error_is_said(page: webdriver.Chrome, sentence: st
     )
     error = page.find_element(By.ID, "error")
     wait(page, lambda: "exceeds" in error.text)
-    page.get_log("browser")  # the browser itself notes the status 400
+    page.get_log("browser")  # the browser logs the status 400
     page.find_element(By.ID, "text").clear()
     type_and_wait(page, sentence)
     assert error.text == ""
@@ -292,7 +292,7 @@ def test_it_is_accessible_and_fits_in_each_look(
 
 
 def test_the_accessibility_check_sees_what_is_wrong(page: webdriver.Chrome) -> None:
-    """The control of the test above."""
+    """Control for the test above."""
     page.execute_script(
         "document.getElementById('hint').style.color = getComputedStyle(document.body).backgroundColor;"
         "document.querySelector('label[for=text]').removeAttribute('for')"

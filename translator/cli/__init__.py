@@ -1,4 +1,7 @@
-"""The command `translator`: its verbs and how it ends. What a verb does is imported when it is called."""
+"""The command `translator`: its subcommands and exit codes.
+
+Each subcommand imports torch and the packages it needs only when called, so that `--help` is fast.
+"""
 
 import os
 import re
@@ -18,14 +21,14 @@ from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError, is_out_of_memory
-from translator.signals import ENDING, HUNG_UP, INTERRUPTED, TERMINATED, StopOnce, handled
+from translator.signals import ENDING, HUNG_UP, INTERRUPTED, TERMINATED, StopOnce, signal_handler
 
 TOO_LITTLE_MEMORY = (
-    "there is not enough memory; lower --batch-size or --beam, give shorter lines or a smaller model, or in "
+    "there is not enough memory; lower --batch-size or --beam, use shorter lines or a smaller model, or for "
     "training lower train.max_tokens_per_batch"
 )
 
-#: Exit codes of a command that another program ended, and what is said then.
+#: Exit codes after a signal from another program, and the message for each.
 ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 
 app = typer.Typer(
@@ -38,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# The verbs, in the order of `--help`.
+# In the order in which `--help` lists them.
 app.command("train")(train_command)
 app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
@@ -52,21 +55,21 @@ app.command("info")(info_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, or 1 after one line on stderr, or 2 for a usage error."""
+    """Run the command line and exit: with 0, with 1 after an error, or with 2 after a usage error."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by whoever called us
+        if getattr(sys, name) is None:  # the caller closed it
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
-    with handled(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
+    with signal_handler(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
         code = _run(arguments)
-        if code in (INTERRUPTED, *ENDED):  # one more would show a traceback of Python's own end
+        if code in (INTERRUPTED, *ENDED):  # another signal during exit would print a traceback
             for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
         sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line and return the exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -76,16 +79,16 @@ def _run(arguments: list[str] | None) -> int:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         if hasattr(error, "option_name") and message.startswith("No such option"):
             if "." in str(error.option_name):
-                message += f"; an override has no dashes: {error.option_name.lstrip('-')}=VALUE"
+                message += f"; write an override without dashes: {error.option_name.lstrip('-')}=VALUE"
             else:
-                message += "; a text that begins with a dash comes after --, as in: -- '- Oui.'"
+                message += "; write a text that starts with a dash after --, as in: -- '- Oui.'"
         code = _fail(message, getattr(error, "exit_code", 1)) if message.strip() else 2
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", INTERRUPTED)
     except (BrokenPipeError, SystemExit) as error:
         if (code := getattr(error, "code", None)) in ENDED:
             return _fail(ENDED[code], code)
-        # Whoever read our output has gone (Typer raises the second); so do we, as other filters do.
+        # The reader of our output closed the pipe (Typer raises SystemExit): exit silently, as filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except (OSError, MemoryError, RuntimeError) as error:
@@ -95,7 +98,7 @@ def _run(arguments: list[str] | None) -> int:
             where = f"{error.filename}: " if error.filename else ""
             code = _fail(f"{where}{error.strerror or error}", 1)
         else:
-            raise  # a fault of ours, and what is needed to find it
+            raise  # a bug: its traceback is needed to find it
     return code if isinstance(code, int) else 0
 
 

@@ -1,40 +1,38 @@
-"""The verb `align`: which words of a pair go together."""
+"""The verb `align`: print word alignments."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from translator.cli.options import (
-    MOST,
-    BatchOption,
-    DeviceOption,
-    ModelOption,
-    load,
-    parallel,
-)
+from translator.cli.options import MOST, BatchOption, DeviceOption, ModelOption, lines_of, load, parallel
+from translator.errors import DataError
 
 if TYPE_CHECKING:
+    from translator.alignment.links import Gold
     from translator.translation.aligner import Aligner
     from translator.translation.inference import Translator
 
 ReverseOption = Annotated[
     Path | None,
-    typer.Option("--reverse-model", metavar="FOLDER", help="Of the other direction: links by both models."),
+    typer.Option(
+        "--reverse-model", metavar="FOLDER", help="Model of the other direction: combine the links of both."
+    ),
 ]
 LayerOption = Annotated[
     int | None,
     typer.Option("--layer", min=1, max=MOST, help="Decoder layer to read, from 1. [default: all]"),
 ]
 TokenizedOption = Annotated[
-    bool, typer.Option("--tokenized", help="The words are what stands between the spaces.")
+    bool, typer.Option("--tokenized", help="The text is tokenized already: split at spaces only.")
 ]
-OneBasedOption = Annotated[bool, typer.Option("--one-based", help="In lines of links, the first word is 1.")]
+OneBasedOption = Annotated[bool, typer.Option("--one-based", help="Number words from 1 in the links.")]
 
 
 def align_command(
-    source: Annotated[Path, typer.Option("--source", help="Sentences, one a line.")],
-    target: Annotated[Path, typer.Option("--target", help="Their translations, one a line.")],
+    source: Annotated[Path, typer.Option("--source", help="Sentences, one per line.")],
+    target: Annotated[Path, typer.Option("--target", help="Their translations, one per line.")],
     model: ModelOption = None,
     reverse_model: ReverseOption = None,
     layer: LayerOption = None,
@@ -43,14 +41,14 @@ def align_command(
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print which words of each pair go together, a line of links `i-j` a pair (Pharaoh format)."""
+    """Print the word alignment of each pair: one line of links `i-j` per pair (Pharaoh format)."""
     sources, targets = parallel(source, target)
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
     from translator.alignment.links import format_links
 
-    step = 64 * batch_size  # so many that pairs of like length can share a batch, and the first come soon
-    for at in range(0, len(sources), step):
-        part = slice(at, at + step)
+    step = 64 * batch_size  # enough to batch pairs by length, few enough to print the first lines early
+    for start in range(0, len(sources), step):
+        part = slice(start, start + step)
         for links in aligner.align(sources[part], targets[part], tokenized=tokenized, batch_size=batch_size):
             print(format_links(links, one_based=one_based))
 
@@ -58,8 +56,32 @@ def align_command(
 def load_aligner(
     translator: "Translator", reverse_model: Path | None, *, layer: int | None, device: str
 ) -> "Aligner":
-    """Make an aligner of a loaded model and the folder of another one, of the other direction."""
+    """Return an aligner for a loaded model and, if given, a reverse model to load."""
     from translator.translation.aligner import Aligner
 
     reverse = None if reverse_model is None else load(reverse_model, device)
     return Aligner(translator, layer=layer, reverse=reverse)
+
+
+def read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool) -> "list[Gold]":
+    """Read a file of gold alignments, one line for each pair.
+
+    Args:
+        path: the file.
+        n_words: number of source and target words of each pair.
+        one_based: whether words are numbered from 1.
+
+    Raises:
+        DataError: a line is missing, malformed, or names a word that its pair does not have.
+    """
+    from translator.alignment.links import parse_links
+
+    lines = lines_of(path)
+    if len(lines) != len(n_words):
+        raise DataError(
+            f"{path} has {len(lines)} lines and the text {len(n_words)}; give one line for each pair"
+        )
+    return [
+        parse_links(line, where=f"{path}:{number}", one_based=one_based, n_words=n_words_of_pair)
+        for number, (line, n_words_of_pair) in enumerate(zip(lines, n_words, strict=True), start=1)
+    ]

@@ -1,4 +1,4 @@
-"""The verb that shows how a translation came about: `explain`."""
+"""The verb `explain`: write a page that shows how a translation was found."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,17 @@ from translator.errors import PasserelleError, UsageError
 
 def explain_command(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A sentence.")],
-    output: Annotated[Path | None, typer.Option("--output", help="The page, which needs no network.")] = None,
-    png: Annotated[Path | None, typer.Option("--png", help="Averaged cross-attention as a picture.")] = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="All numbers.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="HTML page to write; it works offline.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="PNG file to write: averaged cross-attention.")
+    ] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write: all values.")] = None,
     model: ModelOption = None,
     beam: BeamOption = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="What the translation must begin with.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    prefix: Annotated[str, typer.Option("--prefix", help="Text that the translation must start with.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Translate a sentence and write a page that shows attention, probabilities and the beam."""
@@ -28,26 +32,28 @@ def explain_command(
     if not files:
         raise UsageError("nothing to write; give --output PAGE.html, --png FILE or --json FILE")
     if len({path.resolve() for path in files.values()}) < len(files):
-        raise UsageError("two of --output, --png and --json name the same file; give each its own")
+        raise UsageError(
+            "two of --output, --png and --json name the same file; give a different file for each"
+        )
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not text.strip():
         raise UsageError("the text is blank; give a sentence to explain")
     for option, path in files.items():
         check_output(option, path)
         if replaces(path) and not force:
-            raise PasserelleError(f"{option} {path}: is there already; name another file, or add --force")
+            raise PasserelleError(f"{option} {path}: already exists; name another file, or add --force")
     translator = load(model, device)
     from translator.explain import explain, to_html, to_json, to_png
 
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
-    contents = []  # all of them before the first is written
+    contents = []  # complete before the first file is written, so that an error leaves none
     if output is not None:
         contents.append(("--output", output, to_html(explanation).encode()))
     if png is not None:
         contents.append(("--png", png, to_png(explanation)))
     if as_json is not None:
-        numbers = json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":"))
-        contents.append(("--json", as_json, f"{numbers}\n".encode()))
+        text = json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":"))
+        contents.append(("--json", as_json, f"{text}\n".encode()))
     print(explanation.translation)
     for option, path, content in contents:
         write_output(option, path, content)

@@ -1,4 +1,4 @@
-"""The verbs for a model folder itself: `export` and `info`."""
+"""The verbs `export` and `info`, which work on a model folder."""
 
 import json
 from collections.abc import Iterator
@@ -12,17 +12,20 @@ from translator.errors import UsageError
 
 
 def export_command(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to be made.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
     model: ModelOption = None,
-    file_format: Annotated[Literal["ctranslate2"], typer.Option("--format", help="Whose.")] = "ctranslate2",
+    file_format: Annotated[
+        Literal["ctranslate2"], typer.Option("--format", help="Format of the exported model.")
+    ] = "ctranslate2",
     lines: Annotated[
-        Path | None, typer.Option("--check", help="Lines to compare on. [default: 300 of the phrasebook]")
+        Path | None,
+        typer.Option("--check", help="Lines for the comparison. [default: 300 of the phrasebook]"),
     ] = None,
     references: Annotated[
-        Path | None, typer.Option("--check-references", help="Their translations: compare BLEU too.")
+        Path | None, typer.Option("--check-references", help="Their translations: also compare BLEU.")
     ] = None,
 ) -> None:
-    """Write a model for CTranslate2, once it is seen to translate as ours does, line by line."""
+    """Convert a model to CTranslate2, after checking that both translate every line the same."""
     if references is not None and lines is None:
         raise UsageError("--check-references are translations of the lines of --check; give both")
     from translator.export.folder import export, lines_to_check
@@ -39,7 +42,7 @@ def export_command(
 def info_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
 ) -> None:
-    """Show what a model folder says of itself."""
+    """Show the manifest, the size and the configuration of a model."""
     from translator.building import n_parameters
     from translator.model_folder import load_model_folder
 

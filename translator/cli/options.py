@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what their values lead to."""
+"""Options shared by several verbs, and the functions that load what they name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from translator.engine.quantized import Precision
     from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
-#: Larger numbers are slips of a key: no memory is enough for them, and far larger ones fit no machine word.
+#: Upper bounds of options; larger values are typing errors that would exhaust memory or overflow int64.
 MOST, MOST_BEAM = 1_000_000, 1_000
 
 ModelOption = Annotated[
@@ -21,31 +21,35 @@ ModelOption = Annotated[
 ]
 BeamOption = Annotated[
     int | None,
-    typer.Option("--beam", min=1, max=MOST_BEAM, help="Hypotheses kept; 1 is greedy. [default: the model's]"),
+    typer.Option(
+        "--beam", min=1, max=MOST_BEAM, help="Beam size; 1 is greedy search. [default: the model's]"
+    ),
 ]
-BatchOption = Annotated[
-    int, typer.Option("--batch-size", min=1, max=MOST, help="Sentences decoded together.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where to run: cpu, cuda, mps …")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=MOST, help="Sentences per batch.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
-    typer.Option("--precision", help="Of products; int8 is the quickest on a CPU."),
+    typer.Option("--precision", help="Precision of matrix products; int8 is the fastest on a CPU."),
 ]
 BackendOption = Annotated[
     Literal["auto", "torch", "reference"],
-    typer.Option("--backend", help="What computes; reference: the textbook model alone, slowly."),
+    typer.Option("--backend", help="Implementation; reference: the textbook model, slow."),
 ]
 SplitOption = Annotated[
     Literal["auto", "always", "never"],
     typer.Option(
-        "--split-sentences", help="Translate the sentences of a line one by one; auto: as it learnt."
+        "--split-sentences", help="Translate each sentence of a line separately; auto: as in training."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def model_folder(given: Path | None) -> Path:
-    """Return the folder given, or that of the run given, or of the newest one below runs/, and say so."""
+    """Return the model folder, and print it if it was not given explicitly.
+
+    Args:
+        given: a model folder, the folder of a run, or None for the newest finished run below runs/.
+    """
     from translator.model_folder import MANIFEST, newest_model
 
     if given is None:
@@ -66,26 +70,26 @@ def load(
     split_sentences: "SplitSentences" = "auto",
     backend: "DecodingBackend" = "auto",
 ) -> "Translator":
-    """Load a model for decoding; say so where the CPU lacks the precision asked for."""
+    """Load a model for decoding; print a note if the CPU does not support the precision."""
     folder = model_folder(folder)
     from translator.engine.runtime import tune_malloc
     from translator.translation.inference import Translator
 
     tune_malloc()
     if backend == "reference" and precision != "float32":
-        raise UsageError(f"--backend reference computes in float32; leave --precision {precision} out")
+        raise UsageError(f"--backend reference computes in float32; leave out --precision {precision}")
     translator = Translator.load(
         folder, device=device, precision=precision, split_sentences=split_sentences, backend=backend
     )
     if translator.precision != precision:
         console.note(
-            f"this CPU does not multiply {precision}; {translator.precision} is quicker and was taken"
+            f"this CPU has no {precision} products; {translator.precision} is faster and is used instead"
         )
     return translator
 
 
 def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    """Read two files of as many lines."""
+    """Read a source and a target file with the same number of lines."""
     from translator.data.lines import MalformedError
     from translator.data.readers import read_parallel
 
@@ -110,7 +114,7 @@ def lines_of(path: Path) -> list[str]:
 def _check_inputs(*paths: Path) -> None:
     for path in paths:
         if path.is_dir():
-            raise DataError(f"{path}: this is a folder; name a file of lines")
+            raise DataError(f"{path}: this is a folder; name a text file")
         if not path.exists():
-            where = "" if path.is_absolute() else f"; it is looked for in {Path.cwd()}"
+            where = "" if path.is_absolute() else f"; looked for it in {Path.cwd()}"
             raise DataError(f"{path}: there is no such file{where}")

@@ -1,4 +1,4 @@
-"""Files that a verb writes because an option names them."""
+"""Output files named by options: checks before the work starts, and writing at its end."""
 
 import os
 import sys
@@ -9,42 +9,43 @@ from translator.errors import PasserelleError, UsageError
 
 
 def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Refuse, before a model is loaded, what cannot be written.
+    """Check that an output file can be written, before a model is loaded.
 
     Args:
-        option: that names the file.
-        path: of the file.
-        inputs: files that are read.
+        option: name of the option, for messages.
+        path: the file to write.
+        inputs: the files that the command reads.
 
     Raises:
-        PasserelleError: it has no folder, or is one.
-        UsageError: it is one of the inputs.
+        PasserelleError: the path is a folder, or its parent folder does not exist.
+        UsageError: the path is one of the inputs.
     """
     if path.is_dir():
         raise PasserelleError(f"{option} {path}: this is a folder; name a file")
     target = _target(path)
     if target.is_symlink():
-        raise PasserelleError(f"{option} {path}: this link leads in a circle; name another file")
+        raise PasserelleError(f"{option} {path}: this link points back to itself; name another file")
     folder = target.parent if path.is_symlink() else path.parent
     if not path.exists() and not folder.is_dir():
-        raise PasserelleError(f"{option} {path}: there is no folder {folder}; make it first")
+        raise PasserelleError(f"{option} {path}: there is no folder {folder}; create it first")
     if replaces(path) and any(read.exists() and path.samefile(read) for read in inputs):
-        raise UsageError(f"{option} {path}: this file is read; name another one")
+        raise UsageError(f"{option} {path}: this is an input file; name another one")
 
 
 def replaces(path: Path) -> bool:
-    """Whether writing would take the place of a file that is there: not of a device, a pipe, an open file."""
+    """Return whether writing would replace a regular file, and not write to a device, pipe or open file."""
     return path.is_file() and _open_file(path) is None
 
 
 def write_output(option: str, path: Path, content: bytes) -> None:
-    """Write a file: whole or not at all, at the end of a link; into what is no regular file, or open already.
+    """Write an output file.
 
-    What was printed before comes first, should both go to one place.
+    A regular file is replaced atomically, through symbolic links. Devices, pipes and files that are already
+    open, such as /dev/stdout, are written to directly, after what was printed before.
 
     Raises:
-        PasserelleError: it cannot be written; the message names option and path.
-        BrokenPipeError: whoever read from it has gone.
+        PasserelleError: the file cannot be written; the message names option and path.
+        BrokenPipeError: the reader closed the pipe.
     """
     sys.stdout.flush()
     try:
@@ -68,16 +69,16 @@ def write_output(option: str, path: Path, content: bytes) -> None:
 
 
 def _target(path: Path) -> Path:
-    """What links lead to, whether it is there or not."""
+    """Resolve symbolic links, even if the last one points to a missing file."""
     return Path(os.path.realpath(path))
 
 
 def _open_file(path: Path) -> int | None:
-    """The number of the open file that a name such as /dev/stdout or /dev/fd/3 leads to.
+    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
 
-    Opened by that name, a file on disk would be written from its beginning again.
+    Opening that path again would overwrite a redirected file from its start.
     """
-    for _ in range(40):  # links, as many as Linux follows
+    for _ in range(40):  # the number of links that Linux follows
         if path.name.isdecimal() and path.parent.resolve() == Path("/dev/fd").resolve():
             return int(path.name)
         if not path.is_symlink():

@@ -1,4 +1,4 @@
-"""The verb `serve`: a model as an HTTP service with a web page."""
+"""The verb `serve`: run a model as an HTTP service with a web page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,63 +10,83 @@ from translator.cli.options import DeviceOption, ModelOption, PrecisionOption, S
 from translator.errors import ServeError
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from translator.serve.access import Access
+    from translator.serve.limits import Limits
     from translator.translation.inference import Translator
 
-
-#: Of an answer or a request: a day. Timers take no number without end.
+#: One day: the longest timeout that an option accepts; timers overflow on huge values.
 _MOST_SECONDS = 86_400
+
+
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+PortOption = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")
+]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option("--api-key-file", help="The API key. [default: PASSERELLE_API_KEY in the environment]"),
+]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-origin", help="Origin of another website that may use the service; repeatable."),
+]
+PublicHostOption = Annotated[
+    list[str] | None,
+    typer.Option("--public-host", help="Host name that a proxy on this machine uses; repeatable."),
+]
+BatchTokensOption = Annotated[
+    int, typer.Option("--batch-tokens", min=1, help="Maximum tokens per batch of waiting sentences.")
+]
+MaxCharactersOption = Annotated[
+    int, typer.Option("--max-characters", min=1, help="Maximum length of a text.")
+]
+MaxTextsOption = Annotated[
+    int, typer.Option("--max-texts", min=1, help="Maximum number of texts per request.")
+]
+MaxBodyOption = Annotated[
+    int, typer.Option("--max-body-bytes", min=1, help="Maximum size of a request body.")
+]
+MaxRequestsOption = Annotated[
+    int, typer.Option("--max-requests", min=1, help="Maximum number of concurrent requests.")
+]
+RequestSecondsOption = Annotated[
+    float,
+    typer.Option("--request-seconds", min=0.1, max=_MOST_SECONDS, help="Timeout for computing a response."),
+]
+ReceiveSecondsOption = Annotated[
+    float,
+    typer.Option("--receive-seconds", min=0.1, max=_MOST_SECONDS, help="Timeout for receiving a request."),
+]
+LogTextOption = Annotated[bool, typer.Option("--log-text", help="Log texts and translations.")]
 
 
 def serve_command(
     model: ModelOption = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 5000,
-    key_file: Annotated[
-        Path | None,
-        typer.Option("--api-key-file", help="The API key. [default: PASSERELLE_API_KEY in the environment]"),
-    ] = None,
-    origins: Annotated[
-        list[str] | None,
-        typer.Option("--allow-origin", help="A page elsewhere that may ask; repeatable."),
-    ] = None,
-    public_hosts: Annotated[
-        list[str] | None,
-        typer.Option("--public-host", help="A name that a proxy on this machine gives it; repeatable."),
-    ] = None,
-    batch_tokens: Annotated[
-        int, typer.Option("--batch-tokens", min=1, help="Of waiting sentences translated together.")
-    ] = 500,
-    max_characters: Annotated[int, typer.Option("--max-characters", min=1, help="Of a text.")] = 5_000,
-    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="In a request.")] = 64,
-    max_body_bytes: Annotated[int, typer.Option("--max-body-bytes", min=1, help="Of a request.")] = 1_000_000,
-    max_requests: Annotated[int, typer.Option("--max-requests", min=1, help="Answered at once.")] = 128,
-    request_seconds: Annotated[
-        float,
-        typer.Option("--request-seconds", min=0.1, max=_MOST_SECONDS, help="For an answer."),
-    ] = 30,
-    receive_seconds: Annotated[
-        float,
-        typer.Option(
-            "--receive-seconds",
-            min=0.1,
-            max=_MOST_SECONDS,
-            help="For a request to come in.",
-        ),
-    ] = 15,
-    log_text: Annotated[bool, typer.Option("--log-text", help="Print texts and translations.")] = False,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 5000,
+    key_file: KeyFileOption = None,
+    origins: OriginOption = None,
+    public_hosts: PublicHostOption = None,
+    batch_tokens: BatchTokensOption = 500,
+    max_characters: MaxCharactersOption = 5_000,
+    max_texts: MaxTextsOption = 64,
+    max_body_bytes: MaxBodyOption = 1_000_000,
+    max_requests: MaxRequestsOption = 128,
+    request_seconds: RequestSecondsOption = 30,
+    receive_seconds: ReceiveSecondsOption = 15,
+    log_text: LogTextOption = False,
     split_sentences: SplitOption = "auto",
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
 ) -> None:
-    """Serve a web page and LibreTranslate's HTTP interface, on this machine alone unless told otherwise."""
-    try:
-        from translator.serve.access import access_for
-        from translator.serve.limits import Limits
-        from translator.serve.server import address_of, open_socket, run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "translator":
-            raise
-        raise ServeError(f"serving needs {error.name}; install it: pip install 'passerelle[serve]'") from None
+    """Serve a web page and a LibreTranslate-compatible HTTP API, by default on this machine only."""
+    _check_installed()
+    from translator.serve.access import access_for
+    from translator.serve.limits import Limits
+    from translator.serve.server import open_socket
+
     access = access_for(
         host, key_file=key_file, origins=tuple(origins or ()), public_hosts=tuple(public_hosts or ())
     )
@@ -78,29 +98,52 @@ def serve_command(
         request_seconds=request_seconds,
         receive_seconds=receive_seconds,
     )
-    with open_socket(host, port) as listener:  # what cannot be is said before the model is loaded
+    with open_socket(host, port) as listener:  # before the model is loaded, so that errors appear at once
         translator = load(model, device, precision, split_sentences=split_sentences)
-        from translator.serve.app import make_app
-        from translator.serve.metrics import Metrics
-        from translator.serve.service import Service
-
-        service = Service(
-            translator,
-            limits=limits,
-            metrics=Metrics(),
-            batch_tokens=batch_tokens,
-            explain=_explanation,
-            log_text=log_text,
-        )
-        address = address_of(listener)
-        pair = f"{service.source_language} → {service.target_language}"
-        run(
-            make_app(service, access),
-            listener,
-            limits=limits,
-            when_ready=lambda end: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
+        _serve(
+            translator, listener, access=access, limits=limits, batch_tokens=batch_tokens, log_text=log_text
         )
     console.log("finished")
+
+
+def _check_installed() -> None:
+    try:
+        import translator.serve.server  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "translator":
+            raise
+        raise ServeError(f"serving needs {error.name}; install it: pip install 'passerelle[serve]'") from None
+
+
+def _serve(
+    translator: "Translator",
+    listener: "socket",
+    *,
+    access: "Access",
+    limits: "Limits",
+    batch_tokens: int,
+    log_text: bool,
+) -> None:
+    from translator.serve.app import make_app
+    from translator.serve.metrics import Metrics
+    from translator.serve.server import address_of, run
+    from translator.serve.service import Service
+
+    service = Service(
+        translator,
+        limits=limits,
+        metrics=Metrics(),
+        batch_tokens=batch_tokens,
+        explain=_explanation,
+        log_text=log_text,
+    )
+    pair, address = f"{service.source_language} → {service.target_language}", address_of(listener)
+    run(
+        make_app(service, access),
+        listener,
+        limits=limits,
+        when_ready=lambda stop: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
+    )
 
 
 def _explanation(translator: "Translator", text: str, prefix: str) -> str:

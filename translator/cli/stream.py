@@ -1,4 +1,4 @@
-"""Lines through a pipe: N in, N out, in order, a lone one answered at once."""
+"""Streaming standard input: group the lines that are waiting, without delaying a single one."""
 
 import io
 import queue
@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from translator.data.lines import LONG_LINE, MAX_LINE_BYTES
 from translator.errors import DataError
 
-#: Lines read ahead of their translation, at most.
+#: Maximum number of lines read ahead of their translation.
 READ_AHEAD = 4096
 
 
@@ -19,9 +19,9 @@ class InputLine(NamedTuple):
     """One line of input.
 
     Attributes:
-        text: without its ending.
-        ending: `\\r` where the line ended in `\\r\\n`, to be put back; empty otherwise.
-        damaged: whether bytes that are no UTF-8 became U+FFFD.
+        text: the line without its ending.
+        ending: `\\r` if the line ended in `\\r\\n`, to be restored on output; else empty.
+        damaged: whether invalid UTF-8 was replaced by U+FFFD.
     """
 
     text: str
@@ -30,19 +30,21 @@ class InputLine(NamedTuple):
 
 
 def standard_input() -> BinaryIO:
-    """Return stdin by a reader of its own: at exit Python takes the lock of `sys.stdin`'s, which a thread
-    that waits for a line would hold."""
+    """Return a new buffered reader of stdin.
+
+    Python locks `sys.stdin.buffer` at exit, which would deadlock with a thread that is waiting for a line.
+    """
     return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
 
 def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
-    """Yield the lines that wait to be answered, together: at least one, at most `most`.
+    """Yield the lines that are waiting, in groups of 1 to `most`.
 
-    A thread reads ahead, so that a line sent by itself is yielded before the next one comes.
+    A thread reads ahead, so that a single line is yielded before the next one arrives.
 
     Raises:
-        DataError, OSError, MemoryError: a line has no end, or the stream cannot be read to its own; the lines
-            before are yielded first.
+        DataError, OSError, MemoryError: a line is too long, or reading fails; the lines before it are yielded
+            first.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(READ_AHEAD)
     failures: list[DataError | OSError | MemoryError] = []
@@ -67,12 +69,12 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
                 group.append(lines.get_nowait())
             except queue.Empty:
                 break
-        taken = [decode_line(raw) for raw in group if raw is not None]
-        if first and taken:
-            taken[0] = taken[0]._replace(text=taken[0].text.removeprefix("\ufeff"))
+        decoded = [decode_line(raw) for raw in group if raw is not None]
+        if first and decoded:
+            decoded[0] = decoded[0]._replace(text=decoded[0].text.removeprefix("\ufeff"))
             first = False
-        if taken:
-            yield taken
+        if decoded:
+            yield decoded
         if group[-1] is None:
             if failures:
                 raise failures[0]
@@ -80,7 +82,7 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
 
 
 def decode_line(raw: bytes) -> InputLine:
-    """Return a line of bytes as text; what is no UTF-8 becomes U+FFFD."""
+    """Decode a line from UTF-8; replace invalid bytes by U+FFFD."""
     raw = raw.removesuffix(b"\n")
     ending = "\r" if raw.endswith(b"\r") else ""
     raw = raw[: len(raw) - len(ending)]

@@ -1,4 +1,4 @@
-"""The verbs that put text through a model: `translate` and `score`."""
+"""The verbs `translate` and `score`."""
 
 import json
 import sys
@@ -24,27 +24,33 @@ from translator.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from translator.cli.stream import InputLine
     from translator.translation.inference import Translation
 
 
 def translate_command(
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT …]", help="Texts; none: lines of stdin, or a prompt.")
+        list[str] | None,
+        typer.Argument(metavar="[TEXT …]", help="Texts. [default: lines of stdin, or a prompt]"),
     ] = None,
     model: ModelOption = None,
     beam: BeamOption = None,
     n_best: Annotated[
-        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Translations of each text.")
+        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Number of translations per text.")
     ] = 1,
-    prefix: Annotated[str, typer.Option("--prefix", help="What every translation must begin with.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Text that every translation must start with.")
+    ] = "",
     split_sentences: SplitOption = "auto",
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line, with scores.")] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per line, with scores.")
+    ] = False,
     batch_size: BatchOption = 128,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "float32",
     backend: BackendOption = "auto",
 ) -> None:
-    """Translate texts, or each line of standard input: as many lines out as in, in order."""
+    """Translate texts, or each line of standard input: one output line per input line, in order."""
     translator = load(model, device, precision, split_sentences=split_sentences, backend=backend)
     number = 0
 
@@ -71,18 +77,20 @@ def translate_command(
         from translator.cli.stream import standard_input, waiting_lines
 
         warned = False
-        # More than a batch at a time, so that lines of like length can share one.
+        # Several batches at a time, so that lines can be batched by length.
         for lines in waiting_lines(standard_input(), most=8 * batch_size):
-            odd = [
-                at
-                for at, line in enumerate(lines)
-                if line.damaged or 4 * line.text.count("\0") > len(line.text)
-            ]
-            if odd and not warned:
-                was = "is not valid UTF-8, and was read as U+FFFD" if lines[odd[0]].damaged else "holds NULs"
-                console.note(f"warning: line {number + odd[0] + 1} {was}; if it is not UTF-8, convert it")
-                warned = True
+            warned = warned or _warn_about_encoding(lines, number)
             answer([line.text for line in lines], [line.ending for line in lines])
+
+
+def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
+    """Print a warning for the first line that is probably not UTF-8; return whether there is one."""
+    for number, (text, _, damaged) in enumerate(lines, start=n_before + 1):
+        if damaged or 4 * text.count("\0") > len(text):
+            problem = "is not valid UTF-8, and was read as U+FFFD" if damaged else "contains NULs"
+            console.note(f"warning: line {number} {problem}; if it is not UTF-8, convert it")
+            return True
+    return False
 
 
 def _output_lines(
@@ -103,10 +111,10 @@ def _output_lines(
 
 
 def _prompt(language: str) -> Iterator[str]:
-    console.note("type a sentence; an empty line or Ctrl-D ends")
+    console.note("type a sentence; an empty line or Ctrl-D ends the session")
     while True:
         try:
-            with redirect_stdout(sys.stderr):  # where `input` puts the prompt: results alone go to stdout
+            with redirect_stdout(sys.stderr):  # `input` would print the prompt on stdout
                 line = input(f"{language}> ")
         except EOFError:
             console.note("")
@@ -117,13 +125,13 @@ def _prompt(language: str) -> Iterator[str]:
 
 
 def score_command(
-    source: Annotated[Path, typer.Option("--source", help="Sentences, one a line.")],
-    target: Annotated[Path, typer.Option("--target", help="Their translations, one a line.")],
+    source: Annotated[Path, typer.Option("--source", help="Sentences, one per line.")],
+    target: Annotated[Path, typer.Option("--target", help="Their translations, one per line.")],
     model: ModelOption = None,
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print the log-probability of each given translation, by teacher forcing: a line each."""
+    """Print the log-probability of each given translation, one per line, by teacher forcing."""
     sources, targets = parallel(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):

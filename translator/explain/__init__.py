@@ -1,4 +1,4 @@
-"""A translation explained: what attention looked at, how sure each piece was, what the beam left out."""
+"""Explanations of a translation: attention maps, the probability of each piece, and the beam search."""
 
 from translator.explain.explanation import AttentionMap, Choice, Explanation, explain
 from translator.explain.page import policy, to_html

@@ -1,4 +1,4 @@
-"""What is shown of a translation: attention, probabilities, the beam, and which word goes with which."""
+"""The data of an explanation: attention maps, probabilities, the beam search and the word alignment."""
 
 import re
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from translator.symbols import BOS, EOS, PAD
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
 
-#: Pieces shown beside the one that was taken.
+#: Number of alternatives shown for each chosen piece.
 N_ALTERNATIVES = 5
-#: A piece that is a byte of UTF-8, and not the first of a letter.
-_CONTINUES = re.compile("<0x[89AB].>")
+#: A piece that is a UTF-8 continuation byte.
+_CONTINUATION_BYTE = re.compile("<0x[89AB].>")
 NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Attention of one role.
+    """The attention weights of one role: encoder, decoder or cross-attention.
 
     Attributes:
-        weights: (layers, H, Q, K) float32 on the CPU; each row sums to one, zero where it may not look.
+        weights: (layers, H, Q, K) float32 on the CPU; rows sum to one, masked positions are zero.
         mask: (Q, K) bool, True = may be attended to.
     """
 
@@ -41,18 +41,18 @@ class AttentionMap:
 
     @property
     def average(self) -> Tensor:
-        """(Q, K), over all layers and heads."""
+        """(Q, K) weights, averaged over all layers and heads."""
         return self.weights.mean((0, 1))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A piece of the translation.
+    """The choice of one piece of the translation.
 
     Attributes:
-        probability: of it, given those before it.
-        forced: whether it was given and not chosen.
-        alternatives: the likeliest others and their probabilities, best first.
+        probability: of the piece, given the pieces before it.
+        forced: whether the piece was part of the prefix.
+        alternatives: the likeliest other pieces and their probabilities, best first.
     """
 
     probability: float
@@ -62,31 +62,31 @@ class Choice:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A translation and what it came from.
+    """A translation and how the model found it.
 
     Attributes:
-        source: the text, or its first part where it is translated in parts.
-        translation: of it.
-        languages: of both.
-        log_prob: Σ log p of the translation's pieces and the end symbol.
+        source: the source text, or its first part if the text is translated in parts.
+        translation: the translation of `source`.
+        languages: source and target language codes.
+        log_prob: Σ log p of the target pieces, including the end symbol.
         score: `log_prob` / length^α.
         beam_size: W of the search.
-        n_parts: parts that the text is translated in; the first is explained.
-        source_pieces: S pieces as people read them, the end symbol last.
-        target_pieces: T pieces that were written, the end symbol last. Row i of the decoder's maps wrote
-            piece i; it had read the start symbol and the pieces before i.
-        source_words: what alignments count as words.
-        target_words: the same of the translation.
-        source_owners: for each source piece the number of its word; -1 of the end symbol.
-        target_owners: the same of the translation.
-        encoder: self-attention, (layers, H, S, S).
-        decoder: self-attention, (layers, H, T, T).
+        n_parts: number of parts that the text is translated in; only the first is explained.
+        source_pieces: S pieces in readable form, the end symbol last.
+        target_pieces: T pieces in readable form, the end symbol last. Row i of the decoder's maps predicts
+            piece i from the start symbol and the pieces before i.
+        source_words: the words of `source`, as split by `alignment.words`.
+        target_words: the words of `translation`.
+        source_owners: for each source piece, the index of its word; -1 for the end symbol.
+        target_owners: for each target piece, the index of its word; -1 for the end symbol.
+        encoder: encoder self-attention, (layers, H, S, S).
+        decoder: decoder self-attention, (layers, H, T, T).
         cross: cross-attention, (layers, H, T, S).
-        choices: T, of the target pieces.
-        nodes: the beam's tree (see `tree.grow`).
-        node_pieces: the pieces of the nodes as people read them.
-        hypotheses: the finished ones, best first: number of the node, and text.
-        links: word of the source, word of the translation, as `Aligner` finds them.
+        choices: the T choices of the target pieces.
+        nodes: the tree of the beam search (see `tree.grow`).
+        node_pieces: the pieces of the nodes in readable form.
+        hypotheses: node index and text of each finished hypothesis, best first.
+        links: pairs of a source and a target word index, from `Aligner`.
     """
 
     source: str
@@ -115,19 +115,19 @@ class Explanation:
 def explain(
     translator: Translator, text: str, *, beam_size: int | None = None, prefix: str = ""
 ) -> Explanation:
-    """Translate a text as `Translator.translate` does and say how it came about.
+    """Translate a text like `Translator.translate`, and explain how the translation was found.
 
-    Attention is recomputed for the hypothesis that was chosen, by teacher forcing with the same weights.
-    With a translator in float32 it is the search's own but for rounding.
+    Attention is recomputed for the chosen hypothesis, by teacher forcing with the same weights. With a
+    float32 translator it equals the attention during the search, up to rounding.
 
     Args:
         translator: the model.
-        text: in the source language; of one that is translated in parts, the first is explained.
-        beam_size: hypotheses kept; None: the model's `search.beam_size`.
-        prefix: what the translation must begin with.
+        text: a text in the source language. If it is translated in parts, only the first is explained.
+        beam_size: beam size; None: the model's `search.beam_size`.
+        prefix: text that the translation must start with.
 
     Raises:
-        UsageError: the text is blank, the beam is below 1 or the prefix has a line break.
+        UsageError: the text is blank, the beam size is below 1 or the prefix has a line break.
     """
     forced, options = translator.forced(prefix), translator.options(beam_size)
     parts = translator.cut([text], sentences=not forced)
@@ -140,11 +140,11 @@ def explain(
     source, translation = tokenizer.decode(source_ids), tokenizer.decode(best.ids)
     encoder, decoder, cross, log_probs = _attention(translator, source_ids, best)
     nodes = grow(trace, best, length_penalty=options.length_penalty)
-    languages = translator.config.data.source_language, translator.config.data.target_language
+    data = translator.config.data
     return Explanation(
         source=source,
         translation=translation,
-        languages=languages,
+        languages=(data.source_language, data.target_language),
         log_prob=best.log_prob,
         score=best.score,
         beam_size=options.beam_size,
@@ -153,8 +153,8 @@ def explain(
         target_pieces=readable(tokenizer, [*best.ids, EOS]),
         source_words=words(source),
         target_words=words(translation),
-        source_owners=[*owners(tokenizer, source_ids, words(source)), -1],
-        target_owners=[*owners(tokenizer, best.ids, words(translation)), -1],
+        source_owners=[*word_of_each(tokenizer, source_ids, words(source)), -1],
+        target_owners=[*word_of_each(tokenizer, best.ids, words(translation)), -1],
         encoder=encoder,
         decoder=decoder,
         cross=cross,
@@ -170,57 +170,57 @@ def explain(
 def _attention(
     translator: Translator, source_ids: list[int], best: Hypothesis
 ) -> tuple[AttentionMap, AttentionMap, AttentionMap, Tensor]:
-    """The maps of the three roles, and the log-probabilities (T, V), of a hypothesis read at once."""
+    """Return the maps of the three roles and the log-probabilities (T, V) of a hypothesis, in one pass."""
     model = translator.model
     batch = make_batch([source_ids], [best.ids]).to(device_of(model))
     encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
     log_probs = model(batch.source_ids, batch.target_in).float().log_softmax(-1)[0].cpu()
     n_source, n_target = len(source_ids) + 1, len(best.ids) + 1
 
-    def together(layers: list[Tensor], mask: Tensor) -> AttentionMap:
+    def stack(layers: list[Tensor], mask: Tensor) -> AttentionMap:
         return AttentionMap(torch.cat(layers).float().cpu(), mask)
 
     return (
-        together(encoder.self_attention, torch.ones(n_source, n_source, dtype=torch.bool)),
-        together(decoder.self_attention, causal_mask(n_target).view(n_target, n_target)),
-        together(decoder.cross_attention, torch.ones(n_target, n_source, dtype=torch.bool)),
+        stack(encoder.self_attention, torch.ones(n_source, n_source, dtype=torch.bool)),
+        stack(decoder.self_attention, causal_mask(n_target).view(n_target, n_target)),
+        stack(decoder.cross_attention, torch.ones(n_target, n_source, dtype=torch.bool)),
         log_probs,
     )
 
 
 def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_forced: int) -> list[Choice]:
-    """What was taken at each place, and the likeliest others that a search may take there."""
+    """Return the choice at each position, with the likeliest alternatives that a search may choose."""
     probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # (T, V)
     others = probabilities.clone()
     others[:, tokenizer.never_emitted] = -1
-    others[0, EOS] = -1  # no translation is empty
+    others[0, EOS] = -1  # a translation is never empty
     others[range(len(chosen)), chosen] = -1
     top = others.topk(min(N_ALTERNATIVES, others.size(1)))
-    found = []
-    for place, (piece, values, ids) in enumerate(
+    choices = []
+    for position, (piece, values, ids) in enumerate(
         zip(chosen, top.values.tolist(), top.indices.tolist(), strict=True)
     ):
         names = readable(tokenizer, ids)
         alternatives = [(name, value) for name, value in zip(names, values, strict=True) if value >= 0]
-        found.append(Choice(float(probabilities[place, piece]), place < n_forced, alternatives))
-    return found
+        choices.append(Choice(float(probabilities[position, piece]), position < n_forced, alternatives))
+    return choices
 
 
 def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, str]]:
-    """The finished ones, best first; of equals the first found leads, as in the search."""
-    scores = {number: node.score for number, node in enumerate(nodes) if node.score is not None}
-    found = []
-    for number in sorted(scores, key=lambda number: -scores[number]):
-        way, at = [], number
-        while at > 0:
-            way.append(nodes[at].piece)
-            at = nodes[at].parent
-        found.append((number, tokenizer.decode(way[::-1])))
-    return found
+    """Return the finished hypotheses, best first; ties are in the order of the search."""
+    scores = {i: node.score for i, node in enumerate(nodes) if node.score is not None}
+    hypotheses = []
+    for leaf in sorted(scores, key=lambda i: -scores[i]):
+        path, i = [], leaf
+        while i > 0:
+            path.append(nodes[i].piece)
+            i = nodes[i].parent
+        hypotheses.append((leaf, tokenizer.decode(path[::-1])))
+    return hypotheses
 
 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return pieces for people: `maison` begins a word, `·nette` goes on with one."""
+    """Return pieces in readable form: `maison` starts a word, `·nette` continues one."""
 
     def name(i: int, piece: str) -> str:
         if i in NAMES:
@@ -232,17 +232,18 @@ def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     return [name(i, piece) for i, piece in zip(ids, tokenizer.pieces(ids), strict=True)]
 
 
-def owners(tokenizer: Tokenizer, ids: Sequence[int], of_words: Sequence[str]) -> list[int]:
-    """Return, for each piece, the number of the word that its first letter stands in.
+def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text_words: Sequence[str]) -> list[int]:
+    """Return, for each piece, the index of the word that contains its first character.
 
-    Words and pieces are two ways of cutting one text, white space aside; so it is enough to count letters.
+    Words and pieces are segmentations of the same text, apart from whitespace, so it suffices to count
+    characters.
     """
-    by_letter = [number for number, word in enumerate(of_words) for _ in word]
-    found: list[int] = []
+    by_character = [index for index, word in enumerate(text_words) for _ in word]
+    owners: list[int] = []
     for n, piece in enumerate(tokenizer.pieces(ids)):
-        if found and _CONTINUES.fullmatch(piece):
-            found.append(found[-1])
+        if owners and _CONTINUATION_BYTE.fullmatch(piece):
+            owners.append(owners[-1])
             continue
         n_before = len("".join(tokenizer.decode(ids[:n]).split()))
-        found.append(by_letter[min(n_before, len(by_letter) - 1)] if by_letter else -1)
-    return found
+        owners.append(by_character[min(n_before, len(by_character) - 1)] if by_character else -1)
+    return owners

@@ -1,4 +1,4 @@
-"""An explanation as one page that needs nothing else: no network, no other file."""
+"""An explanation as one self-contained HTML page, without network access."""
 
 import base64
 import hashlib
@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from translator.explain.explanation import AttentionMap, Explanation
+from translator.explain.to_json import without_attention
 
-#: The script's files, in the order in which they are joined.
+#: The files of the script, in the order in which they are concatenated.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
 
-#: Most characters of the maps in a page, and how finely √weight is written: the first that fits is taken.
-#: The maps of long sentences and large models are coarser, so that the page stays below 2 MB.
+#: Maximum characters of the attention maps in a page, and quantization levels of √weight. The maps use the
+#: first level that fits, so that pages of long sentences and large models stay below 2 MB.
 MAX_CHARACTERS = 1_500_000
 LEVELS = (255, 63, 15)
 
@@ -32,81 +33,54 @@ def _digest(text: str) -> str:
 
 
 def policy() -> str:
-    """Return the page's Content-Security-Policy: its own script and style, and nothing from anywhere."""
+    """Return the Content-Security-Policy of the page: only its inline script and style are allowed."""
     script, style = _digest(_template(*SCRIPTS)), _digest(_template("page.css"))
     return f"default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 
 
 def to_html(explanation: Explanation) -> str:
-    """Return the page, self-contained.
+    """Return the self-contained page.
 
-    What a user gave stands in a block of JSON, in which nothing can end that block, and is put into the page
-    as text alone.
+    User text is in a block of JSON, escaped so that it cannot close the block. The script inserts it as text,
+    never as markup.
     """
     parts = {
         "policy": policy(),
         "style": _template("page.css"),
         "script": _template(*SCRIPTS),
-        "data": _script_data(_facts(explanation)),
+        "data": _script_data({**without_attention(explanation), "maps": _maps(explanation)}),
     }
     head, *rest = _template("page.html").split("{{")
-    # One pass: what has been put in is not searched for more places.
+    # In one pass, so that placeholders in inserted text are not replaced.
     return head + "".join(parts[name] + text for name, _, text in (piece.partition("}}") for piece in rest))
 
 
 def _script_data(facts: dict[str, Any]) -> str:
-    """JSON that may stand in a script element: no `<`, so neither an end of it nor a comment."""
+    """Return JSON for a script element: without `<`, it cannot contain an end tag or a comment."""
     return json.dumps(facts, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _facts(e: Explanation) -> dict[str, Any]:
-    """What the script reads."""
-    return {
-        "source": e.source,
-        "translation": e.translation,
-        "languages": e.languages,
-        "score": round(e.score, 6),
-        "logProb": round(e.log_prob, 6),
-        "beamSize": e.beam_size,
-        "nParts": e.n_parts,
-        "sourcePieces": e.source_pieces,
-        "targetPieces": e.target_pieces,
-        "sourceWords": e.source_words,
-        "targetWords": e.target_words,
-        "sourceOwners": e.source_owners,
-        "targetOwners": e.target_owners,
-        "links": e.links,
-        "maps": _maps(e),
-        "hypotheses": e.hypotheses,
-        "choices": [[c.probability, c.forced, c.alternatives] for c in e.choices],
-        "nodes": [
-            [piece, n.parent, n.depth, round(n.log_prob, 4), n.score, n.fate, n.chosen]
-            for piece, n in zip(e.node_pieces, e.nodes, strict=True)
-        ],
-    }
-
-
 def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
-    """The three maps, as finely as there is room for."""
-    roles = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
+    """Return the three maps, quantized with the finest levels that fit."""
+    attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
     for levels in LEVELS:
-        found = {role: _packed(shown, levels) for role, shown in roles.items()}
-        if sum(len(packed["bytes"]) for packed in found.values()) <= MAX_CHARACTERS:
+        maps = {role: _quantized(weights, levels) for role, weights in attention.items()}
+        if sum(len(packed["bytes"]) for packed in maps.values()) <= MAX_CHARACTERS:
             break
-    return found
+    return maps
 
 
-def _packed(shown: AttentionMap, levels: int) -> dict[str, Any]:
-    """A map in bytes, `levels` · √weight, so that small weights are told apart; deflated, in base64."""
-    coarse = (shown.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
-    squeezed = zlib.compress(bytes(coarse), 9)
-    n_layers, n_heads, n_queries, n_keys = shown.weights.shape
+def _quantized(attention: AttentionMap, levels: int) -> dict[str, Any]:
+    """Return a map as base64 of deflated bytes `levels` · √weight; the root keeps small weights apart."""
+    values = (attention.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
+    compressed = zlib.compress(bytes(values), 9)
+    n_layers, n_heads, n_queries, n_keys = attention.weights.shape
     return {
         "layers": n_layers,
         "heads": n_heads,
         "queries": n_queries,
         "keys": n_keys,
         "levels": levels,
-        "causal": not bool(shown.mask.all()),
-        "bytes": base64.b64encode(squeezed).decode(),
+        "causal": not bool(attention.mask.all()),
+        "bytes": base64.b64encode(compressed).decode(),
     }

@@ -1,4 +1,4 @@
-"""An explanation as plain numbers and strings, for other programs."""
+"""An explanation as JSON, for other programs and for the page."""
 
 from typing import Any
 
@@ -8,12 +8,18 @@ from translator.explain.explanation import AttentionMap, Explanation
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:
-    """Return everything that is shown, fit for `json.dumps`.
+    """Return an explanation as a value for `json.dumps`.
 
-    Maps are lists [layer][head][query][key], with `null` where a query may not look; `average` is that over
-    all layers and heads. Weights and probabilities have six decimals. See `Explanation` for what the rest
-    means.
+    Attention maps are lists [layer][head][query][key], with `null` at masked positions; `average` is over all
+    layers and heads. Weights and probabilities have six decimals. See `Explanation` for the other fields.
     """
+    e = explanation
+    maps = {"encoder": _map(e.encoder), "decoder": _map(e.decoder), "cross": _map(e.cross)}
+    return {**without_attention(e), "attention": maps}
+
+
+def without_attention(explanation: Explanation) -> dict[str, Any]:
+    """Return the value of `to_json` without its attention maps."""
     e = explanation
     return {
         "source": e.source,
@@ -30,19 +36,13 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
         "source_owners": e.source_owners,
         "target_owners": e.target_owners,
         "alignment": [list(link) for link in e.links],
-        "attention": {
-            "encoder": _map(e.encoder),
-            "decoder": _map(e.decoder),
-            "cross": _map(e.cross),
-        },
         "choices": [
             {
                 "piece": piece,
                 "probability": round(choice.probability, 6),
                 "forced": choice.forced,
                 "alternatives": [
-                    {"piece": other, "probability": round(probability, 6)}
-                    for other, probability in choice.alternatives
+                    {"piece": other, "probability": round(p, 6)} for other, p in choice.alternatives
                 ],
             }
             for piece, choice in zip(e.target_pieces, e.choices, strict=True)
@@ -59,20 +59,20 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
             }
             for piece, node in zip(e.node_pieces, e.nodes, strict=True)
         ],
-        "hypotheses": [{"node": number, "text": text} for number, text in e.hypotheses],
+        "hypotheses": [{"node": node, "text": text} for node, text in e.hypotheses],
     }
 
 
-def _map(shown: AttentionMap) -> dict[str, Any]:
-    mask = shown.mask.tolist()
+def _map(attention: AttentionMap) -> dict[str, Any]:
+    mask = attention.mask.tolist()
     return {
-        "average": _rows(shown.average, mask),
-        "heads": [[_rows(head, mask) for head in layer] for layer in shown.weights],
+        "average": _rows(attention.average, mask),
+        "heads": [[_rows(head, mask) for head in layer] for layer in attention.weights],
     }
 
 
 def _rows(weights: Tensor, mask: list[list[bool]]) -> list[list[float | None]]:
     return [
-        [round(value, 6) if may else None for value, may in zip(row, looked_at, strict=True)]
-        for row, looked_at in zip(weights.tolist(), mask, strict=True)
+        [round(value, 6) if visible else None for value, visible in zip(row, mask_row, strict=True)]
+        for row, mask_row in zip(weights.tolist(), mask, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A beam search as the tree that it grew."""
+"""The tree of the hypotheses of a beam search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from translator.symbols import BOS, EOS
 
 @dataclass(frozen=True)
 class Node:
-    """A piece that the search looked at, after those on the way to it from the root.
+    """A piece that the search considered, as the continuation of its parent.
 
     Attributes:
-        piece: its id; the root's is the start symbol.
-        parent: number of the node before it in the list; -1 of the root.
-        depth: pieces on the way to it, itself counted; 0 of the root.
-        log_prob: Σ log p of them.
-        score: `log_prob` / length^α if this is the end symbol of a finished hypothesis.
-        fate: kept: the search went on from it; finished: a whole hypothesis; pruned: left out; open: still
-            in the beam when the search ended.
-        chosen: whether it is on the way to the translation.
+        piece: token id; the start symbol at the root.
+        parent: index of the parent in the list of nodes; -1 at the root.
+        depth: number of pieces from the root to this node; 0 at the root.
+        log_prob: Σ log p of these pieces.
+        score: `log_prob` / length^α if this node finishes a hypothesis, else None.
+        fate: kept: continued by the next step; finished: the end of a hypothesis; pruned: dropped from the
+            beam; open: still in the beam when the search ended.
+        chosen: whether the node is on the path to the translation.
     """
 
     piece: int
@@ -35,37 +35,41 @@ class Node:
 
 
 def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]:
-    """Make a tree of the steps of a search.
+    """Build the tree of a search from its trace.
 
     Args:
-        trace: of the search.
-        best: the hypothesis that it found.
+        trace: the steps of the search.
+        best: the hypothesis that became the translation.
         length_penalty: α of the search.
 
     Returns:
-        The root and then the nodes of each step, best first; a node's parent stands before it.
+        The root, then the nodes of each step, best first. A parent precedes its children.
     """
     nodes = [Node(BOS, -1, 0, 0.0, None, "kept")]
     live = [0]
     for depth, step in enumerate(trace, start=1):
-        following = []
-        for found in step:
-            finished, kept = found.fate == "finished", found.fate == "kept"
-            score = normalised(found.log_prob, depth, length_penalty) if finished else None
-            fate = "open" if kept and depth == len(trace) else found.fate
+        next_live = []
+        for item in step:
+            finished, kept = item.fate == "finished", item.fate == "kept"
+            score = normalised(item.log_prob, depth, length_penalty) if finished else None
+            fate = "open" if kept and depth == len(trace) else item.fate
             if kept:
-                following.append(len(nodes))
-            nodes.append(Node(found.piece, live[found.parent], depth, found.log_prob, score, fate))
-        live = following
-    for number in way_to(nodes, [*best.ids, EOS]):
-        nodes[number] = replace(nodes[number], chosen=True)
+                next_live.append(len(nodes))
+            nodes.append(Node(item.piece, live[item.parent], depth, item.log_prob, score, fate))
+        live = next_live
+    for i in path_to(nodes, [*best.ids, EOS]):
+        nodes[i] = replace(nodes[i], chosen=True)
     return nodes
 
 
-def way_to(nodes: Sequence[Node], pieces: Sequence[int]) -> list[int]:
-    """Return the numbers of the nodes that spell some pieces, the root first; a beam has no two alike."""
-    numbers = {(node.parent, node.piece): number for number, node in enumerate(nodes)}
-    way = [0]
+def path_to(nodes: Sequence[Node], pieces: Sequence[int]) -> list[int]:
+    """Return the indices of the nodes on the path that spells some pieces, starting with the root.
+
+    Raises:
+        KeyError: the tree has no such path.
+    """
+    children = {(node.parent, node.piece): i for i, node in enumerate(nodes)}
+    path = [0]
     for piece in pieces:
-        way.append(numbers[way[-1], piece])
-    return way
+        path.append(children[path[-1], piece])
+    return path

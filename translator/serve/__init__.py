@@ -1,5 +1,5 @@
-"""The model as an HTTP service with a web page. The only place that imports FastAPI, uvicorn and Prometheus.
+"""An HTTP service with a web page. Only this package imports FastAPI, uvicorn and Prometheus.
 
-A request goes `run` (sockets, slow clients) → `gate` (who, how much, how long) → `app` (routes) → `batcher`
-(what waits is translated together) and back.
+A request passes through `server` and `connection` (sockets, slow clients), `middleware` (access, limits,
+timeouts), `app` (routes) and `batcher` (batches of waiting texts).
 """

@@ -1,4 +1,4 @@
-"""Who may ask: addresses, the Host header, origins and the API key."""
+"""Access control: addresses, the Host header, origins and the API key."""
 
 import hmac
 import ipaddress
@@ -14,28 +14,28 @@ from translator.serve.limits import RefusedError
 
 KEY_VARIABLE = "PASSERELLE_API_KEY"
 
-#: Shorter keys are guessed: 16 characters of base64 are 96 bits.
+#: 16 characters of base64 are 96 bits; much shorter keys can be guessed.
 MIN_KEY_LENGTH = 16
 
-#: Names of this machine, as they stand in a Host header.
+#: Names of this machine in a Host header.
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 _PORTS = {"http": 80, "https": 443}
 
-#: A name without scheme, port and path, as browsers send it: in ASCII.
+#: A host name without scheme, port and path, in ASCII as browsers send it.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """The rules for who may use the service.
 
     Attributes:
-        api_key: what a caller must show; None: nothing.
-        local_only: the service listens on loopback, so a Host header with another name is somebody's domain
-            that was pointed at this machine (DNS rebinding).
-        origins: web pages elsewhere that may use the service; `*` is every one.
-        hosts: names, in small letters, that a proxy on this machine gives the service, beside `LOCAL_NAMES`.
+        api_key: the API key that clients must send; None if they need none.
+        local_only: whether the service listens on loopback. A Host header with another name then comes from
+            a domain that was pointed at this machine (DNS rebinding).
+        origins: origins of other websites that may use the service; `*` allows all.
+        hosts: lower-case host names that a proxy on this machine uses, in addition to `LOCAL_NAMES`.
     """
 
     api_key: str | None = None
@@ -44,50 +44,66 @@ class Access:
     hosts: tuple[str, ...] = ()
 
     def check_host(self, host: str) -> None:
-        """Refuse a request that was meant for another name than this machine's own."""
+        """Refuse a request whose Host header does not name this machine.
+
+        Raises:
+            RefusedError: 421.
+        """
         name = _without_port(host)
         if self.local_only and not is_loopback(name) and name not in self.hosts:
             known = ", ".join(LOCAL_NAMES)
-            raise RefusedError(421, f"This service answers to {known} and what --public-host names, only")
+            raise RefusedError(421, f"This service only answers to {known} and names given by --public-host")
 
     def allows_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin may ask: our own page, or one that was named at the start."""
+        """Return whether a page may use the service: our own page, or one of an allowed origin."""
         try:
             name = urlsplit(origin).netloc
-        except ValueError:  # brackets that do not close, a port that is none
+        except ValueError:  # unclosed brackets, an invalid port
             return False
-        # A proxy may listen on another port than the host it names.
+        # A proxy may listen on a different port than the one in the Host header that it sends.
         is_ours = name != "" and (name == host or _without_port(name) in self.hosts)
-        return is_ours or self.is_foreign_guest(origin)
+        return is_ours or self.is_allowed_origin(origin)
 
-    def is_foreign_guest(self, origin: str) -> bool:
-        """Whether an origin was named at the start, so that its pages may read our answers."""
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Return whether an origin was given by --allow-origin, so that its pages may read responses."""
         return "*" in self.origins or _origin(origin) in self.origins
 
     def check_address(self, query: bytes) -> None:
-        """Refuse an API key in the query string, which proxies and browsers keep."""
+        """Refuse an API key in the query string, which proxies and browsers log.
+
+        Raises:
+            RefusedError: 400.
+        """
         fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
         if any(name.lower() == "api_key" for name, _ in fields):
             raise RefusedError(
                 400,
-                "An API key is not taken from the address; send it in the body or as Authorization: Bearer",
+                "An API key is not accepted in the URL; send it in the body or as Authorization: Bearer",
             )
 
-    def check_key(self, shown: object, headers: Mapping[str, str]) -> None:
-        """Refuse a caller without the API key, in a field of the request or as `Authorization: Bearer`."""
+    def check_key(self, key: object, headers: Mapping[str, str]) -> None:
+        """Check the API key of a request.
+
+        Args:
+            key: the field `api_key` of the body, if any.
+            headers: request headers; `Authorization: Bearer` is used if the body has no key.
+
+        Raises:
+            RefusedError: 400 without a key, 403 for a wrong one.
+        """
         if self.api_key is None:
             return
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if not shown and scheme.lower() == "bearer":
-            shown = bearer.strip()
-        if not shown:
+        if not key and scheme.lower() == "bearer":
+            key = bearer.strip()
+        if not key:
             raise RefusedError(400, "Please contact the server operator to get an API key")
-        if not hmac.compare_digest(str(shown).encode("utf-8", "replace"), self.api_key.encode()):
+        if not hmac.compare_digest(str(key).encode("utf-8", "replace"), self.api_key.encode()):
             raise RefusedError(403, "Invalid API key")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on an address, or is asked under it."""
+    """Return whether an address or host name is reachable from this machine only."""
     address = _address(host)
     if address is None:
         return host.lower().removesuffix(".") == "localhost"
@@ -95,25 +111,25 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def bare(host: str) -> str:
-    """Return an address without the brackets that it has in a URL, or a name."""
+def strip_brackets(host: str) -> str:
+    """Return a host without the brackets that an IPv6 address has in a URL."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(bare(host))
+        return ipaddress.ip_address(strip_brackets(host))
     except ValueError:
         return None
 
 
 def _without_port(host: str) -> str:
-    """The name in a Host header or an origin, in small letters."""
+    """Return the host of a Host header or an origin, in lower case."""
     return re.sub(":[0-9]*$", "", host).removesuffix(".").lower()
 
 
 def read_key(path: Path | None) -> str | None:
-    """Return the API key of a file, or else of the environment, or None.
+    """Read the API key from a file or, without one, from the environment; None if neither has one.
 
     Raises:
         ServeError: the file cannot be read, or the key is too short or not one line of printable ASCII.
@@ -132,11 +148,11 @@ def read_key(path: Path | None) -> str | None:
     if len(key) < MIN_KEY_LENGTH:
         raise ServeError(
             f"{where}: the API key has {len(key)} characters; give at least {MIN_KEY_LENGTH}, "
-            "such as those of `openssl rand -base64 24`"
+            "for example by `openssl rand -base64 24`"
         )
     if not (key.isascii() and key.isprintable()):
         raise ServeError(
-            f"{where}: the API key is not one line of printable ASCII; give one like that of "
+            f"{where}: the API key is not one line of printable ASCII; give one like the output of "
             "`openssl rand -base64 24`"
         )
     return key
@@ -145,25 +161,29 @@ def read_key(path: Path | None) -> str | None:
 def access_for(
     host: str, *, key_file: Path | None, origins: tuple[str, ...], public_hosts: tuple[str, ...] = ()
 ) -> Access:
-    """Return who may ask a service on an address.
+    """Return the access rules for a service that listens on an address.
 
     Raises:
-        ServeError: others can reach the address and there is no API key.
-        UsageError: the address or an origin is none, or a public host is more or less than a name.
+        ServeError: other machines can reach the address and there is no API key.
+        UsageError: the address, an origin or a public host is malformed.
     """
     if _address(host) is None and not _HOST.fullmatch(host):
-        raise UsageError(f"--host {host!r} is no host name or address; give one like 127.0.0.1 or localhost")
+        raise UsageError(
+            f"--host {host!r} is not a host name or address; give one like 127.0.0.1 or localhost"
+        )
     for name in public_hosts:
         if not _HOST.fullmatch(name):
-            raise UsageError(f"--public-host {name!r} is no host name; give one like translate.example.org")
+            raise UsageError(
+                f"--public-host {name!r} is not a host name; give one like translate.example.org"
+            )
     allowed = tuple(origin if origin == "*" else _origin(origin) for origin in origins)
     for given, origin in zip(origins, allowed, strict=True):
         if origin == "":
-            raise UsageError(f"--allow-origin {given!r} is no origin; give one like https://example.org")
+            raise UsageError(f"--allow-origin {given!r} is not an origin; give one like https://example.org")
     key = read_key(key_file)
     if key is None and not is_loopback(host):
         raise ServeError(
-            f"--host {host} can be reached from other machines, so an API key is needed; "
+            f"--host {host} can be reached from other machines, and needs an API key; "
             f"give --api-key-file FILE or the environment variable {KEY_VARIABLE}"
         )
     hosts = tuple(_without_port(name) for name in public_hosts)
@@ -171,14 +191,14 @@ def access_for(
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers send it, in small letters and without its scheme's own port; "" if it is none."""
+    """Return an origin in lower case without its default port, as browsers send it; "" if it is malformed."""
     try:
         parts = urlsplit(text.lower())
         port = parts.port
-    except ValueError:  # brackets that do not close, a port that is none
+    except ValueError:  # unclosed brackets, an invalid port
         return ""
     name = _without_port(parts.netloc)
     if f"{parts.scheme}://{parts.netloc}" != text.lower() or not _HOST.fullmatch(name):
         return ""
-    is_usual = port is None or port == _PORTS.get(parts.scheme)
-    return f"{parts.scheme}://{name}" if is_usual else f"{parts.scheme}://{name}:{port}"
+    is_default = port is None or port == _PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{name}" if is_default else f"{parts.scheme}://{name}:{port}"

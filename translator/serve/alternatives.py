@@ -1,4 +1,4 @@
-"""Other words at a place of a translation, each with the best translation that goes on from it."""
+"""Alternatives for a word of a translation, each with the best translation that continues from it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,19 @@ from translator.search.step import mask_log_probs
 from translator.symbols import BOS, EOS
 from translator.translation.inference import EngineStepper, Translator
 
-#: Pieces tried for each alternative wanted: several pieces may begin the same word.
-_TRIED = 3
+#: Pieces tried per requested alternative; several pieces may start the same word.
+_PIECES_PER_WORD = 3
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another word: itself, the translation with it, and p of its first piece after what stands before."""
+    """An alternative for a word.
+
+    Attributes:
+        word: the word.
+        text: the translation that contains it.
+        probability: of its first piece, given the translation before it.
+    """
 
     word: str
     text: str
@@ -29,41 +35,43 @@ class Alternative:
 
 
 def spans(text: str) -> list[Span]:
-    """Return where each of `alignment.words` begins and ends in a text."""
+    """Return the start and end of each word of a text, as split by `alignment.words`."""
     return word_spans(words(text), text)
 
 
 def alternatives(
     translator: Translator, source: str, target: str, *, word: int, n_wanted: int = 6
 ) -> Iterator[Alternative | None]:
-    """Look for other words for one word of a translation, the likeliest first.
+    """Find alternatives for one word of a translation, the likeliest first.
 
-    What stands before the word is kept; where the translator splits sentences, so is what stands after its
-    sentence. The pieces that are likeliest there are each forced in turn, and a search goes on from them; of
-    those that lead to the same word only the first counts. After each search comes what it found, or None, so
-    that whoever waits no more can leave it there.
+    The text before the word is kept and, if the translator splits sentences, so is the text after its
+    sentence. Each of the likeliest pieces at that position is forced in turn, and a search continues from it.
+    If several pieces lead to the same word, only the first counts.
 
     Args:
         translator: the model.
-        source: a line, or one of its sentences, that the model takes whole; of a longer one there are none.
-        target: its translation, from a search or chosen before.
-        word: number of the word in `alignment.words(target)`.
-        n_wanted: at most so many.
+        source: the source line. There are no alternatives in a sentence longer than the model's maximum.
+        target: its translation, from a search or with an alternative chosen before.
+        word: index of the word in `alignment.words(target)`.
+        n_wanted: maximum number of alternatives.
+
+    Yields:
+        One item per search, so that the caller can stop early: an alternative, or None if there is none.
     """
-    places, source = spans(target), translator.mapped(source)
-    if not 0 <= word < len(places):
+    positions, source = spans(target), translator.mapped(source)
+    if not 0 <= word < len(positions):
         return
     data = translator.config.data
     pairs = [((0, len(source)), (0, len(target)))]
     if translator.splits_sentences:
         pairs = paired_sentences(source, target, (data.source_language, data.target_language))
-    (a, b), (c, d) = next(pair for pair in reversed(pairs) if pair[1][0] <= places[word][0])
-    n_before = sum(start < c for start, _ in places)
-    for other in _of_sentence(translator, source[a:b], target[c:d], word - n_before, n_wanted):
-        yield other and replace(other, text=target[:c] + other.text + target[d:])
+    (a, b), (c, d) = next(pair for pair in reversed(pairs) if pair[1][0] <= positions[word][0])
+    n_before = sum(start < c for start, _ in positions)
+    for found in _alternatives_in_sentence(translator, source[a:b], target[c:d], word - n_before, n_wanted):
+        yield found and replace(found, text=target[:c] + found.text + target[d:])
 
 
-def _of_sentence(
+def _alternatives_in_sentence(
     translator: Translator, source: str, target: str, word: int, n_wanted: int
 ) -> Iterator[Alternative | None]:
     parts = [ids for _, ids in translator.cut([source], sentences=False)]
@@ -72,42 +80,43 @@ def _of_sentence(
     forced = translator.tokenizer.encode_prefix(before, whole=target)
     if len(parts) != 1 or len(forced) + 2 > translator.config.model.max_length:
         return
-    begins_word = start == 0 or len(before) < start
-    kept = words(target)[: word + 1]
-    found = {kept[-1]}
-    for piece, probability in _likeliest(translator, parts[0], forced, begins_word, _TRIED * n_wanted):
+    starts_word = start == 0 or len(before) < start
+    original = words(target)[: word + 1]
+    seen = {original[-1]}
+    n_pieces = _PIECES_PER_WORD * n_wanted
+    for piece, probability in _likeliest(translator, parts[0], forced, starts_word, n_pieces):
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
-        reached = words(text)[: word + 1]
-        # A piece that only lengthens the word before, or that cuts words elsewhere, is no alternative.
-        is_other = len(reached) == word + 1 and reached[:-1] == kept[:-1] and reached[-1] not in found
-        if is_other:
-            found.add(reached[-1])
-        yield Alternative(reached[-1], text, probability) if is_other else None
-        if len(found) > n_wanted:
+        new = words(text)[: word + 1]
+        # Skip a piece that continues the word before, or changes how the words before are split.
+        is_new = len(new) == word + 1 and new[:-1] == original[:-1] and new[-1] not in seen
+        if is_new:
+            seen.add(new[-1])
+        yield Alternative(new[-1], text, probability) if is_new else None
+        if len(seen) > n_wanted:
             return
 
 
 @torch.inference_mode()
 def _likeliest(
-    translator: Translator, source: Sequence[int], forced: Sequence[int], begins_word: bool, n_pieces: int
+    translator: Translator, source: Sequence[int], forced: Sequence[int], starts_word: bool, n_pieces: int
 ) -> list[tuple[int, float]]:
-    """The likeliest pieces after a prefix and their probabilities; never the end."""
+    """Return the likeliest pieces after a prefix, with probabilities, excluding the end symbol."""
     device, tokenizer = device_of(translator.model), translator.tokenizer
     memory = translator.engine.encode(torch.tensor([[*source, EOS]], device=device))
     stepper = EngineStepper(translator.engine, memory)
-    nothing = torch.zeros(1, 1, dtype=torch.int64, device=device)
-    scores: Tensor = stepper.step(torch.full_like(nothing, BOS))
+    zero = torch.zeros(1, 1, dtype=torch.int64, device=device)
+    scores: Tensor = stepper.step(torch.full_like(zero, BOS))
     for token in forced:
-        stepper.reorder(nothing[0], nothing)
-        scores = stepper.step(torch.full_like(nothing, token))
+        stepper.reorder(zero[0], zero)
+        scores = stepper.step(torch.full_like(zero, token))
     forbidden = torch.tensor(tokenizer.never_emitted, device=device)
     mask_log_probs(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
     log_probs = scores[0, 0]  # (V,)
-    if begins_word:
+    if starts_word:
         pieces = tokenizer.pieces(range(len(tokenizer)))
-        inside = [number for number, piece in enumerate(pieces) if not piece.startswith(WORD_MARK)]
-        log_probs[torch.tensor(inside, device=device)] = -torch.inf
+        continuations = [i for i, piece in enumerate(pieces) if not piece.startswith(WORD_MARK)]
+        log_probs[torch.tensor(continuations, device=device)] = -torch.inf
     top = log_probs.topk(min(n_pieces, len(log_probs)))
-    found = zip(top.indices.tolist(), top.values.exp().tolist(), strict=True)
-    return [(piece, probability) for piece, probability in found if probability > 0]
+    likeliest = zip(top.indices.tolist(), top.values.exp().tolist(), strict=True)
+    return [(piece, probability) for piece, probability in likeliest if probability > 0]

@@ -1,7 +1,7 @@
-"""The routes of LibreTranslate's interface, and the application as a whole.
+"""The application, and its LibreTranslate-compatible routes.
 
-LibreTranslate's: https://github.com/LibreTranslate/LibreTranslate (`libretranslate/app.py`). Where we differ,
-docs/serve.md says so.
+The original: https://github.com/LibreTranslate/LibreTranslate (`libretranslate/app.py`). docs/serve.md lists
+the differences.
 """
 
 from collections.abc import AsyncIterator
@@ -19,37 +19,39 @@ from translator.serve.access import Access
 from translator.serve.language import detect, language_of, name_of
 from translator.serve.limits import RefusedError
 from translator.serve.metrics import CONTENT_TYPE_LATEST
-from translator.serve.middleware import Gate
+from translator.serve.middleware import ServiceMiddleware
 from translator.serve.page_routes import add_page
-from translator.serve.request_parsing import fields_of, n_alternatives_of, texts_of, word_of
+from translator.serve.request_parsing import authorized_fields, n_alternatives_of, string_of, texts_of
 from translator.serve.service import Answer, Service
 
 _DETECTED = schema.fields(confidence=schema.NUMBER, language=schema.TEXT)
 
 
 def make_app(service: Service, access: Access) -> ASGIApp:
-    """Return the application: the routes behind their limits."""
+    """Return the application: all routes, wrapped in `ServiceMiddleware`."""
 
     @asynccontextmanager
-    async def at_work(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.batcher.start()
         yield
         await service.batcher.stop()
 
-    # Its own pages of documentation load from elsewhere, its redirects name a scheme that a proxy changes.
-    app = FastAPI(title="Passerelle", lifespan=at_work, docs_url=None, redoc_url=None, redirect_slashes=False)
+    # FastAPI's documentation pages load scripts from a CDN, and its redirects are wrong behind a TLS proxy.
+    app = FastAPI(
+        title="Passerelle", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     _add_errors(app)
     _add_translate(app, service, access)
     _add_detect(app, service, access)
-    _add_state(app, service, access)
+    _add_status(app, service, access)
     add_page(app, service, access)
-    if access.api_key is not None:  # asked for by whatever takes a body, and by /metrics
-        described = app.openapi()
-        described["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
-        for path, operations in described["paths"].items():
+    if access.api_key is not None:  # required by all POST routes and by /metrics
+        document = app.openapi()
+        document["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
+        for path, operations in document["paths"].items():
             if "post" in operations or path == "/metrics":
                 next(iter(operations.values()))["security"] = [{"key": []}]
-    return Gate(app, access=access, limits=service.limits, metrics=service.metrics)
+    return ServiceMiddleware(app, access=access, limits=service.limits, metrics=service.metrics)
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -58,15 +60,15 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": refusal.message}, status_code=refusal.status, headers=refusal.headers)
 
     @app.exception_handler(PasserelleError)
-    async def impossible(request: Request, error: PasserelleError) -> Response:
+    async def invalid(request: Request, error: PasserelleError) -> Response:
         return JSONResponse({"error": str(error)}, status_code=400)
 
-    @app.exception_handler(Exception)  # which is then raised again, for the gate to report
-    async def fault(request: Request, error: Exception) -> Response:
+    @app.exception_handler(Exception)  # Starlette raises it again, and the middleware logs it
+    async def internal_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": "Internal error"}, status_code=500)
 
     @app.exception_handler(HTTPException)
-    async def no_such_route(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if headers.get("Allow") == "GET":
             headers["Allow"] = "GET, HEAD"
@@ -76,7 +78,7 @@ def _add_errors(app: FastAPI) -> None:
 def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
     source, target = service.source_language, service.target_language
     several = schema.list_of(schema.TEXT)
-    answer = schema.fields(
+    result = schema.fields(
         ("detectedLanguage", "alternatives"),
         translatedText={"anyOf": [schema.TEXT, several]},
         detectedLanguage={"anyOf": [_DETECTED, schema.list_of(_DETECTED)]},
@@ -86,34 +88,34 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
     @app.post(
         "/translate",
         response_model=None,
-        responses=schema.answers(answer, has_body=True),
-        openapi_extra=schema.takes(*schema.translation(source, target, service.limits)),
+        responses=schema.responses(result, has_body=True),
+        openapi_extra=schema.request_body(*schema.translation(source, target, service.limits)),
     )
     async def translate(request: Request) -> dict[str, Any]:
-        fields = await fields_of(request)
-        access.check_key(fields.get("api_key"), request.headers)
+        fields = await authorized_fields(request, access)
         texts = texts_of(fields, service.limits)
         is_list = isinstance(fields["q"], list)
-        said, to = (word_of(fields, name).strip() for name in ("source", "target"))
+        source_code, target_code = (string_of(fields, name).strip() for name in ("source", "target"))
         n_alternatives = n_alternatives_of(fields, service.limits)
-        is_auto = said.lower() == "auto"
+        is_auto = source_code.lower() == "auto"
         detected = [detect(text, (source, target))[0] for text in texts] if is_auto else []
-        spoken = [str(found["language"]) for found in detected] or [_known(said, service)] * len(texts)
-        wanted = _known(to, service)
+        languages = [str(best["language"]) for best in detected]
+        languages = languages or [_supported(source_code, service)] * len(texts)
+        wanted = _supported(target_code, service)
         text_format = fields.get("format")
         if text_format not in (None, "", "text"):
             raise RefusedError(400, f"{text_format} format is not supported")
-        foreign = [text for text, language in zip(texts, spoken, strict=True) if language != wanted]
+        foreign = [text for text, language in zip(texts, languages, strict=True) if language != wanted]
         if foreign and wanted != target:
             names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
             raise RefusedError(400, f"{names[0]} is not available as a target language from {names[1]}")
         translated = iter(await service.translate(foreign, n_alternatives=n_alternatives))
-        answers = [  # as LibreTranslate does: of a text in the language wanted, itself
+        answers = [  # like LibreTranslate, return texts that are in the target language unchanged
             Answer(text, []) if language == wanted else next(translated)
-            for text, language in zip(texts, spoken, strict=True)
+            for text, language in zip(texts, languages, strict=True)
         ]
-        found, others = [one.text for one in answers], [one.alternatives for one in answers]
-        result: dict[str, Any] = {"translatedText": found if is_list else found[0]}
+        best, others = [answer.text for answer in answers], [answer.alternatives for answer in answers]
+        result: dict[str, Any] = {"translatedText": best if is_list else best[0]}
         if is_auto:
             result["detectedLanguage"] = detected if is_list else detected[0]
         if n_alternatives:
@@ -121,8 +123,8 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
         return result
 
 
-def _known(code: str, service: Service) -> str:
-    """Which of the service's two languages a code means."""
+def _supported(code: str, service: Service) -> str:
+    """Return which of the two languages of the service a code matches."""
     language = language_of(code, (service.source_language, service.target_language))
     if language is None:
         raise RefusedError(400, f"{code} is not supported")
@@ -136,38 +138,39 @@ def _add_detect(app: FastAPI, service: Service, access: Access) -> None:
     @app.post(
         "/detect",
         response_model=None,
-        responses=schema.answers(schema.list_of(_DETECTED), has_body=True),
-        openapi_extra=schema.takes(
+        responses=schema.responses(schema.list_of(_DETECTED), has_body=True),
+        openapi_extra=schema.request_body(
             *(schema.fields(("api_key",), q=q, api_key={}) for q in (text_or_texts, text))
         ),
     )
     async def detect_language(request: Request) -> list[dict[str, Any]]:
-        fields = await fields_of(request)
-        access.check_key(fields.get("api_key"), request.headers)
+        fields = await authorized_fields(request, access)
         return detect("\n".join(texts_of(fields, service.limits)), (source, target))
 
 
-def _add_state(app: FastAPI, service: Service, access: Access) -> None:
+def _add_status(app: FastAPI, service: Service, access: Access) -> None:
     source, target = service.source_language, service.target_language
     language = schema.fields(code=schema.TEXT, name=schema.TEXT, targets=schema.list_of(schema.TEXT))
 
     @app.get(
         "/languages",
         response_model=None,
-        responses=schema.answers(schema.list_of(language)),
+        responses=schema.responses(schema.list_of(language)),
     )
     async def languages() -> list[dict[str, Any]]:
-        targets = {source: [target, source], target: [target]}
-        return [{"code": code, "name": name_of(code), "targets": found} for code, found in targets.items()]
+        all_targets = {source: [target, source], target: [target]}
+        return [{"code": c, "name": name_of(c), "targets": targets} for c, targets in all_targets.items()]
 
-    @app.get("/health", response_model=None, responses=schema.answers(schema.fields(status=schema.TEXT), 503))
+    @app.get(
+        "/health", response_model=None, responses=schema.responses(schema.fields(status=schema.TEXT), 503)
+    )
     async def health() -> dict[str, str]:
         trouble = await service.trouble()
         if trouble is not None:
             raise RefusedError(503, trouble)
         return {"status": "ok"}
 
-    @app.get("/frontend/settings", response_model=None, responses=schema.answers({"type": "object"}))
+    @app.get("/frontend/settings", response_model=None, responses=schema.responses({"type": "object"}))
     async def settings() -> dict[str, Any]:
         sides = {"source": source, "target": target}
         return {
@@ -181,7 +184,7 @@ def _add_state(app: FastAPI, service: Service, access: Access) -> None:
             "language": {side: {"code": code, "name": name_of(code)} for side, code in sides.items()},
         }
 
-    @app.get("/metrics", response_class=Response, responses=schema.answers(None, kind="text/plain"))
+    @app.get("/metrics", response_class=Response, responses=schema.responses(None, kind="text/plain"))
     async def metrics(request: Request) -> Response:
         access.check_key(None, request.headers)
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

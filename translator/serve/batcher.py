@@ -1,4 +1,4 @@
-"""What waits is translated together, in slices, on one thread; a second thread does the rest."""
+"""A queue that forms batches of waiting texts, and the threads that compute them."""
 
 import asyncio
 import heapq
@@ -13,32 +13,41 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
-#: Tokens that the shortest part counts as: its search takes no fewer steps.
-SHORTEST = 8
+#: Minimum length of a part when the tokens of a batch are counted; shorter searches are not faster.
+MIN_LENGTH = 8
 
-#: Token ids of a sentence, or of a part of one that is longer than the model takes.
+#: Token ids of a sentence, or of a part of a sentence that exceeds the model's maximum length.
 Ids = Sequence[int]
 
 
 @dataclass
 class _Request:
-    """The parts of one request, how many are begun and what they cost, and what was found so far."""
+    """A request in the queue.
+
+    Attributes:
+        parts: the token ids to translate.
+        n_best: number of translations per part.
+        answer: future of the results.
+        n_started: number of parts that have been put into a batch.
+        n_tokens: tokens of these parts.
+        results: results so far, in the order of the parts.
+    """
 
     parts: Sequence[Ids]
     n_best: int
     answer: asyncio.Future[list[Result]]
-    n_begun: int = 0
+    n_started: int = 0
     n_tokens: int = 0
     results: list[Result] = field(default_factory=list)
 
 
 class Batcher:
-    """A queue before the model.
+    """A fair queue in front of the model.
 
-    While the model computes a batch, what comes in waits; then a batch is made of it. The request that has
-    had the fewest tokens computed is served next, part by part, and a batch ends at a number of tokens, so a
-    long request is worked on in short slices and short ones overtake it. Nothing waits while the model is
-    free. What nobody waits for any more (time, a closed connection) is left out.
+    While the model computes a batch, new requests wait; the next batch is formed from their parts. The
+    request with the fewest tokens computed so far comes first, and the tokens of a batch are limited. A long
+    request is therefore computed in several batches, and short requests overtake it. An idle model starts at
+    once. Cancelled requests (timeout, closed connection) are skipped.
     """
 
     def __init__(
@@ -49,38 +58,38 @@ class Batcher:
         beam_size: int = 1,
         observe: Callable[[int], None] = lambda n_parts: None,
     ):
-        """Take the model's function over, `(parts, n_best) -> results`, to be called on the thread.
+        """Create a batcher; `start` starts it.
 
         Args:
-            search: what computes.
-            batch_tokens: tokens of a batch, its parts times the longest of them, with its end symbol. A part
-                that is longer is a batch by itself.
-            beam_size: hypotheses of a search; where more are wanted, fewer tokens go into a batch.
-            observe: told the parts of each batch.
+            search: `(parts, n_best) -> results`; called on a worker thread.
+            batch_tokens: maximum number of tokens of a batch: its number of parts times its longest part,
+                including the end symbol. A longer part forms a batch alone.
+            beam_size: default beam size; with a larger `n_best` a batch has fewer tokens.
+            observe: called with the number of parts of each batch.
         """
         self._search, self._batch_tokens, self._observe = search, batch_tokens, observe
         self._beam_size = beam_size
         self._requests: list[_Request] = []
         self._waiting = asyncio.Event()
         self._searches = ThreadPoolExecutor(1, thread_name_prefix="translate")
-        self._others = ThreadPoolExecutor(1, thread_name_prefix="others")
-        self._began: dict[ThreadPoolExecutor, float] = {}
+        self._other_work = ThreadPoolExecutor(1, thread_name_prefix="other-work")
+        self._started: dict[ThreadPoolExecutor, float] = {}
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to work, in the running event loop."""
+        """Start forming batches, in the running event loop."""
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Finish what is being computed, and end."""
+        """Finish the batch that is being computed, then stop."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        for thread in (self._searches, self._others):
-            await asyncio.to_thread(thread.shutdown, cancel_futures=True)
+        for executor in (self._searches, self._other_work):
+            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
     async def search(self, parts: Sequence[Ids], *, n_best: int = 1) -> list[Result]:
-        """Search for the translations of the parts of one request; one result each, in order."""
+        """Translate the parts of one request; return one result per part, in order."""
         if not parts:
             return []
         request = _Request(parts, n_best, asyncio.get_running_loop().create_future())
@@ -89,37 +98,37 @@ class Batcher:
         return await request.answer
 
     async def run(self, function: Callable[[], Answer]) -> Answer:
-        """Compute something else with the model, beside the batches and one after another."""
-        return await self._compute(self._others, function)
+        """Run another computation with the model, on a second thread and one at a time."""
+        return await self._compute(self._other_work, function)
 
     def n_waiting(self) -> int:
-        """Return how many parts wait."""
-        return sum(len(request.parts) - request.n_begun for request in self._requests)
+        """Return the number of waiting parts."""
+        return sum(len(request.parts) - request.n_started for request in self._requests)
 
     @property
     def is_working(self) -> bool:
-        """Whether parts wait or the model computes."""
-        return bool(self._requests or self._began)
+        """Whether parts are waiting or being computed."""
+        return bool(self._requests or self._started)
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing that waits will ever be computed."""
+        """Whether the batcher is not running, so that waiting parts are never computed."""
         return self._worker is None or self._worker.done()
 
     def seconds_busy(self) -> float:
-        """Return how long the model has been computing the same slice; 0 where it computes nothing."""
+        """Return the seconds since the oldest computation in progress started; 0 if there is none."""
         now = time.monotonic()
-        return now - min([now, *self._began.values()])
+        return now - min([now, *self._started.values()])
 
-    async def _compute(self, thread: ThreadPoolExecutor, function: Callable[[], Answer]) -> Answer:
+    async def _compute(self, executor: ThreadPoolExecutor, function: Callable[[], Answer]) -> Answer:
         def timed() -> Answer:
-            self._began[thread] = time.monotonic()
+            self._started[executor] = time.monotonic()
             try:
                 return function()
             finally:
-                del self._began[thread]
+                del self._started[executor]
 
-        return await asyncio.get_running_loop().run_in_executor(thread, timed)
+        return await asyncio.get_running_loop().run_in_executor(executor, timed)
 
     async def _work(self) -> None:
         while True:
@@ -131,41 +140,39 @@ class Batcher:
             self._observe(len(batch))
             parts, n_best = [part for _, part in batch], batch[0][0].n_best
             try:
-                found = await self._compute(self._searches, partial(self._search, parts, n_best))
-            except Exception as error:  # whatever it is, it is theirs whose parts these are
+                results = await self._compute(self._searches, partial(self._search, parts, n_best))
+            except Exception as error:  # passed on to the requests of this batch
                 for request, _ in batch:
                     if not request.answer.done():
                         request.answer.set_exception(error)
                 continue
-            for (request, _), result in zip(batch, found, strict=True):
+            for (request, _), result in zip(batch, results, strict=True):
                 request.results.append(result)
                 if len(request.results) == len(request.parts) and not request.answer.done():
                     request.answer.set_result(request.results)
 
     def _next_batch(self) -> list[tuple[_Request, Ids]]:
-        """Parts to be searched together, all with the `n_best` of the request that is served first."""
-        self._requests = [
-            one for one in self._requests if not one.answer.done() and one.n_begun < len(one.parts)
-        ]
+        """Remove the next batch from the queue. All of its parts have the `n_best` of the first request."""
+        self._requests = [r for r in self._requests if not r.answer.done() and r.n_started < len(r.parts)]
         if not self._requests:
             return []
         n_best = min(self._requests, key=lambda request: request.n_tokens).n_best
-        most = self._batch_tokens * self._beam_size // max(self._beam_size, n_best)
-        heap = [(one.n_tokens, i) for i, one in enumerate(self._requests) if one.n_best == n_best]
+        max_tokens = self._batch_tokens * self._beam_size // max(self._beam_size, n_best)
+        heap = [(r.n_tokens, i) for i, r in enumerate(self._requests) if r.n_best == n_best]
         heapq.heapify(heap)
         batch: list[tuple[_Request, Ids]] = []
-        longest = SHORTEST
+        longest = MIN_LENGTH
         while heap:
             _, i = heap[0]
             request = self._requests[i]
-            part = request.parts[request.n_begun]
+            part = request.parts[request.n_started]
             longest = max(longest, len(part) + 1)
-            if batch and longest * (len(batch) + 1) > most:
+            if batch and longest * (len(batch) + 1) > max_tokens:
                 break
             batch.append((request, part))
-            request.n_begun += 1
+            request.n_started += 1
             request.n_tokens += len(part) + 1
-            if request.n_begun < len(request.parts):
+            if request.n_started < len(request.parts):
                 heapq.heapreplace(heap, (request.n_tokens, i))
             else:
                 heapq.heappop(heap)

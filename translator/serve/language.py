@@ -1,13 +1,13 @@
-"""Which of two languages a text is in, by the words that only one of them has."""
+"""Language codes, and detection of French or English by frequent words."""
 
 from translator.alignment.words import words
 from translator.data.input_map import map_input
 
 NAMES = {"fr": "French", "en": "English", "de": "German", "es": "Spanish", "it": "Italian", "nl": "Dutch"}
 
-#: Frequent words of French and English that the other does not have; elisions and contractions too. What both
-#: have tells nothing: a, an, but, or, as, on, me, car, pour, son, ton, ma, plus, tout.
-_MARKS = {
+#: Frequent words, elisions and contractions of one language that the other does not have. Words of both are
+#: left out: a, an, but, or, as, on, me, car, pour, son, ton, ma, plus, tout.
+_MARKERS = {
     "fr": frozenset(
         """le la les un une des du de et est sont dans sur avec qui que quoi je tu il elle nous vous ils
         elles ce cette ces mon mes ta tes sa ses leur leurs ne pas où au aux en se y à ça été
@@ -25,9 +25,9 @@ _ACCENTED = frozenset("àâæçéèêëîïôœùûüÿ")
 
 
 def language_of(code: str, languages: tuple[str, str]) -> str | None:
-    """Return which of some languages a code means, in either case: itself, or one without its region.
+    """Return the language that a code matches, ignoring case and, if needed, the region; None if none does.
 
-    `FR`, `fr-CA` and `fr_FR` are French where it is `fr`; None: none of them.
+    `FR`, `fr-CA` and `fr_FR` all match `fr`.
     """
     wanted = code.strip().replace("_", "-").lower()
     for known in languages:
@@ -40,30 +40,30 @@ def language_of(code: str, languages: tuple[str, str]) -> str | None:
 
 
 def name_of(code: str) -> str:
-    """Return the English name of a language, or the code where it has none here."""
+    """Return the English name of a language, or its code if the name is not known."""
     return NAMES.get(code, code)
 
 
 def detect(text: str, languages: tuple[str, str]) -> list[dict[str, float | str]]:
-    """Say which of two languages a text is in.
+    """Detect which of two languages a text is in.
 
-    It counts the words that only one of French and English has, and French words with an accent. Other
-    languages are not told apart: the first is answered, with confidence 0.
+    Counts the words that exist in only one of French and English, and words with a French accent. For any
+    other pair of languages the result is the first, with confidence 0.
 
     Args:
-        text: of any length.
-        languages: codes; the first is answered where nothing speaks for either.
+        text: a text of any length.
+        languages: two language codes; the first wins a tie.
 
     Returns:
-        `{"confidence": 0 to 100, "language": code}` of each, the likelier first.
+        `{"confidence": 0 to 100, "language": code}` for each language, the likelier first.
     """
-    if set(languages) != set(_MARKS):
+    if set(languages) != set(_MARKERS):
         return [{"confidence": 0.0, "language": languages[0]}]
-    found = [word.lower() for word in words(map_input(text))]
-    counts = {code: sum(word in marks for word in found) for code, marks in _MARKS.items()}
-    counts["fr"] += sum(not _ACCENTED.isdisjoint(word) for word in found)
+    tokens = [word.lower() for word in words(map_input(text))]
+    counts = {code: sum(token in markers for token in tokens) for code, markers in _MARKERS.items()}
+    counts["fr"] += sum(not _ACCENTED.isdisjoint(token) for token in tokens)
     total = sum(counts.values())
-    # One count is split between both, so that certainty grows with the text.
-    sure = {code: 100 * (counts[code] + 0.5) / (total + 1) for code in languages}
-    ordered = sorted(languages, key=lambda code: -sure[code])
-    return [{"confidence": round(sure[code], 1), "language": code} for code in ordered]
+    # Add-half smoothing, so that the confidence grows with the length of the text.
+    confidence = {code: 100 * (counts[code] + 0.5) / (total + 1) for code in languages}
+    ordered = sorted(languages, key=lambda code: -confidence[code])
+    return [{"confidence": round(confidence[code], 1), "language": code} for code in ordered]

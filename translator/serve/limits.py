@@ -1,31 +1,32 @@
-"""How much of anything a request may ask, and the answer to one that asks for more."""
+"""Limits on requests and connections, and the error for a request that exceeds them."""
 
 import sys
 from dataclasses import dataclass, replace
 
-#: Files that a process asks to have open at most, connections among them; many systems begin with 1,024.
+#: Limit on open files, connections included, that the process asks for; the usual default is 1,024.
 _OPEN_FILES = 4096
 
-#: Files beside the connections: the libraries' and the model's.
+#: Open files other than connections: libraries and the model.
 _OTHER_FILES = 32
 
-#: Connections taken at once: new ones are there for three turns of the loop before old ones have made room.
+#: Backlog of the listening socket. Accepted connections exist for three iterations of the event loop before
+#: old ones are closed to make room, so the backlog must fit below the limit on open files, too.
 _BACKLOG = 256
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all together, may take.
+    """Limits on one request and on all requests together.
 
     Attributes:
-        max_characters: of one text, in Unicode code points.
-        max_texts: in one request.
-        max_body_bytes: of a request as it is sent.
-        max_requests: that are being answered at once; whoever comes then is told to come again.
-        max_alternatives: beside the best translation of a text.
-        request_seconds: from the end of a request to the end of its answer.
-        receive_seconds: for a request to come in whole.
-        max_connections: open at once, whether or not anything is asked on them.
+        max_characters: length of a text, in Unicode code points.
+        max_texts: number of texts in a request.
+        max_body_bytes: size of a request body.
+        max_requests: number of concurrent requests; more are answered with 503.
+        max_alternatives: number of alternatives per text, in addition to the best translation.
+        request_seconds: timeout for computing a response, from the end of the request.
+        receive_seconds: timeout for receiving a request.
+        max_connections: number of open connections, including idle ones.
     """
 
     max_characters: int = 5_000
@@ -39,12 +40,12 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not answered as asked.
+    """A request that is refused with an HTTP error.
 
     Attributes:
-        status: of HTTP.
-        message: for the caller; the answer's body is `{"error": message}`.
-        headers: of the answer, such as Retry-After.
+        status: HTTP status code.
+        message: message for the client; the response body is `{"error": message}`.
+        headers: additional response headers, such as Retry-After.
     """
 
     def __init__(self, status: int, message: str, *, headers: dict[str, str] | None = None):
@@ -53,20 +54,20 @@ class RefusedError(Exception):
 
 
 def within_open_files(limits: Limits) -> tuple[Limits, int]:
-    """Raise how many files this process may have open, as far as it may.
+    """Raise this process's limit on open files as far as allowed, and fit the connections into it.
 
     Returns:
-        The limits, with no more connections than fit, and how many connections to take at once.
+        The limits, with `max_connections` lowered if necessary, and the backlog of the listening socket.
     """
-    if sys.platform == "win32":  # has no such limit
+    if sys.platform == "win32":  # no such limit
         return limits, _BACKLOG
     import resource
 
-    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
-    if most != unlimited and most < _OPEN_FILES:
-        most = _OPEN_FILES if hard == unlimited else min(hard, _OPEN_FILES)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    free = _OPEN_FILES if most == unlimited else max(0, most - _OTHER_FILES)
+    if soft != unlimited and soft < _OPEN_FILES:
+        soft = _OPEN_FILES if hard == unlimited else min(hard, _OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    free = _OPEN_FILES if soft == unlimited else max(0, soft - _OTHER_FILES)
     n_connections = max(1, min(limits.max_connections, free * 2 // 3))
     return replace(limits, max_connections=n_connections), max(1, min(_BACKLOG, free // 12))

@@ -1,4 +1,4 @@
-"""Counts and durations for Prometheus. No text, no address and no key is ever a label."""
+"""Prometheus metrics. Labels never contain texts, addresses or keys."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
-#: Requests to anything else are counted as `other`, so that nobody can make up labels.
+#: Other paths are counted as `other`, so that clients cannot create labels.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
     | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
@@ -19,42 +19,42 @@ _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """The metrics of one service, in a separate registry."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
+        """Register the metrics, all at zero."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "passerelle_requests", "Requests answered.", ["route", "status"], registry=self.registry
         )
         self.seconds = Histogram(
             "passerelle_request_seconds",
-            "From the first byte of a request to the end of its answer.",
+            "From the first byte of a request to the end of the response.",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.in_flight = Gauge(
-            "passerelle_requests_in_flight", "Requests being answered.", registry=self.registry
+            "passerelle_requests_in_flight", "Requests in progress.", registry=self.registry
         )
         self.batches = Histogram(
-            "passerelle_batch_texts", "Texts translated together.", buckets=_TEXTS, registry=self.registry
+            "passerelle_batch_texts", "Texts per batch.", buckets=_TEXTS, registry=self.registry
         )
         self.characters = Counter(
             "passerelle_source_characters", "Characters of translated texts.", registry=self.registry
         )
-        self.waiting = Gauge("passerelle_texts_waiting", "Texts not begun yet.", registry=self.registry)
+        self.waiting = Gauge("passerelle_texts_waiting", "Texts waiting for a batch.", registry=self.registry)
 
     def watch_queue(self, n_waiting: Callable[[], int]) -> None:
-        """Ask a function for the number of waiting texts whenever the metrics are read."""
+        """Set the function that returns the number of waiting texts; it is called on every scrape."""
         self.waiting.set_function(n_waiting)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count a request."""
+        """Count a request and its duration."""
         route = path if path in _ROUTES else "other"
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """Return all of it in Prometheus' text format, of `CONTENT_TYPE_LATEST`."""
+        """Return all metrics in the text format of Prometheus (`CONTENT_TYPE_LATEST`)."""
         return generate_latest(self.registry)

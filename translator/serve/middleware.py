@@ -1,11 +1,12 @@
-"""What every request passes: who may ask, how much, how many at once and for how long.
+"""ASGI middleware: access control, limits, timeouts, security headers and metrics for every request.
 
-It wraps the application, so that a request is refused before anything of it is read or computed, and so that
-every answer, an error too, has the security headers and is counted.
+It wraps the whole application, so that a request is refused before its body is read, and error responses
+have the security headers, too.
 """
 
 import asyncio
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 
-#: Of every answer; a page may set its own Content-Security-Policy.
+#: Headers of every response that does not set them itself.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -40,35 +41,35 @@ _PREFLIGHT = {
 }
 
 
-class Gate:
-    """The application behind its limits, as an ASGI application."""
+class ServiceMiddleware:
+    """ASGI middleware that enforces the access rules and limits of a service."""
 
     def __init__(self, app: ASGIApp, *, access: Access, limits: Limits, metrics: Metrics):
         self._app, self._access, self._limits, self._metrics = app, access, limits, metrics
-        self._n_active = 0
+        self._slots = asyncio.Semaphore(limits.max_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":  # starting and stopping
+        if scope["type"] != "http":  # startup and shutdown
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        answer = _Answer(scope, send, self._access)
+        response = _Response(scope, send, self._access)
         try:
-            await self._pass(scope, receive, answer)
+            await self._handle(scope, receive, response)
         except RefusedError as refusal:
-            await answer.refuse(refusal)
+            await response.refuse(refusal)
             if refusal.status == 413 and "expect" not in Headers(scope=scope):
-                await self._let_finish(receive)
-            await answer.end()
-        except Exception as error:  # a fault of ours; its message may hold text, so it is not printed
+                await self._drain(receive)
+            await response.end()
+        except Exception as error:  # a bug; only its place is logged, since the message may contain text
             console.log(f"error: {scope['path']!r}: {_place_of(error)}")
-            await answer.refuse(RefusedError(500, "Internal error"))
-            await answer.end()
+            await response.refuse(RefusedError(500, "Internal error"))
+            await response.end()
         finally:
-            self._metrics.answered(scope["path"], answer.status, time.perf_counter() - started)
+            self._metrics.answered(scope["path"], response.status, time.perf_counter() - started)
 
-    async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _handle(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         self._access.check_host(host)
@@ -76,89 +77,82 @@ class Gate:
         if origin is not None and not self._access.allows_origin(origin, host):
             raise RefusedError(403, "Pages of other origins may not use this service; see --allow-origin")
         if scope["method"] == "OPTIONS" and origin is not None:
-            await answer.send_whole(204, _PREFLIGHT)
+            await response.send_empty(204, _PREFLIGHT)
             return
         if scope["method"] != "POST":
-            # HEAD is answered as GET is; what sends the answer leaves its body out.
+            # HEAD is handled as GET; `_Response` leaves out the body.
             as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-            await self._app(as_get, receive, answer)
+            await self._app(as_get, receive, response)
             return
-        body = await self._read(headers, receive)
-        # A slow sender takes no place: only a request that is there whole is counted.
-        if self._n_active >= self._limits.max_requests:
+        body = await self._read_body(headers, receive)
+        # Only a request that is being computed occupies a slot, not one whose client sends or reads slowly.
+        if self._slots.locked():
             raise RefusedError(
                 503,
-                f"Slowdown: {self._limits.max_requests} requests are being answered",
+                f"Slowdown: {self._limits.max_requests} requests are in progress",
                 headers={"Retry-After": "1"},
             )
-        self._n_active += 1
-        self._metrics.in_flight.set(self._n_active)
-        try:
-            messages = await self._answer(scope, body, receive)
-        finally:
-            self._n_active -= 1
-            self._metrics.in_flight.set(self._n_active)
-        for message in messages:  # whoever is slow to take an answer takes no place
-            await answer(message)
+        async with self._slots:
+            with self._metrics.in_flight.track_inprogress():
+                messages = await self._compute(scope, body, receive)
+        for message in messages:
+            await response(message)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        """The body, unless it is too long, whether it says so or not, or takes too long."""
-        most = self._limits.max_body_bytes
-        said = headers.get("content-length", "0")
-        too_long = RefusedError(413, f"Invalid request: the body exceeds {most} bytes")
-        if not said.isdecimal() or int(said[:20]) > most:
+    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
+        """Receive the request body, within the limits on its size and time."""
+        max_bytes = self._limits.max_body_bytes
+        declared = headers.get("content-length", "0")
+        too_long = RefusedError(413, f"Invalid request: the body exceeds {max_bytes} bytes")
+        if not declared.isdecimal() or int(declared[:20]) > max_bytes:
             raise too_long
-        parts: list[bytes] = []
-        n_bytes, more = 0, True
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(self._limits.receive_seconds):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RefusedError(400, "The connection was closed")
-                    parts.append(message.get("body", b""))
-                    n_bytes += len(parts[-1])
-                    if n_bytes > most:
+                    body += message.get("body", b"")
+                    if len(body) > max_bytes:
                         raise too_long
                     more = message.get("more_body", False)
         except TimeoutError:
             raise RefusedError(
-                408, "The request took too long to come in", headers={"Connection": "close"}
+                408, "Timeout while receiving the request", headers={"Connection": "close"}
             ) from None
-        return b"".join(parts)
+        return bytes(body)
 
-    async def _let_finish(self, receive: Receive) -> None:
-        """Throw away what still comes of a refused body.
+    async def _drain(self, receive: Receive) -> None:
+        """Discard the rest of a refused body.
 
-        Many clients read the answer only once they have sent all; were the connection closed before, they
-        would see that instead of the answer.
+        Many clients read the response only after they have sent the whole body. If the connection was closed
+        before that, they would report a connection error instead of the response.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.receive_seconds):
                 while (await receive()).get("more_body", False):
                     pass
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
-        """Let the application work until it is done, the time is up, or nobody waits any more."""
-        messages: list[Message] = []
+    async def _compute(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
+        """Run the application until it finishes, the timeout expires, or the client disconnects."""
+        sent: list[Message] = []
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def keep(message: Message) -> None:
-            messages.append(message)
-
-        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        async def collect(message: Message) -> None:
+            sent.append(message)
 
         async def replay() -> Message:
-            if whole:
-                return whole.pop()
-            await asyncio.Event().wait()  # the gate itself watches for the end of the connection
+            if pending:
+                return pending.pop()
+            await asyncio.Event().wait()  # forever: `disconnected` watches the connection
             raise AssertionError
 
-        async def gone() -> None:
+        async def disconnected() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        work = asyncio.ensure_future(self._app(scope, replay, keep))
-        watch = asyncio.ensure_future(gone())
+        work = asyncio.ensure_future(self._app(scope, replay, collect))
+        watch = asyncio.ensure_future(disconnected())
         try:
             done, _ = await asyncio.wait(
                 {work, watch}, timeout=self._limits.request_seconds, return_when=asyncio.FIRST_COMPLETED
@@ -170,21 +164,21 @@ class Gate:
         if not done:
             raise RefusedError(
                 503,
-                f"The answer took more than {self._limits.request_seconds:g} seconds",
+                f"The response took more than {self._limits.request_seconds:g} seconds",
                 headers={"Retry-After": "5"},
             )
         if work in done:
-            work.result()
-            return messages
+            work.result()  # raises the error of the application, if any
+            return sent
         return []
 
 
-class _Answer:
-    """An answer on its way out: it gets the headers, and its status is kept."""
+class _Response:
+    """An ASGI `send` that adds headers and remembers the status."""
 
     def __init__(self, scope: Scope, send: Send, access: Access):
         self._scope, self._send, self._access = scope, send, access
-        self.status = 499  # nobody was there to answer
+        self.status = 499  # nginx's code for a client that disconnected before a response
         self._is_open = False
 
     async def __call__(self, message: Message) -> None:
@@ -194,21 +188,21 @@ class _Answer:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             origin = Headers(scope=self._scope).get("origin")
-            if origin is not None and self._access.is_foreign_guest(origin):
+            if origin is not None and self._access.is_allowed_origin(origin):
                 headers["Access-Control-Allow-Origin"] = origin
                 headers.add_vary_header("Origin")
         elif self._scope["method"] == "HEAD":
             message = {**message, "body": b""}
         await self._send(message)
 
-    async def send_whole(self, status: int, headers: dict[str, str]) -> None:
-        """Send an answer without a body."""
+    async def send_empty(self, status: int, headers: dict[str, str]) -> None:
+        """Send a response without a body."""
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self({"type": "http.response.start", "status": status, "headers": raw})
         await self({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: RefusedError) -> None:
-        """Send a refusal, if no answer has begun; `end` is still to come."""
+        """Send an error, if no response has started; `end` must follow."""
         if self.status == 499:
             response = JSONResponse(
                 {"error": refusal.message}, status_code=refusal.status, headers=refusal.headers
@@ -219,15 +213,13 @@ class _Answer:
             self._is_open = True
 
     async def end(self) -> None:
-        """End a refusal that was sent."""
+        """Complete the response that `refuse` started, if it did."""
         if self._is_open:
             await self({"type": "http.response.body", "body": b""})
 
 
 def _place_of(error: BaseException) -> str:
-    """The kind of an error and the line that it comes from."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = "" if place is None else f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
+    """Return the class of an error, and the file and line where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -1,4 +1,4 @@
-"""The web page, and the routes that it asks beside those of LibreTranslate."""
+"""The web page, and the routes under /api/ that it uses."""
 
 from importlib import resources
 from typing import Any
@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from translator.serve import schema
 from translator.serve.access import Access
 from translator.serve.limits import RefusedError
-from translator.serve.request_parsing import fields_of, text_of
+from translator.serve.request_parsing import authorized_fields, text_of
 from translator.serve.service import Service
 
 #: Route → file in `page/`.
@@ -18,111 +18,120 @@ _FILES = {
     "/page.js": "page.js",
     "/page.css": "page.css",
     "/icon.svg": "icon.svg",
-    "/favicon.ico": "icon.svg",  # asked for by pages that name none
+    "/favicon.ico": "icon.svg",  # browsers request it for pages without an icon
 }
 _MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-#: The explanation itself says what it may load (`explain.policy`: its own script and style). It has an origin
-#: of its own and no part in ours, so that nothing in it could ask this service for anything.
+#: For the explanation page, which has a policy for scripts and styles in its HTML (`explain.policy`). The
+#: sandbox gives it an opaque origin, so that its script cannot send requests to this service.
 _EXPLANATION_POLICY = "frame-ancestors 'none'; sandbox allow-scripts"
 
 
 def add_page(app: FastAPI, service: Service, access: Access) -> None:
-    """Add the page's files and the routes under /api/ to an application."""
+    """Add the files of the page and the routes under /api/ to an application."""
     folder = resources.files("translator.serve") / "page"
     for path, name in _FILES.items():
         content = (folder / name).read_bytes()
         headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
-        if path == "/":  # with `no-referrer` a browser says that its form is of no origin
+        if path == "/":  # with `no-referrer`, browsers send `Origin: null` with the form
             headers["Referrer-Policy"] = "same-origin"
         _add_file(app, path, content, headers)
+    _add_linked(app, service, access)
+    _add_alternatives(app, service, access)
+    _add_explain(app, service, access)
 
-    async def fields(request: Request) -> dict[str, Any]:
-        found = await fields_of(request)
-        access.check_key(found.get("api_key"), request.headers)
-        return found
 
-    a_text, _ = schema.texts(service.limits)
-    only_text = schema.fields(text=a_text)
-    both_texts = schema.fields(text=a_text, translation=a_text)
-    # What no schema can say stands beside it.
-    as_many_lines = a_text | {"description": "400 where it has not as many lines as the text"}
-    number = {"type": "integer", "minimum": 0, "description": "400 where the translation has no such word"}
-    of_word = schema.fields(text=a_text, translation=as_many_lines, word=number)
-    prefix = {
-        "type": "string",
-        "maxLength": service.limits.max_characters,
-        "description": "400 where it has several lines, or more pieces than the model takes",
-    }
-    one_line = a_text | {"description": "400 where it has several lines"}
-    with_prefix = schema.fields(("prefix",), text=one_line, prefix=prefix)
+def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) -> None:
+    kind = headers["Content-Type"].partition(";")[0]
+
+    @app.get(path, response_class=Response, responses=schema.responses(None, kind=kind))
+    async def file() -> Response:
+        return Response(content, headers=headers)
+
+
+def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
+    """Add /api/translate and /api/align, which return a translation with its word links."""
+    text, _ = schema.texts(service.limits)
+    one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
-    links = schema.list_of(schema.list_of(schema.WHOLE))
-    linked = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
+    links = schema.list_of(schema.list_of(schema.INTEGER))
+    result = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
+    responses = schema.responses(result, has_body=True)
 
     @app.post(
         "/api/translate",
         response_model=None,
-        responses=schema.answers(linked, has_body=True),
-        openapi_extra=schema.takes(only_text, only_text),
+        responses=responses,
+        openapi_extra=schema.request_body(one_text, one_text),
     )
     async def translate(request: Request) -> dict[str, Any]:
-        text = text_of(await fields(request), "text", service.limits)
+        text = text_of(await authorized_fields(request, access), "text", service.limits)
         [answer] = await service.translate([text])
         return {"translation": answer.text, **await service.words(text, answer.text)}
 
     @app.post(
         "/api/align",
         response_model=None,
-        responses=schema.answers(linked, has_body=True),
-        openapi_extra=schema.takes(both_texts, both_texts),
+        responses=responses,
+        openapi_extra=schema.request_body(two_texts, two_texts),
     )
     async def align(request: Request) -> dict[str, Any]:
-        given = await fields(request)
-        text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
+        fields = await authorized_fields(request, access)
+        text, translation = (text_of(fields, name, service.limits) for name in ("text", "translation"))
         return {"translation": translation, **await service.words(text, translation)}
 
-    other = schema.fields(
+
+def _add_alternatives(app: FastAPI, service: Service, access: Access) -> None:
+    text, _ = schema.texts(service.limits)
+    # The descriptions state what JSON Schema cannot express.
+    translation = text | {"description": "400 if it does not have as many lines as the text"}
+    word = {"type": "integer", "minimum": 0, "description": "400 if the translation has no such word"}
+    alternative = schema.fields(
         word=schema.TEXT,
         line=schema.TEXT,
-        row=schema.WHOLE,
+        row=schema.INTEGER,
         prefix=schema.TEXT,
         text=schema.TEXT,
         probability=schema.NUMBER,
     )
+    result = schema.fields(alternatives=schema.list_of(alternative))
 
     @app.post(
         "/api/alternatives",
         response_model=None,
-        responses=schema.answers(schema.fields(alternatives=schema.list_of(other)), has_body=True),
-        openapi_extra=schema.takes(of_word, None),
+        responses=schema.responses(result, has_body=True),
+        openapi_extra=schema.request_body(schema.fields(text=text, translation=translation, word=word), None),
     )
     async def alternatives(request: Request) -> dict[str, Any]:
-        given = await fields(request)
-        text, translation = (text_of(given, name, service.limits) for name in ("text", "translation"))
-        word = given.get("word")
+        fields = await authorized_fields(request, access)
+        text, translation = (text_of(fields, name, service.limits) for name in ("text", "translation"))
+        word = fields.get("word")
         if type(word) is not int:
-            raise RefusedError(400, "Invalid request: word parameter is not a whole number")
-        return {"alternatives": await service.other_words(text, translation, word)}
+            raise RefusedError(400, "Invalid request: word parameter is not an integer")
+        return {"alternatives": await service.alternatives(text, translation, word)}
+
+
+def _add_explain(app: FastAPI, service: Service, access: Access) -> None:
+    text, _ = schema.texts(service.limits)
+    prefix = {
+        "type": "string",
+        "maxLength": service.limits.max_characters,
+        "description": "400 if it has several lines, or more pieces than the model accepts",
+    }
+    body = schema.fields(
+        ("prefix",), text=text | {"description": "400 if it has several lines"}, prefix=prefix
+    )
 
     @app.post(
         "/api/explain",
         response_class=Response,
-        responses=schema.answers(None, 501, kind="text/html", has_body=True),
-        openapi_extra=schema.takes(with_prefix, with_prefix),
+        responses=schema.responses(None, 501, kind="text/html", has_body=True),
+        openapi_extra=schema.request_body(body, body),
     )
     async def explanation(request: Request) -> Response:
-        given = await fields(request)
-        text = text_of(given, "text", service.limits)
-        prefix = "" if given.get("prefix", "") == "" else text_of(given, "prefix", service.limits)
+        fields = await authorized_fields(request, access)
+        text = text_of(fields, "text", service.limits)
+        prefix = "" if fields.get("prefix", "") == "" else text_of(fields, "prefix", service.limits)
         page = await service.explanation(text, prefix)
         headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
-
-
-def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) -> None:
-    kind = headers["Content-Type"].partition(";")[0]
-
-    @app.get(path, response_class=Response, responses=schema.answers(None, kind=kind))
-    async def file() -> Response:
-        return Response(content, headers=headers)

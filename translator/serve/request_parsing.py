@@ -1,4 +1,4 @@
-"""What a request says, whichever way it says it: JSON, a form, a form in parts, or the address itself."""
+"""Parsing of request fields from JSON, URL-encoded and multipart forms, and the query string."""
 
 import codecs
 import json
@@ -9,25 +9,35 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 
-#: More fields than any request has.
+#: Maximum number of form fields; no valid request has as many.
 _MAX_FIELDS = 100
 
-#: What a body may be.
+#: Accepted types of a request body.
 BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 
+async def authorized_fields(request: Request, access: Access) -> dict[str, Any]:
+    """Return the fields of a request, after checking its API key; see `fields_of`."""
+    fields = await fields_of(request)
+    access.check_key(fields.get("api_key"), request.headers)
+    return fields
+
+
 async def fields_of(request: Request) -> dict[str, Any]:
-    """Return the fields of a request; in JSON a value may be anything, in a form it is a text.
+    """Return the fields of a request: any JSON values, or strings from a form.
 
     Raises:
-        RefusedError: 400 where the body is not what its Content-Type says, or is not UTF-8; 415 where nothing
-            of that type or Content-Encoding is read.
+        RefusedError: 400 if the body does not match its Content-Type or is not UTF-8; 415 if its Content-Type
+            or Content-Encoding is not supported.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
-        raise RefusedError(415, f"Content-Encoding {encoding} is not read; send the body as it is")
+        raise RefusedError(
+            415, f"Content-Encoding {encoding} is not supported; send the body without encoding"
+        )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return _json(await request.body())
@@ -36,23 +46,23 @@ async def fields_of(request: Request) -> dict[str, Any]:
         return fields | await _parts(request, await request.body())
     body = await request.body()
     if body and kind not in ("", "application/x-www-form-urlencoded"):
-        raise RefusedError(415, f"Content-Type {kind} is not read; send {', '.join(BODY_TYPES)}")
+        raise RefusedError(415, f"Content-Type {kind} is not supported; send {', '.join(BODY_TYPES)}")
     return fields | _form(body)
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise _not_utf8() from None
     except (ValueError, RecursionError):
         raise RefusedError(400, "Invalid JSON format") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RefusedError(400, "Invalid JSON format")
-    return found
+    return value
 
 
-def _no_number(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:  # NaN and Infinity are not JSON
     raise ValueError(name)
 
 
@@ -65,7 +75,7 @@ def _form(body: bytes) -> dict[str, Any]:
         raise _not_utf8() from None
     except ValueError:
         raise RefusedError(400, f"Invalid request: more than {_MAX_FIELDS} fields") from None
-    return dict(reversed(pairs))  # of a name given twice the first one counts
+    return dict(reversed(pairs))  # the first of several fields with one name counts
 
 
 def _not_utf8() -> RefusedError:
@@ -84,16 +94,16 @@ async def _parts(request: Request, body: bytes) -> dict[str, Any]:
     try:
         form = await parser.parse()
     except (MultiPartException, LookupError):
-        parser.is_whole = False
-    if not parser.is_whole:
+        parser.is_complete = False
+    if not parser.is_complete:
         raise RefusedError(400, "Invalid request: the form cannot be read")
     return {name: value for name, value in reversed(form.multi_items()) if isinstance(value, str)}
 
 
 class _Parser(MultiPartParser):
-    """Starlette's, which takes a form without its end for whole and reads what is no UTF-8 as Latin-1."""
+    """A strict parser: Starlette's accepts truncated forms and decodes invalid UTF-8 as Latin-1."""
 
-    is_whole = False
+    is_complete = False
 
     def on_headers_finished(self) -> None:
         for name, value in self._current_part.item_headers:
@@ -102,11 +112,11 @@ class _Parser(MultiPartParser):
         super().on_headers_finished()
 
     def on_end(self) -> None:
-        self.is_whole = True
+        self.is_complete = True
 
 
 def _check_charset(content_type: str | bytes) -> None:
-    """Refuse a form, or a part of one, that says of itself that it is not UTF-8."""
+    """Refuse a form, or a part of a form, that declares a charset other than UTF-8."""
     header = Message()
     header["Content-Type"] = (
         content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
@@ -121,73 +131,72 @@ def _check_charset(content_type: str | bytes) -> None:
 
 
 def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
-    """Return the text of `q`, or its texts where it is a list, with line feeds alone between lines.
+    """Return the text or texts of the field `q`, with `\\n` as the only line ending.
 
     Raises:
-        RefusedError: 400 where there is none, something else, or more than the limits allow.
+        RefusedError: 400 if `q` is missing, is not a string or list of strings, or exceeds the limits.
     """
-    given = fields.get("q")
-    if not given:
+    value = fields.get("q")
+    if not value:
         raise RefusedError(400, "Invalid request: missing q parameter")
-    texts = given if isinstance(given, list) else [given]
+    texts = value if isinstance(value, list) else [value]
     if len(texts) > limits.max_texts:
         raise RefusedError(400, _too_long(len(texts), limits.max_texts))
     return [_text("q", text, limits) for text in texts]
 
 
 def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
-    """Return one text of a request; see `texts_of`."""
-    return _text(name, word_of(fields, name), limits)
+    """Return the text of a field; see `texts_of`."""
+    return _text(name, string_of(fields, name), limits)
 
 
-def _text(name: str, given: Any, limits: Limits) -> str:
-    if not isinstance(given, str):
-        raise RefusedError(400, f"Invalid request: {name} parameter is no text")
-    if len(given) > limits.max_characters:
-        raise RefusedError(400, _too_long(len(given), limits.max_characters))
-    return _whole(given).replace("\r\n", "\n")
+def _text(name: str, value: Any, limits: Limits) -> str:
+    if not isinstance(value, str):
+        raise RefusedError(400, f"Invalid request: {name} parameter is not a string")
+    if len(value) > limits.max_characters:
+        raise RefusedError(400, _too_long(len(value), limits.max_characters))
+    return _replace_surrogates(value).replace("\r\n", "\n")
 
 
-def word_of(fields: dict[str, Any], name: str) -> str:
-    """Return a field that must be there and be text, such as the code of a language.
+def string_of(fields: dict[str, Any], name: str) -> str:
+    """Return a required string field, such as a language code.
 
     Raises:
-        RefusedError: 400 where it is missing or something else.
+        RefusedError: 400 if the field is missing or not a string.
     """
-    given = fields.get(name)
-    if not given:
+    value = fields.get(name)
+    if not value:
         raise RefusedError(400, f"Invalid request: missing {name} parameter")
-    if not isinstance(given, str):
-        raise RefusedError(400, f"Invalid request: {name} parameter is no text")
-    return _whole(given)
+    if not isinstance(value, str):
+        raise RefusedError(400, f"Invalid request: {name} parameter is not a string")
+    return _replace_surrogates(value)
 
 
 def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
-    """Return how many alternatives are wanted, 0 where the request does not say.
+    """Return the number of alternatives requested, by default 0.
 
     Raises:
-        RefusedError: 400 where it is no whole number, below 0 or above the limit.
+        RefusedError: 400 if the field is not an integer, is below 0 or above the limit.
     """
-    given = fields.get("alternatives")
-    if given is None or given == "":
+    value = fields.get("alternatives")
+    if value is None or value == "":
         return 0
     try:
-        wanted = int(given)
+        number = int(value)
     except (TypeError, ValueError, OverflowError):
-        wanted = None
-    if wanted is None or isinstance(given, bool) or (isinstance(given, float) and given != wanted):
+        number = None
+    if number is None or isinstance(value, bool) or (isinstance(value, float) and value != number):
         raise RefusedError(400, "Invalid request: alternatives parameter is not a number")
-    most = limits.max_alternatives
-    if not 0 <= wanted <= most:
-        bound = f"<= {most}" if wanted > most else ">= 0"
+    if not 0 <= number <= limits.max_alternatives:
+        bound = ">= 0" if number < 0 else f"<= {limits.max_alternatives}"
         raise RefusedError(400, f"Invalid request: alternatives parameter must be {bound}")
-    return wanted
+    return number
 
 
-def _too_long(given: int, most: int) -> str:
-    return f"Invalid request: request ({given}) exceeds text limit ({most})"
+def _too_long(length: int, limit: int) -> str:
+    return f"Invalid request: request ({length}) exceeds text limit ({limit})"
 
 
-def _whole(text: str) -> str:
-    """A text with lone surrogates, which JSON can spell and UTF-8 cannot, as U+FFFD."""
+def _replace_surrogates(text: str) -> str:
+    """Replace lone surrogates, which JSON can contain and UTF-8 cannot, by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

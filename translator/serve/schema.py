@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of the routes: what they take, what they answer, how they refuse."""
+"""OpenAPI schemas of the requests, responses and errors, for `/openapi.json`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,76 +10,71 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
-WHOLE: Schema = {"type": "integer"}
+INTEGER: Schema = {"type": "integer"}
 
 ERROR: Schema = {"type": "object", "properties": {"error": TEXT}, "required": ["error"]}
 
-#: Why a request is refused.
+#: Descriptions of the error responses.
 REFUSALS = {
-    400: "Something is missing, wrong, too long or at odds with another field, or there is no API key",
+    400: "A field is missing, invalid, too long or inconsistent with another, or the API key is missing",
     403: "A wrong API key, or a page of another origin",
-    408: "The request did not come in in time",
+    408: "Timeout while receiving the request",
     413: "The body is too long",
-    415: "The body is of a type that is not read",
-    421: "The Host header names another machine",
-    500: "A fault of the service",
-    501: "The service does not explain",
-    503: "Too much is asked at once, an answer took too long, or the model is out of order",
+    415: "The type or encoding of the body is not supported",
+    421: "The Host header does not name this service",
+    500: "Internal error",
+    501: "The service offers no explanations",
+    503: "Too many requests, a timeout, or a failure of the model",
 }
 
-_OF_EVERY_ROUTE = (400, 403, 421, 500)
-_OF_EVERY_BODY = (408, 413, 415, 503)
+_EVERY_ROUTE = (400, 403, 421, 500)
+_EVERY_BODY = (408, 413, 415, 503)
 
 
 def fields(optional: Sequence[str] = (), **properties: Schema) -> Schema:
-    """Return the schema of an object whose fields are there, but for some that may be missing."""
+    """Return the schema of an object whose properties are required, except for the optional ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
 
 
 def list_of(items: Schema) -> Schema:
-    """Return the schema of a list."""
+    """Return the schema of an array."""
     return {"type": "array", "items": items}
 
 
 def texts(limits: Limits) -> tuple[Schema, Schema]:
-    """Return the schemas of a text of a request, and of such a text or a list of texts."""
-    text = {"type": "string", "minLength": 1, "maxLength": limits.max_characters}
-    several = {
-        "type": "array",
-        "items": {"type": "string", "maxLength": limits.max_characters},
-        "minItems": 1,
-        "maxItems": limits.max_texts,
-    }
-    return text, {"anyOf": [text, several]}
+    """Return the schemas of one text, and of one text or a list of texts."""
+    item = {"type": "string", "maxLength": limits.max_characters}
+    text = item | {"minLength": 1}
+    return text, {"anyOf": [text, list_of(item) | {"minItems": 1, "maxItems": limits.max_texts}]}
 
 
-def takes(body: Schema, form: Schema | None) -> dict[str, Any]:
-    """Return what an operation says of its body in JSON, and in the other `BODY_TYPES`, if it may be one."""
-    kinds = dict.fromkeys(BODY_TYPES, form) | {BODY_TYPES[0]: body}
-    content = {kind: {"schema": found} for kind, found in kinds.items() if found is not None}
+def request_body(in_json: Schema, in_form: Schema | None) -> dict[str, Any]:
+    """Return the description of a request body in JSON and, unless None, in the form encodings."""
+    schemas = dict.fromkeys(BODY_TYPES, in_form) | {BODY_TYPES[0]: in_json}
+    content = {kind: {"schema": schema} for kind, schema in schemas.items() if schema is not None}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def answers(
-    found: Schema | None, *refusals: int, kind: str = "application/json", has_body: bool = False
+def responses(
+    body: Schema | None, *refusals: int, kind: str = "application/json", has_body: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """Return what an operation says of its answers.
+    """Return the descriptions of the responses of an operation.
 
     Args:
-        found: the answer; None: no JSON.
-        refusals: statuses beside those of every route.
-        kind: Content-Type of the answer.
-        has_body: whether it takes a body, so that this may be refused.
+        body: schema of the successful response; None if it is not JSON.
+        refusals: statuses of errors, in addition to those of every route.
+        kind: Content-Type of the successful response.
+        has_body: whether requests have a body, so that it can be refused.
     """
-    every = {*_OF_EVERY_ROUTE, *(_OF_EVERY_BODY if has_body else ()), *refusals}
+    statuses = {*_EVERY_ROUTE, *(_EVERY_BODY if has_body else ()), *refusals}
     error = {"application/json": {"schema": ERROR}}
-    refused = {status: {"description": REFUSALS[status], "content": error} for status in sorted(every)}
-    return {200: {"description": "The answer", "content": {kind: {"schema": found or TEXT}}}, **refused}
+    refused = {status: {"description": REFUSALS[status], "content": error} for status in sorted(statuses)}
+    return {200: {"description": "The response", "content": {kind: {"schema": body or TEXT}}}, **refused}
 
 
 def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schema]:
-    """Return the schemas of the fields of `/translate` for one pair of languages: in JSON, and in a form."""
+    """Return the schemas of the body of `/translate` in JSON and in a form, for one pair of languages."""
     text, text_or_texts = texts(limits)
     pairs = [("auto", target), (source, target), (source, source), (target, target)]
     number = {"type": "integer", "minimum": 0, "maximum": limits.max_alternatives}
@@ -89,18 +84,18 @@ def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schem
             q=q,
             source=TEXT,
             target=TEXT,
-            format={"enum": ["text", "", *nothing]},
-            alternatives={"anyOf": [number, *({"type": "null"} for _ in nothing)]},
+            format={"enum": ["text", "", *null]},
+            alternatives={"anyOf": [number, *({"type": "null"} for _ in null)]},
             api_key={},
         )
         | {"anyOf": [{"properties": {"source": code(a), "target": code(b)}} for a, b in pairs]}
-        for q, nothing in ((text_or_texts, [None]), (text, []))
+        for q, null in ((text_or_texts, [None]), (text, []))
     )
     return in_json, in_form
 
 
 def code(language: str) -> Schema:
-    """Return the schema of a language's code, in either case and with any region."""
-    letters = (f"[{one.lower()}{one.upper()}]" if one.isalpha() else one for one in language)
+    """Return the schema of a language code, in upper or lower case and with any region."""
+    letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in language)
     region = "" if language == "auto" else "([-_][A-Za-z0-9-]+)?"
     return {"type": "string", "pattern": f"^{''.join(letters)}{region}$"}

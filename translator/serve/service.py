@@ -1,4 +1,4 @@
-"""What the service does with text: lines through the batcher, words and their links, other words."""
+"""The model as a service: translation through the batcher, word links, alternatives and explanations."""
 
 import asyncio
 import json
@@ -20,23 +20,23 @@ from translator.translation.aligner import Aligner
 from translator.translation.inference import Translation, Translator
 from translator.translation.splitting import Part
 
-#: Characters of lines, at most, whose words are linked together: a slice of the work, or one line.
+#: Maximum characters per batch of lines to align; a longer line forms a batch alone.
 _LINKED_CHARACTERS = 300
 
-#: What a model that has nothing to do is tried with, to know its health.
-_TRIAL = "Bonjour."
+#: Text that an idle model translates as a health check.
+_PROBE = "Bonjour."
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A translated text: the best translation, and others that differ from it and from each other."""
+    """A translated text: the best translation, and alternatives that differ from it and from each other."""
 
     text: str
     alternatives: list[str]
 
 
 class Service:
-    """A model at work for many callers."""
+    """A model that serves many clients."""
 
     def __init__(
         self,
@@ -48,15 +48,15 @@ class Service:
         explain: Callable[[Translator, str, str], str] | None = None,
         log_text: bool = False,
     ):
-        """Put a model to work.
+        """Create a service.
 
         Args:
             translator: the model.
-            limits: what a request may ask.
-            metrics: where batches and characters are counted.
-            batch_tokens: tokens of the sentences that are translated together; 1: each by itself.
-            explain: `(translator, text, prefix)` → the page that explains a translation; None: there is none.
-            log_text: whether texts and translations are printed on stderr.
+            limits: limits on requests.
+            metrics: counters for batches and characters.
+            batch_tokens: maximum tokens per batch of sentences; 1 translates each sentence separately.
+            explain: `(translator, text, prefix) -> HTML page`; None if the service offers no explanations.
+            log_text: whether to print texts and translations on stderr.
         """
         self.limits, self.metrics = limits, metrics
         self.source_language = translator.config.data.source_language
@@ -70,7 +70,7 @@ class Service:
             observe=metrics.batches.observe,
         )
         metrics.watch_queue(self.batcher.n_waiting)
-        self._failure: str | None = None  # of the last batch
+        self._failure: str | None = None  # error of the last batch, if it failed
 
     def _options(self, n_best: int) -> SearchConfig:
         beam_size = max(n_best, self._translator.config.search.beam_size)
@@ -78,169 +78,175 @@ class Service:
 
     def _search(self, parts: list[Ids], n_best: int) -> list[Result]:
         try:
-            found = self._translator.search(parts, self._options(n_best), n_best=n_best)
+            results = self._translator.search(parts, self._options(n_best), n_best=n_best)
         except Exception as error:
             self._failure = f"The model fails: {type(error).__name__}"
             raise
-        hypotheses = [result.hypotheses for result in found]
-        if not all(of_one and all(math.isfinite(one.score) for one in of_one) for of_one in hypotheses):
-            self._failure = "The model gives numbers that are not finite"
+        finite = (r.hypotheses and all(math.isfinite(h.score) for h in r.hypotheses) for r in results)
+        if not all(finite):
+            self._failure = "The model computes scores that are not finite"
             raise RefusedError(503, self._failure)
         self._failure = None
-        return found
+        return results
 
     async def trouble(self) -> str | None:
-        """Return why texts are not translated as they should be, or None; a model at rest is tried."""
-        most = self.limits.request_seconds / 2  # of a slice; whoever waits for it is not given up by then
+        """Return what is wrong with the service, or None. An idle model is tested with a short text."""
+        timeout = self.limits.request_seconds / 2  # for one batch: its requests have not timed out by then
         if self.batcher.has_ended:
-            return "Nothing is translated any more"
+            return "The batcher has stopped"
         if not self.batcher.is_working:
             try:
-                async with asyncio.timeout(most):
-                    await self.batcher.search([ids for _, ids in self._translator.cut([_TRIAL])])
+                async with asyncio.timeout(timeout):
+                    await self.batcher.search([ids for _, ids in self._translator.cut([_PROBE])])
             except TimeoutError:
-                return f"The model has not answered for {most:g} seconds"
+                return f"The model has not answered for {timeout:g} seconds"
             except Exception:
                 return self._failure
-        if self.batcher.seconds_busy() > most:
-            return f"The model has not answered for {most:g} seconds"
+        if self.batcher.seconds_busy() > timeout:
+            return f"The model has not answered for {timeout:g} seconds"
         return self._failure
 
     async def translate(self, texts: Sequence[str], *, n_alternatives: int = 0) -> list[Answer]:
-        """Translate texts; each of their lines is translated by itself, and blank ones stay blank."""
-        # Cutting and joining keep the event loop waiting no longer than one text takes, nor this does.
+        """Translate texts line by line; blank lines stay blank."""
+        # Tokenizing and joining run in threads, one text at a time, so that they do not block the event loop.
         cut = partial(self._translator.cut, sentences=n_alternatives == 0)
         parts = [await asyncio.to_thread(cut, text.split("\n")) for text in texts]
         self.metrics.characters.inc(sum(map(len, texts)))
-        ids = [of_part for of_text in parts for _, of_part in of_text]
+        ids = [part_ids for text_parts in parts for _, part_ids in text_parts]
         results = iter(await self.batcher.search(ids, n_best=n_alternatives + 1))
         answers = []
-        for text, of_text in zip(texts, parts, strict=True):
-            found = [(part, next(results)) for part, _ in of_text]
-            answers.append(await asyncio.to_thread(self._answer, text, found, n_alternatives + 1))
+        for text, text_parts in zip(texts, parts, strict=True):
+            translated = [(part, next(results)) for part, _ in text_parts]
+            answers.append(await asyncio.to_thread(self._answer, text, translated, n_alternatives + 1))
             if self._log_text:
                 translation = answers[-1].text
                 console.log(json.dumps({"source": text, "translation": translation}, ensure_ascii=True))
         return answers
 
-    def _answer(self, text: str, found: list[tuple[Part, Result]], n_best: int) -> Answer:
-        """A text's translation out of what was found for the parts of its lines."""
+    def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
+        """Join the translated parts of a text."""
         by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
-        for part, result in found:
+        for part, result in results:
             by_line[part.number].append((part, result))
-        lines = [self._translator.joined(found, self._options(n_best), n_best=n_best) for found in by_line]
-        best, *others = dict.fromkeys(_version(lines, k) for k in range(n_best))
+        options = self._options(n_best)
+        lines = [self._translator.joined(parts, options, n_best=n_best) for parts in by_line]
+        best, *others = dict.fromkeys(_kth_best(lines, k) for k in range(n_best))
         return Answer(best, others)
 
     async def words(self, source: str, target: str) -> dict[str, Any]:
-        """Return two texts in words and which go together, line by line.
+        """Split a text and its translation into words, and align them line by line.
 
         Returns:
-            `source`, as the model reads it, and `target`: the text in order, as `[piece, number]` for a word
-            and `[piece, null]` for what stands between words. `links`: pairs of numbers.
+            `source` (normalized as the model reads it) and `target`: the pieces of the text in order,
+            `[piece, number]` for a word and `[piece, null]` for the text between words.
+            `links`: pairs of a source and a target word number.
         """
-        # As they are counted: in what the model reads.
         sources = [self._translator.mapped(line) for line in source.split("\n")]
         targets = target.split("\n")
-        found: list[list[tuple[int, int]]] = [[] for _ in sources]
-        if len(sources) == len(targets):
-            rows = [
-                i for i, (a, b) in enumerate(zip(sources, targets, strict=True)) if a.strip() and b.strip()
-            ]
-            for some in _slices(rows, [len(sources[row]) + len(targets[row]) for row in rows]):
-                linked = await self.batcher.run(
-                    partial(self._aligner.align, [sources[i] for i in some], [targets[i] for i in some])
-                )
-                for row, of_row in zip(some, linked, strict=True):
-                    found[row] = of_row
         links: list[list[int]] = []
-        before = (0, 0)
-        for row, of_row in enumerate(found):
-            links += [[before[0] + i, before[1] + j] for i, j in sorted(of_row)]
-            n_targets = len(spans(targets[row])) if row < len(targets) else 0
-            before = (before[0] + len(spans(sources[row])), before[1] + n_targets)
+        n_source = n_target = 0  # words in the lines before
+        for i, line_links in enumerate(await self._align(sources, targets)):
+            links += [[n_source + s, n_target + t] for s, t in sorted(line_links)]
+            n_source += len(spans(sources[i]))
+            n_target += len(spans(targets[i]))
         return {"source": _pieces("\n".join(sources)), "target": _pieces(target), "links": links}
 
-    async def other_words(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
-        """Return other words for one word of a translation, each with the text that it leads to.
+    async def _align(self, sources: list[str], targets: list[str]) -> list[list[tuple[int, int]]]:
+        """Return the links of each line; no lines if the texts have different numbers of them."""
+        if len(sources) != len(targets):
+            return []
+        links: list[list[tuple[int, int]]] = [[] for _ in sources]
+        rows = [i for i, pair in enumerate(zip(sources, targets, strict=True)) if all(map(str.strip, pair))]
+        for batch in _batches(rows, [len(sources[i]) + len(targets[i]) for i in rows]):
+            aligned = await self.batcher.run(
+                partial(self._aligner.align, [sources[i] for i in batch], [targets[i] for i in batch])
+            )
+            for i, line_links in zip(batch, aligned, strict=True):
+                links[i] = line_links
+        return links
+
+    async def alternatives(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
+        """Return alternatives for one word of a translation.
 
         Returns:
-            Of each: the word and its probability, the whole text, the line in it that is another, the line's
-            number, and the line's beginning up to the end of the word.
+            For each alternative: `word` and its `probability`, `text` (the new translation), `line` (its
+            changed line), `row` (the index of that line) and `prefix` (the line up to the end of the word).
 
         Raises:
-            RefusedError: 400 where the texts have not as many lines, or no such word.
+            RefusedError: 400 if the texts have different numbers of lines, or the word does not exist.
         """
         sources, targets = source.split("\n"), target.split("\n")
         if len(sources) != len(targets):
-            raise RefusedError(400, "Invalid request: text and translation have not as many lines")
+            raise RefusedError(400, "Invalid request: text and translation differ in their number of lines")
         for row, line in enumerate(targets):
             n_words = len(spans(line))
             if 0 <= word < n_words:
-                of_line, number = sources[row], word
+                source_line = sources[row]
                 break
             word -= n_words
         else:
             raise RefusedError(400, "Invalid request: the translation has no such word")
-        steps = alternatives(self._translator, of_line, line, word=number)
-        tried: list[Alternative | None] = []
-        while step := await self.batcher.run(lambda: list(islice(steps, 1))):
-            tried += step
+        searches = alternatives(self._translator, source_line, line, word=word)
+        found: list[Alternative | None] = []
+        while step := await self.batcher.run(lambda: list(islice(searches, 1))):
+            found += step
         return [
             {
-                "word": other.word,
-                "line": other.text,
+                "word": new.word,
+                "line": new.text,
                 "row": row,
-                "prefix": other.text[: spans(other.text)[number][1]],
-                "text": "\n".join([*targets[:row], other.text, *targets[row + 1 :]]),
-                "probability": round(other.probability, 4),
+                "prefix": new.text[: spans(new.text)[word][1]],
+                "text": "\n".join([*targets[:row], new.text, *targets[row + 1 :]]),
+                "probability": round(new.probability, 4),
             }
-            for other in tried
-            if other is not None
+            for new in found
+            if new is not None
         ]
 
     async def explanation(self, text: str, prefix: str) -> str:
-        """Return the page that explains how a line is translated, its translation beginning with a prefix."""
+        """Return the page that explains the translation of a line; the translation starts with the prefix.
+
+        Raises:
+            RefusedError: 400 for several lines or too long a prefix; 501 if explanations are not available.
+        """
         explain = self._explain
         if explain is None:
-            raise RefusedError(501, "This service explains nothing")
-        if "\n" in text.strip():  # each would be translated otherwise than it was
+            raise RefusedError(501, "This service offers no explanations")
+        if "\n" in text.strip():  # `translate` translates them separately, `explain` would not
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
-        most = self._translator.config.model.max_length
-        if len(self._translator.forced(prefix)) + 2 > most:
+        max_length = self._translator.config.model.max_length
+        if len(self._translator.forced(prefix)) + 2 > max_length:
             raise RefusedError(
-                400, f"Invalid request: prefix parameter is longer than the model takes ({most})"
+                400, f"Invalid request: prefix parameter exceeds the model ({max_length} pieces)"
             )
         return await self.batcher.run(lambda: explain(self._translator, text.strip(), prefix))
 
 
-def _version(lines: Sequence[Translation], k: int) -> str:
-    """The k-th best translation of each line, or the last that there is."""
-    each = (line.candidates for line in lines)
-    return "\n".join(found[min(k, len(found) - 1)].text if found else "" for found in each)
+def _kth_best(lines: Sequence[Translation], k: int) -> str:
+    """Join the k-th best translation of each line, or its last if it has fewer."""
+    n_best = (line.candidates for line in lines)
+    return "\n".join(candidates[: k + 1][-1].text if candidates else "" for candidates in n_best)
 
 
-def _slices(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows in order, as many together as have few characters."""
-    together: list[int] = []
+def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Group consecutive rows into batches of up to `_LINKED_CHARACTERS`."""
+    batch: list[int] = []
     n_characters = 0
     for row, length in zip(rows, lengths, strict=True):
-        if together and n_characters + length > _LINKED_CHARACTERS:
-            yield together
-            together, n_characters = [], 0
-        together.append(row)
+        if batch and n_characters + length > _LINKED_CHARACTERS:
+            yield batch
+            batch, n_characters = [], 0
+        batch.append(row)
         n_characters += length
-    if together:
-        yield together
+    if batch:
+        yield batch
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:
-    """A text as words, with their numbers, and what stands between them."""
-    found: list[tuple[str, int | None]] = []
-    at = 0
+    """Split a text into words, each with its number, and the text between them."""
+    pieces: list[tuple[str, int | None]] = []
+    last_end = 0
     for number, (start, end) in enumerate(spans(text)):
-        if at < start:
-            found.append((text[at:start], None))
-        found.append((text[start:end], number))
-        at = end
-    return [*found, (text[at:], None)] if at < len(text) else found
+        pieces += [(text[last_end:start], None), (text[start:end], number)]
+        last_end = end
+    return [piece for piece in [*pieces, (text[last_end:], None)] if piece[0]]

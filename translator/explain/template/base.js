@@ -1,16 +1,16 @@
 "use strict";
-// What every part of the page uses: the facts, elements, words for numbers, colours.
+// Shared by all parts of the page: the data, DOM helpers, number formats, colours and attention weights.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const byId = (id) => document.getElementById(id);
-const average = -1; // instead of the number of a layer or head
+const average = -1; // stands for the average over layers or heads
 const shown = { layer: average, head: average, listeners: [] };
 const english = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
 const [sourceLanguage, targetLanguage] = facts.languages.map((code) => {
   try { return english.of(code); } catch { return code; }
 });
 
-// Text goes in as text: `append` makes text nodes of strings, never markup.
+// `append` inserts strings as text nodes, never as markup.
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -43,8 +43,8 @@ function choose(layer, head) {
   for (const listener of shown.listeners) listener();
 }
 
-// One stop for the Tab key; arrows, Home and End move inside.
-function rove(items, { columns = 1, onMove = () => {} } = {}) {
+// Roving tabindex: the group is one Tab stop; the arrow keys, Home and End move inside it.
+function roveTabindex(items, { columns = 1, onMove = () => {} } = {}) {
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
   items.forEach((item, number) => {
     item.tabIndex = number === 0 ? 0 : -1;
@@ -62,7 +62,7 @@ function rove(items, { columns = 1, onMove = () => {} } = {}) {
   });
 }
 
-// A table that is made when it is looked at.
+// Fill a <details> element when it is opened.
 function onDemand(details, fill) {
   const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": details.firstElementChild.textContent });
   details.append(box);
@@ -83,21 +83,21 @@ function channels(name) {
   return [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
 }
 
-// 256 colours from the panel to the accent; the colour grows with the square root of a weight.
+// 256 colours from the panel to the accent, indexed by the square root of a weight.
 function ramp() {
   const [from, to] = [channels("--panel"), channels("--accent")];
   return Array.from({ length: 256 }, (_, i) => from.map((c, k) => Math.round(c + (to[k] - c) * i / 255)));
 }
 
 async function unpack(map) {
-  const squeezed = Uint8Array.from(atob(map.bytes), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([squeezed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const coarse = new Uint8Array(await new Response(stream).arrayBuffer());
-  map.weights = Float32Array.from(coarse, (value) => (value / map.levels) ** 2);
+  const compressed = Uint8Array.from(atob(map.bytes), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const values = new Uint8Array(await new Response(stream).arrayBuffer());
+  map.weights = Float32Array.from(values, (value) => (value / map.levels) ** 2);
   map.cache = new Map();
 }
 
-// The weights of a layer and head, or averages: queries × keys.
+// The weights of a layer and head, or their average, as a flat array of queries × keys.
 function weightsOf(map, layer, head) {
   const size = map.queries * map.keys;
   layer = Math.min(layer, map.layers - 1);

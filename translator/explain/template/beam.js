@@ -1,4 +1,4 @@
-// The beam as a tree: a column a step, the best on top, and what was pruned.
+// The beam search as a tree: one column per step, the best hypothesis on top, pruned ones dashed.
 
 const [columnWidth, rowHeight] = [104, 24];
 const fates = {
@@ -6,8 +6,7 @@ const fates = {
   open: "still in the beam when the search ended",
 };
 
-const nodes = facts.nodes.map(([piece, parent, depth, logProb, score, fate, isChosen], number) =>
-  ({ number, piece, parent, depth, logProb, score, fate, isChosen, rank: 0 }));
+const nodes = facts.beam.map((node, number) => ({ ...node, number, rank: 0 }));
 const steps = [];
 for (const node of nodes) {
   steps[node.depth] ??= [];
@@ -15,10 +14,10 @@ for (const node of nodes) {
 }
 
 const placeOf = (node) => [16 + node.depth * columnWidth, 40 + node.rank * rowHeight];
-const wayTo = (node) => (node.parent < 0 ? [] : [...wayTo(nodes[node.parent]), node]);
+const pathTo = (node) => (node.parent < 0 ? [] : [...pathTo(nodes[node.parent]), node]);
 
-function edges(some) {
-  return some.filter((node) => node.parent >= 0).map((node) => {
+function edges(children) {
+  return children.filter((node) => node.parent >= 0).map((node) => {
     const [x1, y1] = placeOf(nodes[node.parent]);
     const [x2, y2] = placeOf(node);
     const start = x1 + Math.min(columnWidth - 24, 8 + 7.5 * shortened(nodes[node.parent].piece).length);
@@ -26,20 +25,20 @@ function edges(some) {
   }).join("");
 }
 
-function sayNode(node) {
+function describeNode(node) {
   if (node.parent < 0) return "The start: nothing is written yet.";
-  const before = wayTo(nodes[node.parent]).map((other) => other.piece).join(" ");
-  const gained = Math.exp(node.logProb - nodes[node.parent].logProb);
+  const before = pathTo(nodes[node.parent]).map((other) => other.piece).join(" ");
+  const probability = Math.exp(node.log_prob - nodes[node.parent].log_prob);
   const score = node.score === null ? "" : `, score ${signed(node.score, 3)}`;
-  return `Step ${node.depth}: ${quoted(node.piece)} after ${before ? quoted(before) : "the start"}: probability ${percent(gained)}, Σ log p ${signed(node.logProb)}${score}; ${node.isChosen ? "on the way to the translation" : fates[node.fate]}, place ${node.rank + 1} of this step.`;
+  return `Step ${node.depth}: ${quoted(node.piece)} after ${before ? quoted(before) : "the start"}: probability ${percent(probability)}, Σ log p ${signed(node.log_prob)}${score}; ${node.chosen ? "on the path to the translation" : fates[node.fate]}, rank ${node.rank + 1} in this step.`;
 }
 
 function makeTree() {
   const most = Math.max(...steps.map((step) => step.length));
   const [width, height] = [24 + steps.length * columnWidth, 40 + most * rowHeight];
   const svg = draw("svg", { width, height, tabindex: "0", role: "img",
-    "aria-label": `The beam as a tree of ${steps.length - 1} steps; arrow keys move along it, the table below has all of it` });
-  const lines = { pruned: (n) => n.fate === "pruned", kept: (n) => n.fate !== "pruned" && !n.isChosen, chosen: (n) => n.isChosen };
+    "aria-label": `The beam as a tree of ${steps.length - 1} steps; the arrow keys move between nodes, and the table below lists them all` });
+  const lines = { pruned: (n) => n.fate === "pruned", kept: (n) => n.fate !== "pruned" && !n.chosen, chosen: (n) => n.chosen };
   for (const [name, test] of Object.entries(lines)) svg.append(draw("path", { class: name, d: edges(nodes.filter(test)) }));
   const trail = draw("path", { class: "trail" });
   const frame = draw("rect", { rx: 4, height: rowHeight - 4, width: 0 });
@@ -47,7 +46,7 @@ function makeTree() {
   steps.forEach((_, depth) => svg.append(draw("text", { class: "step", x: 16 + depth * columnWidth, y: 16 }, depth ? `${depth}` : "step")));
   for (const node of nodes) {
     const [x, y] = placeOf(node);
-    node.text = draw("text", { class: node.isChosen ? `${node.fate} chosen` : node.fate, x, y }, shortened(node.piece));
+    node.text = draw("text", { class: node.chosen ? `${node.fate} chosen` : node.fate, x, y }, shortened(node.piece));
     svg.append(node.text);
   }
   let here = nodes[0];
@@ -55,9 +54,9 @@ function makeTree() {
     if (!node) return;
     here = node;
     const [x, y] = placeOf(node);
-    trail.setAttribute("d", edges(wayTo(node)));
+    trail.setAttribute("d", edges(pathTo(node)));
     for (const [name, value] of Object.entries({ x: x - 5, y: y - 15, width: columnWidth - 18 })) frame.setAttribute(name, value);
-    byId("beam-said").textContent = sayNode(node);
+    byId("beam-said").textContent = describeNode(node);
   };
   const isSeen = (node) => byId("pruned").checked || node.fate !== "pruned";
   svg.addEventListener("pointermove", (event) => {
@@ -67,11 +66,11 @@ function makeTree() {
   });
   svg.addEventListener("focus", () => go(here));
   svg.addEventListener("keydown", (event) => {
-    const beside = steps[here.depth].filter(isSeen);
+    const siblings = steps[here.depth].filter(isSeen);
     const children = nodes.filter((node) => node.parent === here.number && isSeen(node));
     const to = {
-      ArrowLeft: nodes[here.parent], ArrowRight: children.find((node) => node.isChosen) || children[0],
-      ArrowUp: beside[beside.indexOf(here) - 1], ArrowDown: beside[beside.indexOf(here) + 1],
+      ArrowLeft: nodes[here.parent], ArrowRight: children.find((node) => node.chosen) || children[0],
+      ArrowUp: siblings[siblings.indexOf(here) - 1], ArrowDown: siblings[siblings.indexOf(here) + 1],
     };
     if (!(event.key in to)) return;
     event.preventDefault();
@@ -84,19 +83,19 @@ function makeTree() {
 }
 
 function makeBeam() {
-  const { beamSize, hypotheses } = facts;
+  const { beam_size: beamSize, hypotheses } = facts;
   byId("beam-words").textContent = beamSize === 1
-    ? "Greedy search keeps the one likeliest piece at each step; the others are pruned. Best on top."
-    : `At each step the ${beamSize} best beginnings of a translation go on and the rest are pruned, best on top by Σ log p. Dashed: pruned. In colour: the way to the translation.`;
+    ? "Greedy search keeps only the likeliest piece at each step and prunes the others. The best is on top."
+    : `At each step, the ${beamSize} hypotheses with the highest Σ log p are continued and the others are pruned. The best is on top. Dashed: pruned. Coloured: the path to the translation.`;
   byId("pruned").addEventListener("change", () => byId("beam-scroll").classList.toggle("short", !byId("pruned").checked));
   makeTree();
-  const rows = hypotheses.map(([number, text]) => {
-    const { score, logProb, depth, isChosen } = nodes[number];
+  const rows = hypotheses.map(({ node, text }) => {
+    const { score, log_prob: logProb, depth, chosen } = nodes[node];
     const cells = [signed(score, 3), signed(logProb), `${depth}`].map((value) => make("td", {}, value));
-    return make("tr", isChosen ? { class: "chosen" } : {}, ...cells, make("td", { class: "text", lang: facts.languages[1] }, text));
+    return make("tr", chosen ? { class: "chosen" } : {}, ...cells, make("td", { class: "text", lang: facts.languages[1] }, text));
   });
   const heads = ["score", "Σ log p", "pieces"].map((text) => make("th", { scope: "col" }, text));
   byId("hypotheses").append(make("table", {}, make("thead", {}, make("tr", {}, ...heads, make("th", { scope: "col", class: "text" }, "text"))), make("tbody", {}, ...rows)));
   onDemand(byId("beam-table"), () => table(["step", "piece", "continues", "Σ log p", "fate"], nodes.slice(1).map((node) =>
-    [`${node.depth}`, node.piece, nodes[node.parent].piece, signed(node.logProb, 3), node.isChosen ? "translation" : fates[node.fate]])));
+    [`${node.depth}`, node.piece, nodes[node.parent].piece, signed(node.log_prob, 3), node.chosen ? "translation" : fates[node.fate]])));
 }

@@ -1,35 +1,35 @@
-// The maps: a small one for every layer and head to choose from, and a large one for each role.
+// Attention maps: a small one per layer and head to choose from, and a large one per role.
 
-const inputs = ["⟨start⟩", ...facts.targetPieces.slice(0, -1)];
+const inputs = ["⟨start⟩", ...facts.target_pieces.slice(0, -1)];
 const roles = [
-  { name: "Encoder self-attention", map: facts.maps.encoder, rows: facts.sourcePieces, columns: facts.sourcePieces,
-    caption: `Queries, keys and values come from the ${sourceLanguage}; every piece may look at every piece, so the square is full.`,
-    said: (row, column) => `${quoted(row)} looks at ${quoted(column)}` },
-  { name: "Decoder self-attention", map: facts.maps.decoder, rows: facts.targetPieces, columns: inputs,
-    caption: `Queries, keys and values come from the ${targetLanguage} so far; the piece to be written sees only what stands before it, so a triangle is open and the future is shut.`,
-    said: (row, column) => `Writing ${quoted(row)}, it looks back at ${quoted(column)}` },
-  { name: "Decoder cross-attention", map: facts.maps.cross, rows: facts.targetPieces, columns: facts.sourcePieces,
-    caption: `Queries come from the ${targetLanguage} so far, keys and values from the encoder’s reading of the ${sourceLanguage}; the source has no future, so the whole rectangle is open.`,
-    said: (row, column) => `Writing ${quoted(row)}, it looks at ${quoted(column)}` },
+  { name: "Encoder self-attention", map: facts.maps.encoder, rows: facts.source_pieces, columns: facts.source_pieces,
+    caption: `Queries, keys and values come from the ${sourceLanguage}; every piece may attend to every piece, so the whole square is visible.`,
+    said: (row, column) => `${quoted(row)} attends to ${quoted(column)}` },
+  { name: "Decoder self-attention", map: facts.maps.decoder, rows: facts.target_pieces, columns: inputs,
+    caption: `Queries, keys and values come from the ${targetLanguage} so far; each piece may attend only to the pieces before it, so a triangle is visible and the future is masked.`,
+    said: (row, column) => `Writing ${quoted(row)}, the decoder attends back to ${quoted(column)}` },
+  { name: "Decoder cross-attention", map: facts.maps.cross, rows: facts.target_pieces, columns: facts.source_pieces,
+    caption: `Queries come from the ${targetLanguage} so far, keys and values from the encoder’s output for the ${sourceLanguage}; the source has no future, so the whole rectangle is visible.`,
+    said: (row, column) => `Writing ${quoted(row)}, the decoder attends to ${quoted(column)}` },
 ];
 
-const isShut = (role, query, key) => role.map.causal && key > query;
+const isMasked = (role, query, key) => role.map.causal && key > query;
 let palette = ramp();
 
-function picture(map, weights) {
+function toImage(map, weights) {
   const image = new ImageData(map.keys, map.queries);
   for (let i = 0; i < weights.length; i++) {
     const [query, key] = [Math.floor(i / map.keys), i % map.keys];
-    if (map.causal && key > query) continue; // stays transparent
+    if (map.causal && key > query) continue; // masked: stays transparent
     const colour = palette[Math.min(255, Math.round(255 * Math.sqrt(weights[i])))];
     image.data.set([...colour, 255], 4 * i);
   }
   return image;
 }
 
-function plain(canvas, map, weights) {
+function drawWeights(canvas, map, weights) {
   [canvas.width, canvas.height] = [map.keys, map.queries];
-  canvas.getContext("2d").putImageData(picture(map, weights), 0, 0);
+  canvas.getContext("2d").putImageData(toImage(map, weights), 0, 0);
 }
 
 function hatch(context, left, top, width, height) {
@@ -69,7 +69,7 @@ function makeChooser() {
       box.append(button);
     }
   }
-  rove(buttons, { columns, onMove: (to) => choose(...buttons[to].place) });
+  roveTabindex(buttons, { columns, onMove: (to) => choose(...buttons[to].place) });
   byId("all-heads").addEventListener("click", () => choose(average, average));
   shown.listeners.push(() => {
     byId("all-heads").setAttribute("aria-pressed", shown.layer === average);
@@ -79,7 +79,7 @@ function makeChooser() {
     }
   });
   return () => {
-    for (const button of buttons) plain(button.firstChild, cross, weightsOf(cross, ...button.place));
+    for (const button of buttons) drawWeights(button.firstChild, cross, weightsOf(cross, ...button.place));
     const legend = byId("ramp").getContext("2d");
     for (let x = 0; x < 160; x++) {
       legend.fillStyle = `rgb(${palette[Math.round(255 * Math.sqrt(x / 159))]})`;
@@ -101,7 +101,7 @@ function makeMap(role, number) {
   const refill = onDemand(details, () => {
     const weights = weightsOf(role.map, shown.layer, shown.head);
     return table(["", ...role.columns], role.rows.map((row, query) => [row, ...role.columns.map((_, key) =>
-      isShut(role, query, key) ? "shut" : percent(weights[query * role.map.keys + key]))]));
+      isMasked(role, query, key) ? "masked" : percent(weights[query * role.map.keys + key]))]));
   });
   const view = { role, figure, canvas, said, enlarge, at: null };
   enlarge.addEventListener("click", () => {
@@ -109,7 +109,7 @@ function makeMap(role, number) {
     enlarge.textContent = figure.classList.contains("large") ? "Make small" : "Enlarge";
     paint(view);
   });
-  const point = (query, key) => { view.at = [query, key]; paint(view); tell(view); };
+  const point = (query, key) => { view.at = [query, key]; paint(view); describe(view); };
   canvas.addEventListener("pointermove", (event) => {
     const key = Math.floor((event.offsetX - view.left) / view.cell);
     const query = Math.floor((event.offsetY - view.top) / view.cell);
@@ -124,20 +124,20 @@ function makeMap(role, number) {
   });
   canvas.addEventListener("focus", () => { if (!view.at) point(0, 0); });
   shown.listeners.push(() => {
-    canvas.setAttribute("aria-label", `${role.name}, ${nameOfChoice()}: ${role.rows.length} queries, ${role.columns.length} keys; arrow keys read a cell, the table below has all`);
+    canvas.setAttribute("aria-label", `${role.name}, ${nameOfChoice()}: ${role.rows.length} queries, ${role.columns.length} keys; the arrow keys select a cell, and the table below lists them all`);
     paint(view);
-    tell(view);
+    describe(view);
     refill();
   });
   return view;
 }
 
-function tell({ role, said, at }) {
+function describe({ role, said, at }) {
   const missing = shown.layer >= role.map.layers ? ` It has ${role.map.layers} layers; the last is shown.` : "";
   if (!at) { said.textContent = `${nameOfChoice()}.${missing}`; return; }
   const [query, key] = at;
-  const sentence = isShut(role, query, key)
-    ? `Writing ${quoted(role.rows[query])}, it may not look ahead at ${quoted(role.columns[key])}: that is not written yet`
+  const sentence = isMasked(role, query, key)
+    ? `Writing ${quoted(role.rows[query])}, the decoder may not attend to ${quoted(role.columns[key])}, which is not written yet`
     : `${role.said(role.rows[query], role.columns[key])}: ${percent(weightsOf(role.map, shown.layer, shown.head)[query * role.map.keys + key])}`;
   said.textContent = `${sentence} (${nameOfChoice()}).${missing}`;
 }
@@ -150,7 +150,7 @@ function paint(view) {
   const context = canvas.getContext("2d");
   context.font = "12px system-ui, sans-serif";
   const widest = (texts) => Math.ceil(Math.max(...texts.map((text) => context.measureText(shortened(text)).width)));
-  // All roles have as much above them, so that they stand at one height.
+  // All maps reserve the same height for column labels, so that they are aligned.
   const labels = [widest(role.rows) + 8, Math.max(...roles.map(({ columns }) => widest(columns))) + 8];
   const room = figure.clientWidth - labels[0] - 2;
   const isLarge = figure.classList.contains("large");
@@ -169,7 +169,7 @@ function paint(view) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   if (role.map.causal) hatch(context, view.left, view.top, width, height);
   const small = make("canvas");
-  plain(small, role.map, weightsOf(role.map, shown.layer, shown.head));
+  drawWeights(small, role.map, weightsOf(role.map, shown.layer, shown.head));
   context.imageSmoothingEnabled = false;
   context.drawImage(small, view.left, view.top, width, height);
   context.strokeStyle = style.getPropertyValue("--line");

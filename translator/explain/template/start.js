@@ -1,4 +1,4 @@
-// Everything begins here.
+// Entry point: fill the header, unpack the maps and build each section.
 
 byId("direction").textContent = `${sourceLanguage} to ${targetLanguage}, explained`;
 byId("source").textContent = facts.source;
@@ -6,10 +6,10 @@ byId("source").lang = facts.languages[0];
 byId("translation").textContent = facts.translation;
 byId("translation").lang = facts.languages[1];
 document.title = `${facts.translation} – explained`;
-byId("summary").textContent = `Score ${signed(facts.score, 3)} (Σ log p ${signed(facts.logProb)}, weighed by length) · ${facts.targetPieces.length} pieces · ${facts.beamSize === 1 ? "greedy search" : `beam of ${facts.beamSize}`}`;
-if (facts.nParts > 1) {
+byId("summary").textContent = `Score ${signed(facts.score, 3)} (Σ log p ${signed(facts.log_prob)}, normalized by length) · ${facts.target_pieces.length} pieces · ${facts.beam_size === 1 ? "greedy search" : `beam size ${facts.beam_size}`}`;
+if (facts.parts > 1) {
   byId("cut").hidden = false;
-  byId("cut").textContent = `The text is translated in ${facts.nParts} parts, each by itself. This is the first.`;
+  byId("cut").textContent = `The text is translated in ${facts.parts} separate parts. This page explains the first.`;
 }
 await Promise.all(Object.values(facts.maps).map(unpack));
 makeMaps();
@@ -17,4 +17,5 @@ makeWords();
 makeChoices();
 makeBeam();
 choose(average, average);
+layOut(); // the ResizeObserver only calls it in the next frame
 document.documentElement.dataset.ready = "yes";

@@ -1,12 +1,12 @@
-// The two sentences: lines between words that translate each other, light on what a word looks at.
+// The two sentences: lines join aligned words, and the words that a word attends to are highlighted.
 
 const sides = {
-  source: { words: facts.sourceWords, owners: facts.sourceOwners, buttons: [], language: facts.languages[0] },
-  target: { words: facts.targetWords, owners: facts.targetOwners, buttons: [], language: facts.languages[1] },
+  source: { words: facts.source_words, owners: facts.source_owners, buttons: [], language: facts.languages[0] },
+  target: { words: facts.target_words, owners: facts.target_owners, buttons: [], language: facts.languages[1] },
 };
 
-// The share of attention that the pieces of a word give to each word, and to what is no word.
-function shares(map, owners, word, keyOwners, nWords) {
+// The attention of a word to each key word: averaged over its own pieces, summed over the pieces of the key word.
+function wordAttention(map, owners, word, keyOwners, nWords) {
   const weights = weightsOf(map, shown.layer, shown.head);
   const rows = owners.flatMap((owner, piece) => (owner === word ? [piece] : []));
   const found = new Array(nWords).fill(0);
@@ -16,34 +16,34 @@ function shares(map, owners, word, keyOwners, nWords) {
   return found;
 }
 
-function looksAt(side, word) {
+function attentionOf(side, word) {
   const { source, target } = sides;
-  if (side === source) return { source: shares(facts.maps.encoder, source.owners, word, source.owners, source.words.length) };
+  if (side === source) return { source: wordAttention(facts.maps.encoder, source.owners, word, source.owners, source.words.length) };
   return {
-    source: shares(facts.maps.cross, target.owners, word, source.owners, source.words.length),
-    target: shares(facts.maps.decoder, target.owners, word, [-1, ...target.owners.slice(0, -1)], target.words.length),
+    source: wordAttention(facts.maps.cross, target.owners, word, source.owners, source.words.length),
+    target: wordAttention(facts.maps.decoder, target.owners, word, [-1, ...target.owners.slice(0, -1)], target.words.length),
   };
 }
 
-const mostOf = (words, values) => values.map((value, number) => [value, words[number]])
+const topWords = (words, values) => values.map((value, number) => [value, words[number]])
   .filter(([value]) => value >= 0.03).sort((a, b) => b[0] - a[0]).slice(0, 3)
-  .map(([value, word]) => `${word} ${percent(value)}`).join(", ") || "no word much";
+  .map(([value, word]) => `${word} ${percent(value)}`).join(", ") || "no word in particular";
 
 let pointed = null;
 
 function light(side, word) {
   pointed = [side, word];
-  const seen = looksAt(side, word);
+  const attention = attentionOf(side, word);
   for (const [name, { buttons }] of Object.entries(sides)) {
     buttons.forEach((button, number) => {
-      button.style.setProperty("--glow", Math.sqrt(seen[name] ? seen[name][number] : 0));
+      button.style.setProperty("--glow", Math.sqrt(attention[name] ? attention[name][number] : 0));
       button.classList.toggle("here", sides[name] === side && number === word);
     });
   }
   const { source, target } = sides;
   const text = side === source
-    ? `Reading ${quoted(source.words[word])}, the encoder looks at: ${mostOf(source.words, seen.source)}.`
-    : `Writing ${quoted(target.words[word])}, the decoder looks across at: ${mostOf(source.words, seen.source)}; back at: ${mostOf(target.words, seen.target)}.`;
+    ? `Reading ${quoted(source.words[word])}, the encoder attends to: ${topWords(source.words, attention.source)}.`
+    : `Writing ${quoted(target.words[word])}, the decoder attends across to: ${topWords(source.words, attention.source)}; and back to: ${topWords(target.words, attention.target)}.`;
   byId("words-said").textContent = `${text} (${nameOfChoice()})`;
   byId("links").classList.add("some");
   byId("links").querySelectorAll("path").forEach((path) => {
@@ -59,9 +59,9 @@ function unlight() {
   });
   byId("links").classList.remove("some");
   byId("links").querySelectorAll("path").forEach((path) => path.classList.remove("lit"));
-  byId("words-said").textContent = facts.links.length
-    ? `Lines join words that translate each other. Light: ${nameOfChoice()}.`
-    : `Light: ${nameOfChoice()}.`;
+  byId("words-said").textContent = facts.alignment.length
+    ? `Lines join aligned words. Attention: ${nameOfChoice()}.`
+    : `Attention: ${nameOfChoice()}.`;
 }
 
 function layOut() {
@@ -71,7 +71,7 @@ function layOut() {
   const isColumns = widest > box.clientWidth;
   box.classList.toggle("columns", isColumns);
   const frame = box.getBoundingClientRect();
-  byId("links").replaceChildren(...facts.links.map(([i, j]) => {
+  byId("links").replaceChildren(...facts.alignment.map(([i, j]) => {
     const from = sides.source.buttons[i].getBoundingClientRect();
     const to = sides.target.buttons[j].getBoundingClientRect();
     const [a, b] = isColumns
@@ -96,14 +96,14 @@ function makeWords() {
     side.buttons = side.words.map((word, number) => make("button", { type: "button", class: "word", dir: "auto",
       pointerenter: () => light(side, number), focus: () => light(side, number), click: () => light(side, number),
       pointerleave: unlight, blur: unlight }, word));
-    rove(side.buttons);
+    roveTabindex(side.buttons);
     box.append(...side.buttons);
   }
   shown.listeners.push(() => (pointed ? light(...pointed) : unlight()));
   new ResizeObserver(layOut).observe(byId("words").parentElement);
-  if (facts.links.length) {
+  if (facts.alignment.length) {
     byId("links-table").hidden = false;
-    onDemand(byId("links-table"), () => table([sourceLanguage, targetLanguage], facts.sourceWords.map((word, i) =>
-      [word, facts.links.filter(([from]) => from === i).map(([, j]) => facts.targetWords[j]).join(" ") || "–"])));
+    onDemand(byId("links-table"), () => table([sourceLanguage, targetLanguage], facts.source_words.map((word, i) =>
+      [word, facts.alignment.filter(([from]) => from === i).map(([, j]) => facts.target_words[j]).join(" ") || "–"])));
   }
 }

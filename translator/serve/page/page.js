@@ -1,30 +1,30 @@
-// The page: text in, words and links out. Text is only ever set as text, never as markup.
+// The web page. User text is only inserted as text nodes, never as markup.
 "use strict";
 
-const PAUSE_MS = 200; // after the last key, before asking
-const SPOKEN_MS = 900; // after the last translation, before it is read out
+const PAUSE_MS = 200; // delay between the last keystroke and the request
+const SPOKEN_MS = 900; // delay between the last translation and its announcement to screen readers
 
 const at = (id) => document.getElementById(id);
 const text = at("text");
 const sides = { source: at("source"), target: at("target") };
 
-// What the words on the page are of; `kept` is the line whose beginning was chosen, if one was.
+// The translation on the page; `kept` is the alternative that it starts with, if one was chosen.
 let shown = { text: "", translation: "", links: [], kept: null };
-let chosen = null; // number of the English word whose alternatives are open
-let pinned = null; // {side, number} that stays lit
-let asking = null; // AbortController of the request under way
+let chosen = null; // number of the target word whose alternatives are open
+let pinned = null; // {side, number} of the word that stays highlighted
+let asking = null; // AbortController of the request in progress
 let pause, speaking;
 
 async function ask(route, body, signal) {
   const headers = { "Content-Type": "application/json" };
   if (at("key").value) headers.Authorization = `Bearer ${at("key").value}`;
   const answer = await fetch(route, { method: "POST", headers, body: JSON.stringify(body), signal });
-  const found = await answer.json().catch(() => ({ error: `The service answered ${answer.status}` }));
+  const found = await answer.json().catch(() => ({ error: `The service responded with status ${answer.status}` }));
   if (!answer.ok) throw new Error(found.error);
   return found;
 }
 
-// Whatever is asked takes the place of what was asked before: a late answer is never shown.
+// Send a request and abort the one before, so that an outdated response is never shown.
 async function latest(route, body, show) {
   asking?.abort();
   const mine = (asking = new AbortController());
@@ -36,7 +36,7 @@ async function latest(route, body, show) {
   } catch (error) {
     if (mine !== asking || error.name === "AbortError") return;
     at("error").textContent =
-      error instanceof TypeError ? "The service does not answer. Is it still running?" : error.message;
+      error instanceof TypeError ? "The service does not respond. Is it still running?" : error.message;
   }
 }
 
@@ -73,7 +73,7 @@ function fill(side, pieces) {
       word.type = "button";
       word.textContent = piece;
       word.dataset.number = number;
-      word.tabIndex = number === 0 ? 0 : -1; // one stop of the Tab key a side; arrows do the rest
+      word.tabIndex = number === 0 ? 0 : -1; // roving tabindex: one Tab stop per side
       if (side === "target") {
         word.setAttribute("aria-expanded", "false");
         word.setAttribute("aria-controls", "choices");
@@ -127,7 +127,7 @@ for (const [side, holder] of Object.entries(sides)) {
   });
 }
 
-// Where nothing can be pointed at, a touch keeps a French word lit.
+// On touch screens, which have no hover, a tap keeps a source word highlighted.
 function pin(number) {
   const same = pinned?.side === "source" && pinned.number === number;
   pinned = same ? null : { side: "source", number };
@@ -138,7 +138,7 @@ function pin(number) {
 }
 
 function openChoices(number) {
-  if (text.value !== shown.text) return; // another translation is on its way
+  if (text.value !== shown.text) return; // a new translation is in progress
   const again = chosen === number;
   closeChoices();
   if (again) return;
@@ -207,7 +207,7 @@ at("choices").addEventListener("keydown", (event) => {
   }
 });
 
-// Lines are translated each by itself, and explained so: the one with the cursor, or else the first.
+// Lines are translated and explained separately: pick the line with the cursor, or else the first.
 function rowToExplain(lines) {
   const here = text.value.slice(0, text.selectionStart).split("\n").length - 1;
   return lines[here]?.trim() ? here : lines.findIndex((line) => line.trim());
@@ -238,7 +238,7 @@ async function begin() {
   text.maxLength = settings.charLimit;
   if (settings.keyRequired) at("key").type = "password";
   at("key-row").hidden = !settings.keyRequired;
-  if (text.value) translate(); // what the browser kept over a reload
+  if (text.value) translate(); // browsers restore it after a reload
 }
 
-begin().catch(() => (at("error").textContent = "The service does not answer. Is it still running?"));
+begin().catch(() => (at("error").textContent = "The service does not respond. Is it still running?"));

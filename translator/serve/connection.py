@@ -1,0 +1,126 @@
+"""HTTP connections with a timeout for the client and a bound on how many are open."""
+
+import asyncio
+import math
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from translator.serve.limits import Limits
+
+#: Maximum number of pipelined requests on a connection; it is closed after the last of them.
+_MAX_PIPELINED = 4
+
+#: After the client closed its sending side, time to finish a response that the client may still be reading.
+_HALF_CLOSED_SECONDS = 0.5
+
+KEEP_ALIVE_SECONDS = 30
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection that is closed if the client is too slow to send its request or to read the response.
+
+    Uvicorn only limits the time between two requests. It would keep a connection forever if no request
+    arrives, a header never ends, or the client does not read. When too many connections are open, the one
+    that has kept the server waiting longest is closed.
+
+    Of uvicorn's undocumented names this class uses `H11Protocol`, its `cycle` and `on_response_complete`.
+    """
+
+    limits: Limits
+    open_connections: "set[BoundedProtocol]"
+    _transport: asyncio.Transport
+    _timer: asyncio.TimerHandle | None = None
+    _deadline = math.inf  # when `_timer` fires; inf while the server is not waiting for the client
+    _is_paused = False  # whether the client reads more slowly than the server writes
+    _n_pipelined = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start waiting for a request."""
+        super().connection_made(transport)
+        self._transport = transport
+        self.open_connections.add(self)
+        self._wait_for_client()
+        if len(self.open_connections) > self.limits.max_connections:
+            self._close_slowest()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a part of a request; stop the timer once the request is complete."""
+        super().data_received(data)
+        if self._is_processing and not self._is_paused:
+            self._stop_timer()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection open for a short time if a response is due; the client may be gone, too."""
+        if not self._is_processing:
+            return False
+        self.cycle.keep_alive = False
+        self._start_timer(_HALF_CLOSED_SECONDS)
+        return True
+
+    def pause_writing(self) -> None:
+        """Start waiting for the client to read."""
+        super().pause_writing()
+        self._is_paused = True
+        self._wait_for_client()
+
+    def resume_writing(self) -> None:
+        """Continue after the client has read."""
+        super().resume_writing()
+        self._is_paused = False
+        self._wait_for_client()
+
+    def on_response_complete(self) -> None:
+        """Start waiting for the next request, or for the rest of a refused one."""
+        self._wait_for_client()
+        super().on_response_complete()  # starts the next request if it was pipelined
+        if self._is_processing:
+            self._wait_for_client()
+            self._n_pipelined += 1
+            self.cycle.keep_alive &= self._n_pipelined < _MAX_PIPELINED
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up."""
+        self._stop_timer()
+        self.open_connections.discard(self)
+        super().connection_lost(exc)
+
+    def _close_slowest(self) -> None:
+        """Close the connections that have kept the server waiting longest, until this one fits."""
+        others = [c for c in self.open_connections - {self} if not c._transport.is_closing()]
+        waiting = sorted((c for c in others if c._timer), key=lambda c: c._deadline)
+        for connection in waiting[: max(0, len(others) + 1 - self.limits.max_connections)]:
+            connection._transport.abort()
+
+    @property
+    def _is_processing(self) -> bool:
+        """Whether a request is complete and its response is not."""
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _wait_for_client(self) -> None:
+        """Restart the timer if the server is waiting for the client; else stop it."""
+        seconds = self.limits.receive_seconds
+        if self._is_paused:
+            self._start_timer(seconds)
+        elif self._is_processing:
+            self._stop_timer()
+        elif self.cycle is None:
+            self._start_timer(seconds + 1)  # the middleware first answers 408 if a header has arrived
+        else:
+            self._start_timer(seconds + KEEP_ALIVE_SECONDS)
+
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        loop, n_unsent = asyncio.get_running_loop(), self._transport.get_write_buffer_size()
+        self._deadline = loop.time() + seconds
+        self._timer = loop.call_at(self._deadline, self._on_timeout, n_unsent)
+
+    def _on_timeout(self, n_unsent: int) -> None:
+        if 0 < self._transport.get_write_buffer_size() < n_unsent:  # the client reads, but slowly
+            self._start_timer(self.limits.receive_seconds)
+        else:
+            self._transport.abort()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._deadline = None, math.inf
