@@ -18,7 +18,7 @@ from translator.data.batching import (
     Position,
     make_batch,
     pad,
-    padding_share,
+    padding_fraction,
     plan_epoch,
 )
 from translator.symbols import BOS, EOS, PAD
@@ -137,13 +137,13 @@ def test_long_and_short_batches_come_mixed() -> None:
 def test_little_of_a_batch_is_padding() -> None:
     lengths = realistic(20_000)
     made = plan(lengths, 3000)
-    assert padding_share(lengths, made) < 0.08
+    assert padding_fraction(lengths, made) < 0.08
     in_random_order = EpochPlan(torch.arange(20_000), made.bounds, made.n_target_tokens)
-    assert padding_share(lengths, in_random_order) > 0.4
+    assert padding_fraction(lengths, in_random_order) > 0.4
 
 
 @given(lengths=LENGTHS, max_tokens=BUDGETS)
-def test_the_padding_share_is_that_of_the_batches(lengths: Lengths, max_tokens: int) -> None:
+def test_the_padding_fraction_is_that_of_the_batches(lengths: Lengths, max_tokens: int) -> None:
     made, pairs = plan(lengths, max_tokens), Numbered(lengths)
     padded = positions = 0
     for i in range(len(made)):
@@ -152,7 +152,7 @@ def test_the_padding_share_is_that_of_the_batches(lengths: Lengths, max_tokens: 
         for side in (batch.source_ids, batch.target_out):
             padded += int((side == PAD).sum())
             positions += side.numel()
-    assert padding_share(lengths, made) == pytest.approx(padded / positions)
+    assert padding_fraction(lengths, made) == pytest.approx(padded / positions)
 
 
 def test_lengths_and_order_take_16_bytes_a_pair() -> None:

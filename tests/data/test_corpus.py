@@ -20,7 +20,7 @@ import pytest
 from datasets.table import MemoryMappedTable
 
 from translator.config import DataConfig
-from translator.data import corpus, phrasebook, readers
+from translator.data import phrasebook, readers, tables
 from translator.data.corpus import fingerprints, open_malformed, open_split, split_names
 from translator.data.input_map import map_input
 from translator.data.lines import COLUMNS as COLUMNS_DIFFER
@@ -179,7 +179,7 @@ def test_every_source_gives_the_same_rows(
     assert table["line"][:] == list(range(first, first + len(PAIRS)))
     odd = {"\u2581x": INVISIBLE, 'Il dit "oui': 0}
     assert table["notes"][:] == [odd.get(fr, 0) for fr, _ in PAIRS]
-    assert table.features == corpus.COLUMNS
+    assert table.features == tables.COLUMNS
     swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
     assert pairs_of(swapped) == [(en, fr) for fr, en in PAIRS]
     mapped = config.model_copy(update={"input_map": 1})
@@ -383,15 +383,15 @@ def places_for_names(folder: Path) -> dict[str, Any]:
 REFUSED = {
     bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is not valid UTF-8; convert the file to UTF-8 (nor is any "
     "other of the 2 rows a pair)",
-    bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of the one must translate line n of the other, "
+    bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of one must translate line n of the other, "
     "so find the missing line",
     bad_gzip: "F/a.en.gz:20: damaged gzip file: Compressed file ended before the end-of-stream marker was "
     "reached; fetch it again",
     bad_column: "F/a.tsv:1: no column 'en'; the header has fr, de; set data.columns to two of them, or to "
-    "places from 1 where the file has no header",
+    "numbers from 1 if the file has no header",
     bad_quote: "F/a.csv:2: the quote opened here is never closed; quote the whole field and write a quote in "
     'it as ""',
-    bad_type: "F/a.parquet, row 1: column 'fr' holds \"b'un'\", not text; mend the row",
+    bad_type: "F/a.parquet, row 1: column 'fr' holds \"b'un'\", not text; fix the row",
     no_parquet_column: "F/a.parquet: no column 'en'; there are: fr, de; set data.columns to two of them",
     no_pairs: "F/a.fr is empty; name a file that has pairs in data.files.train",
     only_a_header: "F/a.tsv has no pairs, only blank lines or a header; name a file that has pairs in "
@@ -402,10 +402,10 @@ REFUSED = {
     "name that",
     an_archive: "F/a.fr is a zip archive, not text in UTF-8; unpack it, and name a file in it",
     no_file: "F/a.fr: no such file, nor a.fr.gz; check data.root and data.files",
-    mixed_columns: "data.columns mixes a name and a place; give two names, or two places from 1",
-    places_for_names: "data.columns: places are for tsv and csv; data.format=jsonl has names",
+    mixed_columns: "data.columns mixes a name and a number; give two names, or two numbers from 1",
+    places_for_names: "data.columns: numbers are for tsv and csv; data.format=jsonl has names",
     bad_parquet: "F/a.parquet: cannot be loaded: Parquet magic bytes not found in footer. Either the file is "
-    "corrupted or this is not a parquet file; mend or replace the file",
+    "corrupted or this is not a parquet file; fix or replace the file",
 }
 
 
@@ -705,7 +705,7 @@ def test_what_was_fetched_serves_without_a_network(
         assert pairs_of(config) == PAIRS
     capfd.readouterr()
     assert pairs_of(config) == PAIRS  # the server is gone
-    assert "cannot be reached; going on with what was fetched before" in capfd.readouterr().err
+    assert "cannot be reached; using the copy fetched before" in capfd.readouterr().err
     elsewhere = config.model_copy(update={"cache": str(tmp_path / "other")})
     assert "cannot be fetched" in refusal(elsewhere)
 

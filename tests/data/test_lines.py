@@ -145,7 +145,10 @@ OTHER_KINDS = {
     "tar.gz": (gzip.compress(tarred()), "is a tar archive, .*; unpack it, and name a file in it"),
     "zip.gz": (gzip.compress(zipped("a")), "is a zip archive, .*; unpack it, and name a file in it"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3", "is a PDF document, .*; save its text as UTF-8, and name that file"),
-    "doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a document of an older Word or Excel, .*; save its"),
+    "doc": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "is a document of an old version of Word or Excel, .*; save its",
+    ),
     "parquet": (b"PAR1\x15\4", "is a Parquet file, not text in UTF-8; set data.format=parquet"),
     "sqlite": (b"SQLite format 3\0\x10", "is an SQLite database, .*; write its table into a TSV file"),
     "utf-16": (LINES.encode("utf-16"), f"is text in UTF-16, .*; {TO_UTF8}"),

@@ -170,7 +170,7 @@ def test_the_report_has_words_for_every_count() -> None:
     report, _ = check([("", "blank"), ("un", "un")], notes=[0, CRLF])
     assert report.messages() == [
         "left out: a side is empty or blank: 1 (lines 101)",
-        "noted: lines ended in CR LF (taken off): 1 (lines 102)",
+        "noted: lines ended in CR LF (removed): 1 (lines 102)",
         "noted: both sides are the same text: 1 (lines 102)",
     ]
     assert not set(REASONS) & set(NOTES)
@@ -194,8 +194,8 @@ def test_strict_names_every_reason_in_one_line() -> None:
         refuse_unfit(report, "train")
     assert str(caught.value) == (
         "data.strict: 21 of 22 rows of train are unfit; a side is empty or blank: 11 (lines 101, 103, 105, "
-        "107, 109, 111, 113, 115, 117, 119 …); the same pair came before: 10 (lines 104, 106, 108, 110, 112, "
-        "114, 116, 118, 120, 122); mend or remove them"
+        "107, 109, 111, 113, 115, 117, 119 …); the same pair occurs earlier: 10 (lines 104, 106, 108, 110, "
+        "112, 114, 116, 118, 120, 122); fix or remove them"
     )
     noted, _ = check([("un", "un")])
     refuse_unfit(noted, "train")  # a note is no reason

@@ -236,7 +236,7 @@ def test_the_vocabulary_shrinks_with_a_message(kind: Literal["bpe", "unigram"]) 
     tokenizer, message = Tokenizer.train(few, TokenizerConfig(kind=kind, vocabulary_size=4000))
     assert message == (
         "tokenizer.vocabulary_size=4000 is more than this corpus has pieces for; "
-        f"going on with {len(tokenizer)}"
+        f"continuing with {len(tokenizer)}"
     )
     assert 261 < len(tokenizer) < 400
     assert tokenizer.decode(tokenizer.encode("dort ! 😀")) == "dort ! 😀"
@@ -255,7 +255,9 @@ def test_a_vocabulary_comes_of_almost_any_text(kind: Literal["bpe", "unigram"]) 
 def test_no_text_is_refused(texts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Tokenizer.train(iter(texts), TokenizerConfig())
-    assert str(caught.value) == "the vocabulary has no text to learn from; every training pair was left out"
+    assert str(caught.value) == (
+        "there is no text to build the vocabulary from; every training pair was left out"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -300,7 +302,7 @@ def test_a_foreign_model_is_refused(tmp_path: Path, tokenizers: dict[str, Tokeni
         Tokenizer(foreign(vocab_size=30, **ours))
     no_utf8 = tokenizers["bpe"].model.replace(b"<0x0A>", b"<0x\x90A>")
     for damaged in (b"no model", b"\0" * 100, no_utf8):
-        with pytest.raises(ModelError, match=r"^tokenizer: no SentencePiece model: "):
+        with pytest.raises(ModelError, match=r"^tokenizer: not a SentencePiece model: "):
             Tokenizer(damaged)
     with pytest.raises(ModelError, match=r"no\.model: cannot be read: No such file or directory$"):
         Tokenizer.load(tmp_path / "no.model")
@@ -341,7 +343,7 @@ def test_a_piece_stands_where_its_letters_are(tokenizers: dict[str, Tokenizer]) 
 def test_ids_of_another_text_have_no_place(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = tokenizers["bpe"]
     ids = tokenizer.encode("Le chat dort.")
-    with pytest.raises(ValueError, match="stands beyond the end of the text"):
+    with pytest.raises(ValueError, match="is beyond the end of the text"):
         tokenizer.spans("Le", ids)
     with pytest.raises(ValueError, match="the pieces have 13 bytes and the text 15"):
         tokenizer.spans("Le chat dort…", ids)
@@ -351,6 +353,6 @@ def test_a_corpus_of_overlong_lines_is_refused_by_what_is_wrong() -> None:
     with pytest.raises(DataError) as caught:
         Tokenizer.train(["mot " * 5000, "é" * 9000], TokenizerConfig())
     assert str(caught.value) == (
-        "every line has more than 16,384 bytes, and the vocabulary is learnt from shorter ones; cut the "
-        "corpus into sentences, one a line"
+        "every line has more than 16,384 bytes, and the vocabulary is built from shorter ones; split the "
+        "corpus into sentences, one per line"
     )

@@ -49,7 +49,7 @@ def check_data_command(
     from dataclasses import asdict
 
     from translator.data import corpus
-    from translator.data.batching import padding_share, plan_epoch
+    from translator.data.batching import padding_fraction, plan_epoch
     from translator.data.preparation import prepare
     from translator.data.report import Report
 
@@ -80,7 +80,7 @@ def check_data_command(
         "pieces": len(prepared.tokenizer),
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": len(plan),
-        "padding": padding_share(prepared.lengths, plan),
+        "padding": padding_fraction(prepared.lengths, plan),
         "fingerprints": prepared.fingerprints,
     }
     if as_json:
