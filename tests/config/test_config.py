@@ -1,4 +1,4 @@
-"""The configuration: what is taken, what is refused, and that a refusal says where, what and what else."""
+"""The configuration: accepted and rejected values, and messages that name line, key and allowed values."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def refusal(file: Path, text: str | bytes, *overrides: str) -> str:
-    """The message for a configuration that is refused, with the file as `c.yaml`."""
+    """Return the message for a rejected configuration, with the file as `c.yaml`."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError) as caught:
         load_config(file, overrides)
@@ -51,7 +51,7 @@ def accepted(file: Path, text: str, *overrides: str) -> Config:
     return load_config(file, overrides)
 
 
-# What is refused in a file, and what is said.
+# Rejected contents of a file, and the message.
 REFUSED = {
     "unknown section": ("modle:\n  width: 8\n", "c.yaml:3: unknown key 'modle'; did you mean 'model'?"),
     "unknown key": (
@@ -244,7 +244,7 @@ def test_suggested_widths_are_accepted_and_lie_around(file: Path, width: int, n_
     assert [load(number).model.width for number in suggested] == suggested
 
 
-# What is refused before there are keys to check.
+# Files that are rejected before their keys are checked.
 BROKEN = {
     "duplicate key": (b"run: {}\ntrain:\n  seed: 1\n  seed: 2\n", r'c\.yaml:4: found duplicate key "seed".*'),
     "bad yaml": (b"train:\n  a: b: c\n", r"c\.yaml:2: mapping values are not allowed here"),
@@ -309,7 +309,7 @@ def test_a_byte_order_mark_before_a_configuration_is_no_matter(file: Path) -> No
     assert accepted(file, "\ufeff" + BUDGET) == accepted(file, BUDGET)
 
 
-# What is refused in an override.
+# Rejected overrides, and the message.
 OVERRIDES = {
     "modle.width=8": "override modle.width=8: unknown key 'modle'; did you mean 'model'?",
     "model.widht=8": "override model.widht=8: unknown key 'model.widht'; did you mean 'width'?",

@@ -40,7 +40,7 @@ class Numbered:
 
 
 def resegmented(rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-    """Another segmentation of some rows: its length is a function of row and position."""
+    """Return another segmentation of some rows, whose length depends on row and position."""
     lengths = [1 + (7 * row + 3 * position.epoch + position.batch) % 5 for row in rows]
     ids = [[10 + row] * n for row, n in zip(rows, lengths, strict=True)]
     return ids, [[*row, 9] for row in ids]
@@ -57,7 +57,7 @@ def plan(lengths: Lengths, max_tokens: int = 40, seed: int = 1, epoch: int = 0) 
 
 
 def realistic(n: int, seed: int = 0) -> Lengths:
-    """Lengths such as a corpus of sentences has: log-normal, a translation about as long as its source."""
+    """Return lengths as in a corpus of sentences: log-normal, and similar for source and target."""
     generator = torch.Generator().manual_seed(seed)
     source = (torch.randn(n, generator=generator) * 0.4 + 2.7).exp()
     target = source * (torch.randn(n, generator=generator) * 0.15).exp()
@@ -190,7 +190,7 @@ def test_ranks_and_accumulation_share_out_one_sequence(
     ranks = [
         list(islice(stream(lengths, rank=rank, **options), n_steps * accumulate)) for rank in range(n_ranks)
     ]
-    # Taken in turns, the ranks' batches are the sequence that one rank alone would see.
+    # Interleaved, the ranks' batches are the sequence that a single rank would see.
     in_turns = [batch for together in zip(*ranks, strict=True) for batch in together]
     assert [rows_of(batch) for batch in in_turns] == [rows_of(batch) for batch in common]
     for step in range(n_steps):
@@ -210,7 +210,7 @@ def test_an_epoch_of_the_stream_has_each_pair_once(lengths: Lengths, max_tokens:
 
 @pytest.mark.parametrize("n", [100, 10_000])
 def test_a_batch_reads_its_own_rows_and_no_others(n: int) -> None:
-    """What a step reads does not grow with the corpus."""
+    """The work of a step does not grow with the corpus."""
     read: list[list[int]] = []
 
     class Noted(Numbered):

@@ -1,4 +1,4 @@
-"""The corpus: every source gives the same rows, and refused input leaves nothing behind."""
+"""The corpus: every source yields the same rows, and rejected input leaves no files behind."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from translator.data.lines import NO_TEXT, QUOTE, UTF8
 from translator.data.oddities import INVISIBLE
 from translator.errors import DataError
 
-# Pairs that one tool or another would change; see the controls below.
+# Pairs that some tools would change; see the controls below.
 PAIRS = [
     ("Bonjour, le monde.", "Hello, world."),
     ("ligne\u2028suite", "line\u2028more"),
@@ -73,7 +73,7 @@ def csv_line(pair: tuple[str, ...]) -> str:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., DataConfig]:
-    """A function for a configuration with its cache in `tmp_path`, and without the input map."""
+    """Return a function that builds a configuration with its cache in `tmp_path` and no input map."""
     return partial(DataConfig, cache=str(tmp_path / "cache"), root=str(tmp_path), input_map=None)
 
 
@@ -83,7 +83,7 @@ def pairs_of(config: DataConfig, split: str = "train", seed: int = 1) -> list[tu
 
 
 def refusal(config: DataConfig, split: str = "train") -> str:
-    """The message for a corpus that is refused; what it leaves in the cache is lock files alone."""
+    """Return the message for a rejected corpus, which must leave only lock files in the cache."""
     with pytest.raises(DataError) as caught:
         open_split(config, split, seed=1)
     assert "\n" not in str(caught.value)
@@ -92,7 +92,7 @@ def refusal(config: DataConfig, split: str = "train") -> str:
 
 
 def left_behind(config: DataConfig) -> list[Path]:
-    """What is in the cache, without lock files and the folders that hold them."""
+    """Return the contents of the cache, without lock files and their folders."""
     return [
         path
         for path in Path(config.cache).rglob("*")
@@ -291,7 +291,7 @@ def test_hub_splits_have_the_hubs_names(tmp_path: Path, make: Callable[..., Data
     )
 
 
-# What is refused: how it is written, and what is said, with the folder as F.
+# Rejected input: the function that writes it → the message, with the folder as F.
 def bad_utf8(folder: Path) -> dict[str, Any]:
     (folder / "a.fr").write_bytes(b"d\xe9j\xc3\xa0\nd\xe9j\xc3\xa0\n")
     (folder / "a.en").write_bytes(b"one\nyet\n")
@@ -420,13 +420,13 @@ def test_refused_input_gives_one_line_and_leaves_nothing(
     with pytest.raises(DataError) as caught:
         open_split(config, "train", seed=1)
     assert str(caught.value).replace(str(tmp_path), "F") == REFUSED[write]
-    # `datasets` keeps the Parquet table that it read; what we made of it is not there.
+    # `datasets` keeps its copy of the Parquet table; our table must not exist.
     left = {path.name for path in left_behind(config) if not path.name.startswith("parquet-train")}
     assert left <= ({"dataset_info.json"} if config.format == "parquet" else set())
     assert capfd.readouterr() == ("", "")
 
 
-# For each format: how rows are written of which the third is malformed, on which line, and in which way.
+# For each format: write rows of which the third is malformed; return its line and problem, too.
 GOOD, AFTER = [("un", "one"), ("deux", "two")], [("quatre", "four"), ("cinq", "five")]
 
 
@@ -458,7 +458,7 @@ def null_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
 
 
 def bytes_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
-    """A column of text, as Spark and others write one, that holds what is no text."""
+    """Write a column with bytes that are not marked as text, as Spark and others do."""
     fields = parquet(folder, [*GOOD, ("trois", "thrXe"), *AFTER])
     path = folder / "a.parquet"
     path.write_bytes(path.read_bytes().replace(b"thrXe", b"thr\xffe"))

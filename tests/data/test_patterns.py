@@ -1,4 +1,4 @@
-"""Patterns: what a line of a table means, what is refused and how that is said."""
+"""Patterns: the meaning of a line of a table, and the messages for invalid lines."""
 
 from pathlib import Path
 

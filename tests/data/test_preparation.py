@@ -1,4 +1,4 @@
-"""Preparation: once for each thing that shapes it, aligned with the text, and whole or not there."""
+"""Preparation: cached by everything that influences it, aligned with the text, and atomic."""
 
 import json
 import random
@@ -40,7 +40,7 @@ def append(corpus_folder: Path, split: str, source: str, target: str) -> None:
 
 
 def folders(config: Config) -> list[str]:
-    """What lies in the cache, the readers' own folder aside."""
+    """Return the contents of the cache except the folder of the readers."""
     return sorted(path.name for path in Path(config.data.cache).iterdir() if path.name != "arrow")
 
 
@@ -305,7 +305,7 @@ def test_what_a_killed_preparation_left_is_removed(tiny_config: Make, tmp_path: 
 
 
 def test_two_preparations_at_once_end_as_one(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process finishes while this one is at work."""
+    """Another process finishes while this one is still preparing."""
     train = Tokenizer.train
     other: list[Prepared] = []
 

@@ -1,4 +1,4 @@
-"""Readers: the text of a row arrives as it is, and what is no row is named in its place."""
+"""Readers: the text of a row is unchanged, and each malformed row is reported."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ from translator.errors import DataError
 
 
 def kinds(rows: Iterable[Row | MalformedError]) -> list[tuple[int, int | str]]:
-    """The line of each row, with its source or with what is wrong with it."""
+    """Return the line of each row, with its source or its problem."""
     return [(row.line, row.problem if isinstance(row, MalformedError) else row.source) for row in rows]
 
 
@@ -59,7 +59,7 @@ def csv_field(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search('[",\n]', text) else text
 
 
-# For each format: how a pair is written, and how it is read back.
+# For each format: the function that writes a pair, and its reader.
 Reader = Callable[[Path], Iterator[Row | MalformedError]]
 FORMATS: dict[str, tuple[Callable[[str, str], str], Reader, str]] = {
     "tsv": (lambda fr, en: f"{fr}\t{en}", lambda path: read_tsv(path, "fr", "en"), "fr\ten"),

@@ -1,4 +1,4 @@
-"""The tokenizer: what goes in comes out, nothing is unknown, nothing is a control character."""
+"""The tokenizer: lossless, without unknown tokens, and without control characters in its output."""
 
 import io
 import json
@@ -75,7 +75,7 @@ def test_every_stand_in_and_the_word_mark_at_once(tokenizers: dict[str, Tokenize
 
 
 def test_sentencepiece_as_it_comes_would_change_text() -> None:
-    """The control of the round trip: the library's own defaults fail it."""
+    """The control of the round trip: it fails with SentencePiece's defaults."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences()),
@@ -108,7 +108,7 @@ def test_capitals_are_a_mark_and_the_pieces_of_their_lower_case(
     assert ids[1:] == tokenizer.encode(text.lower())
     assert tokenizer.sample_batch([text], 0.0, seed=1) == tokenizer.encode_batch([text]) == [ids]
     assert tokenizer.spans(text, ids) == [(0, 0), *tokenizer.spans(text.lower(), ids[1:])]
-    # What a translation begins with may go on in lower case, unless all of it is known.
+    # A prefix in capitals may continue in lower case, so it is only marked if the whole text is given.
     assert CAPITALS not in tokenizer.pieces(tokenizer.encode_prefix(text))
     assert tokenizer.encode_prefix(text, whole=text) == ids
     assert tokenizer.encode_prefix("", whole=text) == ids[:1]
@@ -136,7 +136,7 @@ def test_special_pieces_are_left_out_of_text(tokenizers: dict[str, Tokenizer]) -
     ids = tokenizer.encode("Le chat")
     assert tokenizer.decode([BOS, *ids, EOS, PAD, PAD]) == "Le chat"
     assert tokenizer.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
-    # Their names in a text are text.
+    # The names of special tokens are ordinary text when they occur in a text.
     assert set(tokenizer.encode("<pad><s></s><unk>")).isdisjoint({PAD, UNK, BOS, EOS})
 
 
@@ -309,7 +309,7 @@ def test_a_foreign_model_is_refused(tmp_path: Path, tokenizers: dict[str, Tokeni
 
 
 def rebuilt(tokenizer: Tokenizer, text: str, ids: list[int]) -> str:
-    """The text of the places of its ids, those that share a place once."""
+    """Rebuild a text from the spans of its ids, using repeated spans once."""
     spans = tokenizer.spans(text, ids)
     assert len(spans) == len(ids)
     assert all(start <= end for start, end in spans)

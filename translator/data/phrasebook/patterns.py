@@ -128,7 +128,7 @@ def fill(
 def _subject(
     items: Items, at: int, known: dict[str, Phrase], outer: Phrase | None, pronouns: dict[str, Phrase]
 ) -> Phrase:
-    """Return the phrase with which a word agrees: named (`@person`), else before, around or after the word."""
+    """Return the phrase with which a word agrees: named (`@person`), else before, around or after it."""
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
         if lead.startswith("@"):
