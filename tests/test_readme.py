@@ -111,7 +111,7 @@ def test_every_file_that_the_pages_name_exists() -> None:
 
 
 def test_every_configuration_key_that_the_pages_name_exists() -> None:
-    from translator.config.file import field_reference
+    from translator.config.reference import field_reference
 
     known = {key for key, *_ in field_reference()}
     sections = {key.split(".")[0] for key in known}

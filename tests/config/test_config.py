@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from translator.config import Config
-from translator.config.file import (
-    config_from_json,
-    config_to_yaml,
-    describe_schema,
-    field_reference,
-    json_schema,
-    load_config,
-    with_overrides,
-)
+from translator.config.file import config_from_json, config_to_yaml, load_config, with_overrides
+from translator.config.reference import describe_schema, field_reference, json_schema
 from translator.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from translator.data.phrasebook.beings import GENERAL, NOT_OWNED, being, owner_of
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.nouns import (
     fitting,

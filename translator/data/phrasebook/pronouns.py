@@ -1,8 +1,9 @@
 """Sentences with object pronouns, and imperatives: je le lui donne, donne-le-moi."""
 
 from translator.data.phrasebook import beings, parts
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
 from translator.data.phrasebook.statements import TENSES, clause, maybe_not, primary, say, verbs
