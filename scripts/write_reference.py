@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from translator.config import Config
-from translator.config.file import field_reference, json_schema
+from translator.config.reference import field_reference, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 

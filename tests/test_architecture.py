@@ -39,7 +39,7 @@ LAYERS = {
 
 #: The only module, or package, that imports a distribution. `torch` is free, except to the CLI's start.
 IMPORTERS = {
-    "datasets": "translator.data.corpus",
+    "datasets": "translator.data.tables",
     "sentencepiece": "translator.data.tokenizer",
     "sentencex": "translator.data.sentences",
     "pydantic": "translator.config.sections",
@@ -140,7 +140,7 @@ def test_the_front_door_imports_nothing_by_itself() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "n_problems"),
     [
-        ("translator.data.corpus", "from translator.config import DataConfig\nimport datasets", 0),
+        ("translator.data.tables", "from translator.config import DataConfig\nimport datasets", 0),
         ("translator.data.corpus", "from translator.data import phrasebook, readers", 0),
         ("translator.config.file", "from translator.config import Config", 0),
         ("translator.training.run", "from lightning.pytorch import Trainer", 0),

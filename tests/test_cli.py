@@ -736,7 +736,7 @@ def test_strict_training_refuses_what_check_data_calls_unfit(run: Run, tmp_path:
 
     columns = "are unfit; malformed: too few or too many columns"
     assert refused() == (
-        f"error: data.strict: 2 of 133 rows of train {columns}: 2 (lines 133, 134); mend or remove them"
+        f"error: data.strict: 2 of 133 rows of train {columns}: 2 (lines 133, 134); fix or remove them"
     )
     for split, bad in (("train", (133, 134)), ("val", (2,))):
         table = tmp_path / f"corpus/{split}.tsv"
@@ -744,7 +744,7 @@ def test_strict_training_refuses_what_check_data_calls_unfit(run: Run, tmp_path:
         table.write_text("".join(line for number, line in lines if number not in bad))
         after = {"train": "val", "val": "test"}[split]
         assert refused() == (
-            f"error: data.strict: 1 of 11 rows of {after} {columns}: 1 (lines 2); mend or remove them"
+            f"error: data.strict: 1 of 11 rows of {after} {columns}: 1 (lines 2); fix or remove them"
         )
     assert not (tmp_path / "runs").exists()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from translator.data.corpus import _one_line_errors
+from translator.data.tables import one_line_errors
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError, is_out_of_memory
 from translator.training.checkpoint import KEYS, read_checkpoint, with_checksum
@@ -32,7 +32,7 @@ def test_an_end_of_memory_is_no_damage(
     monkeypatch.setattr(torch, "load", fail)
     with pytest.raises(type(error)):
         read_checkpoint(path)
-    with pytest.raises(MemoryError), _one_line_errors("data.dataset=x", "look"):
+    with pytest.raises(MemoryError), one_line_errors("data.dataset=x", "look"):
         raise OSError("generation failed") from error
     monkeypatch.setattr("sentencepiece.SentencePieceProcessor", fail)
     with pytest.raises(type(error)):
@@ -40,5 +40,5 @@ def test_an_end_of_memory_is_no_damage(
 
 
 def test_control_another_error_is_of_the_data() -> None:
-    with pytest.raises(DataError, match="cannot be loaded"), _one_line_errors("data.dataset=x", "look"):
+    with pytest.raises(DataError, match="cannot be loaded"), one_line_errors("data.dataset=x", "look"):
         raise OSError("no network") from ValueError("why")

@@ -135,7 +135,7 @@ def test_every_code_file_that_the_pages_name_exists() -> None:
 
 
 def known_keys() -> set[str]:
-    from translator.config.file import field_reference
+    from translator.config.reference import field_reference
 
     return {key for key, *_ in field_reference()}
 

@@ -1,4 +1,4 @@
-"""The configuration: what is taken, what is refused, and that a refusal says where, what and what else."""
+"""The configuration: accepted and rejected values, and messages that name line, key and allowed values."""
 
 import itertools
 import json
@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from translator.config import Config
-from translator.config.file import (
-    config_from_json,
-    config_to_yaml,
-    describe_schema,
-    field_reference,
-    json_schema,
-    load_config,
-    with_overrides,
-)
+from translator.config.file import config_from_json, config_to_yaml, load_config, with_overrides
+from translator.config.reference import describe_schema, field_reference, json_schema
 from translator.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def refusal(file: Path, text: str | bytes, *overrides: str) -> str:
-    """The message for a configuration that is refused, with the file as `c.yaml`."""
+    """Return the message for a rejected configuration, with the file as `c.yaml`."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError) as caught:
         load_config(file, overrides)
@@ -51,7 +44,7 @@ def accepted(file: Path, text: str, *overrides: str) -> Config:
     return load_config(file, overrides)
 
 
-# What is refused in a file, and what is said.
+# Rejected contents of a file, and the message.
 REFUSED = {
     "unknown section": ("modle:\n  width: 8\n", "c.yaml:3: unknown key 'modle'; did you mean 'model'?"),
     "unknown key": (
@@ -151,12 +144,12 @@ REFUSED = {
     ),
     "odd width": (
         "model: {width: 21, n_heads: 7}\n",
-        "c.yaml:3: model.width=21 is odd; sinusoidal positions need an even one",
+        "c.yaml:3: model.width=21 is odd; sinusoidal positions need an even width",
     ),
     "same languages": (
         "data: {source_language: en}\n",
         "c.yaml:3: data.source_language and data.target_language are both 'en'; they name the two sides of "
-        "the corpus, so give two different ones",
+        "the corpus, so they must differ",
     ),
     "hub without a data set": (
         "data: {format: hub}\n",
@@ -168,31 +161,31 @@ REFUSED = {
     ),
     "no place for the language": (
         "data:\n  format: text\n  files:\n    train: a.fr\n",
-        "c.yaml:6: data.files.train='a.fr' has no {lang}; write the language code's place as {lang}, or a "
-        "map such as {fr: a.fr, en: a.en}",
+        "c.yaml:6: data.files.train='a.fr' has no {lang}; write {lang} in place of the language code, or "
+        "give a map such as {fr: a.fr, en: a.en}",
     ),
     "a side without a file": (
         "data:\n  format: text\n  files:\n    train: {fr: a.fr}\n",
-        "c.yaml:6: data.files.train names no file for language 'en'",
+        "c.yaml:6: data.files.train has no file for language 'en'",
     ),
     "two files for a table": (
         "data:\n  format: tsv\n  files:\n    train: {fr: a, en: b}\n",
-        "c.yaml:6: data.files.train is a map; only data.format=text has one file a language",
+        "c.yaml:6: data.files.train is a map; only data.format=text has one file per language",
     ),
     "train held out": (
         "data: {format: tsv, files: {train: a}, held_out: {train: 5}}\n",
-        "c.yaml:3: data.held_out.train would cut a split that the source has already; take it out of "
-        "data.held_out or out of data.files",
+        "c.yaml:3: data.held_out.train names a split that the source already has; remove it from "
+        "data.held_out or from data.files",
     ),
     "a split that is there, held out": (
         "data:\n  format: tsv\n  files: {train: a, val: b}\n  held_out:\n    val: 5\n",
-        "c.yaml:7: data.held_out.val would cut a split that the source has already; take it out of "
-        "data.held_out or out of data.files",
+        "c.yaml:7: data.held_out.val names a split that the source already has; remove it from "
+        "data.held_out or from data.files",
     ),
     "phrasebook held out": (
         "data: {held_out: {dev: 5}}\n",
-        "c.yaml:3: data.held_out.dev would cut a split that the source has already; take it out of "
-        "data.held_out or out of data.files",
+        "c.yaml:3: data.held_out.dev names a split that the source already has; remove it from "
+        "data.held_out or from data.files",
     ),
 }
 
@@ -207,7 +200,7 @@ def test_a_batch_must_hold_the_longest_sentence(file: Path) -> None:
     small = BUDGET + "  max_tokens_per_batch: 255\n"
     assert refusal(file, small) == (
         "c.yaml:3: train.max_tokens_per_batch=255 is below model.max_length=256; the longest sentence must "
-        "fit a batch, so raise the one or lower the other"
+        "fit in a batch, so raise the first or lower the second"
     )
     assert accepted(file, small.replace("255", "256")).train.max_tokens_per_batch == 256
 
@@ -215,7 +208,7 @@ def test_a_batch_must_hold_the_longest_sentence(file: Path) -> None:
 def test_muon_needs_whole_matrices(file: Path) -> None:
     text = "train: {max_steps: 1, optimizer: muon}\nhardware: {strategy: fsdp}\n"
     assert refusal(file, text).endswith(
-        "hardware.strategy=fsdp cuts matrices up and train.optimizer=muon needs them whole; use ddp or adamw"
+        "hardware.strategy=fsdp shards matrices and train.optimizer=muon needs them whole; use ddp or adamw"
     )
     assert accepted(file, text.replace("fsdp", "ddp")).train.optimizer == "muon"
     assert accepted(file, text.replace("muon", "adamw")).hardware.strategy == "fsdp"
@@ -244,12 +237,12 @@ def test_suggested_widths_are_accepted_and_lie_around(file: Path, width: int, n_
     assert [load(number).model.width for number in suggested] == suggested
 
 
-# What is refused before there are keys to check.
+# Files that are rejected before their keys are checked.
 BROKEN = {
     "duplicate key": (b"run: {}\ntrain:\n  seed: 1\n  seed: 2\n", r'c\.yaml:4: found duplicate key "seed".*'),
     "bad yaml": (b"train:\n  a: b: c\n", r"c\.yaml:2: mapping values are not allowed here"),
     "tab": (b"train:\n\tseed: 1\n", r"c\.yaml:2: found character '\\t' that cannot start any token"),
-    "list": (b"- a\n", r"c\.yaml: holds no sections; begin with one, such as `train:`"),
+    "list": (b"- a\n", r"c\.yaml: has no sections; start with one, such as `train:`"),
     "latin-1": ("# é\n".encode("latin-1"), r"c\.yaml: byte 2 is not valid UTF-8; save it as UTF-8"),
     "control": (b"a: \x01\n", r"c\.yaml: not valid YAML: unacceptable character #x0001: .*"),
     "list as key": (b"? [a]\n: b\n", r"c\.yaml:1: a key is a list or a map; it must be text"),
@@ -269,7 +262,7 @@ BROKEN = {
     "aliases that explode": (
         b"a: &a [x, x, x, x, x, x, x, x, x]\n"
         + b"".join(b"%c: &%c [%s]\n" % (i + 1, i + 1, b", ".join([b"*%c" % i] * 9)) for i in range(97, 105)),
-        r"c\.yaml: has more than 10,000 values, aliases \(\*\) followed; write out what it needs",
+        r"c\.yaml: has more than 10,000 values, aliases \(\*\) expanded; write out what it needs",
     ),
     "braces before a name": (
         b"data:\n  files:\n    train: {lang}.txt\n    val: {lang}-val.txt\n",
@@ -309,7 +302,7 @@ def test_a_byte_order_mark_before_a_configuration_is_no_matter(file: Path) -> No
     assert accepted(file, "\ufeff" + BUDGET) == accepted(file, BUDGET)
 
 
-# What is refused in an override.
+# Rejected overrides, and the message.
 OVERRIDES = {
     "modle.width=8": "override modle.width=8: unknown key 'modle'; did you mean 'model'?",
     "model.widht=8": "override model.widht=8: unknown key 'model.widht'; did you mean 'width'?",
@@ -332,7 +325,8 @@ OVERRIDES = {
     "model.width=250": "override model.width=250: model.width=250 is not a multiple of model.n_heads=8; "
     "try 248 or 256",
     "model.max_length=65536": "override model.max_length=65536: train.max_tokens_per_batch=3000 is below "
-    "model.max_length=65536; the longest sentence must fit a batch, so raise the one or lower the other",
+    "model.max_length=65536; the longest sentence must fit in a batch, so raise the first or lower the "
+    "second",
     "train.adam_betas=[0.9, 1.5]": "override train.adam_betas=[0.9, 1.5]: train.adam_betas.1=1.5 does not "
     "fit; allowed: a list of 2: a number ≥ 0 and < 1",
     "data.columns.fr=0": "override data.columns.fr=0: data.columns.fr=0 does not fit; allowed: text or a "
@@ -491,7 +485,7 @@ def test_a_strategy_that_forks_is_refused(tmp_path: Path, strategy: str) -> None
 def test_a_nul_in_a_name_or_path_is_refused(tmp_path: Path, key: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("data: {format: phrasebook}\ntrain: {max_steps: 1}\n")
-    with pytest.raises(ConfigError, match=r"'a\\x00b' holds a NUL character"):
+    with pytest.raises(ConfigError, match=r"'a\\x00b' contains a NUL character"):
         load_config(path, [f'{key}="a\\0b"'])
 
 

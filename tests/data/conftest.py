@@ -1,4 +1,4 @@
-"""What the tests of reading files share."""
+"""Fixtures for the tests of readers."""
 
 from pathlib import Path
 

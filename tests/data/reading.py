@@ -1,4 +1,4 @@
-"""What the tests of lines and of readers share."""
+"""Helpers for the tests of lines and readers."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from translator.errors import DataError
 
-# Characters at which one program or another ends a line, and what lies near them.
+# Characters that some programs treat as line ends, and their neighbours.
 LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 TEXT = st.text(
     st.one_of(
@@ -18,12 +18,12 @@ TEXT = st.text(
 
 
 def of_one_line(text: str) -> str:
-    """The text without what ends a line or a field of a TSV, and without what is taken off."""
+    """Return the text without line ends, tabs, and characters that the reader removes."""
     return text.replace("\n", "").replace("\t", "").rstrip("\r").lstrip("\ufeff")
 
 
 def refusal(read: Callable[[], Iterator[object]]) -> str:
-    """The message with which reading ends."""
+    """Return the message of the error that reading raises."""
     with pytest.raises(DataError) as caught:
         list(read())
     assert "\n" not in str(caught.value)

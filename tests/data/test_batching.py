@@ -18,7 +18,7 @@ from translator.data.batching import (
     Position,
     make_batch,
     pad,
-    padding_share,
+    padding_fraction,
     plan_epoch,
 )
 from translator.symbols import BOS, EOS, PAD
@@ -40,7 +40,7 @@ class Numbered:
 
 
 def resegmented(rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-    """Another segmentation of some rows: its length is a function of row and position."""
+    """Return another segmentation of some rows, whose length depends on row and position."""
     lengths = [1 + (7 * row + 3 * position.epoch + position.batch) % 5 for row in rows]
     ids = [[10 + row] * n for row, n in zip(rows, lengths, strict=True)]
     return ids, [[*row, 9] for row in ids]
@@ -57,7 +57,7 @@ def plan(lengths: Lengths, max_tokens: int = 40, seed: int = 1, epoch: int = 0) 
 
 
 def realistic(n: int, seed: int = 0) -> Lengths:
-    """Lengths such as a corpus of sentences has: log-normal, a translation about as long as its source."""
+    """Return lengths as in a corpus of sentences: log-normal, and similar for source and target."""
     generator = torch.Generator().manual_seed(seed)
     source = (torch.randn(n, generator=generator) * 0.4 + 2.7).exp()
     target = source * (torch.randn(n, generator=generator) * 0.15).exp()
@@ -137,13 +137,13 @@ def test_long_and_short_batches_come_mixed() -> None:
 def test_little_of_a_batch_is_padding() -> None:
     lengths = realistic(20_000)
     made = plan(lengths, 3000)
-    assert padding_share(lengths, made) < 0.08
+    assert padding_fraction(lengths, made) < 0.08
     in_random_order = EpochPlan(torch.arange(20_000), made.bounds, made.n_target_tokens)
-    assert padding_share(lengths, in_random_order) > 0.4
+    assert padding_fraction(lengths, in_random_order) > 0.4
 
 
 @given(lengths=LENGTHS, max_tokens=BUDGETS)
-def test_the_padding_share_is_that_of_the_batches(lengths: Lengths, max_tokens: int) -> None:
+def test_the_padding_fraction_is_that_of_the_batches(lengths: Lengths, max_tokens: int) -> None:
     made, pairs = plan(lengths, max_tokens), Numbered(lengths)
     padded = positions = 0
     for i in range(len(made)):
@@ -152,7 +152,7 @@ def test_the_padding_share_is_that_of_the_batches(lengths: Lengths, max_tokens: 
         for side in (batch.source_ids, batch.target_out):
             padded += int((side == PAD).sum())
             positions += side.numel()
-    assert padding_share(lengths, made) == pytest.approx(padded / positions)
+    assert padding_fraction(lengths, made) == pytest.approx(padded / positions)
 
 
 def test_lengths_and_order_take_16_bytes_a_pair() -> None:
@@ -190,7 +190,7 @@ def test_ranks_and_accumulation_share_out_one_sequence(
     ranks = [
         list(islice(stream(lengths, rank=rank, **options), n_steps * accumulate)) for rank in range(n_ranks)
     ]
-    # Taken in turns, the ranks' batches are the sequence that one rank alone would see.
+    # Interleaved, the ranks' batches are the sequence that a single rank would see.
     in_turns = [batch for together in zip(*ranks, strict=True) for batch in together]
     assert [rows_of(batch) for batch in in_turns] == [rows_of(batch) for batch in common]
     for step in range(n_steps):
@@ -210,7 +210,7 @@ def test_an_epoch_of_the_stream_has_each_pair_once(lengths: Lengths, max_tokens:
 
 @pytest.mark.parametrize("n", [100, 10_000])
 def test_a_batch_reads_its_own_rows_and_no_others(n: int) -> None:
-    """What a step reads does not grow with the corpus."""
+    """The work of a step does not grow with the corpus."""
     read: list[list[int]] = []
 
     class Noted(Numbered):

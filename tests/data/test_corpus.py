@@ -1,4 +1,4 @@
-"""The corpus: every source gives the same rows, and refused input leaves nothing behind."""
+"""The corpus: every source yields the same rows, and rejected input leaves no files behind."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ import pytest
 from datasets.table import MemoryMappedTable
 
 from translator.config import DataConfig
-from translator.data import corpus, phrasebook, readers
+from translator.data import phrasebook, readers, tables
 from translator.data.corpus import fingerprints, open_malformed, open_split, split_names
 from translator.data.input_map import map_input
 from translator.data.lines import COLUMNS as COLUMNS_DIFFER
@@ -28,7 +28,7 @@ from translator.data.lines import NO_TEXT, QUOTE, UTF8
 from translator.data.oddities import INVISIBLE
 from translator.errors import DataError
 
-# Pairs that one tool or another would change; see the controls below.
+# Pairs that some tools would change; see the controls below.
 PAIRS = [
     ("Bonjour, le monde.", "Hello, world."),
     ("ligne\u2028suite", "line\u2028more"),
@@ -73,7 +73,7 @@ def csv_line(pair: tuple[str, ...]) -> str:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., DataConfig]:
-    """A function for a configuration with its cache in `tmp_path`, and without the input map."""
+    """Return a function that builds a configuration with its cache in `tmp_path` and no input map."""
     return partial(DataConfig, cache=str(tmp_path / "cache"), root=str(tmp_path), input_map=None)
 
 
@@ -83,7 +83,7 @@ def pairs_of(config: DataConfig, split: str = "train", seed: int = 1) -> list[tu
 
 
 def refusal(config: DataConfig, split: str = "train") -> str:
-    """The message for a corpus that is refused; what it leaves in the cache is lock files alone."""
+    """Return the message for a rejected corpus, which must leave only lock files in the cache."""
     with pytest.raises(DataError) as caught:
         open_split(config, split, seed=1)
     assert "\n" not in str(caught.value)
@@ -92,7 +92,7 @@ def refusal(config: DataConfig, split: str = "train") -> str:
 
 
 def left_behind(config: DataConfig) -> list[Path]:
-    """What is in the cache, without lock files and the folders that hold them."""
+    """Return the contents of the cache, without lock files and their folders."""
     return [
         path
         for path in Path(config.cache).rglob("*")
@@ -179,7 +179,7 @@ def test_every_source_gives_the_same_rows(
     assert table["line"][:] == list(range(first, first + len(PAIRS)))
     odd = {"\u2581x": INVISIBLE, 'Il dit "oui': 0}
     assert table["notes"][:] == [odd.get(fr, 0) for fr, _ in PAIRS]
-    assert table.features == corpus.COLUMNS
+    assert table.features == tables.COLUMNS
     swapped = config.model_copy(update={"source_language": "en", "target_language": "fr"})
     assert pairs_of(swapped) == [(en, fr) for fr, en in PAIRS]
     mapped = config.model_copy(update={"input_map": 1})
@@ -291,7 +291,7 @@ def test_hub_splits_have_the_hubs_names(tmp_path: Path, make: Callable[..., Data
     )
 
 
-# What is refused: how it is written, and what is said, with the folder as F.
+# Rejected input: the function that writes it → the message, with the folder as F.
 def bad_utf8(folder: Path) -> dict[str, Any]:
     (folder / "a.fr").write_bytes(b"d\xe9j\xc3\xa0\nd\xe9j\xc3\xa0\n")
     (folder / "a.en").write_bytes(b"one\nyet\n")
@@ -383,15 +383,15 @@ def places_for_names(folder: Path) -> dict[str, Any]:
 REFUSED = {
     bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is not valid UTF-8; convert the file to UTF-8 (nor is any "
     "other of the 2 rows a pair)",
-    bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of the one must translate line n of the other, "
+    bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of one must translate line n of the other, "
     "so find the missing line",
     bad_gzip: "F/a.en.gz:20: damaged gzip file: Compressed file ended before the end-of-stream marker was "
     "reached; fetch it again",
     bad_column: "F/a.tsv:1: no column 'en'; the header has fr, de; set data.columns to two of them, or to "
-    "places from 1 where the file has no header",
+    "numbers from 1 if the file has no header",
     bad_quote: "F/a.csv:2: the quote opened here is never closed; quote the whole field and write a quote in "
     'it as ""',
-    bad_type: "F/a.parquet, row 1: column 'fr' holds \"b'un'\", not text; mend the row",
+    bad_type: "F/a.parquet, row 1: column 'fr' holds \"b'un'\", not text; fix the row",
     no_parquet_column: "F/a.parquet: no column 'en'; there are: fr, de; set data.columns to two of them",
     no_pairs: "F/a.fr is empty; name a file that has pairs in data.files.train",
     only_a_header: "F/a.tsv has no pairs, only blank lines or a header; name a file that has pairs in "
@@ -402,10 +402,10 @@ REFUSED = {
     "name that",
     an_archive: "F/a.fr is a zip archive, not text in UTF-8; unpack it, and name a file in it",
     no_file: "F/a.fr: no such file, nor a.fr.gz; check data.root and data.files",
-    mixed_columns: "data.columns mixes a name and a place; give two names, or two places from 1",
-    places_for_names: "data.columns: places are for tsv and csv; data.format=jsonl has names",
+    mixed_columns: "data.columns mixes a name and a number; give two names, or two numbers from 1",
+    places_for_names: "data.columns: numbers are for tsv and csv; data.format=jsonl has names",
     bad_parquet: "F/a.parquet: cannot be loaded: Parquet magic bytes not found in footer. Either the file is "
-    "corrupted or this is not a parquet file; mend or replace the file",
+    "corrupted or this is not a parquet file; fix or replace the file",
 }
 
 
@@ -420,13 +420,13 @@ def test_refused_input_gives_one_line_and_leaves_nothing(
     with pytest.raises(DataError) as caught:
         open_split(config, "train", seed=1)
     assert str(caught.value).replace(str(tmp_path), "F") == REFUSED[write]
-    # `datasets` keeps the Parquet table that it read; what we made of it is not there.
+    # `datasets` keeps its copy of the Parquet table; our table must not exist.
     left = {path.name for path in left_behind(config) if not path.name.startswith("parquet-train")}
     assert left <= ({"dataset_info.json"} if config.format == "parquet" else set())
     assert capfd.readouterr() == ("", "")
 
 
-# For each format: how rows are written of which the third is malformed, on which line, and in which way.
+# For each format: write rows of which the third is malformed; return its line and problem, too.
 GOOD, AFTER = [("un", "one"), ("deux", "two")], [("quatre", "four"), ("cinq", "five")]
 
 
@@ -458,7 +458,7 @@ def null_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
 
 
 def bytes_in_parquet(folder: Path) -> tuple[dict[str, Any], int, int]:
-    """A column of text, as Spark and others write one, that holds what is no text."""
+    """Write a column with bytes that are not marked as text, as Spark and others do."""
     fields = parquet(folder, [*GOOD, ("trois", "thrXe"), *AFTER])
     path = folder / "a.parquet"
     path.write_bytes(path.read_bytes().replace(b"thrXe", b"thr\xffe"))
@@ -705,7 +705,7 @@ def test_what_was_fetched_serves_without_a_network(
         assert pairs_of(config) == PAIRS
     capfd.readouterr()
     assert pairs_of(config) == PAIRS  # the server is gone
-    assert "cannot be reached; going on with what was fetched before" in capfd.readouterr().err
+    assert "cannot be reached; using the copy fetched before" in capfd.readouterr().err
     elsewhere = config.model_copy(update={"cache": str(tmp_path / "other")})
     assert "cannot be fetched" in refusal(elsewhere)
 

@@ -1,4 +1,4 @@
-"""The input map: one text for every way of typing it, and nothing else changed."""
+"""The input map: one text for every way of typing it, and no other changes."""
 
 import re
 import time
@@ -41,7 +41,7 @@ def test_what_it_does(text: str, expected: str) -> None:
     assert map_input(text) == expected
 
 
-#: Text full of what is mapped, and of what stands in its way.
+#: Text with many characters that are mapped, and with characters that could interfere.
 TEXTS = st.text(
     st.sampled_from(
         "aeé'’`´\u0301\u0338\u0328 \t\u00a0\u2028\u200b\u200d\ufe0f\ufeff\u00ad👩🏽❤←↔〈\u2329ʼ-.5"
@@ -66,7 +66,7 @@ def test_the_form_of_the_text_makes_no_difference(text: str) -> None:
         assert map_input(unicodedata.normalize(form, text)) == map_input(text)
 
 
-#: Marks of several classes, some that compose or decompose, and what ends a run of them.
+#: Combining marks of several classes, some of which compose or decompose, and characters between them.
 MARKS = "\u0301\u0327\u0308\u0323\u0338\u0344\u0f71\u0f73\u05b0\u3099\u20d0e≠—é\uac00"
 
 
@@ -110,7 +110,7 @@ def test_no_character_becomes_another_one_but_an_apostrophe() -> None:
 
 
 def test_the_steps_are_all_that_it_is() -> None:
-    """Exports carry them; the control leaves the last one out."""
+    """Exports include the steps; the control omits the last one."""
 
     def by(steps: tuple[tuple[str, str], ...], text: str) -> str:
         for pattern, replacement in steps:

@@ -1,4 +1,4 @@
-"""Lines: their text arrives as it is, and a file that is no text is named for what it is."""
+"""Lines: their text is unchanged, and the kind of a file that is not text is reported."""
 
 import bz2
 import gzip
@@ -67,7 +67,7 @@ def test_invalid_utf8_names_file_line_and_byte(file: Path, mark: bytes, zipped: 
 
     write(mark + b"d\xe9j\xc3\xa0\n")
     problem = "(0xe9) is not valid UTF-8; convert the file to UTF-8"
-    # The byte is counted as it stands in the file, a mark before it included.
+    # Bytes are counted as in the file, including a byte order mark.
     assert refusal(lambda: read_lines(file)) == f"{file}:1: byte {len(mark) + 2} of the line {problem}"
     write(mark + b"un\n\xc3\xa9t\xe9")
     assert refusal(lambda: read_lines(file)) == f"{file}:2: byte 4 of the line {problem}"
@@ -124,7 +124,7 @@ def tarred() -> bytes:
 
 LINES = "Bonjour.\nÇa va ?\n" * 20
 TO_UTF8 = "convert it to UTF-8"
-# What is given as text and is none: its bytes, and what is said of it.
+# Files that are not text: their bytes and the message.
 OTHER_KINDS = {
     "zip": (zipped("a.fr", "a.en"), "is a zip archive, not text in UTF-8; unpack it, and name a file in it"),
     "docx": (
@@ -145,7 +145,10 @@ OTHER_KINDS = {
     "tar.gz": (gzip.compress(tarred()), "is a tar archive, .*; unpack it, and name a file in it"),
     "zip.gz": (gzip.compress(zipped("a")), "is a zip archive, .*; unpack it, and name a file in it"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3", "is a PDF document, .*; save its text as UTF-8, and name that file"),
-    "doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a document of an older Word or Excel, .*; save its"),
+    "doc": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "is a document of an old version of Word or Excel, .*; save its",
+    ),
     "parquet": (b"PAR1\x15\4", "is a Parquet file, not text in UTF-8; set data.format=parquet"),
     "sqlite": (b"SQLite format 3\0\x10", "is an SQLite database, .*; write its table into a TSV file"),
     "utf-16": (LINES.encode("utf-16"), f"is text in UTF-16, .*; {TO_UTF8}"),

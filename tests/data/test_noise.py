@@ -1,4 +1,4 @@
-"""Noise changes what it says and nothing else, by (seed, epoch, row) alone."""
+"""Noise: each kind changes only what it names, as a function of (seed, epoch, row)."""
 
 import random
 

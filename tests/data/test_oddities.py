@@ -1,4 +1,4 @@
-"""Oddities: what is noted, and ordinary French and English, which is not."""
+"""Oddities: texts that are noted, and ordinary French and English texts, which are not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Patterns: what a line of a table means, what is refused and how that is said."""
+"""Patterns: the meaning of a line of a table, and the messages for invalid lines."""
 
 from pathlib import Path
 
@@ -102,13 +102,13 @@ def test_copies_are_written_as_they_are() -> None:
             "{un food}.",
             "Food.",
             "",
-            "x.tsv:1: {un food} is on one side alone; the other needs one of food too",
+            "x.tsv:1: {un food} is on one side only; the other needs one of food too",
         ),
         (
             "{von food}.",
             "{a food}.",
             "",
-            "x.tsv:1: 'von' in {von food} is no determiner; there are: un, le, adj",
+            "x.tsv:1: 'von' in {von food} is not a determiner; there are: un, le, adj",
         ),
         (
             "{un spaceship}.",
@@ -147,7 +147,7 @@ def test_a_slot_made_of_itself_is_refused() -> None:
         return parse(f"{{{name}}}", f"{{{name}}}", "", where="x.tsv:1")
 
     known = KNOWN._replace(drawn={"a", "b"})
-    with pytest.raises(DataError, match=r"slots.tsv: a → b → a: a slot made of itself; break the circle"):
+    with pytest.raises(DataError, match=r"slots.tsv: a → b → a: a slot contains itself; break the cycle"):
         check({"a": [slot("b")], "b": [slot("a")]}, known)
 
 

@@ -1,4 +1,4 @@
-"""The embedded corpus: the same everywhere, disjoint splits, all of the lexicon, links that fit the words."""
+"""The phrasebook: deterministic, with disjoint splits, all words of the lexicon, and valid alignments."""
 
 import hashlib
 import importlib.util
@@ -28,7 +28,7 @@ from translator.data import phrasebook
 text = "".join(f"{p['fr']}\\t{p['en']}\\n" for s in phrasebook.SPLITS for p in phrasebook.pairs(s))
 print(hashlib.blake2b(text.encode()).hexdigest())
 """
-#: What the grammar must write, by the name that it notes.
+#: Names of the constructions that the grammar must generate.
 ASKED_FOR = """
     definite indefinite partitive demonstrative possessive number quantity general_article pas_de
     adjective_before adjective_after possession_with_de
@@ -45,7 +45,7 @@ ASKED_FOR = """
 """.split()
 
 
-# What takes seconds is made by the first test that asks, and not where tests are only collected.
+# Slow results are computed by the first test that needs them, and not during collection.
 
 
 @cache
@@ -65,7 +65,7 @@ def examples() -> list[splits.Example]:
 
 @cache
 def grammatical() -> list[splits.Example]:
-    """What the grammar wrote for the splits, and twenty thousand sentences more, since its share is small."""
+    """Return the sentences of the grammar in the splits, and 20,000 more, since the splits have few."""
     return [e for e in examples() if e.origin == "grammar"] + list(
         islice(splits.from_grammar(seed=3), 20_000)
     )
@@ -238,7 +238,7 @@ def test_parts_of_compositional_sentences_meet_only_there() -> None:
 
 
 def test_links_fit_the_words() -> None:
-    """Every pair ends in a mark that is linked, so a word too many or too few on either side shows."""
+    """The final marks of every pair are linked, which reveals a missing or additional word on either side."""
     for sentence in (e.sentence for e in examples() if e.origin != "sentences"):
         last = (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1)
         assert sentence.links[-1] == last, sentence
@@ -273,7 +273,7 @@ def test_sentences_are_tidy(language: str) -> None:
 
 
 def test_both_languages_end_in_the_same_mark() -> None:
-    """Whatever quotation marks stand around it: « surprise ». and "surprise." """
+    """Quotation marks around the final mark are ignored: « surprise ». and "surprise." """
     marks = [
         [re.findall(r"[.?!…]", pair[language])[-1:] for language in phrasebook.LANGUAGES]
         for pair in everything()

@@ -1,4 +1,4 @@
-"""The grammar of the embedded corpus, clause by clause; all that it writes is in test_phrasebook.py."""
+"""The grammar of the phrasebook, clause by clause; test_phrasebook.py tests its output as a whole."""
 
 from itertools import islice
 

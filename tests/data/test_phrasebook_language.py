@@ -1,6 +1,6 @@
-"""The phrasebook against judges of the languages: a speller for each, and a conjugator of French.
+"""The phrasebook checked by external tools: a spell checker for each language and a French conjugator.
 
-They are no part of what the project needs: `.ci/run` installs hunspell with Debian's dictionaries, and
+They are not dependencies of the project: `.ci/run` installs hunspell with Debian's dictionaries, and
 `make test-all` installs verbecc.
 """
 
@@ -23,7 +23,7 @@ from translator.data.phrasebook.french import Conjugation
 
 pytestmark = pytest.mark.system
 
-#: Sound words that Debian's dictionaries do not have: borrowed, or newer than they are.
+#: Correct words that Debian's dictionaries lack, because they are borrowed or recent.
 ALLOWED = {
     "fr": set(
         "bar-mitsva cubi dispo game gigas griffoir ok ola papi schnitzel thank téléréalité visio you".split()
@@ -55,7 +55,7 @@ def pairs_with_origin() -> Iterator[tuple[dict[str, str], str]]:
 
 
 def spoken(language: str) -> set[str]:
-    """Distinct words of all splits that are no names: in lower case, or at the head of a sentence alone."""
+    """Return the distinct words of all splits that are not names: in lower case, or only sentence-initial."""
     inside, first = set[str](), set[str]()
     for pair, origin in pairs_with_origin():
         text = re.sub(r"\S+@\S+|\S*(?:www\.|https:)\S*|\S+\.(?:fr|com|org|net|eu)\b", "", pair[language])
@@ -70,7 +70,7 @@ def spoken(language: str) -> set[str]:
 
 
 def unknown_words(language: str) -> set[str]:
-    """Words of all splits, names left out, that hunspell does not know, whether with a capital or without."""
+    """Return the words of all splits, without names, that hunspell does not know in either case."""
     names = {part for e in lexicon.load().names for part in re.split(r"[ -]", e.fr + " " + e.en)}
     unknown = misspelled(spoken(language) - names, language)
     return misspelled({word[0].lower() + word[1:] for word in unknown}, language)
@@ -121,7 +121,7 @@ def conjugator() -> Any:
 
 
 def judged(infinitive: str) -> dict[str, list[set[str]]]:
-    """Forms by tense as the conjugator gives them, with their variants, without their pronouns."""
+    """Return tense → the forms of the conjugator with their variants, without pronouns."""
     moods = conjugator().conjugate(infinitive).get_data()["moods"]
     subject = re.compile(r"^(?:j'|(?:je|tu|il|nous|vous|ils|elles) )")
 

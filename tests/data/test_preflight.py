@@ -1,4 +1,4 @@
-"""Preflight: each pair judged once, as a pair, and counted with its line, in little memory."""
+"""Preflight: each pair is checked once, and counted with its line number, in little memory."""
 
 import tracemalloc
 import weakref
@@ -29,7 +29,7 @@ from translator.errors import DataError
 
 
 def table(pairs: list[tuple[str, str]], notes: list[int] | None = None) -> Dataset:
-    """A split whose lines are numbered from 101, so that a line is not taken for a row."""
+    """Return a split with lines numbered from 101, so that line and row numbers differ."""
     return Dataset.from_dict(
         {
             "line": [101 + row for row in range(len(pairs))],
@@ -47,7 +47,7 @@ def check(
     held_out: list[tuple[str, str]] | None = None,
     **limits: Any,
 ) -> tuple[Report, list[int]]:
-    """The report, and the rows that are fit."""
+    """Return the report and the rows that are fit for training."""
     others = hash_held_out([table(held_out)] if held_out else [])
     report, fit = check_pairs(table(pairs, notes), DataConfig(**limits), others)
     assert fit.dtype == torch.int64
@@ -93,7 +93,7 @@ def test_limits_are_the_last_that_is_fit() -> None:
 
 
 def test_a_pair_is_judged_as_a_pair() -> None:
-    """A side that stands in another pair is no reason to leave the pair out; a source of a test split is."""
+    """A side that also occurs in another pair is accepted; a source that occurs in a test split is not."""
     pairs = [("Oui.", "Yes."), ("Oui.", "Yeah."), ("Ouais.", "Yes."), ("Yes.", "Oui.")]
     assert check(pairs, held_out=[("Non.", "Yeah.")])[1] == [0, 1, 2, 3]
     assert check(pairs, held_out=[("OUI.", "Aye.")])[1] == [2, 3]
@@ -170,7 +170,7 @@ def test_the_report_has_words_for_every_count() -> None:
     report, _ = check([("", "blank"), ("un", "un")], notes=[0, CRLF])
     assert report.messages() == [
         "left out: a side is empty or blank: 1 (lines 101)",
-        "noted: lines ended in CR LF (taken off): 1 (lines 102)",
+        "noted: lines ended in CR LF (removed): 1 (lines 102)",
         "noted: both sides are the same text: 1 (lines 102)",
     ]
     assert not set(REASONS) & set(NOTES)
@@ -194,8 +194,8 @@ def test_strict_names_every_reason_in_one_line() -> None:
         refuse_unfit(report, "train")
     assert str(caught.value) == (
         "data.strict: 21 of 22 rows of train are unfit; a side is empty or blank: 11 (lines 101, 103, 105, "
-        "107, 109, 111, 113, 115, 117, 119 …); the same pair came before: 10 (lines 104, 106, 108, 110, 112, "
-        "114, 116, 118, 120, 122); mend or remove them"
+        "107, 109, 111, 113, 115, 117, 119 …); the same pair occurs earlier: 10 (lines 104, 106, 108, 110, "
+        "112, 114, 116, 118, 120, 122); fix or remove them"
     )
     noted, _ = check([("un", "un")])
     refuse_unfit(noted, "train")  # a note is no reason
@@ -281,7 +281,7 @@ class Meter(TorchDispatchMode):
 
 
 def bytes_at_once(work: Callable[[], object]) -> int:
-    """Upper bound of what Python objects and tensors hold at once, above what was held before."""
+    """Return an upper bound of the additional memory of Python objects and tensors during `work`."""
     with Meter():
         work()  # what is made once, such as imports
     tracemalloc.start()
@@ -301,7 +301,7 @@ def test_the_meter_sees_objects_and_tensors() -> None:
 
 @pytest.mark.parametrize("length", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["short", "long"])
 def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
-    """Measured between two sizes, so that what a batch of rows takes does not count."""
+    """The difference between two sizes is measured, which cancels the memory of a batch of rows."""
     words = "une phrase " * length
     small, large = 3_000, 9_000
 

@@ -1,4 +1,4 @@
-"""Preparation: once for each thing that shapes it, aligned with the text, and whole or not there."""
+"""Preparation: cached by everything that influences it, aligned with the text, and atomic."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from datasets import Dataset
 from datasets.table import MemoryMappedTable
 
 from translator.config import Config
-from translator.data import corpus
+from translator.data import corpus, tables
 from translator.data.input_map import map_input
 from translator.data.preparation import FILES, Prepared, prepare
 from translator.data.tokenizer import Tokenizer
@@ -40,7 +40,7 @@ def append(corpus_folder: Path, split: str, source: str, target: str) -> None:
 
 
 def folders(config: Config) -> list[str]:
-    """What lies in the cache, the readers' own folder aside."""
+    """Return the contents of the cache except the folder of the readers."""
     return sorted(path.name for path in Path(config.data.cache).iterdir() if path.name != "arrow")
 
 
@@ -99,7 +99,7 @@ def test_a_second_call_finds_the_first_ones_work(tiny_config: Make, monkeypatch:
 
     monkeypatch.setattr(Tokenizer, "train", again)
     monkeypatch.setattr(Tokenizer, "encode_batch", again)
-    monkeypatch.setattr(corpus, "write_tokens", again)
+    monkeypatch.setattr(tables, "write_tokens", again)
     second = prepare(tiny_config("tokenizer.vocabulary_size=5000"))
     assert second.folder == first.folder
     assert {path.name: path.stat().st_mtime_ns for path in second.folder.iterdir()} == stamps
@@ -305,7 +305,7 @@ def test_what_a_killed_preparation_left_is_removed(tiny_config: Make, tmp_path: 
 
 
 def test_two_preparations_at_once_end_as_one(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process finishes while this one is at work."""
+    """Another process finishes while this one is still preparing."""
     train = Tokenizer.train
     other: list[Prepared] = []
 
@@ -340,7 +340,7 @@ def test_no_fit_pair_is_refused_and_leaves_nothing(tiny_config: Make) -> None:
 def test_unequal_files_are_refused_and_leave_nothing(tiny_config: Make, tiny_corpus: Path) -> None:
     with (tiny_corpus / "val.fr").open("a") as file:
         file.write("De trop.\n")
-    with pytest.raises(DataError, match=r"val\.fr has 5 lines and .*val\.en has 4; line n of the one must"):
+    with pytest.raises(DataError, match=r"val\.fr has 5 lines and .*val\.en has 4; line n of one must"):
         prepare(tiny_config())
     assert folders(tiny_config()) == []
 

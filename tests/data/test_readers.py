@@ -1,4 +1,4 @@
-"""Readers: the text of a row arrives as it is, and what is no row is named in its place."""
+"""Readers: the text of a row is unchanged, and each malformed row is reported."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ from translator.errors import DataError
 
 
 def kinds(rows: Iterable[Row | MalformedError]) -> list[tuple[int, int | str]]:
-    """The line of each row, with its source or with what is wrong with it."""
+    """Return the line of each row, with its source or its problem."""
     return [(row.line, row.problem if isinstance(row, MalformedError) else row.source) for row in rows]
 
 
@@ -49,7 +49,7 @@ def test_unequal_line_counts_name_both(tmp_path: Path, extra: str) -> None:
     target.write_text("one\ntwo\n" + ("three\n" if extra == "target" else ""))
     n_source, n_target = (4, 2) if extra == "source" else (2, 3)
     assert refusal(lambda: read_parallel(source, target)) == (
-        f"{source} has {n_source} lines and {target} has {n_target}; line n of the one must translate "
+        f"{source} has {n_source} lines and {target} has {n_target}; line n of one must translate "
         "line n of the other, so find the missing line"
     )
 
@@ -59,7 +59,7 @@ def csv_field(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search('[",\n]', text) else text
 
 
-# For each format: how a pair is written, and how it is read back.
+# For each format: the function that writes a pair, and its reader.
 Reader = Callable[[Path], Iterator[Row | MalformedError]]
 FORMATS: dict[str, tuple[Callable[[str, str], str], Reader, str]] = {
     "tsv": (lambda fr, en: f"{fr}\t{en}", lambda path: read_tsv(path, "fr", "en"), "fr\ten"),
@@ -184,7 +184,7 @@ def test_a_missing_column_lists_the_columns(
     file: Path, read: Callable[[Path, str, str], Iterator[Row | MalformedError]]
 ) -> None:
     between = "\t" if read is read_tsv else ","
-    advice = "set data.columns to two of them, or to places from 1 where the file has no header"
+    advice = "set data.columns to two of them, or to numbers from 1 if the file has no header"
     file.write_text(between.join(["fr", "de"]) + "\n" + between.join(["un", "eins"]) + "\n")
     assert refusal(lambda: read(file, "fr", "en")) == (
         f"{file}:1: no column 'en'; the header has fr, de; {advice}"
@@ -215,8 +215,8 @@ def test_rows_of_too_few_or_too_many_columns(
         (7, "six"),
         (8, COLUMNS),
     ]
-    assert str(found[1]) == f"{file}:2: 1 column, and data.columns needs 2; mend the line"
-    assert str(found[2]) == f"{file}:3: 3 columns, and the file has 2; mend the line"
+    assert str(found[1]) == f"{file}:2: 1 column, and data.columns needs 2; fix the line"
+    assert str(found[2]) == f"{file}:3: 3 columns, and the file has 2; fix the line"
     write("fr|x|en", "un|1|one", "deux|two", "trois|3|three|4")  # a header says how many there are
     assert kinds(read(file, "fr", "en")) == [(2, "un"), (3, COLUMNS), (4, COLUMNS)]
     write("en|fr|note", "one|un|1", "two|deux", "three|trois|3")  # what is missing is not needed
@@ -233,7 +233,7 @@ def test_rows_of_too_few_or_too_many_columns(
         (
             "fr;en\nun;one\n",
             None,
-            "F:1: no column 'fr'; the header has fr;en; it looks separated by ';', so write",
+            "F:1: no column 'fr'; the header has fr;en; it looks separated by ';', so rewrite",
         ),
         (
             "fr\ten\nun\tone\n",
@@ -241,11 +241,11 @@ def test_rows_of_too_few_or_too_many_columns(
             "F:1: no column 'fr'; .*; it looks separated by tabs, so set data.format=tsv",
         ),
         ('{"fr": "un"}\n', None, "F:1: a quote .*; it looks like JSON Lines, so set data.format=jsonl"),
-        ("Oui, toi;Yes, you\nun;one\n", (1, 2), "F: it looks separated by ';', so write the file anew"),
+        ("Oui, toi;Yes, you\nun;one\n", (1, 2), "F: it looks separated by ';', so rewrite the file"),
         ("Oui, toi\tYes, you\nun\tone\n", (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
         ("Oui, toi\tYes, you\n" * 2, (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
-        ("Oui, toi;Yes, you\n" * 5, (1, 2), "F: it looks separated by ';', so write the file anew"),
-        ("un|||one\nOui, toi ||| Yes\n", (1, 2), "F: it looks separated by '|||', so write the file anew"),
+        ("Oui, toi;Yes, you\n" * 5, (1, 2), "F: it looks separated by ';', so rewrite the file"),
+        ("un|||one\nOui, toi ||| Yes\n", (1, 2), "F: it looks separated by '|||', so rewrite the file"),
     ],
 )
 def test_another_separator_is_named(
@@ -277,7 +277,7 @@ def test_a_csv_given_as_tsv_is_named(file: Path) -> None:
         ("{", JSON, "not valid JSON: Expecting property name"),
         ("[" * 100_000, JSON, "not valid JSON: "),
         (f'{{"fr": "un", "en": "one", "n": {"9" * 5000}}}', JSON, "not valid JSON: Exceeds the limit"),
-        ("3", NO_TEXT, "no record with columns 'fr' and 'en'"),
+        ("3", NO_TEXT, "not a record with columns 'fr' and 'en'"),
         (
             '{"fr": "un", "de": "x"}',
             NO_TEXT,
@@ -285,10 +285,10 @@ def test_a_csv_given_as_tsv_is_named(file: Path) -> None:
         ),
         ('{"translation": {"fr": "un"}}', NO_TEXT, "no column 'en'; there are: fr; set data.columns to two"),
         ('{"translation": null}', NO_TEXT, "no column 'fr'; there are: translation; set data.columns to two"),
-        ('{"fr": "un", "en": null}', NO_TEXT, "column 'en' holds null, not text; mend the row"),
-        ('{"fr": "un", "en": 12}', NO_TEXT, "column 'en' holds 12, not text; mend the row"),
-        ('{"fr": "un", "en": ["one"]}', NO_TEXT, "column 'en' holds [\"one\"], not text; mend the row"),
-        ('{"fr": "un", "en": "\\ud83d"}', SURROGATE, "column 'en' holds half a surrogate pair; mend the row"),
+        ('{"fr": "un", "en": null}', NO_TEXT, "column 'en' holds null, not text; fix the row"),
+        ('{"fr": "un", "en": 12}', NO_TEXT, "column 'en' holds 12, not text; fix the row"),
+        ('{"fr": "un", "en": ["one"]}', NO_TEXT, "column 'en' holds [\"one\"], not text; fix the row"),
+        ('{"fr": "un", "en": "\\ud83d"}', SURROGATE, "column 'en' holds half a surrogate pair; fix the row"),
         ("x" * MAX_LINE_BYTES, LONG, "the line has more than 1,000,000 bytes; cut it into sentences"),
     ],
     ids=range(12),
@@ -313,7 +313,7 @@ def test_rows_of_a_table_count_on_over_batches() -> None:
     ]
     found = list(read_records(batches, "fr", "en", where="x"))
     assert kinds(found) == [(1, "un"), (2, NO_TEXT), (3, NO_TEXT), (4, "quatre")]
-    assert str(found[1]) == "x, row 2: column 'fr' holds null, not text; mend the row"
+    assert str(found[1]) == "x, row 2: column 'fr' holds null, not text; fix the row"
 
 
 def test_a_line_of_either_file_that_is_no_utf8_spoils_its_pair_alone(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_column_of_that_name_goes_before_a_translation_map() -> None:
 def test_a_value_that_is_no_json_either_is_shown(file: Path) -> None:
     with pytest.raises(DataError) as caught:
         pair_of({"fr": b"un", "en": "one"}, "fr", "en", line=1, where="x, row 1")
-    assert str(caught.value) == "x, row 1: column 'fr' holds \"b'un'\", not text; mend the row"
+    assert str(caught.value) == "x, row 1: column 'fr' holds \"b'un'\", not text; fix the row"
 
 
 def test_a_column_that_is_there_twice_is_refused(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where sentences end, in French as people type it."""
+"""Sentence segmentation of French as people type it."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from translator.data.sentences import paired_sentences, sentence_spans, split_sentences
 
-#: Lines and their sentences, joined by `|`, written by somebody who had not seen the code.
+#: Lines with `|` between sentences, written by somebody who had not seen the code.
 CASES = Path(__file__).with_name("sentence_ends.tsv").read_text("utf-8").splitlines()
 
 

@@ -1,4 +1,4 @@
-"""The sentences written whole: enough of them, all different, written as they should be."""
+"""The hand-written sentences: enough of them, all different, and with correct punctuation."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,13 +11,13 @@ from translator.alignment.words import words
 from translator.data.phrasebook import written
 from translator.errors import DataError
 
-#: A sentence may hang on others by all its words but one, but no more than two of them.
+#: Maximum size of a group of sentences that share all words but one.
 MOST_ALIKE = 3
 _NAME_OR_NUMBER = re.compile(r"(?<!^)\b[A-ZÀ-Ý][\w'-]*|\b\d[\d.,h]*\b")
 
 
 def masked(text: str) -> tuple[str, ...]:
-    """Words with names and numbers left out of account, so that Paul and Marie are the same."""
+    """Return the words with names and numbers masked, so that Paul and Marie are equal."""
     return tuple(word.lower() for word in words(_NAME_OR_NUMBER.sub("x", text)))
 
 
@@ -32,7 +32,7 @@ def too_much_alike(texts: Iterable[str]) -> list[list[str]]:
 
 
 def badly_written(fr: str, en: str) -> bool:
-    """Whether a pair breaks the rules of docs/phrasebook.md on marks and spaces."""
+    """Return whether a pair breaks the rules of docs/phrasebook.md on marks and spaces."""
     spaced = re.sub(r"\d:\d|https?:\S*", "", fr)
     ends = [re.search(r"(\.\.\.|[.?!…])(?: ?»|\")?$", text) for text in (fr, en)]
     return bool(

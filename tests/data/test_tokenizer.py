@@ -1,4 +1,4 @@
-"""The tokenizer: what goes in comes out, nothing is unknown, nothing is a control character."""
+"""The tokenizer: lossless, without unknown tokens, and without control characters in its output."""
 
 import io
 import json
@@ -75,7 +75,7 @@ def test_every_stand_in_and_the_word_mark_at_once(tokenizers: dict[str, Tokenize
 
 
 def test_sentencepiece_as_it_comes_would_change_text() -> None:
-    """The control of the round trip: the library's own defaults fail it."""
+    """The control of the round trip: it fails with SentencePiece's defaults."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences()),
@@ -108,7 +108,7 @@ def test_capitals_are_a_mark_and_the_pieces_of_their_lower_case(
     assert ids[1:] == tokenizer.encode(text.lower())
     assert tokenizer.sample_batch([text], 0.0, seed=1) == tokenizer.encode_batch([text]) == [ids]
     assert tokenizer.spans(text, ids) == [(0, 0), *tokenizer.spans(text.lower(), ids[1:])]
-    # What a translation begins with may go on in lower case, unless all of it is known.
+    # A prefix in capitals may continue in lower case, so it is only marked if the whole text is given.
     assert CAPITALS not in tokenizer.pieces(tokenizer.encode_prefix(text))
     assert tokenizer.encode_prefix(text, whole=text) == ids
     assert tokenizer.encode_prefix("", whole=text) == ids[:1]
@@ -136,7 +136,7 @@ def test_special_pieces_are_left_out_of_text(tokenizers: dict[str, Tokenizer]) -
     ids = tokenizer.encode("Le chat")
     assert tokenizer.decode([BOS, *ids, EOS, PAD, PAD]) == "Le chat"
     assert tokenizer.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
-    # Their names in a text are text.
+    # The names of special tokens are ordinary text when they occur in a text.
     assert set(tokenizer.encode("<pad><s></s><unk>")).isdisjoint({PAD, UNK, BOS, EOS})
 
 
@@ -236,7 +236,7 @@ def test_the_vocabulary_shrinks_with_a_message(kind: Literal["bpe", "unigram"]) 
     tokenizer, message = Tokenizer.train(few, TokenizerConfig(kind=kind, vocabulary_size=4000))
     assert message == (
         "tokenizer.vocabulary_size=4000 is more than this corpus has pieces for; "
-        f"going on with {len(tokenizer)}"
+        f"continuing with {len(tokenizer)}"
     )
     assert 261 < len(tokenizer) < 400
     assert tokenizer.decode(tokenizer.encode("dort ! 😀")) == "dort ! 😀"
@@ -255,7 +255,9 @@ def test_a_vocabulary_comes_of_almost_any_text(kind: Literal["bpe", "unigram"]) 
 def test_no_text_is_refused(texts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Tokenizer.train(iter(texts), TokenizerConfig())
-    assert str(caught.value) == "the vocabulary has no text to learn from; every training pair was left out"
+    assert str(caught.value) == (
+        "there is no text to build the vocabulary from; every training pair was left out"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -300,14 +302,14 @@ def test_a_foreign_model_is_refused(tmp_path: Path, tokenizers: dict[str, Tokeni
         Tokenizer(foreign(vocab_size=30, **ours))
     no_utf8 = tokenizers["bpe"].model.replace(b"<0x0A>", b"<0x\x90A>")
     for damaged in (b"no model", b"\0" * 100, no_utf8):
-        with pytest.raises(ModelError, match=r"^tokenizer: no SentencePiece model: "):
+        with pytest.raises(ModelError, match=r"^tokenizer: not a SentencePiece model: "):
             Tokenizer(damaged)
     with pytest.raises(ModelError, match=r"no\.model: cannot be read: No such file or directory$"):
         Tokenizer.load(tmp_path / "no.model")
 
 
 def rebuilt(tokenizer: Tokenizer, text: str, ids: list[int]) -> str:
-    """The text of the places of its ids, those that share a place once."""
+    """Rebuild a text from the spans of its ids, using repeated spans once."""
     spans = tokenizer.spans(text, ids)
     assert len(spans) == len(ids)
     assert all(start <= end for start, end in spans)
@@ -341,7 +343,7 @@ def test_a_piece_stands_where_its_letters_are(tokenizers: dict[str, Tokenizer]) 
 def test_ids_of_another_text_have_no_place(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = tokenizers["bpe"]
     ids = tokenizer.encode("Le chat dort.")
-    with pytest.raises(ValueError, match="stands beyond the end of the text"):
+    with pytest.raises(ValueError, match="is beyond the end of the text"):
         tokenizer.spans("Le", ids)
     with pytest.raises(ValueError, match="the pieces have 13 bytes and the text 15"):
         tokenizer.spans("Le chat dort…", ids)
@@ -351,6 +353,6 @@ def test_a_corpus_of_overlong_lines_is_refused_by_what_is_wrong() -> None:
     with pytest.raises(DataError) as caught:
         Tokenizer.train(["mot " * 5000, "é" * 9000], TokenizerConfig())
     assert str(caught.value) == (
-        "every line has more than 16,384 bytes, and the vocabulary is learnt from shorter ones; cut the "
-        "corpus into sentences, one a line"
+        "every line has more than 16,384 bytes, and the vocabulary is built from shorter ones; split the "
+        "corpus into sentences, one per line"
     )

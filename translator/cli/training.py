@@ -47,7 +47,7 @@ def train_command(
 def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -> None:
     """Read, filter and tokenize a corpus as `train` does, and report what is wrong with it."""
     from translator.data import corpus
-    from translator.data.batching import padding_share, plan_epoch
+    from translator.data.batching import padding_fraction, plan_epoch
     from translator.data.preparation import prepare
     from translator.data.report import Report
 
@@ -62,7 +62,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     plan = plan_epoch(
         prepared.lengths, max_tokens=config.train.max_tokens_per_batch, seed=config.train.seed, epoch=0
     )
-    padding = padding_share(prepared.lengths, plan)
+    padding = padding_fraction(prepared.lengths, plan)
     if as_json:
         facts = _facts(prepared, sizes, malformed, n_batches=len(plan), padding=padding)
         print(json.dumps(facts, indent=2, ensure_ascii=False))

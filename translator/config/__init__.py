@@ -1,4 +1,4 @@
-"""The configuration: typed sections, and the YAML files they are read from."""
+"""The configuration: its typed sections, and the YAML files that they are read from."""
 
 from translator.config.sections import (
     Config,

@@ -1,123 +1,124 @@
-"""Configuration files: YAML 1.2 and overrides in, a checked `Config` or one clear line out."""
+"""Reading configuration files and overrides into a validated `Config`, with one-line error messages."""
 
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from translator import console
+from translator.config.reference import describe_schema
 from translator.config.sections import Config, InvalidConfigError, Section, validate
-from translator.config.yaml import parse_yaml, read_text, reason_of, to_plain, write_yaml
+from translator.config.yaml import parse_yaml, read_text, reason_of, to_json_types, write_yaml
 from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Former names of keys: the new one, and values that had another name.
+#: Former name of a key → its current name, and former → current names of its values.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.kernels": ("hardware.backend", {"c": "native"}),
     "hardware.workers": ("hardware.replicas", {}),
 }
 
-#: Characters of a value that a message shows.
+#: Messages show at most this many characters of a value.
 _MAX_SHOWN = 200
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool = False) -> Config:
-    """Read a configuration file and apply overrides `section.key=value` (values in YAML).
+    """Read a configuration file and apply overrides.
 
     Args:
         path: the file.
-        overrides: each replaces a value.
-        saved: whether a run wrote it; then no `data.input_map` means none, and not the default.
+        overrides: `section.key=value`, with the value in YAML.
+        saved: whether the file was written by a run. If such a file lacks `data.input_map`, the value is null
+            and not the default.
 
     Raises:
-        ConfigError: a file or override that cannot be read, an unknown key (with the nearest known
-            one), a value of another type or range; the message begins with `file:line` or with the
-            override itself.
+        ConfigError: the file or an override cannot be read, a key is unknown, or a value is of the wrong type
+            or out of range; the message starts with `file:line` or with the override.
     """
     data = parse_yaml(read_text(path), where=str(path))
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: holds no sections; begin with one, such as `train:`")
-    plain = to_plain(data, where=str(path))
+        raise ConfigError(f"{path}: has no sections; start with one, such as `train:`")
+    values = to_json_types(data, where=str(path))
     if saved:
-        _without_input_map(plain)
-    former = _rename_keys(plain)
-    from_override = _override(plain, overrides)
+        _default_to_no_input_map(values)
+    former = _rename_keys(values)
+    from_override = _override(values, overrides)
     _note_former_names([] if saved else former, overrides)
 
-    def place(location: Location, message: str) -> str:
+    def locate(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
-        # What is wrong between several keys is found at their section; the message names the keys.
+        # An error between several keys has the location of their section, and its message names the keys.
         named = [dotted, *re.findall(r"\w+(?:\.\w+)+", message)]
         for name in named:
             for key, override in from_override.items():
                 if f"{name}.".startswith(f"{key}."):
                     return f"override {_shortened(override)}"
         former_names = [old for old, (new, _) in RENAMED.items() if new == dotted]
-        lines = [_line_of(data, name.split("."), whole=True) for name in [*named[1:], *former_names]]
+        lines = [_line_of(data, name.split("."), exact=True) for name in [*named[1:], *former_names]]
         line = next(filter(None, [*lines, _line_of(data, location)]), None)
         if line is not None:
             return f"{path}:{line}"
         below = [override for key, override in from_override.items() if key.startswith(f"{dotted}.")]
         return f"override {_shortened(below[0])}" if below else str(path)
 
-    return _checked(plain, place)
+    return _validated(values, locate)
 
 
 def config_from_json(text: str | bytes, *, where: str) -> Config:
-    """Read what `Config.to_json` wrote; where that was before there was an input map, none is applied.
+    """Read what `Config.to_json` wrote; if it lacks `data.input_map`, the value is null.
 
     Raises:
-        ConfigError: the text is no valid configuration; the message begins with `where`.
+        ConfigError: the text is not a valid configuration; the message starts with `where`.
     """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {reason_of(error)}") from None
-    _without_input_map(data)
+    _default_to_no_input_map(data)
     _rename_keys(data)
-    return _checked(data, lambda *_: where)
+    return _validated(data, lambda *_: where)
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
-    """Return a configuration with some values replaced; see `load_config`.
+    """Return a configuration with some values overridden; see `load_config`.
 
     Raises:
-        ConfigError: as `load_config`.
+        ConfigError: see `load_config`.
     """
-    plain = json.loads(config.to_json())
-    _override(plain, overrides)
+    values = json.loads(config.to_json())
+    _override(values, overrides)
     _note_former_names([], overrides)
-    return _checked(plain, lambda *_: f"override {_shortened(' '.join(overrides))}")
+    return _validated(values, lambda *_: f"override {_shortened(' '.join(overrides))}")
 
 
 def config_to_yaml(config: Config) -> str:
-    """Return the whole configuration as YAML that `load_config` reads back."""
+    """Return the complete configuration as YAML that `load_config` reads back."""
     return write_yaml(json.loads(config.to_json()))
 
 
-def _without_input_map(data: Any) -> None:
-    """Say of a saved configuration that has no word of the input map that there was none."""
+def _default_to_no_input_map(data: Any) -> None:
+    """Set `data.input_map` to null if it is missing: the configuration was saved before there was one."""
     section = data.setdefault("data", {}) if isinstance(data, dict) else None
     if isinstance(section, dict):
         section.setdefault("input_map", None)
 
 
 def _rename_keys(data: Any) -> list[str]:
-    """Replace former names of keys by the new ones; return those that were there."""
-    found = []
+    """Replace former names of keys and values by the current ones; return the former keys that occurred."""
+    former = []
     for old, (new, values) in RENAMED.items():
-        section, _, key = old.partition(".")
-        part = data.get(section) if isinstance(data, dict) else None
-        if isinstance(part, dict) and key in part:
-            value = part.pop(key)
-            part.setdefault(new.partition(".")[2], _new_value(value, values))
-            found.append(old)
-    return found
+        name, _, key = old.partition(".")
+        section = data.get(name) if isinstance(data, dict) else None
+        if isinstance(section, dict) and key in section:
+            value = section.pop(key)
+            section.setdefault(new.partition(".")[2], _new_value(value, values))
+            former.append(old)
+    return former
 
 
 def _new_value(value: Any, values: dict[str, str]) -> Any:
@@ -125,7 +126,7 @@ def _new_value(value: Any, values: dict[str, str]) -> Any:
 
 
 def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
-    """Say once of each former name that it has another now."""
+    """Print a note for each former name that is used."""
     used = [*in_file, *(override.partition("=")[0] for override in overrides)]
     for old, (new, _) in RENAMED.items():
         if old in used:
@@ -133,14 +134,14 @@ def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
-    """Put overrides into plain data; return dotted key → the override that set it."""
+    """Apply overrides to the data in place; return dotted key → the override that set it."""
     from_override: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
         if key in RENAMED:
             key, values = RENAMED[key]
             value = _new_value(value, values)
-        _put(data, key.split("."), value, override)
+        _set_value(data, key.split("."), value, override)
         from_override[key] = override
     return from_override
 
@@ -150,10 +151,10 @@ def _parse_override(override: str) -> tuple[str, Any]:
     if not equals or not key or "." not in key:
         raise ConfigError(f"override {_shortened(override)!r}: write section.key=value, such as train.seed=2")
     where = f"override {_shortened(override)}"
-    return key, to_plain(parse_yaml(text, where=where), where=where)
+    return key, to_json_types(parse_yaml(text, where=where), where=where)
 
 
-def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+def _set_value(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
     for key in keys[:-1]:
         inner = data.setdefault(key, {})
         if inner is None:
@@ -164,36 +165,37 @@ def _put(data: dict[str, Any], keys: list[str], value: Any, override: str) -> No
     data[keys[-1]] = value
 
 
-def _line_of(data: Any, location: Sequence[str | int], *, whole: bool = False) -> int | None:
-    """Line, from 1, of the deepest part of `location` that the file has; with `whole`, of all or none."""
+def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -> int | None:
+    """Return the line number of a key, or unless `exact` of its closest parent that is in the file."""
     line = None
     for key in location:
         marks = getattr(data, "lc", None)
         if marks is None or marks.data is None or key not in marks.data:
-            return None if whole else line
+            return None if exact else line
         line = marks.data[key][0] + 1
         data = data[key]
     return line
 
 
-def _checked(data: Any, place: Callable[[Location, str], str]) -> Config:
+def _validated(data: Any, locate: Callable[[Location, str], str]) -> Config:
+    """Validate the data; `locate` maps the location and message of an error to the start of our message."""
     try:
         return validate(data)
     except InvalidConfigError as error:
-        raise ConfigError(_explain(error.problems, place)) from None
+        raise ConfigError(_explain(error.problems, locate)) from None
 
 
-def _explain(problems: list[Any], place: Callable[[Location, str], str]) -> str:
-    """Say what the first problem is, and how many more keys have one."""
+def _explain(problems: list[Any], locate: Callable[[Location, str], str]) -> str:
+    """Return a message about the first problem, with the number of other keys that have problems."""
     error = problems[0]
     location = tuple(error["loc"])
     n_keys = len({tuple(_follow(problem["loc"])[2]) for problem in problems})
     more = f" (and {n_keys - 1} more)" if n_keys > 1 else ""
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
-        return f"{place(location, message)}: {message}{more}"
+        return f"{locate(location, message)}: {message}{more}"
     section, field, keys = _follow(location)
-    where = place(tuple(keys), "")
+    where = locate(tuple(keys), "")
     dotted = ".".join(map(str, keys))
     if error["type"] == "extra_forbidden":
         known = list(section.model_fields)
@@ -205,11 +207,11 @@ def _explain(problems: list[Any], place: Callable[[Location, str], str]) -> str:
     value = _shortened(json.dumps(error["input"], ensure_ascii=False))
     subject = f"{dotted}={value}" if dotted else value
     allowed = _allowed(field, keys)
-    return f"{where}: {subject} does not fit; allowed: {allowed}{_instead(error['input'], allowed)}{more}"
+    return f"{where}: {subject} does not fit; allowed: {allowed}{_advice(error['input'], allowed)}{more}"
 
 
-def _instead(value: Any, allowed: str) -> str:
-    """What to write for a whole number with a fraction or an exponent, or for `{lang}` without quotes."""
+def _advice(value: Any, allowed: str) -> str:
+    """Return what to write instead of an integer like `2.0` or `1e3`, or of `{lang}` without quotes."""
     if isinstance(value, float) and value.is_integer() and "a whole number" in allowed:
         return f"; write {value:.0f}"
     if isinstance(value, dict) and list(value.values()) == [None] and "text" in allowed:
@@ -222,7 +224,7 @@ def _shortened(text: str) -> str:
 
 
 def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
-    """Section and field that an error is in, and its key without pydantic's union labels."""
+    """Return the section and field of an error, and its key without pydantic's union labels."""
     section: type[Section] = Config
     keys: list[str | int] = []
     for key in location:
@@ -244,58 +246,5 @@ def _allowed(field: str, keys: list[str | int]) -> str:
         return "a section with keys and values"
     section, _, name = field.partition(".")
     schema = Config.model_json_schema()["$defs"][section]["properties"][name]
-    within = len(keys) > 2  # a value of a map
-    return describe_schema(schema.get("additionalProperties", schema) if within else schema)
-
-
-def describe_schema(schema: dict[str, Any]) -> str:
-    """Say in words what values a JSON schema of one field takes."""
-    if "anyOf" in schema:
-        return " or ".join(describe_schema(part) for part in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    if "const" in schema:
-        return str(schema["const"])
-    names = {
-        "integer": "a whole number",
-        "number": "a number",
-        "string": "text",
-        "boolean": "true or false",
-        "null": "null",
-        "array": "a list",
-        "object": "a map",
-    }
-    words = names.get(schema.get("type", ""), "a value")
-    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
-    if schema.get("minLength"):
-        limits.append("that is not empty")
-    if "pattern" in schema:
-        limits.append(f"of the form {schema['pattern']}")
-    if schema.get("type") == "array":
-        inner = [describe_schema(part) for part in schema.get("prefixItems", [])]
-        limits += [f"of {len(inner)}: {inner[0]}"] if inner else []
-    return " ".join([words, " and ".join(limits)]).strip()
-
-
-def field_reference() -> Iterator[tuple[str, str, str, str]]:
-    """Yield (dotted key, allowed values, default as YAML, description) for every field, in order."""
-    for name, field in Config.model_fields.items():
-        assert isinstance(field.annotation, type)
-        yield from _fields_of(field.annotation, name)
-
-
-def _fields_of(section: type[Section], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    schema = Config.model_json_schema()["$defs"][section.__name__]["properties"]
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _fields_of(field.annotation, f"{prefix}.{name}")
-            continue
-        default = field.get_default(call_default_factory=True)
-        description = " ".join((field.description or "").split())
-        yield f"{prefix}.{name}", describe_schema(schema[name]), json.dumps(default), description
-
-
-def json_schema() -> str:
-    """Return the JSON schema that editors use to complete and check configuration files."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    is_map_value = len(keys) > 2
+    return describe_schema(schema.get("additionalProperties", schema) if is_map_value else schema)

@@ -1,4 +1,4 @@
-"""YAML 1.2 in and out, within bounds. The only importer of `ruamel`."""
+"""Reading and writing YAML 1.2, with limits on size and depth. Only this module imports `ruamel`."""
 
 import io
 import json
@@ -14,11 +14,11 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from translator.errors import ConfigError
 
-#: Of a file; whatever larger is given in the place of a configuration, no more of it is read.
+#: Maximum size of a file, in case a much larger one is given by mistake.
 MAX_BYTES = 100_000
-#: Of a configuration, aliases followed: a few lines of nested aliases would stand for billions.
+#: Maximum number of values with aliases expanded; a few lines of nested aliases expand to billions.
 MAX_VALUES = 10_000
-#: Of lists and maps in each other.
+#: Maximum depth of nested lists and maps.
 MAX_DEPTH = 50
 
 _KEY_PROBLEM = "a key is a list or a map; it must be text"
@@ -28,7 +28,7 @@ def read_text(path: str | Path) -> str:
     """Return the text of a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, is too large, or is no UTF-8.
+        ConfigError: the file cannot be read, is too large, or is not valid UTF-8.
     """
     try:
         with Path(path).open("rb") as file:
@@ -44,35 +44,35 @@ def read_text(path: str | Path) -> str:
 
 
 class _TextKeys(RoundTripConstructor):
-    """Refuses a map with a key that is no text: of maps as keys of each other ruamel hashes each twice."""
+    """Constructor that refuses lists and maps as keys, for which ruamel can take exponential time."""
 
     def construct_document(self, node: Node) -> Any:
-        waiting, seen = [node], set[Node]()
-        while waiting:
-            inner = waiting.pop()
+        stack, seen = [node], set[Node]()
+        while stack:
+            inner = stack.pop()
             if inner in seen or not isinstance(inner, CollectionNode):
                 continue
-            seen.add(inner)  # aliases come again, and may go round in circles
+            seen.add(inner)  # aliases can repeat a node and form cycles
             if not isinstance(inner, MappingNode):
-                waiting += inner.value
+                stack += inner.value
                 continue
             for key, value in inner.value:
                 if isinstance(key, CollectionNode):
                     raise ConstructorError(None, None, _KEY_PROBLEM, key.start_mark)
-                waiting.append(value)
+                stack.append(value)
         return super().construct_document(node)
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
-    """Read YAML 1.2 into maps and lists that know their lines.
+    """Parse YAML 1.2 into ruamel's maps and lists, which record their line numbers.
 
     Raises:
-        ConfigError: it is no YAML; the message begins with `where`, and names the line unless that is an
-            override.
+        ConfigError: the text is not valid YAML; the message starts with `where` and, unless that is an
+            override, the line.
     """
-    if _depth(text) > MAX_DEPTH:  # ruamel takes seconds for a few thousand brackets
+    if _depth(text) > MAX_DEPTH:  # ruamel is very slow for thousands of brackets
         raise ConfigError(f"{where}: lists and maps are nested too deep")
-    yaml = YAML()  # round-trip: keeps the line of each key; YAML 1.2
+    yaml = YAML()  # the default, round-trip mode records the line of each key
     yaml.Constructor = _TextKeys
     is_file = not where.startswith("override ")
     try:
@@ -90,17 +90,17 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
-    # A number of too many digits, a date that is none, a tag on something else.
+    # For example a number with too many digits, an invalid date, or a tag on a value of another type.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 
 
-#: A value with `{lang}`, which YAML takes for a map, up to where it ends: its first character is no quote.
+#: An unquoted value that contains `{lang}`, which YAML parses as a map.
 _BRACES = re.compile(r"""(?:^|[:,{\[]|-\s)\s*(?P<value>[^\s"'#{}\[\],:]*\{\w+\}[^\s{}\[\],"']*)""")
 
 
 def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | None:
-    """Find an unquoted `{lang}` at or just before one of some lines; return its line, and what to do."""
+    """Find an unquoted `{lang}` on or just above one of the lines; return its line number and a message."""
     lines = text.split("\n")
     for number in [near for at in numbers for near in (at, at - 1)]:
         if 0 <= number < len(lines) and (match := _BRACES.search(lines[number])):
@@ -110,15 +110,15 @@ def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | Non
 
 
 def reason_of(error: Exception) -> str:
-    """Return what Python says of a value, without its advice to lift its limit on digits."""
+    """Return Python's error message about a value, without its advice to raise the limit on digits."""
     return str(error).partition(";")[0]
 
 
-def to_plain(data: Any, *, where: str) -> Any:
-    """Return what YAML gave as JSON has it.
+def to_json_types(data: Any, *, where: str) -> Any:
+    """Convert parsed YAML to the types of JSON.
 
     Raises:
-        ConfigError: there is too much of it, aliases followed, or a key or value that JSON has not.
+        ConfigError: the data has too many values with aliases expanded, or a key that is a list or a map.
     """
     _check_size(data, where=where)
     try:
@@ -132,24 +132,24 @@ def to_plain(data: Any, *, where: str) -> Any:
 
 
 def _check_size(data: Any, *, where: str) -> None:
-    """Refuse what is endless, huge or deep once its aliases are followed."""
-    waiting, n_values = [(data, 0)], 0
-    while waiting:
-        value, depth = waiting.pop()
+    """Refuse data that is recursive, very large or deeply nested once its aliases are expanded."""
+    stack, n_values = [(data, 0)], 0
+    while stack:
+        value, depth = stack.pop()
         n_values += 1
         if depth > MAX_DEPTH:
             raise ConfigError(f"{where}: lists and maps are nested too deep")
         if n_values > MAX_VALUES:
             raise ConfigError(
-                f"{where}: has more than {MAX_VALUES:,} values, aliases (*) followed; write out what it needs"
+                f"{where}: has more than {MAX_VALUES:,} values, aliases (*) expanded; write out what it needs"
             )
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
-            waiting += [(part, depth + 1) for part in inner]
+            stack += [(part, depth + 1) for part in inner]
 
 
 def _depth(text: str) -> int:
-    """How deep brackets are nested, those in quotes counted too."""
+    """Return the depth of nested brackets, including those in quoted text."""
     depth = deepest = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth = max(0, depth + (1 if bracket in "[{" else -1))
@@ -158,16 +158,16 @@ def _depth(text: str) -> int:
 
 
 def write_yaml(data: Any) -> str:
-    """Return plain data as YAML that reads back as it was."""
+    """Return JSON-like data as YAML that `parse_yaml` reads back unchanged."""
     buffer = io.StringIO()
     yaml = YAML()
-    yaml.width = 2**31  # ruamel folds long text at places that it does not read back
+    yaml.width = 2**31  # ruamel folds long text in a way that does not round-trip
     yaml.dump(_quoted(data), buffer)
     return buffer.getvalue()
 
 
 def _quoted(value: Any) -> Any:
-    """Put text with unprintable characters into double quotes: ruamel's plain style loses U+0085."""
+    """Put text with unprintable characters in double quotes, since ruamel's plain style loses U+0085."""
     if isinstance(value, dict):
         return {_quoted(key): _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):

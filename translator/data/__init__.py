@@ -1,5 +1,5 @@
-"""Where sentence pairs come from and how they become batches.
+"""Sentence pairs: from files to batches.
 
-`readers` (files → rows) → `corpus` (every source → one kind of data set) → `preflight` (which pairs are
-fit for training) → `tokenizer` (text ↔ ids) → `preparation` (all of this once, on disk) → `batching`.
+`readers` (files → rows) → `corpus` (every source → one kind of table) → `preflight` (which pairs are fit for
+training) → `tokenizer` (text ↔ ids) → `preparation` (the steps above, cached on disk) → `batching`.
 """

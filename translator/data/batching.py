@@ -1,9 +1,7 @@
-"""Batches: which pairs go together, in which order, and where in that order training is.
+"""Batches of pairs of similar length within a token budget, in a shuffled order that can be resumed.
 
-Pairs of like length share a batch, so that little of it is padding; a batch holds as many pairs as its
-token budget lets in; batches come in random order. All of it is a pure function of (lengths, seed,
-epoch), the same on every rank, so a position is two numbers and every rank knows how many target tokens
-all ranks see in a step.
+The order is a pure function of (lengths, seed, epoch). Every rank computes the same one, so two numbers are
+enough to resume from a position, and each rank knows how many target tokens all ranks see in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +17,7 @@ from translator.symbols import BOS, EOS, PAD
 
 
 class Position(NamedTuple):
-    """A place in the endless sequence of batches: the next one to come."""
+    """A position in the endless sequence of batches, given as its next batch."""
 
     epoch: int
     batch: int
@@ -30,15 +28,15 @@ START = Position(0, 0)
 
 @dataclass
 class Batch:
-    """Pairs ready for the model.
+    """A padded batch of pairs.
 
     Attributes:
-        source_ids: (B, S) int64, each row ending in `EOS`, then `PAD`.
-        target_in: (B, T) int64, beginning with `BOS`: what the decoder reads.
-        target_out: (B, T) int64, ending in `EOS`: what it should say next.
-        n_step_tokens: real target tokens of the whole optimiser step, over all its batches and ranks.
-        position: what comes after this batch's step.
-        epochs: passes over the data that are done after this batch, a fraction.
+        source_ids: (B, S) int64, encoder input; each row ends in `EOS`, followed by `PAD`.
+        target_in: (B, T) int64, decoder input; each row starts with `BOS`.
+        target_out: (B, T) int64, the token to predict at each position of `target_in`; rows end in `EOS`.
+        n_step_tokens: target tokens of the optimiser step without padding, over all its batches and ranks.
+        position: where to resume after this batch's step.
+        epochs: passes over the data completed after this batch's step; may be fractional.
     """
 
     source_ids: Tensor
@@ -60,14 +58,14 @@ class Batch:
         )
 
     def shards(self, n: int) -> list["Batch"]:
-        """Cut the batch into at most `n` runs of rows with about as many real tokens each.
+        """Split the batch into at most `n` shards of consecutive rows with about the same number of tokens.
 
-        Rows of a batch are in order of length, so each shard sheds some of the padding.
+        The rows of a batch are sorted by length, so most shards need less padding than the batch.
         """
         source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
         lengths = source_lengths + target_lengths
         done = lengths.cumsum(0)
-        middles = done - lengths / 2  # a row goes where most of it lies
+        middles = done - lengths / 2  # a row belongs to the shard that contains its middle token
         bounds = torch.searchsorted(middles, done[-1] * torch.arange(n + 1) / n).tolist()
         shards = []
         for start, end in pairwise([0, *bounds[1:-1], len(done)]):
@@ -86,15 +84,15 @@ class Batch:
 
 
 class Pairs(Protocol):
-    """Token ids of a split, read by row numbers; a memory-mapped `datasets.Dataset` is one."""
+    """Token ids of a split, indexed by row numbers, such as a memory-mapped `datasets.Dataset`."""
 
     def __getitem__(self, rows: list[int], /) -> dict[str, list[list[int]]]:
-        """Return `source_ids` and `target_ids` of some rows, without special pieces."""
+        """Return `source_ids` and `target_ids` of the rows, without special tokens."""
         ...
 
 
 class Lengths(NamedTuple):
-    """Length of each pair's sides in pieces, end symbol included: (N,) int32 each, 8 bytes a pair."""
+    """Lengths of the sources and targets in tokens, `EOS` included; (N,) int32 each."""
 
     source: Tensor
     target: Tensor
@@ -106,8 +104,8 @@ class EpochPlan:
 
     Attributes:
         rows: (N,) int64, row numbers of all pairs, batch after batch.
-        bounds: (n_batches + 1,) int64, where in `rows` each batch begins.
-        n_target_tokens: (n_batches,) int64, real target tokens of each.
+        bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, and N.
+        n_target_tokens: (n_batches,) int64, target tokens of each batch without padding.
     """
 
     rows: Tensor
@@ -127,10 +125,10 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
     """Group all pairs into batches within a token budget and shuffle the batches.
 
     Args:
-        lengths: of the pairs, none above `max_tokens`.
-        max_tokens: most that rows × longest row may be, on each side by itself.
-        seed: with `epoch`, decides the order among pairs of equal lengths and of the batches.
-        epoch: from 0.
+        lengths: lengths of the pairs, none above `max_tokens`.
+        max_tokens: upper limit of rows × longest row, for sources and targets separately.
+        seed: together with `epoch`, seeds the order of the batches and of pairs of equal lengths.
+        epoch: number of the epoch, from 0.
     """
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(len(lengths.target), generator=generator)
@@ -146,14 +144,14 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
 
 def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
-    """Cut pairs in order into the longest runs within the budget; return their bounds."""
+    """Return the bounds of the batches when consecutive pairs are packed greedily within the budget."""
     bounds, start, n = [0], 0, len(target)
     while start < n:
         most = max(1, max_tokens // max(int(source[start]), int(target[start])))
         window = slice(start, min(n, start + most))
         longest = torch.maximum(source[window].cummax(0).values, target[window].cummax(0).values)
         fits = longest * torch.arange(1, len(longest) + 1) <= max_tokens
-        start += max(1, int(fits.sum()))  # `longest × count` only rises, so the fitting ones come first
+        start += max(1, int(fits.sum()))  # `longest` never falls, so `fits` is true and then false
         bounds.append(start)
     return torch.tensor(bounds)
 
@@ -161,8 +159,8 @@ def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
 class BatchStream(IterableDataset[Batch]):
     """The endless sequence of batches that one rank trains on, epoch after epoch.
 
-    A step takes `accumulate` batches on each of `n_ranks` ranks, the next ones of the common sequence, and
-    may reach into the next epoch, so that no pair is dropped or seen twice in one.
+    An optimiser step uses the next `accumulate * n_ranks` batches of the sequence, which the ranks take in
+    turn. A step may span two epochs, so that every epoch contains every pair exactly once.
     """
 
     def __init__(
@@ -179,20 +177,21 @@ class BatchStream(IterableDataset[Batch]):
         sample: Callable[[Sequence[int], Position], tuple[list[list[int]], list[list[int]]]] | None = None,
         keeps_targets: bool = False,
     ):
-        """Make a stream.
+        """Initialise the stream.
 
         Args:
             pairs: the token ids.
-            lengths: their lengths.
+            lengths: lengths of the pairs.
             max_tokens: see `plan_epoch`.
             seed: see `plan_epoch`.
-            accumulate: batches of each rank in a step.
-            rank: this rank.
-            n_ranks: how many there are.
-            start: where to begin; the position of the last batch trained on.
-            sample: gives other pieces of some rows at a position, in place of `pairs`' own.
-            keeps_targets: whether `sample` leaves targets as they are. If not, each rank draws those of all
-                ranks, to count them.
+            accumulate: batches per rank in an optimiser step.
+            rank: index of this rank.
+            n_ranks: number of ranks.
+            start: where to start; to resume, the `position` of the last batch trained on.
+            sample: returns source and target ids for the rows of a batch, to be used instead of those in
+                `pairs` (BPE-dropout, noise).
+            keeps_targets: whether `sample` leaves the targets unchanged. If not, each rank samples the
+                targets of all ranks in order to count the tokens of a step.
         """
         self.pairs, self.lengths, self.max_tokens, self.seed = pairs, lengths, max_tokens, seed
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
@@ -201,7 +200,7 @@ class BatchStream(IterableDataset[Batch]):
         self.keeps_targets = keeps_targets or sample is None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield this rank's batches without end, from `start`."""
+        """Yield this rank's batches endlessly, from `start`."""
         epoch, index = self.start
         plan = self._plan(epoch)
         while True:
@@ -247,7 +246,7 @@ def make_batch(
     position: Position = START,
     epochs: float = 0.0,
 ) -> Batch:
-    """Pad some pairs of ids, without special pieces, into a batch (see `Batch`)."""
+    """Add special tokens to the ids of some pairs and pad them into a `Batch`."""
     if n_step_tokens is None:
         n_step_tokens = sum(len(ids) + 1 for ids in targets)
     return Batch(
@@ -261,13 +260,13 @@ def make_batch(
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Return rows of ids as one (B, longest) int64 tensor, filled up with `PAD`."""
+    """Return rows of ids as a (B, longest) int64 tensor, padded with `PAD` on the right."""
     length = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows], dtype=torch.int64)
 
 
-def padding_share(lengths: Lengths, plan: EpochPlan) -> float:
-    """Return the share of padding among all positions of an epoch's batches, both sides together."""
+def padding_fraction(lengths: Lengths, plan: EpochPlan) -> float:
+    """Return the fraction of an epoch's tokens that is padding, sources and targets together."""
     padded = 0
     for i in range(len(plan)):
         rows = plan.batch(i)

@@ -1,4 +1,4 @@
-"""The records of a comma-separated file by RFC 4180."""
+"""The records of a comma-separated file (RFC 4180)."""
 
 import re
 from collections.abc import Iterator
@@ -11,30 +11,30 @@ from translator.data.lines import MAX_LINE_BYTES, QUOTE, Line, MalformedError, s
 
 
 class Record(NamedTuple):
-    """A row of a table: the line it begins on, from 1, its fields, and what was taken off its lines."""
+    """A row of a table: the number of its first line, from 1, its fields, and the bit flags of its lines."""
 
     line: int
     fields: list[str]
     notes: int
 
 
-#: One field by RFC 4180, with what ends it. A lone `\r` is text, as everywhere here.
+#: A field and the comma or end that follows it. As in `lines`, a lone `\r` is text.
 _CSV_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\Z)')
 _CSV_OPEN_FIELD = re.compile(r'"(?:[^"]|"")*\Z')
 
 
 def csv_records(path: Path) -> Iterator[Record | MalformedError]:
-    """Yield the records of a file, a malformed one as what is wrong with it.
+    """Yield the records of a file, with an error instead of each malformed record.
 
-    A quote that is never closed, or stands where RFC 4180 allows none, spoils its own line alone: reading
-    goes on with the next one.
+    A quote that is never closed, or in a place where RFC 4180 does not allow one, makes only its own line
+    malformed: reading continues with the next line.
 
     Raises:
-        DataError: as `scan_lines`.
+        DataError: see `scan_lines`.
     """
     lines = scan_lines(path)
-    again: list[Line | MalformedError] = []  # lines to be read anew, the next one last
-    while (first := again.pop() if again else next(lines, None)) is not None:
+    pending: list[Line | MalformedError] = []  # a stack of lines to be read again
+    while (first := pending.pop() if pending else next(lines, None)) is not None:
         if isinstance(first, MalformedError):
             yield first
             continue
@@ -42,19 +42,19 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
         n_quotes, n_characters = first.text.count('"'), len(first.text)
         is_open = n_quotes % 2 == 1 and _opens_a_field(first.text)
         while is_open and n_quotes % 2 and n_characters <= MAX_LINE_BYTES:
-            line = again.pop() if again else next(lines, None)
+            line = pending.pop() if pending else next(lines, None)
             if not isinstance(line, Line):
                 later = [line] if line is not None else []
                 break
             taken.append(line)
             n_quotes, n_characters = n_quotes + line.text.count('"'), n_characters + len(line.text)
-        # A CRLF inside a quoted field ends no record; it becomes `\n` and is counted.
+        # A CRLF inside a quoted field does not end the record; it becomes `\n` and is noted.
         fields = _csv_fields("\n".join(line.text for line in taken))
         if isinstance(fields, list):
             yield Record(first.number, fields, reduce(or_, (line.notes for line in taken)))
-            again += later
+            pending += later
         else:
-            again += [*later, *reversed(taken[1:])]
+            pending += [*later, *reversed(taken[1:])]
             problem = (
                 "the quote opened here is never closed"
                 if is_open
@@ -69,19 +69,19 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
 
 
 def _opens_a_field(record: str) -> bool:
-    """Whether a record goes on in the next line: its last field begins with a quote that is not closed."""
+    """Whether a record continues on the next line because its last field has an unclosed quote."""
     stopped = _csv_fields(record)
     return isinstance(stopped, int) and _CSV_OPEN_FIELD.match(record, stopped) is not None
 
 
 def _csv_fields(record: str) -> list[str] | int:
-    """The fields of a record, or the place of the first that is none."""
+    """Return the fields of a record, or the index of the character at which it is malformed."""
     fields, at, end = [], 0, ","
     while end == ",":
         match = _CSV_FIELD.match(record, at)
         if match is None:
             return at
-        quoted, plain, end = match.groups()
-        fields.append(plain if quoted is None else quoted.replace('""', '"'))
+        quoted, unquoted, end = match.groups()
+        fields.append(unquoted if quoted is None else quoted.replace('""', '"'))
         at = match.end()
     return fields

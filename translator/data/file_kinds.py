@@ -1,15 +1,15 @@
-"""What a file is that was given as text and is none, told by its first bytes."""
+"""Recognition, by their first bytes, of files that were given as text but are not."""
 
 import zipfile
 from pathlib import Path
 
-#: How many bytes from its start tell what a file is.
+#: Number of bytes needed from the start of a file.
 N_HEAD_BYTES = 512
 
 _UNPACK = "unpack it, and name a file in it"
 _AS_TEXT = "save its text as UTF-8, and name that file"
 
-#: First bytes, what the file is, what to do.
+#: (first bytes, kind of file, advice).
 _BY_MAGIC = (
     (b"PK\x03\x04", "a zip archive", _UNPACK),
     (b"PK\x05\x06", "an empty zip archive", "fetch it again"),
@@ -22,7 +22,7 @@ _BY_MAGIC = (
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (b"%PDF-", "a PDF document", _AS_TEXT),
     (b"{\\rtf", "a Rich Text document", _AS_TEXT),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an older Word or Excel", _AS_TEXT),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an old version of Word or Excel", _AS_TEXT),
     (b"PAR1", "a Parquet file", "set data.format=parquet"),
     (b"ARROW1", "an Arrow file", "save it as Parquet and set data.format=parquet"),
     (b"SQLite format 3\0", "an SQLite database", "write its table into a TSV file"),
@@ -32,7 +32,7 @@ _BY_MAGIC = (
     (b"\xfe\xff", "text in UTF-16", "convert it to UTF-8"),
 )
 
-#: A file within a zip archive, and what the archive then is.
+#: Name of a file inside a zip archive → kind of document that the archive is.
 _IN_ZIP = {
     "word/document.xml": "a Word document",
     "xl/workbook.xml": "an Excel workbook",
@@ -42,11 +42,11 @@ _IN_ZIP = {
 
 
 def not_text(path: Path, head: bytes) -> str | None:
-    """Say what a file is and what to do with it, or return None where it may be text.
+    """Return what a file is and what to do with it, or None if it may be text.
 
     Args:
         path: the file.
-        head: its first `N_HEAD_BYTES`, or all of it; of a gzipped file those of its content.
+        head: its first `N_HEAD_BYTES` bytes, or all of them; for a gzipped file, of the decompressed content.
     """
     for magic, kind, advice in _BY_MAGIC:
         if head.startswith(magic):
@@ -55,7 +55,7 @@ def not_text(path: Path, head: bytes) -> str | None:
             return f"is {kind}, not text in UTF-8; {advice}"
     if head[257:262] == b"ustar":
         return f"is a tar archive, not text in UTF-8; {_UNPACK}"
-    if len(head) >= 16 and any(_every_second_is_zero(head, place) for place in (0, 1)):
+    if len(head) >= 16 and any(_every_second_is_zero(head, start) for start in (0, 1)):
         return "is text in UTF-16, not in UTF-8; convert it to UTF-8"
     return None
 
@@ -64,12 +64,12 @@ def _kind_of_zip(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):  # a pipe, or a damaged one
+    except (OSError, ValueError, zipfile.BadZipFile):  # a pipe, or a damaged archive
         names = set()
     documents = [kind for name, kind in _IN_ZIP.items() if name in names]
     return (documents[0], _AS_TEXT) if documents else ("a zip archive", _UNPACK)
 
 
-def _every_second_is_zero(head: bytes, place: int) -> bool:
-    """Whether Latin letters in UTF-16 without a mark look so: one byte of each is zero, the other is not."""
-    return not any(head[place::2]) and all(head[1 - place :: 2])
+def _every_second_is_zero(head: bytes, start: int) -> bool:
+    """Return whether exactly every second byte is zero, as in UTF-16 text in Latin letters."""
+    return not any(head[start::2]) and all(head[1 - start :: 2])

@@ -1,7 +1,7 @@
-"""Files into lines, without changing the text.
+"""The lines of a UTF-8 file, with their text unchanged.
 
-A line ends at `\\n` and nowhere else: U+2028, U+0085 and a lone `\\r` are text. A `\\r\\n` ending and a
-byte order mark at the start of a file are taken off and noted. Nothing is normalised.
+Only `\\n` ends a line: U+2028, U+0085 and a lone `\\r` are text. The `\\r` of a `\\r\\n` ending and a byte
+order mark at the start of the file are removed and noted. Nothing is normalised.
 """
 
 import gzip
@@ -15,28 +15,28 @@ from typing import BinaryIO, NamedTuple, cast
 from translator.data.file_kinds import N_HEAD_BYTES, not_text
 from translator.errors import DataError
 
-#: Bits of `Line.notes`: what was taken off this line.
+#: Bit flags of `Line.notes`: what was removed from the line.
 CRLF, BOM = 1, 2
 
-#: Why a row is malformed.
+#: Reasons for which a row is malformed.
 UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
 
-#: A longer line, or record of a CSV file, is malformed; so no file, whatever is in it, fills the memory.
+#: Longer lines and CSV records are malformed, so that no file can exhaust memory.
 MAX_LINE_BYTES = 1_000_000
 LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
 
-#: A file with so many lines that are no UTF-8, and none beyond ASCII that is, is in another encoding.
+#: A file with this many invalid lines, and no valid line beyond ASCII, is in another encoding.
 _N_OTHER_ENCODING = 10
-#: A single line with so many of them has lost its ends.
+#: A one-line file with this many lone `\\r` uses them as line endings.
 _N_LONE_CR = 10
 
 
 class MalformedError(DataError):
-    """A row that is no pair of texts. Readers yield it in the row's place and go on.
+    """A row that is not a pair of texts. Readers yield it instead of the row and continue.
 
     Attributes:
-        line: the line that the row begins on, from 1.
-        problem: which kind it is of: `UTF8`, `LONG`, `COLUMNS` …
+        line: number of the row's first line, from 1.
+        problem: the reason: `UTF8`, `LONG`, `COLUMNS` …
     """
 
     def __init__(self, line: int, problem: int, message: str):
@@ -45,7 +45,7 @@ class MalformedError(DataError):
 
 
 class Line(NamedTuple):
-    """One line of a file: its number from 1, its text without the ending, and what was taken off."""
+    """A line of a file: its number from 1, its text without the line ending, and its bit flags."""
 
     number: int
     text: str
@@ -54,10 +54,10 @@ class Line(NamedTuple):
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Open a plain or gzipped file, told apart by its first two bytes; once, so that a pipe will do.
+    """Open a plain or gzipped file, recognised by its first two bytes; the file may be a pipe.
 
     Raises:
-        DataError: it cannot be read, or is no text (names what it is: an archive, a document, UTF-16).
+        DataError: the file cannot be read or is not text; the message names its kind (archive, document …).
     """
     try:
         with path.open("rb") as file:
@@ -83,7 +83,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Yield the lines of a UTF-8 file.
 
     Raises:
-        DataError: as `scan_lines`; or a line is malformed.
+        DataError: see `scan_lines`; or a line is malformed.
     """
     for line in scan_lines(path):
         if isinstance(line, MalformedError):
@@ -92,10 +92,10 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
-    """Yield the lines of a UTF-8 file; in the place of one that is none, or too long, what is wrong with it.
+    """Yield the lines of a UTF-8 file, with an error instead of each line that is too long or not UTF-8.
 
     Raises:
-        DataError: the file cannot be read, is no text, is damaged, or is in another encoding throughout.
+        DataError: the file cannot be read, is not text, is damaged, or is in another encoding throughout.
     """
     with open_binary(path) as file:
         number = n_other = 0
@@ -107,7 +107,7 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
             read = partial(file.readline, MAX_LINE_BYTES + 1)
             for number, raw in enumerate(iter(read, b""), start=1):
                 if len(raw) > MAX_LINE_BYTES:
-                    while raw and not raw.endswith(b"\n"):  # the rest of it
+                    while raw and not raw.endswith(b"\n"):  # skip the rest of the line
                         raw = read()
                     yield MalformedError(number, LONG, f"{path}:{number}: {LONG_LINE}")
                     continue
@@ -122,7 +122,7 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
                     text = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
                     n_other += 1
-                    yield _no_utf8(path, number, raw, at=error.start, after_mark=bool(notes & BOM))
+                    yield _invalid_utf8(path, number, raw, at=error.start, after_bom=bool(notes & BOM))
                     continue
                 has_utf8 = has_utf8 or not raw.isascii()
                 yield Line(number, text, notes)
@@ -137,7 +137,7 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
         )
 
 
-def _no_utf8(path: Path, number: int, raw: bytes, *, at: int, after_mark: bool) -> MalformedError:
-    byte = at + 1 + (3 if after_mark else 0)
+def _invalid_utf8(path: Path, number: int, raw: bytes, *, at: int, after_bom: bool) -> MalformedError:
+    byte = at + 1 + (3 if after_bom else 0)
     problem = f"byte {byte} of the line (0x{raw[at]:02x}) is not valid UTF-8; convert the file to UTF-8"
     return MalformedError(number, UTF8, f"{path}:{number}: {problem}")

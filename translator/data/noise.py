@@ -1,7 +1,7 @@
-"""What people do to a sentence when they type it: accents left out, other capitals, other quotation marks …
+"""Typing noise: missing accents, changed case, other quotation marks …
 
-Each change is a function from text to text that leaves a text alone where it has nothing to change.
-`data.noise` makes some of them in training sources, and `translator evaluate --robustness` measures them all.
+Each kind of noise is a function from text to text, which returns a text unchanged if it does not apply.
+`data.noise` adds some of them to training sources; `translator evaluate --robustness` measures all of them.
 """
 
 import re
@@ -13,14 +13,14 @@ from translator.data.input_map import normalize
 Change = Callable[[str], str]
 
 _QUOTED = re.compile(r"«([^«»]*)»|“([^“”]*)”|\"([^\"]*)\"")
-#: Marks after something else, or the whole text would go.
+#: Final marks, but only after other text, so that a text of marks alone does not become empty.
 _FINAL = re.compile(r"(?<=[^\s.!?…])\s*[.!?…]+\s*$")
-#: A colon or semicolon within a word is left alone: it may begin a smiley.
+#: A colon or semicolon is only matched before whitespace: it may otherwise start an emoticon.
 _SPACED_MARK = re.compile(r"(?<!\s)\s+(?=[?!]|[:;](?:\s|$))")
 
 
 def without_accents(text: str) -> str:
-    """Leave out the accents of Latin letters, and write ligatures as two letters: œuf is oeuf."""
+    """Remove the accents of Latin letters, and write ligatures as two letters (œuf becomes oeuf)."""
     for ligature, letters in (("œ", "oe"), ("Œ", "Oe"), ("æ", "ae"), ("Æ", "Ae")):
         text = text.replace(ligature, letters)
     bare = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", normalize("NFD", text))
@@ -28,57 +28,56 @@ def without_accents(text: str) -> str:
 
 
 def lower_case(text: str) -> str:
-    """Write all in lower case."""
+    """Convert the text to lower case."""
     return text.lower()
 
 
 def first_letter_lower(text: str) -> str:
-    """Write the first letter alone in lower case; an acronym keeps it."""
-    place = next((i for i, character in enumerate(text) if character.isalpha()), len(text))
-    if text[place + 1 : place + 2].isupper():
+    """Convert only the first letter to lower case, unless it starts an acronym."""
+    first = next((i for i, character in enumerate(text) if character.isalpha()), len(text))
+    if text[first + 1 : first + 2].isupper():
         return text
-    return text[:place] + text[place : place + 1].lower() + text[place + 1 :]
+    return text[:first] + text[first : first + 1].lower() + text[first + 1 :]
 
 
 def upper_case(text: str) -> str:
-    """Write all in capitals."""
+    """Convert the text to capitals."""
     return text.upper()
 
 
 def straight_quotes(text: str) -> str:
-    """Quote "so"."""
+    """Replace quotation marks by "straight" ones."""
     return _quoted(text, '"', '"')
 
 
 def curly_quotes(text: str) -> str:
-    """Quote “so”."""
+    """Replace quotation marks by “curly” ones."""
     return _quoted(text, "“", "”")
 
 
 def guillemets(text: str) -> str:
-    """Quote « so »."""
+    """Replace quotation marks by « guillemets »."""
     return _quoted(text, "« ", " »")
 
 
 def _quoted(text: str, opening: str, closing: str) -> str:
-    # The blanks within « » go here: a pattern that leaves them out takes cubic time where none closes.
+    # Spaces inside « » are stripped here: a pattern that excludes them takes cubic time on unclosed quotes.
     return _QUOTED.sub(
-        lambda found: opening + ((found[1] or "").strip() or found[2] or found[3] or "") + closing, text
+        lambda match: opening + ((match[1] or "").strip() or match[2] or match[3] or "") + closing, text
     )
 
 
 def without_final_mark(text: str) -> str:
-    """Leave out the full stop, question or exclamation mark at the end."""
+    """Remove the full stop, question mark or exclamation mark at the end."""
     return _FINAL.sub("", text)
 
 
 def without_space_before_marks(text: str) -> str:
-    """Leave out the space before `?`, `!`, `:` and `;` that French has."""
+    """Remove the space that French has before `?`, `!`, `:` and `;`."""
     return _SPACED_MARK.sub("", text)
 
 
-#: Each kind of `data.noise` and its ways, in the order in which they are made; of lower case and capitals,
-#: the last one shows.
+#: Kind of `data.noise` → its variants, in the order of application (so capitals win over lower case).
 KINDS: dict[str, tuple[Change, ...]] = {
     "space": (without_space_before_marks,),
     "quotes": (straight_quotes, curly_quotes, guillemets),
@@ -90,58 +89,58 @@ KINDS: dict[str, tuple[Change, ...]] = {
 
 
 def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
-    """Make each kind of change with its own probability, in one of the ways that change the text.
+    """Apply each kind of noise with its own probability, choosing among the variants that change the text.
 
     Args:
         text: a source.
-        rates: kind → probability; kinds that are not there are not made.
-        random: decides; see `random_of_row`.
+        rates: kind → probability; 0 for kinds that are missing.
+        random: random number generator; see `random_of_row`.
     """
-    for kind, ways in KINDS.items():
+    for kind, variants in KINDS.items():
         if random.random() < rates.get(kind, 0.0):
-            changed = [new for way in ways if (new := way(text)) != text]
+            changed = [new for variant in variants if (new := variant(text)) != text]
             text = random.choice(changed) if changed else text
     return text
 
 
 def random_of_row(seed: int, epoch: int, row: int) -> Random:
-    """Return the generator of a row's noise in an epoch, which depends on nothing else."""
+    """Return the random number generator for the noise of a row, a function of the arguments alone."""
     return Random((seed << 128) + (epoch << 64) + row)
 
 
-# -- other characters for the same text: for measuring, since they carry no meaning ----------------------
+# -- other encodings of the same text: only measured, since the input map undoes them --------------------
 
 
 def typographic_apostrophes(text: str) -> str:
-    """Write ' as ’."""
+    """Replace ' by ’."""
     return text.replace("'", "’")
 
 
 def no_break_spaces(text: str) -> str:
-    """Write a no-break space where French typography wants one: before `?`, `!`, `:`, `;`, within « »."""
+    """Use no-break spaces where French typography requires them: before `?`, `!`, `:`, `;` and inside « »."""
     return re.sub(r" (?=[?!:;»])|(?<=«) ", "\u00a0", text)
 
 
 def decomposed(text: str) -> str:
-    """Write accents as characters of their own (Unicode form NFD)."""
+    """Write accents as combining characters (Unicode form NFD)."""
     return normalize("NFD", text)
 
 
 def byte_order_mark(text: str) -> str:
-    """Begin with a byte order mark, unless the text is blank."""
+    """Prepend a byte order mark, unless the text is blank."""
     return f"\ufeff{text}" if text.strip() else text
 
 
 def tabs(text: str) -> str:
-    """Write each space as a tab."""
+    """Replace each space by a tab."""
     return text.replace(" ", "\t")
 
 
-#: All that `--robustness` measures, by name: the ways of all kinds, then the forms.
+#: Name → change, for all changes that `--robustness` measures.
 CHANGES: dict[str, Change] = {
     change.__name__: change
     for change in (
-        *(way for ways in KINDS.values() for way in ways),
+        *(variant for variants in KINDS.values() for variant in variants),
         *(typographic_apostrophes, no_break_spaces, decomposed, byte_order_mark, tabs),
     )
 }

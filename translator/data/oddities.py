@@ -1,6 +1,6 @@
-"""What looks odd in a pair as its file has it, before any mapping: it is noted and stays.
+"""Signs of damage in a pair, detected before the input map is applied; such pairs are noted and kept.
 
-Each oddity is a bit beside those of `lines`.
+Each is a bit flag, in addition to those of `lines`.
 """
 
 import html.entities
@@ -8,28 +8,28 @@ import re
 
 ENTITY, TOKENISED, MOJIBAKE, INVISIBLE, QUOTED = 4, 8, 16, 32, 64
 
-#: `&apos;`, `&#39;`; whether a name is one of HTML's is looked up.
+#: Candidates for HTML entities such as `&apos;` and `&#39;`; names are checked against HTML's.
 _ENTITY = re.compile(r"&(?:([A-Za-z]\w{1,31};)|#[0-9]{1,7};|#[xX][0-9A-Fa-f]{1,6};)")
-#: What Moses writes for a hyphen or slash within a word, and subword-nmt where it cut one.
+#: Markers of other tokenizers: Moses' `@-@` for a hyphen inside a word, subword-nmt's `@@` at a split.
 _TOKENISED = re.compile(r"(?<!\S)@[-–/.,]@(?!\S)|\w@@(?!\S)")
-#: UTF-8 that was read as Windows-1252 or Latin-1 and saved anew: é, ’ and «, œ, a byte order mark.
+#: UTF-8 that was decoded as Windows-1252 or Latin-1 and saved again: é, ’ and «, œ, a byte order mark.
 _MOJIBAKE = re.compile(
     r"[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰‹Œ‘’“”•–—˜™›œžŸŠš]|â€[\u0080-\u00bf™œ˜“”„…¢¦¡“”–—žš]|â‚¬|Å[“’](?=\w)|ï»¿"
 )
-#: A field as a table has it that was not read as one: in quotes, and each quote in it doubled.
+#: A quoted CSV field that was not parsed as such: in quotes, with every inner quote doubled.
 _QUOTED = re.compile(r'\s*"(?:[^"]|"")+"\s*')
 
 
 def odd_bits(source: str, target: str) -> int:
-    """Return the bits of what looks odd on either side.
+    """Return the bit flags of the oddities on either side.
 
-    `ENTITY`: an HTML entity, `TOKENISED`: a tokeniser's mark, `MOJIBAKE`: UTF-8 read as another encoding,
-    `INVISIBLE`: a soft hyphen, a byte order mark or another character without width, `QUOTED`: a whole side
-    in double quotes.
+    `ENTITY`: an HTML entity, `TOKENISED`: a marker of another tokenizer, `MOJIBAKE`: UTF-8 decoded in another
+    encoding, `INVISIBLE`: a soft hyphen, a byte order mark or another zero width character, `QUOTED`: a side
+    that is completely in double quotes.
     """
     both = f"{source}\n{target}"
     bits = 0
-    # To look for a character takes a fraction of the time of a pattern, and nearly no text has any of them.
+    # Most texts have none of these characters, and searching for them is much faster than matching patterns.
     if "&" in both and any(_is_entity(match) for match in _ENTITY.finditer(both)):
         bits |= ENTITY
     if "@" in both and _TOKENISED.search(both):
@@ -50,7 +50,7 @@ def _is_entity(match: re.Match[str]) -> bool:
     return match[1] is None or match[1] in html.entities.html5
 
 
-#: Words of a language that its sentences are full of and those of the other language lack.
+#: Frequent words of each language that the other language does not have.
 _FUNCTION_WORDS = {
     "fr": frozenset(
         "le la les des une est et dans que qui pas pour sur il elle je vous nous avec du au".split()
@@ -60,14 +60,14 @@ _FUNCTION_WORDS = {
 
 
 def looks_swapped(source: str, target: str, source_language: str, target_language: str) -> bool | None:
-    """Whether each side of a pair looks like the other's language, by its function words.
+    """Return whether the sides of a pair look swapped, judging by their function words.
 
-    None where they do not tell, and for any language but French and English.
+    None if the function words are not decisive, or a language is neither French nor English.
     """
-    ours, theirs = _FUNCTION_WORDS.get(source_language), _FUNCTION_WORDS.get(target_language)
-    if ours is None or theirs is None:
+    of_source, of_target = _FUNCTION_WORDS.get(source_language), _FUNCTION_WORDS.get(target_language)
+    if of_source is None or of_target is None:
         return None
     in_source, in_target = set(source.lower().split()), set(target.lower().split())
-    straight = len(in_source & ours) + len(in_target & theirs)
-    crossed = len(in_source & theirs) + len(in_target & ours)
+    straight = len(in_source & of_source) + len(in_target & of_target)
+    crossed = len(in_source & of_target) + len(in_target & of_source)
     return None if straight == crossed else crossed > straight

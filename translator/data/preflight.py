@@ -1,7 +1,7 @@
-"""What is wrong with a corpus: which pairs are left out of training, which only noted, and why.
+"""Checks of a corpus: which pairs are unfit for training or only suspicious, and why.
 
-A pair is judged and left out as a pair, never a side alone. Memory is 18 bytes a pair plus the sort of
-the hashes, whatever the length of the text.
+The two sides of a pair are kept or left out together. Memory use is 18 bytes per pair plus the sort of the
+hashes, whatever the length of the texts.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from translator.data.input_map import normalize
 from translator.data.oddities import looks_swapped
 from translator.data.report import N_EXAMPLES, REASONS, Report
 
-_NO_WORD = re.compile(r"[\W_]+")
+_NON_WORD = re.compile(r"[\W_]+")
 
-#: The note for each bit of the column `notes`.
-_OF_BITS = {
+#: Bit flag of the column `notes` → name of the note.
+_NOTE_OF_FLAG = {
     lines.CRLF: "crlf",
     lines.BOM: "bom",
     oddities.ENTITY: "entity",
@@ -32,19 +32,19 @@ _OF_BITS = {
     oddities.QUOTED: "quoted",
 }
 
-#: Sides in quotes are noted where at least this share of the pairs has one: people speak in quotes, too.
-_QUOTED_SHARE = 0.02
+#: Quoted sides are noted if at least this fraction of the pairs has one; a few may be direct speech.
+_QUOTED_FRACTION = 0.02
 
 _KEPT = len(REASONS)
 
 
 def pair_hash(source: str, target: str) -> int:
-    """Return a signed 64-bit hash of a pair (two pairs of 40 million share one with odds of 1 in 20,000)."""
+    """Return a signed 64-bit hash of a pair; a collision among 40 million pairs has odds of 1 in 20,000."""
     return _hash(f"{len(source)}\n{source}{target}")
 
 
 def source_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source that is the same in capitals and in lower case."""
+    """Return a signed 64-bit hash of a source that ignores case."""
     return _hash(source.casefold())
 
 
@@ -54,12 +54,12 @@ def _hash(text: str) -> int:
 
 
 def alike_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source that is the same in whatever punctuation, spaces and case."""
-    return _hash(_NO_WORD.sub("", source.casefold()))
+    """Return a signed 64-bit hash of a source that ignores punctuation, spaces and case."""
+    return _hash(_NON_WORD.sub("", source.casefold()))
 
 
 class HeldOut(NamedTuple):
-    """Hashes of other splits: `source_hash`, `pair_hash` and `alike_hash` of each pair, (N,) int64."""
+    """Hashes of the pairs of other splits; each tensor is (N,) int64."""
 
     sources: Tensor
     pairs: Tensor
@@ -68,19 +68,21 @@ class HeldOut(NamedTuple):
 
 def hash_held_out(datasets: Iterable[Any]) -> HeldOut:
     """Return the hashes of all pairs of some splits."""
-    found: tuple[list[int], list[int], list[int]] = ([], [], [])
+    sources: list[int] = []
+    pairs: list[int] = []
+    alike: list[int] = []
     for dataset in datasets:
         for batch in dataset.iter(batch_size=1000):
             for source, target in zip(batch["source"], batch["target"], strict=True):
-                found[0].append(source_hash(source))
-                found[1].append(pair_hash(source, target))
-                if _NO_WORD.sub("", source):
-                    found[2].append(alike_hash(source))
-    return HeldOut(*(torch.tensor(hashes, dtype=torch.int64) for hashes in found))
+                sources.append(source_hash(source))
+                pairs.append(pair_hash(source, target))
+                if _NON_WORD.sub("", source):
+                    alike.append(alike_hash(source))
+    return HeldOut(*(torch.tensor(hashes, dtype=torch.int64) for hashes in (sources, pairs, alike)))
 
 
 def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Report, Tensor]:
-    """Judge every pair of a training split.
+    """Check every pair of a training split.
 
     Args:
         dataset: columns `line`, `source`, `target`, `notes`.
@@ -88,7 +90,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
         held_out: hashes of the pairs of the other splits.
 
     Returns:
-        The report, and the row numbers of the pairs fit for training, int64, rising.
+        The report, and the row numbers of the pairs fit for training: int64, ascending.
     """
     n = len(dataset)
     report = Report(n)
@@ -123,37 +125,38 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
         if len(rows_out):
             report.left_out[name] = len(rows_out)
             report.lines[name] = dataset[rows_out[:N_EXAMPLES].tolist()]["line"]
-    report.drop_note("swapped", least=max(5, 3 * n_straight))
-    report.drop_note("quoted", least=_QUOTED_SHARE * n)
+    report.drop_note("swapped", below=max(5, 3 * n_straight))
+    report.drop_note("quoted", below=_QUOTED_FRACTION * n)
     return report, (verdict == _KEPT).nonzero().flatten()
 
 
 def _find_held_out(
     report: Report, rows: list[tuple[int, str, str, int]], pairs: Tensor, held_out: HeldOut
 ) -> Tensor:
-    """Note where a source stands in another split with another translation, or but for punctuation.
+    """Return whether each row's source is in another split (bool).
 
-    Returns whether each pair's source stands in another split, bool.
+    Sources that are in another split with another translation, or with other punctuation, are noted.
     """
     sources = torch.tensor([source_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
     is_held_out = torch.isin(sources, held_out.sources)
     if len(held_out.sources):
         alike = torch.tensor([alike_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
-        for note, found in (
+        for note, is_noted in (
             ("held_out_otherwise", is_held_out & ~torch.isin(pairs, held_out.pairs)),
             ("held_out_alike", ~is_held_out & torch.isin(alike, held_out.alike)),
         ):
-            report.count(report.noted, note, [rows[i][0] for i in found.nonzero().flatten().tolist()])
+            report.count(report.noted, note, [rows[i][0] for i in is_noted.nonzero().flatten().tolist()])
     return is_held_out
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Return (longer + 10) / (shorter + 10) in characters; the 10 spares short pairs such as Oui / Yes."""
+    """Return (longer + 10) / (shorter + 10) in characters; the 10 avoids extreme ratios of short texts."""
     shorter, longer = sorted((len(source), len(target)))
     return (longer + 10) / (shorter + 10)
 
 
 def _unfit(source: str, target: str, config: DataConfig) -> str | None:
+    """Return the first reason, as in `REASONS`, for which a pair by itself is unfit for training."""
     if not source.strip() or not target.strip():
         return "empty"
     if max(len(source), len(target)) > config.max_characters:
@@ -163,24 +166,24 @@ def _unfit(source: str, target: str, config: DataConfig) -> str | None:
     return None
 
 
-def _notes(source: str, target: str, notes: int) -> list[str]:
+def _notes(source: str, target: str, flags: int) -> list[str]:
+    """Return the notes, as in `NOTES`, on a pair; `flags` were set when it was read."""
     both = source + target
-    found = [note for bit, note in _OF_BITS.items() if notes & bit] if notes else []
+    notes = [note for flag, note in _NOTE_OF_FLAG.items() if flags & flag] if flags else []
     if normalize("NFC", source) != source or normalize("NFC", target) != target:
-        found.append("not_nfc")
+        notes.append("not_nfc")
     if not both.isprintable() and any(unicodedata.category(character) == "Cc" for character in both):
-        found.append("control")
+        notes.append("control")
     if "\u2581" in both:
-        found.append("u2581")
+        notes.append("u2581")
     if source and source == target:
-        found.append("identical")
-    return found
+        notes.append("identical")
+    return notes
 
 
 def _repeated(hashes: Tensor) -> Tensor:
-    """True at every row whose hash stands in an earlier row."""
-    in_order, rows = torch.sort(hashes, stable=True)
+    """Return whether each row's hash occurs in an earlier row (bool)."""
+    ordered, rows = torch.sort(hashes, stable=True)
     repeated = torch.zeros(len(hashes), dtype=torch.bool)
-    if len(hashes):
-        repeated[rows[1:][in_order[1:] == in_order[:-1]]] = True
+    repeated[rows[1:][ordered[1:] == ordered[:-1]]] = True
     return repeated

@@ -1,7 +1,7 @@
-"""From a configuration to tokenised pairs on disk, once: read, check, build the vocabulary, tokenise.
+"""Preparation of a corpus: read it, check it, train the tokenizer, tokenize it, and cache the result on disk.
 
-The folder of the result is named by everything that shaped it, so a second call finds it; it appears
-under its name only when it is whole, and is made anew where it was damaged.
+The cache folder is named after a hash of everything that influences the result. It appears atomically under
+that name, and is rebuilt if it is damaged.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from translator import console
 from translator.config import Config
-from translator.data import corpus
+from translator.data import corpus, tables
 from translator.data.batching import Lengths
 from translator.data.noise import add_noise, random_of_row
 from translator.data.preflight import check_pairs, hash_held_out
@@ -26,12 +26,12 @@ from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 from translator.files import find_sealed, remove_partial_folders
 
-#: Raise it when a change here, in `preflight` or in `tokenizer` would prepare a corpus differently.
+#: Increment when a change here, in `preflight` or in `tokenizer` alters the result for the same corpus.
 PREPARATION_VERSION = 5
-#: Sources that are looked at for several sentences, at most; as many give a share of 5 % to within 0.3 %.
-_MAX_JUDGED = 20_000
+#: Sources sampled to estimate the fraction that holds several sentences (5 % to within 0.3 %).
+_MAX_SAMPLED_SOURCES = 20_000
 
-#: The files of the folder.
+#: The files of the cache folder.
 FILES = ("tokenizer.model", "train.arrow", "rows.pt", "lengths.pt", "report.json")
 
 
@@ -40,15 +40,15 @@ class Prepared:
     """A corpus ready for training.
 
     Attributes:
-        folder: where it lies.
-        tokenizer: the vocabulary.
-        train: columns `source_ids`, `target_ids`; memory-mapped.
-        texts: columns `source`, `target` of the same pairs; memory-mapped.
-        lengths: of the training pairs; memory-mapped.
-        report: what was left out and noted.
-        fingerprints: what identifies the data.
-        vocabulary_message: said where the vocabulary had to shrink.
-        multi_sentence_share: share of the training sources that hold two sentences or more.
+        folder: its cache folder.
+        tokenizer: the tokenizer trained on it.
+        train: ids of the training pairs, columns `source_ids` and `target_ids`; memory-mapped.
+        texts: the same pairs as text, columns `source` and `target`; memory-mapped.
+        lengths: lengths of the training pairs; memory-mapped.
+        report: the rows left out or noted, with reasons.
+        fingerprints: digests that identify the data.
+        vocabulary_message: message to the user if the vocabulary is smaller than configured, else None.
+        multi_sentence_share: fraction of the training sources that hold two sentences or more.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Prepared:
 
 
 def prepare(config: Config) -> Prepared:
-    """Prepare a corpus, or find it prepared.
+    """Return the prepared corpus of a configuration, from the cache if possible.
 
     Raises:
         DataError: the data cannot be read, or no pair is fit for training.
@@ -80,8 +80,8 @@ def prepare(config: Config) -> Prepared:
     return Prepared(
         folder,
         Tokenizer.load(folder / "tokenizer.model"),
-        corpus.open_arrow(folder / "train.arrow"),
-        texts.select(kept.numpy(), new_fingerprint=folder.name),  # else it hashes the row numbers
+        tables.open_arrow(folder / "train.arrow"),
+        texts.select(kept.numpy(), new_fingerprint=folder.name),  # by default, `select` hashes all rows
         Lengths(*torch.load(folder / "lengths.pt", weights_only=True, mmap=True)),
         Report(**saved["report"]),
         fingerprints,
@@ -91,12 +91,12 @@ def prepare(config: Config) -> Prepared:
 
 
 def open_scored(config: Config, split: str) -> Any:
-    """Return a split to be translated and scored: all of its rows in order, but malformed ones.
+    """Return a split for evaluation: all of its well-formed pairs in file order.
 
-    Those are noted on stderr.
+    Malformed rows are reported on stderr.
 
     Raises:
-        DataError: as `corpus.open_split`; or a row is malformed and `data.strict` is set.
+        DataError: see `corpus.open_split`; or a row is malformed and `data.strict` is set.
     """
     table = corpus.open_split(config.data, split, seed=config.train.seed)
     report = Report(len(table))
@@ -109,10 +109,10 @@ def open_scored(config: Config, split: str) -> Any:
 
 
 def check_strict(config: Config, report: Report) -> None:
-    """Refuse, where `data.strict` is set, a corpus that anything of any split would be left out of.
+    """If `data.strict` is set, check that no row of any split would be left out.
 
     Raises:
-        DataError: names the split, each reason, its count and its first lines.
+        DataError: a row would be; the message names the split, the reasons, their counts and first lines.
     """
     if config.data.strict:
         refuse_unfit(report, "train")
@@ -124,7 +124,7 @@ def check_strict(config: Config, report: Report) -> None:
 def _key(config: Config, fingerprints: dict[str, str]) -> str:
     data = config.data.model_dump(exclude={"cache", "root", "strict"})
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
-    shaped_by = [
+    key = [
         PREPARATION_VERSION,
         corpus.READER_VERSION,
         sorted(fingerprints.items()),
@@ -133,10 +133,11 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
         config.model.max_length,
         config.train.seed,
     ]
-    return hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
+    """Write `FILES` into a folder; `texts` is the training split."""
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
     report, fit = check_pairs(texts, config.data, held_out)
@@ -149,24 +150,24 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
         )
     try:
         tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
-    except DataError:  # what was found in the corpus may be why
-        for found in report.messages():
-            console.note(found)
+    except DataError:  # the report may explain why
+        for note in report.messages():
+            console.note(note)
         raise
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
-    kept, lengths = _tokenise(folder, texts, fit, tokenizer, config.model.max_length, report)
+    kept, lengths = _tokenize(folder, texts, fit, tokenizer, config.model.max_length, report)
     torch.save(kept, folder / "rows.pt")
     torch.save(tuple(lengths), folder / "lengths.pt")
     saved = {
         "report": asdict(report),
         "vocabulary_message": message,
-        "multi_sentence_share": _multi_sentence_share(texts, kept, config.data.source_language),
+        "multi_sentence_share": _multi_sentence_fraction(texts, kept, config.data.source_language),
     }
     (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
 
 
 def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
-    """Yield both sides of a seeded sample of the pairs fit for training, sources with their noise."""
+    """Yield both sides of a random sample of the pairs fit for training, with `data.noise` in the sources."""
     rates, seed = config.data.noise.model_dump(), config.train.seed
     n_pairs = max(1, config.tokenizer.sample_sentences // 2)
     if n_pairs < len(fit):
@@ -178,17 +179,18 @@ def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
         yield from batch["target"]
 
 
-def _multi_sentence_share(texts: Any, kept: Tensor, language: str) -> float:
-    """The share of sources that hold two sentences or more, of at most `_MAX_JUDGED`, evenly spaced."""
-    rows = kept[torch.linspace(0, len(kept) - 1, min(len(kept), _MAX_JUDGED), dtype=torch.float64).long()]
+def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
+    """Return the fraction of an evenly spaced sample of the sources that holds two sentences or more."""
+    n = min(len(kept), _MAX_SAMPLED_SOURCES)
+    rows = kept[torch.linspace(0, len(kept) - 1, n, dtype=torch.float64).long()]
     sources = texts.select(rows.numpy())["source"]
     return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(rows)
 
 
-def _tokenise(
+def _tokenize(
     folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int, report: Report
 ) -> tuple[Tensor, Lengths]:
-    """Write `train.arrow`; return the rows kept and their lengths. Pairs of too many pieces are left out."""
+    """Write `train.arrow` without pairs longer than `max_length`; return the rows kept and their lengths."""
     lengths: list[Tensor] = []
 
     def encode(sources: list[str], targets: list[str]) -> dict[str, list[list[int]]]:
@@ -201,13 +203,13 @@ def _tokenise(
             "target_ids": [ids for ids, ok in zip(target_ids, fits, strict=True) if ok],
         }
 
-    corpus.write_tokens(texts.select(fit.numpy()), encode, folder / "train.arrow")
-    every = torch.cat(lengths)
-    fits = (every <= max_length).all(1)
+    tables.write_tokens(texts.select(fit.numpy()), encode, folder / "train.arrow")
+    all_lengths = torch.cat(lengths)
+    fits = (all_lengths <= max_length).all(1)
     dropped = fit[~fits]
     if len(dropped):
         report.left_out["too_many_pieces"] = len(dropped)
         report.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
     if not fits.any():
         raise DataError(f"every training pair has more than model.max_length={max_length} pieces; raise it")
-    return fit[fits], Lengths(every[fits, 0].contiguous(), every[fits, 1].contiguous())
+    return fit[fits], Lengths(all_lengths[fits, 0].contiguous(), all_lengths[fits, 1].contiguous())

@@ -1,7 +1,7 @@
-"""Rows of text files and tables: pairs, without changing the text.
+"""Readers of sentence pairs from text files and tables, which leave the text unchanged.
 
-A row that is no pair of texts is yielded as a `MalformedError` in its place, and reading goes on. Blank lines
-of a table are skipped; in two files of parallel lines they are lines.
+For a row that is not a pair of texts, a reader yields a `MalformedError` and continues. Blank lines in a
+table are skipped; in two files of parallel lines they count as lines.
 """
 
 import json
@@ -24,12 +24,12 @@ from translator.data.lines import (
 )
 from translator.errors import DataError
 
-#: Rows of a table without a header that tell how many columns it has.
+#: If a table has no header, its number of columns is inferred from this many rows.
 N_FIRST_ROWS = 1000
 
 
 class Row(NamedTuple):
-    """One pair: the line it begins on, from 1, both sides, and what was taken off its lines."""
+    """A pair: the number of its first line, from 1, both texts, and the bit flags of its lines."""
 
     line: int
     source: str
@@ -38,39 +38,39 @@ class Row(NamedTuple):
 
 
 def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of two files with one sentence a line.
+    """Yield the pairs of two files with one sentence per line.
 
     Raises:
-        DataError: as `scan_lines`; or the files differ in length (names both counts).
+        DataError: see `scan_lines`; or the files have different numbers of lines.
     """
     n_source = n_target = 0
-    for ours, theirs in zip_longest(scan_lines(source), scan_lines(target)):
-        n_source += ours is not None
-        n_target += theirs is not None
-        if type(ours) is Line and type(theirs) is Line:  # quicker than isinstance
-            yield Row(ours.number, ours.text, theirs.text, ours.notes | theirs.notes)
-        elif ours is not None and theirs is not None:
-            yield next(line for line in (ours, theirs) if isinstance(line, MalformedError))
+    for left, right in zip_longest(scan_lines(source), scan_lines(target)):
+        n_source += left is not None
+        n_target += right is not None
+        if type(left) is Line and type(right) is Line:  # faster than isinstance
+            yield Row(left.number, left.text, right.text, left.notes | right.notes)
+        elif left is not None and right is not None:
+            yield next(line for line in (left, right) if isinstance(line, MalformedError))
     if n_source != n_target:
         raise DataError(
-            f"{source} has {n_source} lines and {target} has {n_target}; line n of the one must translate "
+            f"{source} has {n_source} lines and {target} has {n_target}; line n of one must translate "
             "line n of the other, so find the missing line"
         )
 
 
 def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a tab-separated file; a quote is text like any other.
+    """Yield the pairs of a tab-separated file, in which quotes have no special meaning.
 
-    A row may lack columns that hold neither side; one with more columns than the header is malformed, or,
-    where there is none, than most of the first rows have.
+    A row may lack columns other than the two. A row is malformed if it has more columns than the header or,
+    in a file without a header, more than most of the first rows.
 
     Args:
         path: the file.
-        source: name of the column in the header line, or its place from 1 where there is no header.
-        target: the same for the other side.
+        source: the source column: its name in the header or, if there is no header, its number from 1.
+        target: the target column, likewise.
 
     Raises:
-        DataError: as `scan_lines`; there is no header, or a column is not in it.
+        DataError: see `scan_lines`; or the header is missing or lacks one of the columns.
     """
     records = (
         line if isinstance(line, MalformedError) else Record(line.number, line.text.split("\t"), line.notes)
@@ -80,12 +80,12 @@ def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row |
 
 
 def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a comma-separated file by RFC 4180; see `read_tsv` for the columns.
+    """Yield the pairs of a comma-separated file (RFC 4180); see `read_tsv` for the columns.
 
-    A quote where RFC 4180 allows none spoils its own line alone.
+    A quote in a place where RFC 4180 does not allow one makes only its own line malformed.
 
     Raises:
-        DataError: as `read_tsv`.
+        DataError: see `read_tsv`.
     """
     return _columns(path, csv_records(path), source, target)
 
@@ -100,7 +100,7 @@ def _columns(
         widths = Counter(len(row.fields) for row in first_rows if isinstance(row, Record))
         width = widths.most_common(1)[0][0] if widths else 0
         records = chain(first_rows, records)
-        places = [source - 1, target - 1]
+        indices = [source - 1, target - 1]
         _check_separator(path, first_rows)
     else:
         header = next(records, None)
@@ -108,22 +108,22 @@ def _columns(
             raise DataError(f"{path} is empty; name a file that has pairs")
         if isinstance(header, MalformedError):
             raise header
-        places = [_place(path, header, name) for name in (source, target)]
+        indices = [_column_index(path, header, name) for name in (source, target)]
         width, header_notes = len(header.fields), header.notes & BOM
     for row in records:
         if isinstance(row, MalformedError):
             yield row
             continue
         fields = row.fields
-        if len(fields) <= max(places) or (len(fields) > width and any(fields[width:])):
+        if len(fields) <= max(indices) or (len(fields) > width and any(fields[width:])):
             n_columns = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
-            needed = f"data.columns needs {max(places) + 1}" if len(fields) <= max(places) else ""
+            needed = f"data.columns needs {max(indices) + 1}" if len(fields) <= max(indices) else ""
             problem = f"{n_columns}, and {needed or f'the file has {width}'}"
-            advice = _separated_otherwise(fields) or "mend the line"
+            advice = _other_separator(fields) or "fix the line"
             yield MalformedError(row.line, COLUMNS, f"{path}:{row.line}: {problem}; {advice}")
             continue
-        # A byte order mark before the header is counted at the first pair.
-        yield Row(row.line, fields[places[0]], fields[places[1]], row.notes | header_notes)
+        # A byte order mark before the header is attributed to the first pair.
+        yield Row(row.line, fields[indices[0]], fields[indices[1]], row.notes | header_notes)
         header_notes = 0
 
 
@@ -131,13 +131,13 @@ def _is_blank(fields: list[str]) -> bool:
     return len(fields) == 1 and not fields[0].strip()
 
 
-def _place(path: Path, header: Record, name: str | int) -> int:
+def _column_index(path: Path, header: Record, name: str | int) -> int:
     if header.fields.count(str(name)) > 1:
         raise DataError(f"{path}:{header.line}: the header has {name!r} twice; rename one of the columns")
     if name in header.fields:
         return header.fields.index(str(name))
-    advice = _separated_otherwise(header.fields) or (
-        "set data.columns to two of them, or to places from 1 where the file has no header"
+    advice = _other_separator(header.fields) or (
+        "set data.columns to two of them, or to numbers from 1 if the file has no header"
     )
     raise DataError(
         f"{path}:{header.line}: no column {name!r}; the header has {', '.join(header.fields)}; {advice}"
@@ -145,19 +145,19 @@ def _place(path: Path, header: Record, name: str | int) -> int:
 
 
 def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
-    """Refuse a table without a header that has another separator, though its texts have ours."""
+    """Refuse a table without a header if all of its rows have another separator."""
     fields = [row.fields for row in rows if isinstance(row, Record)]
-    is_alone = any(len(row) == 1 for row in fields)
+    has_unsplit_row = any(len(row) == 1 for row in fields)
     for separator in ("\t", ";", "|"):
         counts = {sum(field.count(separator) for field in row) for row in fields}
-        is_regular = separator == "\t" or is_alone or (len(counts) == 1 and len(fields) >= 5)
+        is_regular = separator == "\t" or has_unsplit_row or (len(counts) == 1 and len(fields) >= 5)
         if 0 not in counts and is_regular and len(fields) > 1:
-            whole = next((row for row in fields if len(row) == 1), [separator])
-            raise DataError(f"{path}: {_separated_otherwise(whole)}")
+            unsplit = next((row for row in fields if len(row) == 1), [separator])
+            raise DataError(f"{path}: {_other_separator(unsplit)}")
 
 
-def _separated_otherwise(fields: list[str]) -> str:
-    """What to do where a line has one column, since something else separates its columns; else nothing."""
+def _other_separator(fields: list[str]) -> str:
+    """Return advice for a row that was not split because the file has another separator; else nothing."""
     if len(fields) > 1:
         return ""
     if fields[0].startswith("{"):
@@ -166,15 +166,15 @@ def _separated_otherwise(fields: list[str]) -> str:
         return "it looks separated by tabs, so set data.format=tsv"
     for separator in (";", "|||", "|"):
         if separator in fields[0]:
-            return f"it looks separated by {separator!r}, so write the file anew with tabs or commas"
+            return f"it looks separated by {separator!r}, so rewrite the file with tabs or commas"
     return "it looks separated by commas, so set data.format=csv" if "," in fields[0] else ""
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a JSON Lines file: an object a line with two texts, or with `translation`.
+    """Yield the pairs of a JSON Lines file; each line is an object that `pair_of` accepts.
 
     Raises:
-        DataError: as `scan_lines`.
+        DataError: see `scan_lines`.
     """
     for line in scan_lines(path):
         if isinstance(line, MalformedError):
@@ -187,7 +187,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
             except MalformedError as error:
                 yield error
             except (ValueError, RecursionError) as error:
-                # Python says after a semicolon how to lift its limit on digits.
+                # After the semicolon Python explains how to raise its limit on digits.
                 reason = str(error).partition(";")[0]
                 yield MalformedError(line.number, JSON, f"{where}: not valid JSON: {reason}")
 
@@ -195,7 +195,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
 def read_records(
     batches: Iterable[Mapping[str, list[object]]], source: str, target: str, *, where: str
 ) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a table that comes as batches of columns; its rows count from 1."""
+    """Yield the pairs of a table given as batches of columns; rows are numbered from 1."""
     rows = (
         dict(zip(batch, row, strict=True)) for batch in batches for row in zip(*batch.values(), strict=True)
     )
@@ -209,10 +209,10 @@ def read_records(
 
 
 def pair_of(record: object, source: str, target: str, *, line: int, where: str) -> tuple[str, str]:
-    """Take the two texts out of a record with two columns, or with a map `translation` of both.
+    """Return the two texts of a record with two text columns, or with a map `translation` of both.
 
     Raises:
-        MalformedError: one of them is not there or no text; the message begins with `where`.
+        MalformedError: a text is missing or of another type; the message starts with `where`.
     """
     if (
         isinstance(record, Mapping)
@@ -221,7 +221,7 @@ def pair_of(record: object, source: str, target: str, *, line: int, where: str) 
     ):
         record = record["translation"]
     if not isinstance(record, Mapping):
-        raise MalformedError(line, NO_TEXT, f"{where}: no record with columns {source!r} and {target!r}")
+        raise MalformedError(line, NO_TEXT, f"{where}: not a record with columns {source!r} and {target!r}")
     for name in (source, target):
         if name not in record:
             known = ", ".join(map(str, record)) or "nothing"
@@ -233,9 +233,9 @@ def pair_of(record: object, source: str, target: str, *, line: int, where: str) 
         text = record[name]
         if not isinstance(text, str):
             held = json.dumps(text, default=repr)[:40]
-            problem = f"{where}: column {name!r} holds {held}, not text; mend the row"
+            problem = f"{where}: column {name!r} holds {held}, not text; fix the row"
             raise MalformedError(line, NO_TEXT, problem)
         if any("\ud800" <= character <= "\udfff" for character in text):
-            problem = f"{where}: column {name!r} holds half a surrogate pair; mend the row"
+            problem = f"{where}: column {name!r} holds half a surrogate pair; fix the row"
             raise MalformedError(line, SURROGATE, problem)
     return str(record[source]), str(record[target])

@@ -1,4 +1,4 @@
-"""What a look at a corpus found: why rows are left out, and what is only noted."""
+"""The report of the checks of a corpus: rows left out of training, and rows that are only noted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from typing import Any
 from translator.data import lines
 from translator.errors import DataError
 
-#: Line numbers kept for each reason.
+#: Line numbers kept for each reason or note.
 N_EXAMPLES = 10
 
-#: Why a training pair is left out; the first that holds is counted.
+#: Reasons for leaving out a training pair; only the first that applies is counted.
 REASONS = {
     "invalid_utf8": "malformed: not valid UTF-8",
     "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
     "columns": "malformed: too few or too many columns",
     "quote": "malformed: a quote that is never closed, or where CSV allows none",
     "invalid_json": "malformed: not valid JSON",
-    "no_text": "malformed: a side is missing, null or no text",
+    "no_text": "malformed: a side is missing, null or not text",
     "surrogate": "malformed: half a surrogate pair",
     "empty": "a side is empty or blank",
     "too_long": "a side is longer than data.max_characters",
     "length_ratio": "the sides' lengths differ by more than data.max_length_ratio",
     "held_out": "the source also stands in another split, capitals aside",
-    "duplicate": "the same pair came before",
+    "duplicate": "the same pair occurs earlier",
     "too_many_pieces": "a side is longer than model.max_length pieces",
 }
 
-#: The reason for each `problem` of a malformed row.
+#: `problem` of a malformed row → reason.
 _MALFORMED = {
     lines.UTF8: "invalid_utf8",
     lines.LONG: "long_line",
@@ -38,10 +38,10 @@ _MALFORMED = {
     lines.SURROGATE: "surrogate",
 }
 
-#: What is counted and left as it is (or was taken off, for the first two).
+#: Oddities that are counted but left unchanged (except the first two, which the reader removes).
 NOTES = {
-    "crlf": "lines ended in CR LF (taken off)",
-    "bom": "file began with a byte order mark (taken off)",
+    "crlf": "lines ended in CR LF (removed)",
+    "bom": "file started with a byte order mark (removed)",
     "not_nfc": "text is not in Unicode form NFC (left as it is)",
     "control": "text holds a control character (left as it is)",
     "u2581": "text holds U+2581, SentencePiece's word mark (escaped)",
@@ -50,7 +50,7 @@ NOTES = {
     "tokenised": "text holds a tokeniser's mark such as @-@ or @@ (left as it is)",
     "mojibake": "text looks like UTF-8 read as Windows-1252, such as Ã© for é (left as it is)",
     "invisible": "text holds a soft hyphen, a byte order mark or a space without width",
-    "quoted": "a side is in double quotes, as a table has its fields (left as it is)",
+    "quoted": "a side is in double quotes, like a field of a table (left as it is)",
     "swapped": "source and target look swapped; see data.columns, or data.files",
     "held_out_otherwise": "the source also stands in another split, with another translation",
     "held_out_alike": "the source also stands in another split, punctuation and spaces aside (kept)",
@@ -59,12 +59,12 @@ NOTES = {
 
 @dataclass
 class Report:
-    """What a look at one split found.
+    """The result of checking a split.
 
     Attributes:
-        n_pairs: pairs of the split.
+        n_pairs: number of pairs in the split.
         left_out: reason → number of pairs left out of training.
-        noted: note → number of pairs it holds for.
+        noted: note → number of pairs to which it applies.
         lines: reason or note → the first line numbers, from 1.
     """
 
@@ -75,40 +75,40 @@ class Report:
 
     @property
     def n_kept(self) -> int:
-        """Pairs that training sees."""
+        """Number of pairs kept for training."""
         return self.n_pairs - sum(self.left_out.values())
 
     def count(self, kind: dict[str, int], name: str, at: Iterable[int]) -> None:
-        """Add to one of the counts, keeping the first line numbers."""
+        """Count a reason or note in `left_out` or `noted` for each line of `at`."""
         for line in at:
             kind[name] = kind.get(name, 0) + 1
             examples = self.lines.setdefault(name, [])
             if len(examples) < N_EXAMPLES:
                 examples.append(line)
 
-    def drop_note(self, name: str, *, least: float) -> None:
-        """Take a note back that holds for fewer pairs than would mean something."""
-        if self.noted.get(name, 0) < least:
+    def drop_note(self, name: str, *, below: float) -> None:
+        """Remove a note that applies to fewer than `below` pairs."""
+        if self.noted.get(name, 0) < below:
             self.noted.pop(name, None)
             self.lines.pop(name, None)
 
     def count_malformed(self, rows: Any) -> None:
-        """Add malformed rows, a table with the columns `line` and `problem`."""
+        """Count malformed rows, given as a table with the columns `line` and `problem`."""
         self.n_pairs += len(rows)
         for batch in rows.iter(batch_size=1000):
             for line, problem in zip(batch["line"], batch["problem"], strict=True):
                 self.count(self.left_out, _MALFORMED[problem], [line])
 
     def reasons(self) -> list[str]:
-        """Say of each reason for leaving pairs out how many there are, and the first lines."""
-        return self._said(REASONS, self.left_out)
+        """Return a line for each reason for leaving out pairs: its description, count and first lines."""
+        return self._descriptions(REASONS, self.left_out)
 
     def messages(self) -> list[str]:
-        """Say what was left out, and what is only noted."""
-        noted = self._said(NOTES, self.noted)
+        """Return a line for each reason and each note: its description, count and first lines."""
+        noted = self._descriptions(NOTES, self.noted)
         return [*(f"left out: {reason}" for reason in self.reasons()), *(f"noted: {note}" for note in noted)]
 
-    def _said(self, words: dict[str, str], counts: dict[str, int]) -> list[str]:
+    def _descriptions(self, words: dict[str, str], counts: dict[str, int]) -> list[str]:
         first = {name: ", ".join(map(str, self.lines[name])) for name in counts}
         more = {name: " …" if n > len(self.lines[name]) else "" for name, n in counts.items()}
         return [
@@ -119,13 +119,13 @@ class Report:
 
 
 def refuse_unfit(report: Report, split: str) -> None:
-    """Refuse a split that something is left out of, for `data.strict`.
+    """Check, for `data.strict`, that no row of a split is left out.
 
     Raises:
-        DataError: names each reason with its count and first lines.
+        DataError: a row is; the message names each reason with its count and first lines.
     """
     if report.left_out:
         raise DataError(
             f"data.strict: {sum(report.left_out.values()):,} of {report.n_pairs:,} rows of {split} are "
-            f"unfit; {'; '.join(report.reasons())}; mend or remove them"
+            f"unfit; {'; '.join(report.reasons())}; fix or remove them"
         )

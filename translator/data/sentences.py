@@ -1,57 +1,57 @@
-"""Where sentences end. The only importer of `sentencex`; what it misses in French is put right here."""
+"""Sentence segmentation: `sentencex`, which only this module imports, and corrections for French."""
 
 import re
 
 from sentencex import get_sentence_boundaries
 
-#: Characters segmented at once: where quotes never close, `sentencex` takes quadratic time.
+#: Characters segmented at once, since `sentencex` takes quadratic time if quotes are never closed.
 _WINDOW = 4000
-#: Characters before a stop that decide whether it ends a sentence.
+#: Characters before a mark that are examined to decide whether it ends a sentence.
 _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
-#: A stop, what closes after it, and white space.
+_NON_ASCII_SPACE = re.compile(r"[^\S\x00-\x7f]")
+#: A mark that may end a sentence, closing brackets and quotes, and whitespace.
 _STOP = re.compile(r"[.!?…][)\]»”\"']*\s+")
-#: Within these nothing ends.
+#: Quotations and parentheses: no sentence ends inside them.
 _ENCLOSED = re.compile(r"«[^»]*»|“[^”]*”|(?<!\S)\"[^\"]*\"(?!\w)|\([^()]*\)")
 
 _BEFORE = r"(?:^|[\s('’«\"“/–—-])"
 _CAPITAL = r"[^\W\d_a-zß-öø-ÿœ]"
-#: Titles and references, after which a sentence always goes on, and the number of an entry in a list.
-_GOES_ON = re.compile(
+#: Titles, references and list numbers, after which the sentence always continues.
+_CONTINUES = re.compile(
     _BEFORE
     + r"(?:MM?|Mmes?|Mlles?|Mgr|Me|Drs?|Prs?|Prof|Ste?s?|[Cc]f|[Ee]x|[Nn][o°]|apr|av|env|[Tt]él|boul|[Bb]d"
     r"|vs)\.$"
     r"|(?:^|[:;]\s)(?:\d{1,3}|[A-Za-z])\.$"
 )
-#: After these it goes on unless a capital follows: p. 12, 8 h., s.v.p., etc.
+#: Abbreviations after which the sentence continues unless a capital follows: p. 12, 8 h., s.v.p., etc.
 _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
     r"|janv|févr|juill|sept|oct|nov|déc|\d+(?:ers?|res?|es?|èmes?))\.$"
 )
-#: After an initial a capital is part of a name, unless it begins a sentence: A. Dumas; le plan B. Il dort.
+#: Initials, followed by a name unless the next word often starts a sentence: A. Dumas; le plan B. Il dort.
 _INITIAL = re.compile(_BEFORE + rf"(?:{_CAPITAL}\.-?\s?)+$")
-_BEGINS = re.compile(
+_FIRST_WORD = re.compile(
     r"(?:[JTLCDNM]'|Je|Tu|Ils?|Elles?|On|Nous|Vous|Les?|La|Une?|Des|Ce|Cette|Ces|Ça|Mon|Ma|Mes|Son|Sa|Ses|Et|Mais|Ou|"
     r"Où|Qui|Que|Quoi|Quand|Comment|Pourquoi|Est-ce|Dans|En|Au|Aux|À|Pour|Puis|Alors|Oui|Non|Merci)\b"
 )
-#: What says whose speech it was: dit-il, demanda Marie.
+#: Attributions of direct speech: dit-il, demanda Marie.
 _SPEECH_TAG = re.compile(
     r"[a-zà-ÿ]+-(?:t-)?(?:je|il|elle|on|ils|elles)\b|(?:dit|demand|répond|cri|ajout|murmur|lanç|expliqu|fit)\w*\s"
 )
 _INTERJECTION = re.compile(r"\w+\s?!")
-#: Marks, emoji and emoticons by themselves belong to the sentence before them.
+#: Isolated marks, emoji and emoticons, which belong to the preceding sentence.
 _TRAILING = re.compile(r"(?:(?:[^\w\s«“\"'’(\[—–:;-]|[:;]-?[)(DPp])+(?:\s+|$))+")
 
 
 def split_sentences(text: str, language: str = "fr") -> list[str]:
-    """Cut a line into sentences, without the white space around them; a blank line gives none.
+    """Return the sentences of a line, without the whitespace around them; a blank line has none.
 
     Args:
         text: a line.
-        language: its ISO 639-1 code, for the segmenter.
+        language: ISO 639-1 code of its language.
     """
     return [text[start:end] for start, end in sentence_spans(text, language)]
 
@@ -59,17 +59,20 @@ def split_sentences(text: str, language: str = "fr") -> list[str]:
 def paired_sentences(
     source: str, target: str, languages: tuple[str, str]
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the spans of each sentence and its translation; the whole texts where their numbers differ."""
-    spans = [sentence_spans(*of_side) for of_side in zip((source, target), languages, strict=True)]
-    if len(spans[0]) != len(spans[1]):
+    """Return the spans of each source sentence and its translation.
+
+    If the sides have different numbers of sentences, the only pair of spans covers both texts completely.
+    """
+    source_spans, target_spans = sentence_spans(source, languages[0]), sentence_spans(target, languages[1])
+    if len(source_spans) != len(target_spans):
         return [((0, len(source)), (0, len(target)))]
-    return list(zip(*spans, strict=True))
+    return list(zip(source_spans, target_spans, strict=True))
 
 
 def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
-    """Return where each sentence begins and ends; see `split_sentences`."""
+    """Return the (start, end) character offsets of each sentence; see `split_sentences`."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # most lines
+    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # most lines: at most one sentence
         return [(start, end)] if start < end else []
     text, starts = text[:end], [start]
     while len(text) - starts[-1] > _WINDOW:
@@ -86,31 +89,31 @@ def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
 
 
 def _starts(text: str, language: str) -> list[int]:
-    """Where each sentence but the first begins."""
-    # `sentencex` takes no others, and panics at a space of several bytes between a capital and a full stop.
-    valid = _WIDE_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
-    places = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
-    places |= {match.end() for match in _STOP.finditer(text)}
+    """Return the offset of each sentence but the first."""
+    # `sentencex` rejects surrogates and panics at a multi-byte space between a capital and a full stop.
+    valid = _NON_ASCII_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
+    candidates = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
+    candidates |= {match.end() for match in _STOP.finditer(text)}
     for match in _ENCLOSED.finditer(text):
-        places.difference_update(range(match.start() + 1, match.end()))
-    starts, place = [0], 0
-    for after_stop in sorted(places):
-        if after_stop < place:
+        candidates.difference_update(range(match.start() + 1, match.end()))
+    starts, start = [0], 0
+    for after_stop in sorted(candidates):
+        if after_stop < start:
             continue
         trailing = _TRAILING.match(text, after_stop)
-        place = trailing.end() if trailing else after_stop
-        if place < len(text) and _is_whole(text[starts[-1] : place].rstrip(), text[place:]):
-            starts.append(place)
+        start = trailing.end() if trailing else after_stop
+        if start < len(text) and _is_complete(text[starts[-1] : start].rstrip(), text[start:]):
+            starts.append(start)
     return starts[1:]
 
 
-def _is_whole(sentence: str, rest: str) -> bool:
-    """Whether a sentence ends where a stop is, by what follows."""
+def _is_complete(sentence: str, rest: str) -> bool:
+    """Return whether the final mark of `sentence` ends it, given the text that follows."""
     last = sentence[-_TAIL:]
-    if not any(map(str.isalnum, sentence)) or _GOES_ON.search(last):
+    if not any(map(str.isalnum, sentence)) or _CONTINUES.search(last):
         return False
     if _INITIAL.search(last):
-        return _BEGINS.match(rest) is not None
+        return _FIRST_WORD.match(rest) is not None
     if _ABBREVIATION.search(last):
         return not (rest[0].islower() or rest[0].isdigit())
     if rest[0].islower():

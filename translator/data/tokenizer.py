@@ -1,11 +1,11 @@
-"""Text to ids and back, by one joint SentencePiece model. The only importer of `sentencepiece`.
+"""The tokenizer: a SentencePiece model of both languages. Only this module imports `sentencepiece`.
 
-The text that goes in comes out again, byte for byte: no normalisation, every space kept, and what the
-vocabulary lacks is spelled in bytes, so that no unknown piece is ever produced. SentencePiece uses U+2581
-for a space; a U+2581 of the text itself is spelled in bytes too.
+Encoding is lossless: text is not normalised, spaces are kept, and characters that are not in the vocabulary
+are encoded as bytes, so there are no unknown tokens. SentencePiece represents a space by U+2581; a U+2581 in
+the text is encoded as bytes, too.
 
-A text in capitals becomes `CAPITALS` and its lower case, whose pieces are known: as it stands, nearly every
-word of it would be new (inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
+A text in capitals is encoded as `CAPITALS` followed by its lower case, whose words are in the vocabulary
+(inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
 """
 
 import io
@@ -23,17 +23,17 @@ from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
 WORD_MARK = "\u2581"
-#: Piece that says: what follows is in capitals. A tokenizer from before there was one has none.
+#: Piece that marks the rest of the text as capitals; vocabularies of early versions do not have it.
 CAPITALS = "<capitals>"
 
-#: A piece that is one byte of a character.
+#: A piece for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
-#: One that the text lacks stands in for U+2581: noncharacters (never text, by the Unicode standard), and,
-#: should a text hold them all, private use. All are of three bytes, as U+2581 is.
-_STAND_INS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
+#: Substitutes for a U+2581 in the text: noncharacters, which are not used in text by the Unicode standard,
+#: and private-use characters in case it has all of them. Like U+2581, each has three bytes in UTF-8.
+_SUBSTITUTES = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
-#: Longer lines are left out of the vocabulary's sample (SentencePiece's own limit is 4192 bytes).
+#: Longer lines are not used to train the tokenizer (SentencePiece's default is 4192 bytes).
 _MAX_SAMPLE_BYTES = 16384
 
 
@@ -44,14 +44,14 @@ class Tokenizer:
         """Load a serialised model.
 
         Raises:
-            ModelError: the bytes are no SentencePiece model, or its special pieces are not ours.
+            ModelError: the bytes are not a SentencePiece model with this project's special tokens.
         """
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, UnicodeDecodeError) as error:  # the second quotes what is no UTF-8
+        except (RuntimeError, UnicodeDecodeError) as error:  # the second, if the message is not valid UTF-8
             if is_out_of_memory(error):
                 raise
-            raise ModelError(f"tokenizer: no SentencePiece model: {error}") from None
+            raise ModelError(f"tokenizer: not a SentencePiece model: {error}") from None
         self.model = model
         processor = self._processor
         special = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
@@ -63,15 +63,15 @@ class Tokenizer:
         self._bytes = [processor.piece_to_id(f"<0x{value:02X}>") for value in range(256)]
         if UNK in self._bytes:
             raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
-        self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]
-        self.capitals = CAPITALS if self._capitals else None  # older vocabularies have none
+        self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]  # empty or one id
+        self.capitals = CAPITALS if self._capitals else None
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
         """Load a model from a file.
 
         Raises:
-            ModelError: the file cannot be read or is no such model.
+            ModelError: the file cannot be read or is not a model; see the constructor.
         """
         try:
             return cls(path.read_bytes())
@@ -80,26 +80,26 @@ class Tokenizer:
 
     @classmethod
     def train(cls, sentences: Iterable[str], config: TokenizerConfig) -> tuple["Tokenizer", str | None]:
-        """Build a vocabulary.
+        """Train a tokenizer.
 
         Args:
-            sentences: text of both languages, mixed.
-            config: kind and wished size.
+            sentences: text of both languages.
+            config: kind and size of the vocabulary.
 
         Returns:
-            The tokenizer, and a message where the corpus was too small for the wished size.
+            The tokenizer, and a message to the user if the corpus is too small for the configured size.
 
         Raises:
-            DataError: there is no text, or more different characters than pieces.
+            DataError: there is no usable text, or it has more distinct characters than the vocabulary pieces.
         """
         sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
         if not any(s.strip() for s in sample):
-            raise DataError("the vocabulary has no text to learn from; every training pair was left out")
+            raise DataError("there is no text to build the vocabulary from; every training pair was left out")
         sample = [s for s in sample if len(s.encode()) <= _MAX_SAMPLE_BYTES]
         if not sample:
             raise DataError(
-                f"every line has more than {_MAX_SAMPLE_BYTES:,} bytes, and the vocabulary is learnt from "
-                "shorter ones; cut the corpus into sentences, one a line"
+                f"every line has more than {_MAX_SAMPLE_BYTES:,} bytes, and the vocabulary is built from "
+                "shorter ones; split the corpus into sentences, one per line"
             )
         size = config.vocabulary_size
         try:
@@ -113,171 +113,175 @@ class Tokenizer:
         smaller = int(possible.group(1))
         message = (
             f"tokenizer.vocabulary_size={size} is more than this corpus has pieces for; "
-            f"going on with {smaller}"
+            f"continuing with {smaller}"
         )
         return cls(_train(sample, config, smaller)), message
 
     def __len__(self) -> int:
-        """V: the number of pieces."""
+        """Return V, the size of the vocabulary."""
         return int(self._processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without start and end symbols; lone surrogates become U+FFFD."""
+        """Return the ids of a text, without `BOS` and `EOS`; lone surrogates become U+FFFD."""
         return self.encode_prefix(text, whole=text)
 
     def encode_prefix(self, text: str, *, whole: str = "") -> list[int]:
-        """Return the ids of how a text begins, with `CAPITALS` only if the whole is known to have it."""
+        """Return the ids of a prefix of a text, with `CAPITALS` only if `whole` is given and in capitals."""
         _, case = self._split_case(whole)
-        text, mark = self._stand_in(text.lower() if case else text)
-        return case + self._restore(self._processor.encode(text), mark)
+        text, substitute = self._substitute(text.lower() if case else text)
+        return case + self._restore(self._processor.encode(text), substitute)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of several texts; see `encode`. Threads begin for it: many texts are worth them."""
-        given = [self._prepare(text) for text in texts]
-        encoded = self._processor.encode([text for text, _, _ in given])
-        return [case + self._restore(ids, mark) for ids, (_, mark, case) in zip(encoded, given, strict=True)]
+        """Return the ids of several texts; see `encode`. Starts threads, so use it for many texts."""
+        prepared = [self._prepare(text) for text in texts]
+        encoded = self._processor.encode([text for text, _, _ in prepared])
+        return [
+            case + self._restore(ids, substitute)
+            for ids, (_, substitute, case) in zip(encoded, prepared, strict=True)
+        ]
 
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
-        """Return a random segmentation of each text, for training; it decodes to the same text.
+        """Return the ids of a random segmentation of each text, by BPE-dropout (Provilkov et al. 2020).
 
-        BPE-dropout (Provilkov et al. 2020): pieces are merged in the vocabulary's order, and each possible
-        merge is left out with some probability, drawn anew at every step. The result depends on `seed`
-        alone; SentencePiece's own sampling differs from process to process, whatever its seed.
+        Pieces are merged in the order in which the merges were learnt; at every step, each possible merge is
+        skipped with a probability. The ids decode to the same text. The result depends only on the arguments,
+        whereas SentencePiece's own sampling differs between processes even with the same seed.
 
         Args:
-            texts: what to cut into pieces.
-            dropout: probability of leaving out a merge; 0 gives what `encode_batch` gives.
-            seed: of the draw.
+            texts: the texts to encode.
+            dropout: probability of skipping a merge; 0 gives the result of `encode_batch`.
+            seed: seed of the random number generator.
         """
-        draw = random.Random(seed)
+        generator = random.Random(seed)
         sampled = []
         for text in texts:
-            text, mark, case = self._prepare(text)
-            # As SentencePiece sees it: a mark before the text and for every space; no merge crosses one.
+            text, substitute, case = self._prepare(text)
+            # Like SentencePiece, mark the start of the text and every space; no merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
-            ids = [i for word in words for i in self._sample_word(word, dropout, draw)]
-            sampled.append(case + self._restore(ids, mark))
+            ids = [i for word in words for i in self._sample_word(word, dropout, generator)]
+            sampled.append(case + self._restore(ids, substitute))
         return sampled
 
-    def _sample_word(self, word: str, dropout: float, draw: random.Random) -> list[int]:
+    def _sample_word(self, word: str, dropout: float, generator: random.Random) -> list[int]:
         pieces = list(word)
         while len(pieces) > 1:
             merges = [
-                (rank, place)
-                for place, (left, right) in enumerate(pairwise(pieces))
-                if (rank := self._rank.get(left + right)) is not None and draw.random() >= dropout
+                (rank, i)
+                for i, (left, right) in enumerate(pairwise(pieces))
+                if (rank := self._ranks.get(left + right)) is not None and generator.random() >= dropout
             ]
             if not merges:
                 break
-            _, place = min(merges)  # the earliest learnt, then the leftmost
-            pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
-        return [i for piece in pieces for i in self._spell(piece)]
+            _, i = min(merges)  # the earliest learnt, then the leftmost
+            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+        return [i for piece in pieces for i in self._piece_ids(piece)]
 
-    def _spell(self, piece: str) -> list[int]:
-        """The id of a piece, or those of its bytes where the vocabulary lacks it."""
-        known = self._rank.get(piece)
+    def _piece_ids(self, piece: str) -> list[int]:
+        """Return the id of a piece, or those of its bytes if it is not in the vocabulary."""
+        known = self._ranks.get(piece)
         return [known] if known is not None else [self._bytes[value] for value in piece.encode()]
 
     @cached_property
-    def _rank(self) -> dict[str, int]:
-        """Piece → id of all ordinary pieces; in a BPE vocabulary the ids are in the order of the merges."""
+    def _ranks(self) -> dict[str, int]:
+        """Piece → id of all ordinary pieces; the ids of a BPE vocabulary are in the order of the merges."""
         special = {PAD, UNK, BOS, EOS, *self._capitals, *self._bytes}
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids without special pieces, in capitals after `CAPITALS`; no UTF-8 is U+FFFD."""
+        """Return the text of the ids; special tokens are skipped, and invalid UTF-8 becomes U+FFFD."""
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
         return text.upper() if self._is_marked(ids) else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return each id's piece as it stands in the vocabulary, for people to look at."""
+        """Return the piece of each id as it is written in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
     def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Return where in a text each of its ids stands: from this character to before that one.
+        """Return the (start, end) character offsets of each id in a text.
 
-        Marks before the text have an empty place. The pieces of a character that is spelled in bytes have
-        that character's place, each of them.
+        `CAPITALS` and a separate mark at the start have an empty span. If a character is encoded as several
+        bytes, each of their ids has the span of the character.
 
         Args:
-            text: as it was encoded.
-            ids: of the text, by `encode` or any other segmentation of it.
+            text: the text that was encoded.
+            ids: its ids, from any segmentation.
 
         Raises:
-            ValueError: the ids are not of this text.
+            ValueError: the ids are not an encoding of this text.
         """
         if self._is_marked(ids):
             return [(0, 0), *self.spans(text.lower(), ids[1:])]
-        owners = [-1]  # the character that each byte belongs to; the mark before the text is none of it
-        for place, character in enumerate(text):
-            owners += [place] * len(_as_utf8(character).encode())
+        char_of_byte = [-1]  # for the mark that SentencePiece adds before the text
+        for i, character in enumerate(text):
+            char_of_byte += [i] * len(_as_utf8(character).encode())
         spans, start = [], 0
         for piece in self.pieces(ids):
             end = start + (1 if _BYTE.fullmatch(piece) else len(piece.replace(WORD_MARK, " ").encode()))
-            within = owners[start:end]
-            if not within:
-                raise ValueError(f"piece {piece!r} stands beyond the end of the text")
-            spans.append((max(within[0], 0), within[-1] + 1))
+            characters = char_of_byte[start:end]
+            if not characters:
+                raise ValueError(f"piece {piece!r} is beyond the end of the text")
+            spans.append((max(characters[0], 0), characters[-1] + 1))
             start = end
-        if ids and start != len(owners):
-            raise ValueError(f"the pieces have {start - 1} bytes and the text {len(owners) - 1}")
+        if ids and start != len(char_of_byte):
+            raise ValueError(f"the pieces have {start - 1} bytes and the text {len(char_of_byte) - 1}")
         return spans
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """Ids that no search may choose: padding, start, unknown, any piece with a control character."""
-        spelled = [self._bytes[value] for value in range(256) if _is_control(value)]
-        named = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
-        return sorted({*NEVER_EMITTED, *spelled, *named})
+        """Ids that search must not generate: `PAD`, `BOS`, `UNK`, and pieces with control characters."""
+        byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
+        piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
+        return sorted({*NEVER_EMITTED, *byte_ids, *piece_ids})
 
     def _prepare(self, text: str) -> tuple[str, str, list[int]]:
-        """What SentencePiece is given of a text, its stand-in for U+2581, and the mark of its case."""
+        """Return the input for SentencePiece, the substitute for U+2581 in it, and the ids for its case."""
         text, case = self._split_case(text)
-        return *self._stand_in(text), case
+        return *self._substitute(text), case
 
     def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """A text in capitals as its lower case and the mark for it; any other as it is."""
+        """Return the lower case of a text in capitals and the id of `CAPITALS`; another text unchanged."""
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
 
     def _is_marked(self, ids: Sequence[int]) -> bool:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
-    def _stand_in(self, text: str) -> tuple[str, str]:
-        """Swap U+2581 for a character that neither the text nor the vocabulary has; return both."""
+    def _substitute(self, text: str) -> tuple[str, str]:
+        """Replace U+2581 by a character that is in neither the text nor the vocabulary; return both."""
         text = _as_utf8(text)
         if WORD_MARK not in text:
             return text, ""
-        mark = next(c for c in _STAND_INS if c not in text and self._processor.piece_to_id(c) == UNK)
-        return text.replace(WORD_MARK, mark), mark
+        substitute = next(c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
+        return text.replace(WORD_MARK, substitute), substitute
 
-    def _restore(self, ids: list[int], mark: str) -> list[int]:
-        if not mark:
+    def _restore(self, ids: list[int], substitute: str) -> list[int]:
+        """Replace the bytes of the substitute by those of U+2581."""
+        if not substitute:
             return ids
-        theirs = [self._bytes[value] for value in mark.encode()]
-        ours = [self._bytes[value] for value in WORD_MARK.encode()]
+        replaced = [self._bytes[value] for value in substitute.encode()]
+        replacement = [self._bytes[value] for value in WORD_MARK.encode()]
         restored: list[int] = []
         for i in ids:
             restored.append(i)
-            if restored[-3:] == theirs:
-                restored[-3:] = ours
+            if restored[-3:] == replaced:
+                restored[-3:] = replacement
         return restored
 
 
 def _lowered(text: str) -> str | None:
-    """The lower case of a text in capitals, as long as it; None where upper-casing would not restore it."""
+    """Return the lower case of a text in capitals, or None if converting it back would change the text."""
     lower = text.lower() if text.isupper() else text
     return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
 
 
 def _as_utf8(text: str) -> str:
-    """The text as it can be written in UTF-8: lone surrogates become U+FFFD."""
+    """Return the text with lone surrogates replaced by U+FFFD, so that it can be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _is_control(code: int) -> bool:
-    """Whether a code below U+0080 is a control character; as a byte piece, all others spell text."""
+    """Return whether a code point or byte is a control character; bytes from 0x80 are parts of text."""
     return code < 0x20 or code == 0x7F
 
 
@@ -297,7 +301,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         character_coverage=0.9995,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        split_digits=True,  # a number that was never met is copied digit by digit
+        split_digits=True,  # numbers that are not in the training data are copied digit by digit
         max_sentence_length=_MAX_SAMPLE_BYTES,
         minloglevel=2,
     )
@@ -305,6 +309,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
 
 
 def _training_problem(message: str, size: int) -> str:
+    """Return the error message for a failed training, given SentencePiece's message."""
     if "smaller than required_chars" in message:
         return f"tokenizer.vocabulary_size={size} is below the number of characters; try {2 * size}"
     return f"the vocabulary cannot be built: {message.splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""The embedded corpus: French–English pairs that a small grammar writes, the same on every machine."""
+"""The phrasebook: an embedded corpus of French–English pairs, generated identically on every machine."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from translator.data.phrasebook.lexicon import TABLES
 
 LANGUAGES = ("fr", "en")
 SPLITS = ("train", "val", "test", "test_compositional", "challenge", "everyday")
-#: Splits that people wrote, each French sentence with the English of two.
+#: Hand-written splits, with two English references for each French sentence.
 BY_HAND = ("challenge", "everyday")
 
 
@@ -26,28 +26,28 @@ def pairs(split: str) -> Iterator[dict[str, str]]:
 
 
 def second_references(split: str) -> list[str] | None:
-    """Return the other English of a split that people wrote; None for the splits that have one reference."""
+    """Return the second English references of a hand-written split; None for the other splits."""
     return [other for _, _, other in splits.by_hand(split)] if split in BY_HAND else None
 
 
 def origins(split: str) -> list[str] | None:
-    """Return where each pair of a split comes from, one of `splits.ORIGINS`; None for a split by hand."""
+    """Return the origin of each pair of a split, one of `splits.ORIGINS`; None for a hand-written split."""
     return None if split in BY_HAND else [example.origin for example in splits.generated()[split]]
 
 
 def alignments(split: str) -> Iterator[str]:
-    """Iterate over the links of a generated split in Pharaoh format, in the order of `pairs`.
+    """Iterate over the word alignments of a generated split in Pharaoh format, in the order of `pairs`.
 
-    A sentence that was written whole has none: its line is empty.
+    The line of a hand-written sentence is empty, since those are not aligned.
 
     Raises:
-        KeyError: of a split by hand, which nobody has aligned.
+        KeyError: `split` is hand-written.
     """
     return (" ".join(f"{i}-{j}" for i, j in e.sentence.links) for e in splits.generated()[split])
 
 
 def fingerprint() -> str:
-    """Return the SHA-256 of the grammar and its tables, which stands for the text they write."""
+    """Return the SHA-256 of the grammar and its tables, which identifies the text generated from them."""
     digest = hashlib.sha256()
     for path in sorted([*TABLES.parent.glob("*.py"), *TABLES.rglob("*.tsv")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

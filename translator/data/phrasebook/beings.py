@@ -1,4 +1,4 @@
-"""Who or what does something: pronouns, names and noun phrases as subjects, and whose things are."""
+"""Subjects (pronouns, names and noun phrases) and possessors."""
 
 from dataclasses import replace
 
@@ -15,9 +15,9 @@ from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
 
 HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
-#: Nouns that stand with a general article wherever they are.
+#: Classes of nouns that always have the generic article.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: People of whom `mon` says something else: ma femme is my wife, ma fille my daughter.
+#: Nouns for people that mean something else after `mon`: ma femme is my wife, ma fille my daughter.
 NOT_OWNED = (
     "femme",
     "fille",
@@ -30,7 +30,7 @@ NOT_OWNED = (
     "inconnu",
     "étranger",
 )
-#: French, English, place in je tu il nous vous ils, the same in English, feminine, English possessive.
+#: French, English, French person (index in je tu il nous vous ils), English person, feminine, possessive.
 SUBJECTS = (
     ("je", "I", 0, 0, None, "my"),
     ("tu", "you", 1, 1, None, "your"),
@@ -44,25 +44,25 @@ SUBJECTS = (
 )
 
 
-#: How often each of them is said, as everyday speech has it.
-_SPOKEN_SHARES = (14, 5, 9, 6, 6, 4, 4, 3, 1)
-#: Pronouns as a pattern has them in plain words, for what agrees with them.
-SPOKEN: dict[str, Phrase] = {}
-SPOKEN_ENGLISH: dict[str, Phrase] = {}
+#: Weight of each of `SUBJECTS`, roughly as in speech.
+_SUBJECT_WEIGHTS = (14, 5, 9, 6, 6, 4, 4, 3, 1)
+#: French and English subject pronoun → phrase for agreement, for pronouns written as words in a pattern.
+FRENCH_PRONOUNS: dict[str, Phrase] = {}
+ENGLISH_PRONOUNS: dict[str, Phrase] = {}
 for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
     _who = Phrase([], [], _person, _en_person, bool(_feminine), _owner, human=True, head=-1)
-    SPOKEN[_fr] = _who
-    SPOKEN_ENGLISH.setdefault(_en.lower(), _who)
-SPOKEN["j'"] = SPOKEN["je"]
+    FRENCH_PRONOUNS[_fr] = _who
+    ENGLISH_PRONOUNS.setdefault(_en.lower(), _who)
+FRENCH_PRONOUNS["j'"] = FRENCH_PRONOUNS["je"]
 
 
 def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:
-    """Draw a subject pronoun; of things, il and elle are `it`. Whether `je` is a woman is drawn too."""
+    """Draw a subject pronoun; if `things`, il and elle are it. The gender of `je`, `tu` … is random."""
     if things:
         only = ("il", "elle", "ils", "elles")
-    rows = zip(SUBJECTS, _SPOKEN_SHARES, strict=True)
+    rows = zip(SUBJECTS, _SUBJECT_WEIGHTS, strict=True)
     french, english, person, en_person, feminine, owner = d.pick(
-        [row for row, share in rows if not only or row[0] in only for _ in range(share)]
+        [row for row, weight in rows if not only or row[0] in only for _ in range(weight)]
     )
     if things and person == 2:
         english, owner = "it", "its"
@@ -79,7 +79,7 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 
 
 def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
-    """Draw who or what does something."""
+    """Draw a subject that makes sense with a verb."""
     human = not verb.subject.isdisjoint(HUMAN)
     living = not verb.subject.isdisjoint(LIVING)
     if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
@@ -105,8 +105,8 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
 
 
 def again(who: Phrase) -> Phrase | None:
-    """Return a pronoun for somebody already named, or None for what is no person."""
-    if not who.human and not (len(who.fr) == 1 and who.fr[0].text in SPOKEN):
+    """Return a pronoun for a person already mentioned, or None if it is not a person."""
+    if not who.human and not (len(who.fr) == 1 and who.fr[0].text in FRENCH_PRONOUNS):
         return None
     said = who.fr[0].text if len(who.fr) == 1 else ""
     third = ("elle" if who.feminine else "il") + ("s" if who.plural else "")
@@ -117,21 +117,21 @@ def again(who: Phrase) -> Phrase | None:
 
 
 def anybody(d: Draw) -> Phrase:
-    """Draw somebody as a subject."""
-    return subject(d, d.pick(d.lexicon.doings))
+    """Draw a person as a subject."""
+    return subject(d, d.pick(d.lexicon.actions))
 
 
 _ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
 
 
 def relative_of(d: Draw, one: Phrase) -> Phrase:
-    """Draw somebody's relation: sa mère."""
+    """Draw a relative of a person: sa mère."""
     noun = d.noun("family")
     return noun_phrase(noun, "possessive", owner=(2, one.owner))
 
 
 def both(one: Phrase, other: Phrase) -> Phrase:
-    """Join two: Paul et sa mère."""
+    """Join two phrases: Paul et sa mère."""
     joined = pattern("{0} et_a {1}", "{0} and_a {1}", one, other)
     joined.person = joined.en_person = 5
     joined.feminine = one.feminine and other.feminine
@@ -140,7 +140,7 @@ def both(one: Phrase, other: Phrase) -> Phrase:
 
 
 def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
-    """Draw a noun phrase for a person, animal or thing as a subject or after a preposition."""
+    """Draw a noun phrase with a given noun, as a subject or after a preposition."""
     if noun.classes & GENERAL:
         return noun_phrase(noun, "general", plural=noun.counted)
     plural = noun.counted and d.chance(0.33)
@@ -172,7 +172,7 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
 
 
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
-    """Draw a possessor that is not named: son without anyone to refer to is `his`; one has a spouse alone."""
+    """Draw a possessor that is not mentioned; the translation of son is then his."""
     alone = noun is not None and noun.lemma in ("mari", "épouse")
     place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
@@ -180,7 +180,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 
 def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
-    """Draw the possessor of an object: mostly the subject."""
+    """Draw the possessor of an object: usually the subject."""
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english

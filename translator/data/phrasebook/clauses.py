@@ -1,19 +1,20 @@
 """A clause in both languages: one verb with its subject, tense, negation, question, pronouns and objects.
 
-Everything that moves between the two languages is decided here; what the clause talks about is drawn in
-`parts`. The English of a tense is chosen by `aspect`; docs/phrasebook.md tells the choices.
+This module decides the word order in both languages; `parts` draws the content. `aspect` chooses the English
+tense (see docs/phrasebook.md).
 """
 
 from dataclasses import dataclass, field
 
 from translator.data.phrasebook import french
-from translator.data.phrasebook.english import BE_PAST, BE_PRESENT, NEGATED
+from translator.data.phrasebook.english import NEGATED
+from translator.data.phrasebook.english_verbs import BASE, english_verb
 from translator.data.phrasebook.french import Conjugation
-from translator.data.phrasebook.phrases import Phrase, Word, new_tag, spread
+from translator.data.phrasebook.phrases import Phrase, Word, new_tag
 from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
-#: Second word of a negation → English, and where it goes: after the auxiliary, or at the object's place.
+#: Second word of a French negation → English words, in addition to not, never or only.
 NEGATIONS = {
     "pas": (),
     "plus": ("anymore",),
@@ -23,9 +24,8 @@ NEGATIONS = {
     "que": (),
     "pas encore": ("yet",),
 }
-#: Tenses made of avoir or être and a participle.
+#: Tenses formed with avoir or être and a participle.
 COMPOUND = ("passé composé", "plus-que-parfait")
-BASE, THIRD, PAST, PARTICIPLE, ING = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Pronoun:
 
     Attributes:
         fr: me, le, lui, y, en …
-        en: its English words, as objects after the verb.
-        slot: rank among pronouns: me 1, le 2, lui 3, y 4, en 5.
-        direct: (feminine, plural) where a participle agrees with it.
+        en: its English words, which follow the verb.
+        slot: position among several pronouns: me 1, le 2, lui 3, y 4, en 5.
+        direct: (feminine, plural) if it is a direct object, with which the participle agrees.
     """
 
     fr: str
@@ -47,24 +47,24 @@ class Pronoun:
 
 @dataclass(slots=True)
 class Clause:
-    """What a clause says.
+    """The content of a clause.
 
     Attributes:
         tense: present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
             passé récent or en train.
         negation: a key of `NEGATIONS`, or empty.
-        question: empty, est-ce que, inversion, intonation, or `subject` where the subject asks.
-        asked: a question word that comes first (où).
-        objects: after the verb, in order; the French side has its prepositions.
-        tail: adverbs and the like after the objects.
-        frequency: an adverb such as often, beside the finite verb.
-        habit: whether something in the clause says that it happens again and again.
-        since: whether it has gone on since.
-        perfect: whether English tells what is done by now: has already eaten.
-        agrees: (feminine, plural) of a direct object that comes before the verb, for the participle.
-        linked: tag of a pronoun whose English stands among the objects.
-        also: tags that the English verb has besides: avoir besoin is one word, need.
-        manner: an adverb such as vite, right after the French verb and after the English objects.
+        question: empty, est-ce que, inversion, intonation, or `subject` if the subject is the question word.
+        asked: question word at the start of the clause (où).
+        objects: objects after the verb, in order; the French side includes prepositions.
+        tail: adverbials after the objects.
+        frequency: adverb of frequency, next to the finite verb.
+        habit: whether an adverbial expresses a habit.
+        since: whether the action continues since a time in the past.
+        perfect: whether English uses the present perfect: has already eaten.
+        agrees: (feminine, plural) of a direct object before the verb, with which the participle agrees.
+        linked: French pronoun → tag, for a pronoun whose English is one of the objects.
+        also: additional tags of the English verb, if it also translates an object (avoir besoin: need).
+        manner: adverb such as vite, directly after the French verb and after the English objects.
         as_present: whether a French future is an English present: quand tu viendras, when you come.
     """
 
@@ -89,7 +89,7 @@ class Clause:
 
 
 def aspect(clause: Clause) -> str:
-    """Return the English tense for a French one."""
+    """Return the English tense of a clause."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None
     if clause.tense == "present":
@@ -115,72 +115,8 @@ def aspect(clause: Clause) -> str:
     }[clause.tense]
 
 
-def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return auxiliaries and main words of an English verb.
-
-    Args:
-        verb: whose English.
-        tense: as `aspect` names it.
-        person: place in I, you, he, we, you, they.
-        split: whether an auxiliary is needed, for a question or `not`.
-    """
-    base = verb.en[BASE]
-    if base in ("can", "must"):
-        return _modal(base, tense, person, split=split)
-    if tense == "would" and verb.lemma == "vouloir":
-        return ["would"], ["like", *verb.rest]
-    has, be = ("has" if person == 2 else "have"), BE_PRESENT[person]
-    does = "does" if person == 2 else "do"
-    auxiliaries, form = {
-        "present": ([does], BASE) if split else ([], THIRD if person == 2 else BASE),
-        "past": (["did"], BASE) if split else ([], PAST),
-        "progressive": ([be], ING),
-        "past progressive": ([BE_PAST[person]], ING),
-        "perfect": ([has], PARTICIPLE),
-        "past perfect": (["had"], PARTICIPLE),
-        "perfect progressive": ([has, "been"], ING),
-        "just": ([has, "just"], PARTICIPLE),
-        "future": (["will"], BASE),
-        "going to": ([be, "going", "to"], BASE),
-        "would": (["would"], BASE),
-    }[tense]
-    if base == "be" and tense in ("present", "past"):
-        return [(BE_PAST if tense == "past" else BE_PRESENT)[person]], list(verb.rest)
-    return auxiliaries, [verb.en[form], *verb.rest]
-
-
-def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Can and must, with what stands for them in the tenses they do not have."""
-    if base == "can":
-        if tense in ("present", "progressive"):
-            return ["can"], []
-        if tense == "future":
-            return ["will"], ["be", "able", "to"]
-        if tense == "going to":
-            return [BE_PRESENT[person], "going", "to"], ["be", "able", "to"]
-        if tense == "was able":
-            return [BE_PAST[person]], ["able", "to"]
-        return ["could"], []
-    if tense == "future":
-        return ["will"], ["have", "to"]
-    if tense == "going to":
-        return [BE_PRESENT[person], "going", "to"], ["have", "to"]
-    if tense == "would":
-        return ["should"], []
-    if tense in ("past", "perfect", "past perfect"):
-        return (["did"], ["have", "to"]) if split else ([], ["had", "to"])
-    has = "has" if person == 2 else "have"
-    return (["must"], []) if split else ([], [has, "to"])
-
-
-def english_words(verb: Verb, form: str, tag: int, spoken: list[Word]) -> list[Word]:
-    """Return an English verb with pronoun objects and particle: turn it on, look at it."""
-    main, particle = spread(" ".join((form, *verb.rest)), tag), spread(verb.particle, tag)
-    return [*main, *(spoken + particle if spoken else particle)]
-
-
 def realise(clause: Clause, conjugations: dict[str, Conjugation]) -> Phrase:
-    """Put a clause into words; no capital, no final mark."""
+    """Return the words of a clause, without an initial capital and final mark."""
     tags = {"verb": new_tag(), "not": new_tag(), "question": new_tag(), "aux": new_tag()}
     pronouns = sorted(clause.pronouns, key=lambda pronoun: pronoun.slot)
     pronoun_tags = {pronoun.fr: clause.linked.get(pronoun.fr) or new_tag() for pronoun in pronouns}
@@ -199,9 +135,9 @@ def _french(
 ) -> list[Word]:
     verb, subject, v = clause.verb, clause.subject, (tags["verb"],)
     finite, middle, main = _french_verb(clause, tags, conjugations)
-    hung = [Word(pronoun.fr, (pronoun_tags[pronoun.fr],)) for pronoun in pronouns]
+    clitics = [Word(pronoun.fr, (pronoun_tags[pronoun.fr],)) for pronoun in pronouns]
     if verb.reflexive:
-        hung.insert(0, Word(REFLEXIVE[subject.person], v))
+        clitics.insert(0, Word(REFLEXIVE[subject.person], v))
     first, *second = clause.negation.split() or [""]
     negative = (tags["not"],)
     out: list[Word] = []
@@ -210,14 +146,14 @@ def _french(
     if clause.question == "est-ce que":
         q = (tags["question"],)
         out += [Word("est", q), Word("-ce", q), Word("que", q)]
-    is_pronoun = len(subject.fr) == 1 and subject.fr[0].text in _HANGING
+    is_pronoun = len(subject.fr) == 1 and subject.fr[0].text in _SUBJECT_CLITICS
     if clause.question != "inversion" or not is_pronoun:
         out += subject.fr
     if first:
         out.append(Word("ne", negative))
     before_main = main and clause.tense not in COMPOUND
     if not before_main:
-        out += hung
+        out += clitics
     out.append(finite)
     if clause.question == "inversion":
         out.append(_inverted(subject, finite.text))
@@ -228,9 +164,9 @@ def _french(
     out += middle
     if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
         out += clause.manner.fr  # il va bien la laver
-        out += [*hung, *main] if before_main else main
+        out += [*clitics, *main] if before_main else main
     else:
-        out += [*hung, *main] if before_main else main
+        out += [*clitics, *main] if before_main else main
         out += clause.manner.fr if clause.manner else []
     if first in ("personne", "que"):
         out.append(Word(first, negative))
@@ -239,13 +175,13 @@ def _french(
     return out
 
 
-_HANGING = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce")
+_SUBJECT_CLITICS = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce")
 
 
 def _inverted(subject: Phrase, finite: str) -> Word:
-    """The subject's pronoun, hung on the verb: `-t-il`."""
+    """Return the subject pronoun that is attached to the verb by inversion: `-t-il`."""
     pronoun = subject.fr[0].text
-    if len(subject.fr) > 1 or pronoun not in _HANGING:
+    if len(subject.fr) > 1 or pronoun not in _SUBJECT_CLITICS:
         pronoun = ("elle" if subject.feminine else "il") + ("s" if subject.plural else "")
     euphonic = "t-" if finite[-1] in "aec" and pronoun[0] in "eio" else ""
     return Word(f"-{euphonic}{pronoun}", (subject.head,))
@@ -254,7 +190,7 @@ def _inverted(subject: Phrase, finite: str) -> Word:
 def _french_verb(
     clause: Clause, tags: dict[str, int], conjugations: dict[str, Conjugation]
 ) -> tuple[Word, list[Word], list[Word]]:
-    """Finite verb, fixed words after it, and participle or infinitive."""
+    """Return the finite verb, fixed words after it, and the participle or infinitive."""
     verb, person, v, aux = clause.verb, clause.subject.person, (tags["verb"],), (tags["aux"],)
     forms = verb.forms
     simple = {
@@ -309,9 +245,9 @@ def _english(
         out += [Word("not", negative)] if fronted else []
     out += subject.en
     if head and not inverted:
-        is_pronoun = len(subject.en) == 1 and subject.en[0].text in _SPEAKERS
+        is_pronoun = len(subject.en) == 1 and subject.en[0].text in _SUBJECT_PRONOUNS
         short = (
-            _HANGING_HAVE.get(head) if is_pronoun and main and not is_negative and not clause.asked else None
+            _SHORT_HAVE.get(head) if is_pronoun and main and not is_negative and not clause.asked else None
         )
         out.append(Word(short or head, aux_tag))
     if is_negative and not fronted:
@@ -326,8 +262,14 @@ def _english(
         governed = clause.objects[0].fr[0].tags[:1]  # danser avec: dance with
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
-    spoken = [Word(word, (pronoun_tags[p.fr],)) for p in _english_order(clause, pronouns) for word in p.en]
-    out += spoken + particle if spoken and len(pronouns) == 1 and pronouns[0].slot != 5 else particle + spoken
+    object_words = [
+        Word(word, (pronoun_tags[p.fr],)) for p in _english_order(clause, pronouns) for word in p.en
+    ]
+    out += (
+        object_words + particle
+        if object_words and len(pronouns) == 1 and pronouns[0].slot != 5
+        else particle + object_words
+    )
     objects = list(clause.objects)
     if first in ("rien", "personne"):
         out += [Word(word, negative) for word in NEGATIONS[first]]
@@ -340,11 +282,11 @@ def _english(
     return out
 
 
-#: Have before a participle, hung on a pronoun: I've eaten.
-_HANGING_HAVE = {"have": "'ve", "has": "'s", "had": "'d"}
-_SPEAKERS = ("I", "you", "he", "she", "it", "we", "they")
+#: Contractions of have after a pronoun and before a participle: I've eaten.
+_SHORT_HAVE = {"have": "'ve", "has": "'s", "had": "'d"}
+_SUBJECT_PRONOUNS = ("I", "you", "he", "she", "it", "we", "they")
 
 
 def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
-    """English says `it to him`: what is given before whom it is given to."""
+    """Return the pronouns in English order: the direct object before the indirect one (it to him)."""
     return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

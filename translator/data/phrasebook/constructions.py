@@ -1,4 +1,4 @@
-"""Every construction of the grammar, with how often it is drawn."""
+"""The constructions of the grammar with their relative frequencies."""
 
 from translator.data.phrasebook import (
     pronouns,
@@ -7,11 +7,11 @@ from translator.data.phrasebook import (
     sentences,
     statements,
 )
-from translator.data.phrasebook.statements import TENSE_SHARES, TENSES, Construction, tense_statement
+from translator.data.phrasebook.statements import TENSE_WEIGHTS, TENSES, Construction, tense_statement
 
 CONSTRUCTIONS: tuple[tuple[Construction, int], ...] = (
     (statements.statement, 8),
-    *((tense_statement(tense), n) for tense, n in zip(TENSES, TENSE_SHARES, strict=True)),
+    *((tense_statement(tense), n) for tense, n in zip(TENSES, TENSE_WEIGHTS, strict=True)),
     (statements.negative, 10),
     (statements.negative_que, 3),
     (statements.negative_rien, 3),

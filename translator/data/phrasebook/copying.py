@@ -1,6 +1,6 @@
-"""What a translator copies: names it has never met, numbers in digits, dates, hours, prices, addresses.
+"""Text that a translator has to copy: unknown names, numbers in digits, dates, hours, prices, addresses.
 
-Each function draws one and returns it in both languages; docs/phrasebook.md lists the conventions.
+Each function draws an expression and returns it in both languages; docs/phrasebook.md lists the conventions.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ def _syllables() -> list[tuple[list[str], list[str], list[str]]]:
 
 
 def name(d: Draw) -> tuple[str, str]:
-    """A name made of syllables that go together: Bellandou, Gartieri."""
+    """An invented name composed of syllables: Bellandou, Gartieri."""
     first, middle, last = d.pick(_syllables())
     made = d.pick(first) + (d.pick(middle) if d.chance(0.35) else "") + d.pick(last)
     return made, made
 
 
 def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
-    """A whole number: 37, 1500, 1 500 (1,500)."""
+    """A units number: 37, 1500, 1 500 (1,500)."""
     value = d.below(low, high if d.chance(0.7) else 20 * high)
     if value < 10_000 and d.chance(0.5):
         return str(value), str(value)
@@ -64,8 +64,8 @@ def price(d: Draw) -> tuple[str, str]:
 
 def percentage(d: Draw) -> tuple[str, str]:
     """A percentage: 20 % (20%), 2,5 % (2.5%)."""
-    whole, tenth = d.below(1, 100), d.below(1, 10)
-    return (f"{whole},{tenth} %", f"{whole}.{tenth}%") if d.chance(0.3) else (f"{whole} %", f"{whole}%")
+    units, tenth = d.below(1, 100), d.below(1, 10)
+    return (f"{units},{tenth} %", f"{units}.{tenth}%") if d.chance(0.3) else (f"{units} %", f"{units}%")
 
 
 def date(d: Draw) -> tuple[str, str]:
@@ -79,20 +79,20 @@ def date(d: Draw) -> tuple[str, str]:
 
 
 def phone(d: Draw) -> tuple[str, str]:
-    """A telephone number, as it stands: 06 12 34 56 78."""
+    """A telephone number, the same in both languages: 06 12 34 56 78."""
     number = " ".join([f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))])
     return number, number
 
 
 def email(d: Draw) -> tuple[str, str]:
-    """An e-mail address, as it stands."""
+    """An e-mail address, the same in both languages."""
     box = d.pick(_MAILBOXES) if d.chance(0.4) else name(d)[0].lower().translate(_PLAIN)
     address = f"{box}@{_domain(d)}"
     return address, address
 
 
 def url(d: Draw) -> tuple[str, str]:
-    """A web address, as it stands."""
+    """A web address, the same in both languages."""
     address = f"{d.pick(('www.', 'https://', 'https://www.', ''))}{_domain(d)}"
     return address, address
 
@@ -105,7 +105,7 @@ def _domain(d: Draw) -> str:
 
 _PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
 
-#: Slots of patterns that are filled here.
+#: Slot of a pattern → the function that fills it.
 COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "name": name,
     "digits": digits,

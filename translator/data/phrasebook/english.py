@@ -1,4 +1,4 @@
-"""English on its own: plurals, verb forms, comparison, and the spelling of words side by side."""
+"""English morphology and spelling: plurals, verb forms, comparison, contractions, spacing."""
 
 import re
 from functools import cache
@@ -8,7 +8,7 @@ _VOWEL_BUT_CONSONANT = re.compile(r"(?:uni|use|usu|eu|one\b|once\b)")
 _CONSONANT_BUT_VOWEL = re.compile(r"(?:hour|honest|honor|heir)")
 _SHORT = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]|quit|begin|forget|prefer|admit|regret")
 
-#: Before a word that is written onto the one before it, whatever it is.
+#: Prefix of a word that is attached to the preceding word without a space.
 GLUE = "\0"
 
 BE_PRESENT = ("am", "are", "is", "are", "are", "are")
@@ -25,7 +25,7 @@ def plural(noun: str) -> str:
 
 @cache
 def third(verb: str) -> str:
-    """Return what he, she or it does: eats, watches, has."""
+    """Return the third person singular: eats, watches, has."""
     irregular = {"be": "is", "have": "has", "do": "does", "go": "goes"}
     return irregular.get(verb) or plural(verb)
 
@@ -50,7 +50,7 @@ def ing(verb: str) -> str:
 
 @cache
 def takes_an(word: str) -> bool:
-    """Whether `a` becomes `an` before this word."""
+    """Return whether `a` becomes `an` before this word."""
     word = word.lower()
     if word[:1] in "aeiou":
         return not _VOWEL_BUT_CONSONANT.match(word)
@@ -62,19 +62,19 @@ def _spelled(word: str, following: str) -> str:
     if word in ("a", "A") and takes_an(following):
         word += "n"
     word = word.removeprefix(GLUE)
-    return word if following in _HANGING or following.startswith(GLUE) else word + " "
+    return word if following in _ATTACHED or following.startswith(GLUE) else word + " "
 
 
-_HANGING = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
+_ATTACHED = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
 
 
-#: An auxiliary before not → what it is before n't.
+#: Auxiliary before not → its form before n't.
 NEGATED = {
     **{word: word for word in "is are was were do does did have has had would could should".split()},
     "will": "wo",
     "can": "ca",
 }
-#: What hangs on a pronoun, or on the word that opens a sentence.
+#: Verb → contraction, used after the words in `_PRONOUNS` or after the first word of a question.
 _SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
 _PRONOUNS = {
     "am": ("i",),
@@ -83,20 +83,20 @@ _PRONOUNS = {
     "will": ("i", "you", "he", "she", "it", "we", "they"),
     "would": ("i", "you", "he", "she", "we", "they"),
 }
-#: After these a form of be keeps its weight: I know where he is now.
-_STRESSING = ("where", "what", "how", "than", "as", "who", "when")
+#: Words after which a form of be is not contracted: I know where he is now.
+_NO_CONTRACTION_AFTER = ("where", "what", "how", "than", "as", "who", "when")
 
 
 def contracted(words: list[str]) -> list[str]:
-    """Return words as speech has them (I 'm, is n't, we 'll): as many, each in its place."""
+    """Return the same number of words, with contractions in place (I 'm, is n't, we 'll)."""
     out = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         head = word.lower()
         if following == "not" and head in NEGATED:
             out[i], out[i + 1] = word[: len(word) - len(head)] + NEGATED[head], "n't"
-        is_last = i + 2 >= len(words) or words[i + 2] in _HANGING
+        is_last = i + 2 >= len(words) or words[i + 2] in _ATTACHED
         before = words[i - 1].lower() if i else ""
-        stressed = before in _STRESSING or before.endswith("er")
+        stressed = before in _NO_CONTRACTION_AFTER or before.endswith("er")
         negated = words[i + 2 : i + 3] == ["not"] and following != "am"
         opens = i == 0 and following == "is" and head in ("what", "who", "where") and len(words) > 4
         if (head in _PRONOUNS.get(following, ()) or opens) and not (is_last or stressed or negated):
@@ -105,6 +105,6 @@ def contracted(words: list[str]) -> list[str]:
 
 
 def spell(words: list[str]) -> str:
-    """Write words as a sentence: a or an, spaces, a capital."""
+    """Join words to a sentence, choosing a or an, spaces and the initial capital."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""French on its own: plurals, feminines, conjugation, and the spelling of words side by side."""
+"""French morphology and spelling: plurals, feminines, conjugation, elision, spacing."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cache
 from translator.data.phrasebook.english import GLUE
 
 VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
-#: Words that lose their vowel before another one; an article is one of them.
+#: Words whose final vowel is elided before another vowel.
 _ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
 _PRESENT = {
     "er": ("e", "es", "e", "ons", "ez", "ent"),
@@ -20,11 +20,11 @@ _FUTURE = ("ai", "as", "a", "ons", "ez", "ont")
 
 @dataclass(frozen=True, slots=True)
 class Conjugation:
-    """The forms of a verb; six are for je, tu, il, nous, vous, ils.
+    """The forms of a verb; tuples of six are for je, tu, il, nous, vous, ils.
 
     Attributes:
-        imperative: for tu, nous, vous.
-        participle: past participle, masculine singular.
+        imperative: forms for tu, nous, vous.
+        participle: masculine singular of the past participle.
     """
 
     infinitive: str
@@ -38,7 +38,7 @@ class Conjugation:
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Whether `le` becomes `l'` before this word; `*` stands before a word that refuses it (`*hibou`)."""
+    """Return whether `le` becomes `l'` before this word; a `*` before the word prevents it (`*hibou`)."""
     sounded = re.match(r"[yY][aeiou](?!ux)", word)  # Youssef, yaourt; but yeux
     return word[:1].lower() in VOWELS and not sounded
 
@@ -63,20 +63,20 @@ def feminine(adjective: str) -> str:
 
 
 def agree(participle: str, *, is_feminine: bool, is_plural: bool) -> str:
-    """Return a participle in the gender and number of what it agrees with."""
+    """Return a participle in the given gender and number."""
     form = participle + ("e" if is_feminine else "")
     return form if not is_plural or form.endswith("s") else form + "s"
 
 
 def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
-    """Conjugate a verb in -er, -ir (finir) or -re (vendre).
+    """Conjugate a regular verb in -er, -ir (finir) or -re (vendre).
 
     Args:
-        infinitive: without `se`.
-        doubles: whether a consonant doubles before a silent e (appeler: j'appelle).
+        infinitive: infinitive without `se`.
+        doubles: whether the consonant doubles before a silent e (appeler: j'appelle).
 
     Raises:
-        ValueError: another ending.
+        ValueError: the infinitive has another ending.
     """
     group, stem = infinitive[-2:], infinitive[:-2]
     if group not in _PRESENT:
@@ -100,7 +100,10 @@ def from_parts(
     participle: str,
     imperative: tuple[str, ...] = (),
 ) -> Conjugation:
-    """Build a conjugation from its parts: stems of imperfect and future, imperative only where irregular."""
+    """Build a conjugation from its principal parts.
+
+    `imperfect` and `future` are stems; `imperative` is needed only if it is irregular.
+    """
     if not imperative:
         tu = present[1]
         if tu.endswith(("es", "as")) and not infinitive.endswith(("re", "oir")):
@@ -120,7 +123,7 @@ def from_parts(
     )
 
 
-#: Verbs whose subjunctive does not come from `ils`: its stem, and that of nous and vous where it is another.
+#: Irregular subjunctives, not derived from the form for `ils`: the stem, and the one for nous and vous.
 _SUBJUNCTIVES = {
     "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
     "aller": ("aill", "all"), "vouloir": ("veuill", "voul"), "valoir": ("vaill", "val"),
@@ -142,10 +145,10 @@ def _subjunctive(infinitive: str, stem: str, nous: str) -> tuple[str, ...]:
 
 
 def like(model: Conjugation, infinitive: str) -> Conjugation:
-    """Conjugate a verb as another one that ends alike: revenir as venir, construire as conduire.
+    """Conjugate a verb like another one with the same ending: revenir like venir, construire like conduire.
 
     Raises:
-        ValueError: a form of the model does not start as its infinitive does.
+        ValueError: a form of the model does not share the stem of its infinitive.
     """
     tail = 0
     while tail < min(len(model.infinitive), len(infinitive)) and (
@@ -186,7 +189,7 @@ def _join(stem: str, ending: str, *, doubles: bool) -> str:
 
 
 def _silent(stem: str, *, doubles: bool) -> str:
-    """Stem of an -er verb before an e that is not heard: achèt-, préfèr-, appell-, nettoi-."""
+    """Return the stem of an -er verb before a silent e: achèt-, préfèr-, appell-, nettoi-."""
     if doubles:
         return stem + stem[-1]
     if stem.endswith(("oy", "uy", "ay")):
@@ -196,7 +199,7 @@ def _silent(stem: str, *, doubles: bool) -> str:
 
 @cache
 def _spelled(word: str, following: str) -> str:
-    """A word as it is before the next one, with the space that may stand between them."""
+    """Return a word as it is spelled before the next one, with the space between them if there is one."""
     bare = word.removeprefix("*").removeprefix(GLUE)
     if following.startswith(GLUE):
         return bare
@@ -206,13 +209,13 @@ def _spelled(word: str, following: str) -> str:
     if elides and starts_with_vowel(following):
         return bare[:-1] + "'"
     if bare.endswith("'"):
-        return bare  # already written so, in a set phrase
+        return bare  # already elided, in a set phrase
     if word.lower() == "si" and following in ("il", "ils"):
         return bare[:-1] + "'"
     return bare + " "
 
 
 def spell(words: list[str]) -> str:
-    """Write words as a sentence: elision, spaces, a capital. A word begins with `-` where it hangs on."""
+    """Join words to a sentence, with elision, spaces and the initial capital; `-` attaches a word."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

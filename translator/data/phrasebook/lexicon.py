@@ -1,7 +1,4 @@
-"""The words of the phrasebook, read from the tables beside this file (`nouns.tsv` and its siblings).
-
-What the columns mean is told in docs/phrasebook.md.
-"""
+"""The words of the phrasebook, read from the files in `tables/` (columns: see docs/phrasebook.md)."""
 
 import csv
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ TABLES = Path(__file__).parent / "tables"
 
 @dataclass(frozen=True)
 class Lexicon:
-    """All words by table, with a memory of which noun belongs to which classes."""
+    """The words of all tables, with caches for repeated queries."""
 
     nouns: tuple[Noun, ...]
     adjectives: tuple[Adjective, ...]
@@ -27,31 +24,31 @@ class Lexicon:
     adverbs: tuple[Entry, ...]
     times: tuple[Entry, ...]
     names: tuple[Entry, ...]
-    _found: dict[object, list[Noun]] = field(default_factory=dict)
+    _nouns_of: dict[object, list[Noun]] = field(default_factory=dict)
     _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
-    _plain: dict[object, Verb] = field(default_factory=dict)
+    _translated: dict[object, Verb] = field(default_factory=dict)
 
     @cached_property
     def clausal(self) -> tuple[Verb, ...]:
-        """The verbs that make a clause without a second one after que."""
+        """The verbs that form a clause without a subordinate clause after que."""
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
 
     @cached_property
-    def deeds(self) -> tuple[Verb, ...]:
-        """The verbs that say what people do or what happens to them, and need no second verb."""
+    def events(self) -> tuple[Verb, ...]:
+        """The verbs for what people do or what happens to them, except those that need an infinitive."""
         human = leaves(["human"])
         return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
 
     @cached_property
     def scenes(self) -> list[str]:
-        """The scenes of the tables, in order; at least one, which may be nameless."""
+        """The scenes of the tables, sorted; if there are none, one scene without a name."""
         return sorted(
             frozenset[str]().union(*(n.scenes for n in self.nouns), *(v.scenes for v in self.verbs))
         ) or [""]
 
     @cached_property
-    def doings(self) -> tuple[Verb, ...]:
-        """The verbs that say what people do on purpose."""
+    def actions(self) -> tuple[Verb, ...]:
+        """The verbs for what people do on purpose."""
         human, not_done = leaves(["human"]), {"stays", "that"}
         return tuple(
             v
@@ -60,29 +57,29 @@ class Lexicon:
         )
 
     def of(self, *classes: str) -> list[Noun]:
-        """Return the nouns of some classes or groups, in the table's order."""
-        if classes not in self._found:
+        """Return the nouns of the classes or groups, in the order of the table."""
+        if classes not in self._nouns_of:
             wanted = leaves(classes)
-            self._found[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
-        return self._found[classes]
+            self._nouns_of[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
+        return self._nouns_of[classes]
 
-    def plain(self, lemma: str, *en: str, done_to: tuple[str, ...] = ()) -> Verb:
-        """Return a verb of people with an English that the table does not give it: avoir (faim) = be.
+    def verb_translated(self, lemma: str, *en: str, done_to: tuple[str, ...] = ()) -> Verb:
+        """Return a verb with a translation that is not in its table, such as be for avoir (faim).
 
         Args:
-            lemma: of a verb in the tables, or a regular one; `se laver` is reflexive.
-            en: base, third person, past, participle and -ing form of its English.
-            done_to: classes of its object; without any it is a state.
+            lemma: a verb of the tables or a regular verb; reflexive if it starts with `se`.
+            en: base form, third person, past, participle and -ing form of the English verb.
+            done_to: classes of its object; if empty, the verb describes a state.
         """
         key = (lemma, en)
-        if key not in self._plain:
+        if key not in self._translated:
             base, third, past, participle, ing = en
             infinitive = lemma.removeprefix("se ").removeprefix("s'")
             known = self.conjugations.get(infinitive) or next(
                 (verb.forms for verb in self.verbs if verb.lemma == infinitive), None
             )
             reflexive, none = lemma != infinitive, frozenset[str]()
-            self._plain[key] = Verb(
+            self._translated[key] = Verb(
                 lemma=lemma,
                 reflexive=reflexive,
                 forms=known or french.regular(infinitive),
@@ -100,7 +97,7 @@ class Lexicon:
                 where=none,
                 how=(),
             )
-        return self._plain[key]
+        return self._translated[key]
 
     @cached_property
     def _first(self) -> dict[str, Verb]:
@@ -111,32 +108,32 @@ class Lexicon:
         return first
 
     @cached_property
-    def leading(self) -> tuple[Verb, ...]:
-        """The meanings that are taken where an object does not tell which: je le porte, I wear it."""
+    def primary(self) -> tuple[Verb, ...]:
+        """The first meaning of each transitive verb, used with object pronouns: je le porte, I wear it."""
         return tuple(self._first.values())
 
-    def leads(self, verb: Verb) -> bool:
-        """Whether a verb is one of `leading`."""
+    def is_primary(self, verb: Verb) -> bool:
+        """Whether a verb is one of `primary`."""
         return self._first.get(verb.lemma) is verb
 
     def has_living_twin(self, verb: Verb) -> bool:
-        """Whether people do with the same word what this verb says of things: tomber."""
+        """Return whether the same French verb also has a meaning for people and animals, such as tomber."""
         return any(
             v.lemma == verb.lemma and v.subject & leaves(["living"]) for v in self.verbs if v is not verb
         )
 
     def suiting(self, noun: Noun) -> list[Adjective]:
-        """Return the adjectives that a noun sensibly has."""
+        """Return the adjectives that make sense with a noun."""
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
             suits = [a for a in self.adjectives if not a.applies.isdisjoint(noun.classes)]
-            # une petite amie is a girlfriend
+            # "une petite amie" would mean a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
         return self._suiting[key]
 
 
 def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
-    """Return the French words of the tables, each with the name of its table."""
+    """Return (name of the table, French word) for all words."""
     return {
         *(("noun", noun.lemma) for noun in lexicon.nouns),
         *(("adjective", adjective.lemma) for adjective in lexicon.adjectives),
@@ -147,7 +144,7 @@ def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
 
 
 def rows(table: str) -> Iterator[dict[str, str]]:
-    """Yield the lines of a table by column name; lines that begin with `#` are comments."""
+    """Yield the lines of a table as column name → cell; lines that start with `#` are comments."""
     with (TABLES / f"{table}.tsv").open(encoding="utf-8", newline="") as file:
         lines = (line for line in file if line.strip() and not line.startswith("#"))
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""):
@@ -191,7 +188,7 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
 
     genders = row["gender"]
     if genders == "mf" and french.starts_with_vowel(row["french"]):
-        genders = "m"  # l'enfant does not tell him from her
+        genders = "m"  # the elided article of l'enfant does not show the gender
     for gender in genders:
         yield noun(row["french"], row["plural"], gender == "f")
     if row["feminine"]:
@@ -225,8 +222,8 @@ def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
         forms = french.like(conjugations[model], infinitive)
     else:
         forms = french.regular(infinitive, doubles=model in ("appeler", "jeter"))
-    whole, _, particle = row["english"].partition("|")
-    base, *rest = whole.split()
+    words, _, particle = row["english"].partition("|")
+    base, *rest = words.split()
     past = row["past"] or english.past(base)
     preposition, *classes = row["object"].split() or [""]
     if preposition not in _PREPOSITIONS:
@@ -257,7 +254,7 @@ def _verb(row: dict[str, str], conjugations: dict[str, Conjugation]) -> Verb:
 
 
 def _company(row: dict[str, str]) -> tuple[int, frozenset[str]]:
-    """How common a word is, and the scenes that it belongs to."""
+    """Return the frequency of a word, and the scenes to which it belongs."""
     return int(row.get("frequency") or 3), frozenset(row.get("scenes", "").split())
 
 

@@ -1,4 +1,4 @@
-"""Noun phrases: determiners, adjectives and possession, agreeing in both languages."""
+"""Noun phrases in both languages: determiners, adjectives and possession, with agreement."""
 
 from translator.data.phrasebook import french
 from translator.data.phrasebook.draw import Draw
@@ -17,14 +17,14 @@ DETERMINERS = {
     "a few": ("", "", "quelques", "", "a few"),
     "general": ("le", "la", "les", "", ""),
 }
-#: Quantity before `de` → English before what is counted and before what is not.
+#: Quantity before `de` → English before countable and before uncountable nouns.
 QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),
     "assez": ("enough", "enough"),
     "peu": ("few", "little"),
 }
-#: For je, tu, il, nous, vous, ils.
+#: Possessives for je, tu, il, nous, vous, ils: masculine, feminine, plural.
 POSSESSIVES = (
     ("mon", "ma", "mes"),
     ("ton", "ta", "tes"),
@@ -48,12 +48,12 @@ def noun_phrase(
     """Build a noun with its determiner and adjectives.
 
     Args:
-        noun: of the lexicon; one that is only counted, or only not, overrules `plural`.
+        noun: the noun; if it has only a singular or only a plural, `plural` is ignored.
         kind: a key of `DETERMINERS` or `QUANTITIES`, `possessive`, `number`, `negated` (pas de) or `bare`.
-        plural: whether there are several.
-        adjectives: at most one that stands before and one that stands after the noun.
-        owner: for `possessive`: place in je, tu, il …, and the English word.
-        count: for `number`.
+        plural: whether the noun is plural.
+        adjectives: at most one that precedes and one that follows the noun in French.
+        owner: for `possessive`: index in je, tu, il …, and the English possessive.
+        count: for `number`: the number.
     """
     plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
     en_plural = (plural and bool(noun.en[1])) or not noun.en[0]
@@ -85,7 +85,7 @@ def noun_phrase(
 def _described(
     noun: Noun, adjectives: tuple[Adjective, ...], head: int, *, plural: bool, en_plural: bool
 ) -> tuple[list[Word], list[Word]]:
-    """A noun between the adjectives before and after it; in English all come before."""
+    """Return a noun with its adjectives, which all precede it in English."""
     text, agreement = noun.fr[plural], noun.feminine + 2 * plural
     before = [adjective for adjective in adjectives if adjective.before]
     after = [adjective for adjective in adjectives if not adjective.before]
@@ -104,7 +104,7 @@ def _described(
 
 
 def owner_word(noun: Noun, *, plural: bool) -> str:
-    """Return the English possessive for what a noun has."""
+    """Return the English possessive that refers to a noun: his, her, its or their."""
     if plural:
         return "their"
     if noun.is_human:
@@ -113,7 +113,7 @@ def owner_word(noun: Noun, *, plural: bool) -> str:
 
 
 def _split(text: str, tag: int) -> list[Word]:
-    """Words of an entry: `chemin de fer`, `swimming pool`, `l'eau`."""
+    """Return the words of an entry such as `chemin de fer`, `swimming pool` or `l'eau`."""
     text = text.replace("d'", "de ").replace("l'", "la ")
     return [Word(part, (tag,)) for part in text.split()]
 
@@ -181,7 +181,7 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw an adjective, sometimes two, that suits a noun."""
+    """Draw an adjective, sometimes two, that makes sense with a noun."""
     if not d.chance(chance / 3 if d.calm else chance):
         return ()
     candidates = d.lexicon.suiting(noun)
@@ -201,7 +201,7 @@ def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
 
 
 def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Phrase:
-    """Build `la voiture de Paul`: Paul's car; what belongs to things has `of`: le toit de la maison."""
+    """Build `la voiture de Paul`: Paul's car; things that belong to things use `of`: le toit de la maison."""
     d.build("possession with de")
     owned = noun_phrase(noun, "definite", plural=plural)
     of = new_tag()

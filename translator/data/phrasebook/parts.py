@@ -1,10 +1,11 @@
-"""What a verb takes with it, drawn so that it makes sense: objects, infinitives, pronouns, adjuncts."""
+"""The complements of a verb, drawn so that they make sense: objects, infinitives, pronouns, adjuncts."""
 
 from dataclasses import replace
 
 from translator.data.phrasebook.beings import GENERAL, NOT_OWNED, being, owner_of
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.nouns import (
     fitting,
@@ -15,7 +16,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.places import PLACES, adverb, first_name, location, time, word_for_word
 from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
-#: An object pronoun → English, slot, and which subjects it cannot go with (they would be reflexive).
+#: Object pronouns: French, English, person, and the subjects with which they would be reflexive.
 _PERSONS = (
     ("me", "me", 0, (0, 3)),
     ("te", "you", 1, (1, 4)),
@@ -28,11 +29,12 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     """Draw a noun phrase as an object.
 
     Args:
-        d: where chance comes from.
-        noun: its noun.
+        d: source of random choices.
+        noun: the noun.
         who: the subject, for possessives.
-        negation: after pas, plus and jamais, `un`, `du` and `des` become `de`; after que, `some` goes.
-        general: whether a definite article is meant of all there is: aimer le chocolat.
+        negation: negation of the clause: after pas, plus and jamais, `un`, `du` and `des` become `de`; after
+            que, English omits `some`.
+        general: whether a definite object means the whole class: aimer le chocolat.
     """
     plural = noun.counted and d.chance(0.35)
     if noun.classes & GENERAL or (general and d.chance(0.75) and not noun.is_human):
@@ -78,7 +80,7 @@ def _determined(
     plural: bool,
     described: tuple[Adjective, ...],
 ) -> Phrase:
-    """An object with a determiner that has been drawn; negation changes some of them."""
+    """Draw an object with a given kind of determiner, which a negation may change."""
     d.build(kind)
     if kind == "quantity":
         words = ("beaucoup", "trop", "assez", "peu")
@@ -104,7 +106,10 @@ def _determined(
 
 
 def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, english: str = "") -> Phrase:
-    """Draw `à mon frère`, with the English preposition where the verb does not bring it."""
+    """Draw an object with a preposition, such as `à mon frère`.
+
+    `english` is the English preposition, or empty if it is part of the verb.
+    """
     if noun.classes & (GENERAL | {"music", "weather", "instrument"}):
         kind = "definite" if noun.classes & {"instrument"} else "general"
         phrase = noun_phrase(noun, kind, plural=noun.counted and bool(noun.classes & {"music"}))
@@ -120,25 +125,25 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
     )
 
 
-def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", but: str = "") -> list[Phrase]:
-    """Draw what a verb needs after it, in order.
+def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str = "") -> list[Phrase]:
+    """Draw the objects that a verb requires, in order.
 
     Args:
-        d: where chance comes from.
-        verb: which verb.
+        d: source of random choices.
+        verb: the verb.
         who: the subject.
-        negation: of the clause.
-        but: `direct` or `second` where that object is a pronoun or asked for, and so left out.
+        negation: negation of the clause.
+        omit: an object to omit, because it is a pronoun or a question word: `direct` or `second`.
     """
-    found = []
-    if verb.object and but != "direct":
-        found.append(_object(d, verb, who, negation))
+    drawn = []
+    if verb.object and omit != "direct":
+        drawn.append(_object(d, verb, who, negation))
         if "time" in verb.object and verb.where:  # passer une heure dans le parc
-            found.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
-    if verb.second and but != "second":
+            drawn.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
+    if verb.second and omit != "second":
         preposition, classes, english = verb.second
-        found.append(prepositional(d, preposition, d.noun(*sorted(classes)), who, english or "to"))
-    return found
+        drawn.append(prepositional(d, preposition, d.noun(*sorted(classes)), who, english or "to"))
+    return drawn
 
 
 def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
@@ -147,7 +152,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
         return location(d, goes="goes" in verb.object, classes=classes)
     if "inf" in verb.object:
         d.build("infinitive")
-        action = d.pick(doings(d))
+        action = d.pick(actions(d))
         phrase = infinitive(d, action, who, ing=not _takes_to(verb), negation=negation)
         tag = new_tag()
         return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
@@ -162,7 +167,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
     return thing(d, noun, who, negation=negation, general=verb.liking)
 
 
-#: Parts of the body that one has two or more of, and washes or brushes together.
+#: Parts of the body that are used in the plural when one washes or brushes them.
 _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
 
 
@@ -170,32 +175,32 @@ def _takes_to(verb: Verb) -> bool:
     return verb.rest[-1:] == ("to",) or verb.en[0] in ("can", "must", "let", "make")
 
 
-def doings(d: Draw) -> tuple[Verb, ...]:
-    """Verbs that say what people do: an infinitive can be made of each."""
-    return d.lexicon.doings
+def actions(d: Draw) -> tuple[Verb, ...]:
+    """Return the verbs that can be used as an infinitive."""
+    return d.lexicon.actions
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
-    """Draw an infinitive with its objects: manger une pomme → eat an apple, or eating an apple."""
+    """Draw an infinitive with its objects: manger une pomme, eat an apple; with `ing`, eating an apple."""
     if "inf" in verb.object:
-        verb = d.pick([v for v in doings(d) if "inf" not in v.object])
+        verb = d.pick([v for v in actions(d) if "inf" not in v.object])
     d.combine(verb.key, "infinitive")
-    tag, hung = new_tag(), []
+    tag, clitics = new_tag(), []
     if verb.reflexive:
-        hung = [Word(REFLEXIVE[who.person], (tag,))]
-    spoken: list[Word] = []
+        clitics = [Word(REFLEXIVE[who.person], (tag,))]
+    object_words: list[Word] = []
     rest: list[Phrase]
-    if d.lexicon.leads(verb) and d.chance(0.15):
+    if d.lexicon.is_primary(verb) and d.chance(0.15):
         chosen = direct_pronoun(d, verb, who)
         own = new_tag()
-        hung, spoken = [Word(chosen.fr, (own,))], [Word(word, (own,)) for word in chosen.en]
+        clitics, object_words = [Word(chosen.fr, (own,))], [Word(word, (own,)) for word in chosen.en]
         d.build("pronoun before infinitive")
-        rest = objects(d, verb, who, but="direct")
+        rest = objects(d, verb, who, omit="direct")
     else:
         rest = objects(d, verb, who, negation=negation)
     phrase = Phrase(
-        [*hung, Word(verb.forms.infinitive, (tag,))],
-        english_words(verb, verb.en[4 if ing else 0], tag, spoken),
+        [*clitics, Word(verb.forms.infinitive, (tag,))],
+        english_words(verb, verb.en[4 if ing else 0], tag, object_words),
     )
     for part in rest:
         phrase = phrase + part
@@ -203,7 +208,7 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
 
 
 def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
-    """Draw me, te, le, la, les … for a direct object: `le` is him of verbs that people undergo, else it."""
+    """Draw a direct object pronoun; `le` is him if the verb takes people as objects, else it."""
     human = "person" in verb.object
     if human and d.chance(0.5):
         french, english, person, _ = d.pick(
@@ -214,13 +219,13 @@ def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
     d.build("pronoun le la les")
     french = d.pick(("le", "la", "les"))
     if human and french == "la" and starts_with_vowel(verb.forms.infinitive):
-        french = "le"  # l' does not tell him from her
+        french = "le"  # the elided l' does not show the gender
     english = {"le": "him" if human else "it", "la": "her" if human else "it", "les": "them"}[french]
     return Pronoun(french, (english,), 2, (french == "la", french == "les"))
 
 
 def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False) -> Pronoun:
-    """Draw me, te, lui, leur …; `to` is the English preposition, or empty."""
+    """Draw an indirect object pronoun; `to` is the English preposition, or empty."""
     lead = tuple(to.split())
     if d.chance(0.5) and not things_only:
         french, english, _, _ = d.pick(
@@ -234,7 +239,7 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
 
 
 def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
-    """Add, in place, what may say how, where and when."""
+    """Add random adverbials of manner, place and time to a clause, in place."""
     verb = clause.verb
     if verb.how and d.chance(chance / 2):
         how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}

@@ -1,4 +1,4 @@
-"""The tables of patterns, read and checked: an error names file, line and cure (docs/phrasebook.md)."""
+"""Reading and checking the tables of patterns (see docs/phrasebook.md); errors name file, line and remedy."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -13,14 +13,14 @@ from translator.errors import DataError
 
 
 class Slot(NamedTuple):
-    """A slot of one side, `{un adj food#2}`: its determiner, tense and the like, and what it is of."""
+    """A slot on one side of a pattern, such as `{un adj food#2}`: its modifiers and its name, `food#2`."""
 
     lead: tuple[str, ...]
     of: str
 
     @property
     def kind(self) -> str:
-        """What it is of, without the number that tells it from others: food."""
+        """The name without its number: food."""
         return self.of.partition("#")[0]
 
     def __str__(self) -> str:
@@ -32,13 +32,13 @@ Items = tuple[str | Slot, ...]
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line of a table.
+    """A pattern, which is one line of a table.
 
     Attributes:
         fr, en: words and slots in order.
-        links: of positions in `fr` and `en`.
-        points: what it shows, by number in points.tsv.
-        where: file and line.
+        links: (position in `fr`, position in `en`) of aligned items.
+        points: numbers, in points.tsv, of the grammar points that it illustrates.
+        where: file and line, for messages.
     """
 
     fr: Items
@@ -49,16 +49,16 @@ class Pattern:
 
     @cached_property
     def shared(self) -> dict[str, tuple[Slot, Slot]]:
-        """The slots of both sides, by what they are of; the others are words to inflect."""
+        """Name → French and English slot, for the slots on both sides; the others are words to inflect."""
         left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
         return {of: (left[of], right[of]) for of in left if of in right}
 
 
 def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
-    """Yield the lines of a table, each with the name of the slot that it fills, or `sentence`.
+    """Yield the patterns of a table, each with the name of the slot that it fills, or `sentence`.
 
     Raises:
-        DataError: a line lacks cells, or is not written as it should be.
+        DataError: a line has too few cells or cannot be parsed.
     """
     columns = ("slot", "French", "English", "links") if named else ("French", "English", "links", "points")
     for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
@@ -74,12 +74,12 @@ def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
 
 
 def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Pattern:
-    """Read the cells of a line; whether there is what its slots name, `check` looks at."""
+    """Parse the cells of a line; `check` then checks that its slots exist."""
     sides = (_items(fr, where), _items(en, where))
     shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
     lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
     found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
-    for mark in ".,?!;:…":  # from the end, since Mr. and Dr. have a full stop of their own
+    for mark in ".,?!;:…":  # from the end, since Mr. and Dr. contain a full stop
         marks = ([at for at, i in enumerate(side) if i == mark][::-1] for side in sides)
         found.update(zip(*marks, strict=False))
     for pair in filter(None, (part.strip() for part in links.split(";"))):
@@ -92,44 +92,44 @@ def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Patt
 
 
 def _items(text: str, where: str) -> Items:
-    found: list[str | Slot] = []
+    items: list[str | Slot] = []
     for part in re.split(r"(\{[^{}]*\})", text.strip()):
         if not part.endswith("}"):
             if "{" in part or "}" in part:
                 raise DataError(f"{where}: a brace without its partner in {text!r}")
-            found += words(part + " x")[:-1]  # so that an elision at the end is seen as one
+            items += words(part + " x")[:-1]  # the extra word makes `words` recognise an elision at the end
             continue
         *lead, of = part[1:-1].split() or [""]
-        found.append(Slot(tuple(lead[:-1]), f"se {of}") if lead[-1:] == ["se"] else Slot(tuple(lead), of))
-    return tuple(found)
+        items.append(Slot(tuple(lead[:-1]), f"se {of}") if lead[-1:] == ["se"] else Slot(tuple(lead), of))
+    return tuple(items)
 
 
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
-    """Places of some words on a side: of each the first that this link has not taken."""
-    places: list[int] = []
+    """Return the positions of the words of a link; repeated words are matched from left to right."""
+    positions: list[int] = []
     for item in wanted:
         same = [
-            at
-            for at, other in enumerate(side)
-            if str(other).lower() == str(item).lower() and at not in places
+            i
+            for i, candidate in enumerate(side)
+            if str(candidate).lower() == str(item).lower() and i not in positions
         ]
         if not same:
             raise DataError(
                 f"{where}: a link names {str(item)!r}, which is not in {' '.join(map(str, side))!r}"
             )
-        places.append(same[0])
-    return places
+        positions.append(same[0])
+    return positions
 
 
 class Known(NamedTuple):
-    """What slots can be of.
+    """The names that slots can have.
 
     Attributes:
-        drawn: slots that are drawn whole: named ones, names, numbers, times.
+        drawn: slots without inflection: named slots, names, numbers, times.
         nouns: classes and lemmas of nouns.
-        empty: classes that no noun has.
-        french, english: words that are inflected.
-        leads: what may stand before a noun.
+        empty: classes without nouns.
+        french, english: words that can be inflected.
+        leads: determiners and other modifiers of a noun.
     """
 
     drawn: Collection[str]
@@ -141,10 +141,10 @@ class Known(NamedTuple):
 
 
 def check(tables: dict[str, list[Pattern]], known: Known) -> dict[str, list[Pattern]]:
-    """Return the tables if every slot can be filled, and none is made of itself.
+    """Return the tables after checking that every slot can be filled and none contains itself.
 
     Raises:
-        DataError: not so; the message names file, line and cure.
+        DataError: a check fails; the message names file, line and remedy.
     """
     for line in (line for lines in tables.values() for line in lines):
         for items, is_french in ((line.fr, True), (line.en, False)):
@@ -171,13 +171,15 @@ def _problem(slot: Slot, line: Pattern, known: Known, *, is_french: bool) -> str
     if not is_lone and set(slot.kind.split("|")) <= set(known.nouns):
         wrong = [w for w in slot.lead if is_french and w not in known.leads and w[0] != "@"]
         return (
-            f"{wrong[0]!r} in {slot} is no determiner; there are: {', '.join(known.leads)}" if wrong else ""
+            f"{wrong[0]!r} in {slot} is not a determiner; there are: {', '.join(known.leads)}"
+            if wrong
+            else ""
         )
     if slot.kind in known.empty:
         return f"class {slot.kind} has no noun; add one to nouns.tsv"
     names = {*known.drawn, *known.nouns}
     if is_lone and slot.kind in names:
-        return f"{slot} is on one side alone; the other needs one of {slot.of} too"
+        return f"{slot} is on one side only; the other needs one of {slot.of} too"
     close = get_close_matches(
         slot.kind, sorted(names | set(known.french if is_french else known.english)), n=1
     )
@@ -186,8 +188,8 @@ def _problem(slot: Slot, line: Pattern, known: Known, *, is_french: bool) -> str
 
 def _refuse_cycle(tables: dict[str, list[Pattern]], name: str, path: tuple[str, ...]) -> None:
     if name in path:
-        circle = " → ".join((*path[path.index(name) :], name))
-        raise DataError(f"slots.tsv: {circle}: a slot made of itself; break the circle")
+        cycle = " → ".join((*path[path.index(name) :], name))
+        raise DataError(f"slots.tsv: {cycle}: a slot contains itself; break the cycle")
     for line in tables[name]:
         for left, _ in line.shared.values():
             if left.kind in tables:

@@ -1,4 +1,4 @@
-"""Patterns: sentences with typed slots, kept in tables and filled in by the grammar, with their links."""
+"""Patterns: sentences with typed slots, read from tables and filled by the grammar, with word alignments."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.statements import clause
 from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
 
-#: French determiner of a slot → kind of `noun_phrase`, and whether there are several.
+#: French determiner of a slot → kind of `noun_phrase`, and whether it is plural.
 KINDS = {
     "un": ("indefinite", False), "des": ("indefinite", True), "le": ("definite", False),
     "les": ("definite", True), "ce": ("demonstrative", False), "ces": ("demonstrative", True),
@@ -31,14 +31,14 @@ TENSES = {
     "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
-#: Two slots of a kind in a pattern are filled differently, if that many tries find how.
-_MOST_TRIES = 20
+#: Number of attempts to fill two slots of the same kind in a pattern differently.
+_MAX_TRIES = 20
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "subject": beings.anybody,
     "pronoun": beings.pronoun,
     "first": places.first_name,
-    "count": lambda d: _whole(*number(d.below(2, 100))),
+    "count": lambda d: _invariable(*number(d.below(2, 100))),
     **{kind: partial(places.named, kind=kind) for kind in ("surname", "town", "country")},
     **{f"{to}-town": partial(places.in_town, goes=to == "to") for to in ("in", "to")},
     **{f"{to}-country": partial(places.in_country, goes=to == "to") for to in ("in", "to")},
@@ -49,7 +49,7 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     },
     **{f"adverb-{k}": partial(places.adverb, kind=k) for k in ("manner", "frequency", "place", "sentence")},
     **{
-        kind: partial(lambda d, draw: _whole(*map(glued, draw(d))), draw=draw)
+        kind: partial(lambda d, draw: _invariable(*map(glued, draw(d))), draw=draw)
         for kind, draw in COPIED.items()
     },
 }
@@ -57,40 +57,40 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
 
 @cache
 def tables() -> dict[str, list[Pattern]]:
-    """Return the patterns by name: `sentence`, or the slot that they fill.
+    """Return `sentence`, or the name of a slot → the patterns that fill it.
 
     Raises:
-        DataError: a table is wrong; the message names file, line and cure.
+        DataError: a table is invalid; the message names file, line and remedy.
     """
-    found: dict[str, list[Pattern]] = {}
+    by_slot: dict[str, list[Pattern]] = {}
     for file, named in (("patterns.tsv", False), ("slots.tsv", True)):
         for slot, line in read(TABLES / file, named=named):
-            found.setdefault(slot, []).append(line)
+            by_slot.setdefault(slot, []).append(line)
     lexicon = load()
     classes = {of for noun in lexicon.nouns for of in noun.classes} | GROUPS.keys()
     verbs = {line.lemma for line in lexicon.verbs} | lexicon.conjugations.keys()
     known = Known(
-        drawn={*found, *_BUILT_IN, "infinitive", "clause"},
+        drawn={*by_slot, *_BUILT_IN, "infinitive", "clause"},
         nouns={of for of in classes if lexicon.of(of)} | {noun.lemma for noun in lexicon.nouns},
         empty={of for of in classes if not lexicon.of(of)},
         french=verbs | {adjective.lemma for adjective in lexicon.adjectives},
         english=set(_english_verbs()),
         leads=[*KINDS, "adj"],
     )
-    return check(found, known)
+    return check(by_slot, known)
 
 
 def fill(
     d: Draw, line: Pattern, subject: Phrase | None = None, tense: str = "présent", form: str = "present"
 ) -> Phrase:
-    """Fill in a pattern.
+    """Fill the slots of a pattern.
 
     Args:
-        d: where chance comes from.
+        d: source of random choices.
         line: the pattern.
-        subject: what its verbs agree with where nothing before them is their subject; None: what comes after.
-        tense: of the French verbs that name none.
-        form: of the English verbs that name none.
+        subject: subject of the verbs that have no subject before them; None: the subject after them.
+        tense: default tense of the French verbs.
+        form: default form of the English verbs.
     """
     tags: tuple[dict[int, tuple[int, ...]], ...] = ({}, {})
     for link in line.links:
@@ -98,18 +98,18 @@ def fill(
         for side, at in enumerate(link):
             tags[side][at] = (*tags[side].get(at, ()), tag)
     known: dict[str, Phrase] = {}
-    for dependent in (False, True):  # first what others agree with
+    for dependent in (False, True):  # fill the slots with which others agree first
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
-                who = _subject(line.fr, at, known, subject, beings.SPOKEN)
+                who = _subject(line.fr, at, known, subject, beings.FRENCH_PRONOUNS)
                 alike = [known[of].fr for of in known if of.partition("#")[0] == item.kind]
-                for _ in range(_MOST_TRIES):
+                for _ in range(_MAX_TRIES):
                     known[item.of] = _shared(d, *line.shared[item.of], who)
                     if [w.text for w in known[item.of].fr] not in [[w.text for w in fr] for fr in alike]:
                         break
     sides: list[list[Word]] = []
     for side, items in enumerate((line.fr, line.en)):
-        pronouns = (beings.SPOKEN, beings.SPOKEN_ENGLISH)[side]
+        pronouns = (beings.FRENCH_PRONOUNS, beings.ENGLISH_PRONOUNS)[side]
         out: list[Word] = []
         for at, item in enumerate(items):
             if isinstance(item, Slot) and item.of in known:
@@ -121,14 +121,14 @@ def fill(
                 texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
             out += [Word(text, tags[side].get(at, ())) for text in texts]
         sides.append(out)
-    whole = known.get(getattr(line.fr[0], "of", ""), Phrase())  # a subject remains one
-    return replace(whole, fr=sides[0], en=sides[1])
+    first = known.get(getattr(line.fr[0], "of", ""), Phrase())  # others agree with it
+    return replace(first, fr=sides[0], en=sides[1])
 
 
 def _subject(
     items: Items, at: int, known: dict[str, Phrase], outer: Phrase | None, pronouns: dict[str, Phrase]
 ) -> Phrase:
-    """What a word agrees with: what it names (`@person`), else what is before it, around it, or after it."""
+    """Return the phrase with which a word agrees: named (`@person`), else before, around or after it."""
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
         if lead.startswith("@"):
@@ -137,7 +137,7 @@ def _subject(
         who = pronouns.get(item.lower()) if isinstance(item, str) else known.get(item.of)
         if who and who.head:
             return who
-    return outer or beings.SPOKEN["il"]
+    return outer or beings.FRENCH_PRONOUNS["il"]
 
 
 def _is_dependent(slot: Slot) -> bool:
@@ -145,7 +145,7 @@ def _is_dependent(slot: Slot) -> bool:
 
 
 def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
-    """Add a phrase, with au, aux, du or des where à or de comes before its article."""
+    """Append a phrase, contracting a preceding à or de with its article (au, aux, du, des)."""
     if not fr or fr[-1].text not in ("à", "de"):
         return fr + phrase.fr
     *before, preposition = fr
@@ -156,21 +156,21 @@ def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
 
 
 def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
-    """Draw what a slot of both sides stands for."""
+    """Draw the phrase for a slot that is on both sides."""
     if left.kind in tables():
         tense = next((lead for lead in left.lead if lead in TENSES), "infinitif")
         form = next((lead for lead in right.lead if lead in FORMS), "base")
         return fill(d, d.pick(tables()[left.kind]), who, tense, form)
     if left.kind == "infinitive":
-        return parts.infinitive(d, d.pick(parts.doings(d)), who, ing="ing" in right.lead)
+        return parts.infinitive(d, d.pick(parts.actions(d)), who, ing="ing" in right.lead)
     if left.kind == "clause":
         tense = "passé composé" if "passé" in left.lead else "present"
         return realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
     return _BUILT_IN[left.kind](d) if left.kind in _BUILT_IN else _noun(d, left, right, who)
 
 
-def _whole(fr: list[str], en: list[str]) -> Phrase:
-    """What goes together as it is: a number, a price, a name."""
+def _invariable(fr: list[str], en: list[str]) -> Phrase:
+    """Return an invariable phrase whose words are all linked: a number, a price, a name."""
     tag = new_tag()
     return Phrase([Word(word, (tag,)) for word in fr], [Word(word, (tag,)) for word in en])
 
@@ -190,18 +190,20 @@ def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
         owner=(place, who.owner if named else EN_POSSESSIVES[place]),
         count=d.below(2, 13) if sort == "number" else 0,
     )
-    said = [lead for lead in right.lead if lead not in ("adj", "poss", "poss--")]
-    if said and (said != ["a"] or sort == "negated"):
+    determiners = [lead for lead in right.lead if lead not in ("adj", "poss", "poss--")]
+    if determiners and (determiners != ["a"] or sort == "negated"):
         bare = noun_phrase(noun, "bare", plural=phrase.plural).en
-        article = phrase.en[0].tags  # where there is one, the words that have its tags
+        article = phrase.en[0].tags  # if there is an article, its words are those with these tags
         n = next(i for i, w in enumerate(phrase.en) if w.tags != article or len(phrase.en) == len(bare))
-        said = ["any"] if said == ["a"] and not (noun.counted and phrase.en_person == 2) else said
-        phrase.en = [*(Word(w, article if n else ()) for w in said if w != "-"), *phrase.en[n:]]
+        determiners = (
+            ["any"] if determiners == ["a"] and not (noun.counted and phrase.en_person == 2) else determiners
+        )
+        phrase.en = [*(Word(w, article if n else ()) for w in determiners if w != "-"), *phrase.en[n:]]
     return phrase
 
 
 def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
-    """A French verb or adjective in agreement."""
+    """Return a French verb or adjective inflected to agree with `who`."""
     verb = _verb(slot.of)
     if verb is None:
         adjective = next(a for a in d.lexicon.adjectives if a.lemma == slot.of)
@@ -210,20 +212,20 @@ def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
     lead = [word for word in slot.lead if word not in TENSES and word[0] != "@"]
     second = [word for word in lead if word in ("pas", "plus", "jamais", "rien")]
     before = ["ne"] if second else []
-    hung = [REFLEXIVE[who.person]] * verb.reflexive + [word for word in lead if word not in second]
+    clitics = [REFLEXIVE[who.person]] * verb.reflexive + [word for word in lead if word not in second]
     if tense == "infinitif":
-        return [*before, *second, *hung, verb.forms.infinitive]
+        return [*before, *second, *clitics, verb.forms.infinitive]
     if tense == "passé":
         auxiliary = d.lexicon.conjugations["être" if verb.etre else "avoir"].present[who.person]
         participle = verb.forms.participle
         if verb.etre and not (verb.reflexive and verb.direct):
             participle = french.agree(participle, is_feminine=who.feminine, is_plural=who.plural)
-        return [*before, *hung, auxiliary, *second, participle]
-    return [*before, *hung, getattr(verb.forms, TENSES[tense])[who.person], *second]
+        return [*before, *clitics, auxiliary, *second, participle]
+    return [*before, *clitics, getattr(verb.forms, TENSES[tense])[who.person], *second]
 
 
 def _english(slot: Slot, who: Phrase, form: str) -> str:
-    """An English verb in agreement."""
+    """Return an English verb inflected to agree with `who`."""
     form = next((lead for lead in slot.lead if lead in FORMS), form)
     if slot.of == "be" and form in ("present", "past"):
         return (english.BE_PRESENT if form == "present" else english.BE_PAST)[who.en_person]
@@ -232,16 +234,16 @@ def _english(slot: Slot, who: Phrase, form: str) -> str:
 
 @cache
 def _nouns(of: str) -> list[Noun]:
-    """The nouns of some classes (`food|drink`), or of one lemma."""
+    """Return the nouns of some classes (`food|drink`), or with a lemma."""
     return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
 
 
 @cache
 def _verb(lemma: str) -> Verb | None:
-    found = next((verb for verb in load().verbs if verb.lemma == lemma), None)
-    if found is None and lemma.removeprefix("se ") in load().conjugations:
-        found = load().plain(lemma, "be", "is", "was", "been", "being")
-    return found
+    verb = next((verb for verb in load().verbs if verb.lemma == lemma), None)
+    if verb is None and lemma.removeprefix("se ") in load().conjugations:
+        verb = load().verb_translated(lemma, "be", "is", "was", "been", "being")
+    return verb
 
 
 @cache

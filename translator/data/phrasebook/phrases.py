@@ -1,4 +1,4 @@
-"""Bilingual phrases: French words and English words, each with the tags that say which go together."""
+"""Bilingual phrases: French and English words, aligned by tags."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +11,7 @@ from translator.data.phrasebook.english import GLUE
 
 
 class Word(NamedTuple):
-    """A word of one side. It is linked to every word of the other side that shares a tag with it."""
+    """A word on one side, linked to every word on the other side with a common tag."""
 
     text: str
     tags: tuple[int, ...] = ()
@@ -19,15 +19,17 @@ class Word(NamedTuple):
 
 @dataclass(slots=True)
 class Phrase:
-    """A piece of a sentence in both languages, with what other words must agree with.
+    """A part of a sentence in both languages, with its features for agreement.
 
     Attributes:
-        person: place in je, tu, il, nous, vous, ils that a French verb agrees with; `en_person` the same
-            in I, you, he, we, you, they.
-        owner: the English possessive that refers to it: Paul → his.
-        article: whether `fr` begins with le or les, which à and de contract with.
-        human: whether it names a person.
-        head: tag of the word that carries its meaning.
+        fr, en: the words.
+        person: person of a French verb that agrees with it, as an index in je, tu, il, nous, vous, ils.
+        en_person: person of an English verb, as an index in I, you, he, we, you, they.
+        feminine: whether French words that agree with it are feminine.
+        owner: the English possessive that refers to it, such as his for Paul.
+        article: whether `fr` starts with le or les, which contracts with à and de.
+        human: whether it refers to a person.
+        head: tag of the main word.
     """
 
     fr: list[Word] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Phrase:
 
     @property
     def plural(self) -> bool:
-        """Whether French takes it for more than one."""
+        """Whether it is plural in French."""
         return self.person > 2
 
     def __add__(self, other: "Phrase") -> "Phrase":
@@ -53,8 +55,7 @@ class Sentence(NamedTuple):
     """A pair of sentences.
 
     Attributes:
-        links: of word i of the French to word j of the English side, in order, over the words that
-            `translator.alignment.words` gives.
+        links: sorted (French, English) indices of aligned words, as split by `translator.alignment.words`.
     """
 
     fr: str
@@ -71,13 +72,13 @@ def spread(text: str, *tags: int) -> list[Word]:
 
 
 def new_tag() -> int:
-    """Return a tag that no word has yet."""
+    """Return an unused tag."""
     return next(_fresh)
 
 
 @cache
 def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
-    """Words and their tag letters: `il_a y_a a_a {0}`; marks of punctuation are tags of their own."""
+    """Split `il_a y_a a_a {0}` into words and their tag letters; a punctuation mark is its own tag."""
     parts = []
     for part in pattern.split():
         text, _, letters = part.partition("_")
@@ -86,18 +87,18 @@ def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
 
 
 def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
-    """Build a phrase from two lines of words.
+    """Build a phrase from a French and an English line of words.
 
-    A word is followed by `_` and the letters of its tags: words that share a letter are linked. `{0}`
-    stands for the first of `phrases`. Punctuation is linked with its like.
+    A word may be followed by `_` and the letters of its tags: words with a common letter are linked, as are
+    identical punctuation marks. `{0}` stands for the first of `phrases`.
     """
     tags: dict[str, int] = {}
 
-    def side(line: str, own: list[list[Word]]) -> list[Word]:
+    def side(line: str, inserted: list[list[Word]]) -> list[Word]:
         out: list[Word] = []
         for text, letters in _parts(line):
             if text[0] == "{":
-                out += own[int(text[1])]
+                out += inserted[int(text[1])]
                 continue
             for letter in letters:
                 if letter not in tags:
@@ -109,7 +110,7 @@ def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
 
 
 def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
-    """Return the French side of a phrase after a preposition, with au, aux, du, des where they form."""
+    """Return the French side of a phrase after a preposition, with the contractions au, aux, du and des."""
     if preposition not in ("à", "de") or not phrase.fr:
         return [*(Word(part, (tag,)) for part in preposition.split()), *phrase.fr]
     first = phrase.fr[0]
@@ -123,24 +124,24 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
 
 
 def glued(text: str) -> list[str]:
-    """Words of a text, with a mark before each that follows the one before without a space."""
-    found, at = [], 0
+    """Return the words of a text, with `GLUE` before each that is not preceded by a space."""
+    parts, end = [], 0
     for word in words(text):
-        start = text.index(word, at)
-        found.append(word if start > at or at == 0 else GLUE + word)
-        at = start + len(word)
-    return found
+        start = text.index(word, end)
+        parts.append(word if start > end or end == 0 else GLUE + word)
+        end = start + len(word)
+    return parts
 
 
 def finish(phrase: Phrase) -> Sentence:
     """Write a phrase as a sentence and turn its tags into links."""
     if [word.text for word in phrase.en[-2:]] == [GLUE + ".", "."]:  # at 2:30 p.m.
         phrase.en[-2:] = [Word(GLUE + ".", phrase.en[-2].tags + phrase.en[-1].tags)]
-    said = english.contracted([word.text for word in phrase.en])
+    en = english.contracted([word.text for word in phrase.en])
     at: dict[int, list[int]] = {}
     for j, word in enumerate(phrase.en):
         for tag in word.tags:
             at.setdefault(tag, []).append(j)
     links = sorted({(i, j) for i, word in enumerate(phrase.fr) for tag in word.tags for j in at.get(tag, ())})
     fr = french.spell([word.text for word in phrase.fr])
-    return Sentence(fr, english.spell(said), tuple(links))
+    return Sentence(fr, english.spell(en), tuple(links))

@@ -14,7 +14,7 @@ PLACES = ("building", "outdoor", "region", "room")
 
 
 def named(d: Draw, kind: str) -> Phrase:
-    """Draw a name: a first name, a surname, a town, a country."""
+    """Draw a name of some kind: first name, surname, town or country."""
     return name(d.pick([entry for entry in d.lexicon.names if entry.kind == kind]))
 
 
@@ -24,7 +24,7 @@ def first_name(d: Draw) -> Phrase:
 
 
 def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phrase:
-    """Draw where something is or goes: dans le jardin, à Paris, en France, chez Marie."""
+    """Draw a place or, if `goes`, a destination: dans le jardin, à Paris, en France, chez Marie."""
     if len(classes) > 2 and d.chance(0.35):
         return d.pick((in_town, in_country, at_home_of))(d, goes=goes)
     noun = d.pick([n for n in d.lexicon.of(*classes) if n.where])
@@ -105,13 +105,13 @@ def adverb(d: Draw, kind: str) -> Phrase:
 
 
 def word_for_word(fr: str, en: str) -> Phrase:
-    """Build an expression whose words all go together."""
+    """Build an expression whose words are all linked to each other."""
     tag = new_tag()
     return Phrase([Word(w, (tag,)) for w in words(fr)], [Word(w, (tag,)) for w in en.split()])
 
 
 def fixed(entry: Entry) -> Phrase:
-    """Build an expression or sentence whose links its table gives."""
+    """Build an expression or sentence with the links that are given in its table."""
     fr, en = words(entry.fr), words(entry.en)
     tags: dict[tuple[int, int], int] = {link: new_tag() for link in entry.links}
     return Phrase(

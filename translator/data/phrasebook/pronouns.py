@@ -1,45 +1,46 @@
-"""Sentences with pronouns for their objects, and orders: je le lui donne, donne-le-moi."""
+"""Sentences with object pronouns, and imperatives: je le lui donne, donne-le-moi."""
 
 from translator.data.phrasebook import beings, parts
-from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun, english_words
+from translator.data.phrasebook.clauses import REFLEXIVE, Clause, Pronoun
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern, spread
-from translator.data.phrasebook.statements import TENSES, clause, leading, maybe_not, say, verbs
+from translator.data.phrasebook.statements import TENSES, clause, maybe_not, primary, say, verbs
 from translator.data.phrasebook.vocabulary import VERBAL, Verb, leaves
 
 
 def with_direct_pronoun(d: Draw) -> Phrase:
-    """Je le mange; je les ai mangées."""
-    verb = d.pick(d.lexicon.leading)
-    drawn = clause(d, verb=verb, but="direct", negation=maybe_not(d), tense=d.pick(TENSES))
+    """Draw a sentence like: Je le mange; je les ai mangées."""
+    verb = d.pick(d.lexicon.primary)
+    drawn = clause(d, verb=verb, omit="direct", negation=maybe_not(d), tense=d.pick(TENSES))
     drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
     d.combine(verb.key, "direct pronoun")
     return say(d, drawn)
 
 
 def with_indirect_pronoun(d: Draw) -> Phrase:
-    """Je lui parle; il me donne un livre."""
+    """Draw a sentence like: Je lui parle; il me donne un livre."""
     human = verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN) and not v.reflexive)
     giving = verbs(d, _gives)
     verb = d.pick(human if d.chance(0.25) else giving)
     negation = maybe_not(d)
     if verb.second:
-        drawn = clause(d, verb=verb, but="second", negation=negation, tense=d.pick(TENSES))
+        drawn = clause(d, verb=verb, omit="second", negation=negation, tense=d.pick(TENSES))
         dative = verb.en[0] in _DATIVE and not verb.particle
         to = "" if dative else verb.second[2]
         pronoun = parts.indirect_pronoun(d, drawn.subject, to)
         if not dative:
-            return _late(d, drawn, pronoun)
+            return _pronoun_after_object(d, drawn, pronoun)
     else:
-        drawn = clause(d, verb=verb, but="direct", negation=negation, tense=d.pick(TENSES))
+        drawn = clause(d, verb=verb, omit="direct", negation=negation, tense=d.pick(TENSES))
         pronoun = parts.indirect_pronoun(d, drawn.subject, "")
     drawn.pronouns = [pronoun]
     d.combine(verb.key, "indirect pronoun")
     return say(d, drawn)
 
 
-#: English verbs that say `gives him a book`; the others say `explains the problem to him`.
+#: English verbs with two objects (gives him a book); the others use to (explains the problem to him).
 _DATIVE = frozenset(("give show lend send tell bring offer sell teach read write serve throw").split())
 
 
@@ -47,8 +48,8 @@ def _gives(verb: Verb) -> bool:
     return verb.second is not None and verb.second[0] == "à" and bool(verb.second[1] & beings.HUMAN)
 
 
-def _late(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
-    """English says the pronoun after the object, and it is linked all the same: explains it to me."""
+def _pronoun_after_object(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
+    """Put the English pronoun after the object, with its link to the French one: explains the rule to me."""
     tag = new_tag()
     drawn.objects.append(Phrase([], [Word(word, (tag,)) for word in pronoun.en]))
     drawn.pronouns, drawn.linked[pronoun.fr] = [Pronoun(pronoun.fr, (), pronoun.slot)], tag
@@ -56,10 +57,10 @@ def _late(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
 
 
 def with_two_pronouns(d: Draw) -> Phrase:
-    """Il me le donne; je lui en parle."""
+    """Draw a sentence like: Il me le donne; je lui en parle."""
     d.build("two pronouns")
-    verb = d.pick(leading(d, _gives))
-    drawn = clause(d, verb=verb, but="second", negation=maybe_not(d), tense=d.pick(TENSES))
+    verb = d.pick(primary(d, _gives))
+    drawn = clause(d, verb=verb, omit="second", negation=maybe_not(d), tense=d.pick(TENSES))
     drawn.objects = []
     assert verb.second is not None
     direct = d.pick(("le", "la", "les", "en") if verb.en[0] in _DATIVE - {"tell"} else ("le", "la", "les"))
@@ -79,16 +80,16 @@ _COUNTED = leaves(["eatable", "drink", "object", "stationery", "clothes"])
 
 
 def with_en(d: Draw) -> Phrase:
-    """J'en mange; j'en ai deux."""
+    """Draw a sentence like: J'en mange; j'en ai deux."""
     d.build("en")
     verb = d.pick(
-        leading(
+        primary(
             d,
             lambda v: not (v.liking or v.second or v.object & beings.HUMAN) and bool(v.object & _COUNTED),
         )
     )
     negation = maybe_not(d)
-    drawn = clause(d, verb=verb, but="direct", negation=negation, tense=d.pick(TENSES), simple=True)
+    drawn = clause(d, verb=verb, omit="direct", negation=negation, tense=d.pick(TENSES), simple=True)
     if d.chance(0.4) and not negation:
         count = d.below(2, 13)
         tag = new_tag()
@@ -104,67 +105,67 @@ def with_en(d: Draw) -> Phrase:
 
 
 def with_y(d: Draw) -> Phrase:
-    """J'y vais; nous y pensons."""
+    """Draw a sentence like: J'y vais; nous y pensons."""
     d.build("y")
     going = verbs(d, lambda v: bool(v.object & {"goes", "stays"}))
     about = verbs(d, lambda v: v.preposition == "à" and not v.object & (beings.HUMAN | set(VERBAL)))
     verb = d.pick(going if d.chance(0.7) else about)
-    drawn = clause(d, verb=verb, but="direct", negation=maybe_not(d), tense=d.pick(TENSES))
+    drawn = clause(d, verb=verb, omit="direct", negation=maybe_not(d), tense=d.pick(TENSES))
     drawn.pronouns = [Pronoun("y", ("there" if verb.object & {"goes", "stays"} else "it",), 4)]
     d.combine(verb.key, "y")
     return say(d, drawn)
 
 
-#: Of whom one orders: place in je, tu, il … → pronoun and place among the imperatives.
-_ORDERED = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
+#: Person of an imperative, as an index in je, tu, il … → pronoun, and index of the form in `imperative`.
+_IMPERATIVE_PERSONS = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 
 
 def order(d: Draw) -> Phrase:
-    """Mange ta soupe ! Ne le touchez pas ! Allons au parc !"""
+    """Draw a sentence like: Mange ta soupe ! Ne le touchez pas ! Allons au parc !"""
     d.build("imperative")
     d.calm = True
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN) and not (v.state or v.happens)))
     person = d.pick((1, 1, 4, 4, 3))
-    who = beings.pronoun(d, only=(_ORDERED[person][0],))
+    who = beings.pronoun(d, only=(_IMPERATIVE_PERSONS[person][0],))
     d.combine(verb.key, "imperative")
-    d.build(_ORDERED[person][0])
+    d.build(_IMPERATIVE_PERSONS[person][0])
     negation = d.pick(("pas", "pas", "jamais", "plus")) if d.chance(0.3) and person != 3 else ""
     d.build(*([negation] if negation else []))
-    chosen, but = None, ""
-    if d.lexicon.leads(verb) and d.chance(0.35):
-        but = "direct"
+    chosen, omit = None, ""
+    if d.lexicon.is_primary(verb) and d.chance(0.35):
+        omit = "direct"
         chosen = parts.direct_pronoun(d, verb, beings.pronoun(d, only=("tu" if person != 3 else "nous",)))
         if chosen.fr in ("te", "vous", "nous"):
             chosen = Pronoun("les", ("them",), 2)
     elif verb.object & {"goes"} and d.chance(0.3) and person != 1:
-        chosen, but = Pronoun("y", ("there",), 4), "direct"
+        chosen, omit = Pronoun("y", ("there",), 4), "direct"
     elif _gives(verb) and d.chance(0.5) and verb.en[0] in _DATIVE and not verb.particle:
         french, english = d.pick((("me", "me"), ("lui", "him"), ("leur", "them")))
-        chosen, but = Pronoun(french, (english,), 3), "second"
-    rest = parts.objects(d, verb, who, negation=negation, but=but)
+        chosen, omit = Pronoun(french, (english,), 3), "second"
+    rest = parts.objects(d, verb, who, negation=negation, omit=omit)
     return _ordered(verb, person, negation, chosen, rest)
 
 
 def _ordered(verb: Verb, person: int, negation: str, chosen: Pronoun | None, rest: list[Phrase]) -> Phrase:
     v, n, own = new_tag(), new_tag(), new_tag()
-    form = Word(verb.forms.imperative[_ORDERED[person][1]], (v,))
-    hung = [Word(REFLEXIVE[person], (v,))] if verb.reflexive else []
-    spoken: list[Word] = []
+    form = Word(verb.forms.imperative[_IMPERATIVE_PERSONS[person][1]], (v,))
+    clitics = [Word(REFLEXIVE[person], (v,))] if verb.reflexive else []
+    object_words: list[Word] = []
     if chosen:
-        hung.append(Word(chosen.fr, (own,)))
-        spoken = [Word(word, (own,)) for word in chosen.en]
+        clitics.append(Word(chosen.fr, (own,)))
+        object_words = [Word(word, (own,)) for word in chosen.en]
     if negation:
-        fr = [Word("ne", (n,)), *hung, form, Word(negation, (n,))]
+        fr = [Word("ne", (n,)), *clitics, form, Word(negation, (n,))]
     else:
         strong = {"me": "moi", "te": "toi"}
-        fr = [form, *(Word("-" + strong.get(w.text, w.text), w.tags) for w in hung)]
+        fr = [form, *(Word("-" + strong.get(w.text, w.text), w.tags) for w in clitics)]
     en = {
         "": spread("let 's", v) if person == 3 else [],
         "pas": spread("do not", n),
         "plus": spread("do not", n),
         "jamais": spread("never", n),
     }[negation]
-    en = en + english_words(verb, verb.en[0], v, spoken)
+    en = en + english_words(verb, verb.en[0], v, object_words)
     phrase = Phrase(fr, en)
     for part in rest:
         phrase = phrase + part

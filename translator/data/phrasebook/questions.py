@@ -1,23 +1,23 @@
-"""Questions of three kinds, with and without a question word."""
+"""Questions with est-ce que, inversion or intonation, with and without a question word."""
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
-from translator.data.phrasebook.statements import TENSES, clause, lasts, leading, say, verbs
+from translator.data.phrasebook.statements import TENSES, clause, lasts, primary, say, verbs
 
 FORMS = ("est-ce que", "inversion", "intonation")
 _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
 
 
 def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
-    """Turn a clause into a question; `je` is not put after its verb."""
+    """Turn a clause into a question, without inversion if the subject is `je`."""
     form = form or d.pick(FORMS)
     if form == "inversion" and drawn.subject.person == 0:
         form = "est-ce que"
     if drawn.verb.lemma == "rendre" and drawn.subject.person == 4:
-        form = "est-ce que"  # rendez-vous is an appointment
+        form = "est-ce que"  # "rendez-vous" would mean an appointment
     drawn.question = form
     d.build(form)
     d.combine(drawn.verb.key, form)
@@ -26,17 +26,17 @@ def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
 
 
 def yes_or_no(d: Draw) -> Phrase:
-    """Est-ce que tu manges ? Manges-tu ? Tu manges ?"""
+    """Draw a sentence like: Est-ce que tu manges ? Manges-tu ? Tu manges ?"""
     d.known = True
     negation = d.pick(("pas", "pas", "plus", "jamais")) if d.chance(0.15) else ""
     return _ask(d, clause(d, tense=d.pick(_TENSES), negation=negation))
 
 
 def with_pronoun(d: Draw) -> Phrase:
-    """Est-ce que tu le connais ?"""
+    """Draw a sentence like: Est-ce que tu le connais ?"""
     d.known = True
-    verb = d.pick(d.lexicon.leading)
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+    verb = d.pick(d.lexicon.primary)
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
     drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
     return _ask(d, drawn)
 
@@ -46,14 +46,14 @@ def _two_forms(d: Draw) -> str:
 
 
 def where(d: Draw) -> Phrase:
-    """Où habites-tu ? Où est-ce que les enfants jouent ?"""
+    """Draw a sentence like: Où habites-tu ? Où est-ce que les enfants jouent ?"""
     d.known = True
     d.build("où")
     verb = d.pick(verbs(d, lambda v: bool(v.object & {"goes", "stays"} or v.where) and "inf" not in v.object))
     drawn = clause(
         d,
         verb=verb,
-        but="direct" if verb.object & {"goes", "stays"} else "",
+        omit="direct" if verb.object & {"goes", "stays"} else "",
         tense=d.pick(_TENSES),
         simple=True,
     )
@@ -62,7 +62,7 @@ def where(d: Draw) -> Phrase:
 
 
 def when_why_how(d: Draw) -> Phrase:
-    """Quand pars-tu ? Pourquoi pleure-t-elle ? Comment est-ce que vous travaillez ?"""
+    """Draw a sentence like: Quand pars-tu ? Pourquoi pleure-t-elle ? Comment est-ce que vous travaillez ?"""
     d.known = True
     french, english = d.pick(
         (("quand", "when"), ("pourquoi", "why"), ("pourquoi", "why"), ("comment", "how"))
@@ -79,11 +79,11 @@ def when_why_how(d: Draw) -> Phrase:
 
 
 def what(d: Draw) -> Phrase:
-    """Qu'est-ce que tu manges ? Que manges-tu ?"""
+    """Draw a sentence like: Qu'est-ce que tu manges ? Que manges-tu ?"""
     d.known = True
     d.build("que")
-    verb = d.pick(leading(d, lambda v: not (v.liking or v.object & beings.LIVING)))
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+    verb = d.pick(primary(d, lambda v: not (v.liking or v.object & beings.LIVING)))
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
     form = _two_forms(d)
     if len(drawn.subject.fr) > 1:
@@ -92,19 +92,19 @@ def what(d: Draw) -> Phrase:
 
 
 def whom(d: Draw) -> Phrase:
-    """Qui est-ce que tu connais ? À qui parles-tu ? Avec qui dansez-vous ?"""
+    """Draw a sentence like: Qui est-ce que tu connais ? À qui parles-tu ? Avec qui dansez-vous ?"""
     d.known = True
     d.build("à qui, avec qui")
     kind = d.pick(("qui", "à", "avec"))
     if kind == "qui":
-        verb = d.pick(leading(d, lambda v: bool(v.object & beings.HUMAN)))
-        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES))
+        verb = d.pick(primary(d, lambda v: bool(v.object & beings.HUMAN)))
+        drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
         drawn.asked = pattern("qui_a", "who_a")
         return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))
     tag, own = new_tag(), new_tag()
     if kind == "à":
         verb = d.pick(verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN)))
-        drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES), simple=True)
+        drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("à", ()), Word("qui", (own,))], [Word("who", (own,))])
     else:
         verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & beings.HUMAN)))
@@ -115,7 +115,7 @@ def whom(d: Draw) -> Phrase:
 
 
 def who(d: Draw) -> Phrase:
-    """Qui mange la pomme ?"""
+    """Draw a sentence like: Qui mange la pomme ?"""
     d.build("qui as subject")
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN)))
     tag = new_tag()
@@ -126,12 +126,12 @@ def who(d: Draw) -> Phrase:
 
 
 def how_many(d: Draw) -> Phrase:
-    """Combien de pommes as-tu mangées ? Quel livre lis-tu ?"""
+    """Draw a sentence like: Combien de pommes as-tu mangées ? Quel livre lis-tu ?"""
     d.known = True
     verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
     d.combine(verb.key, noun.lemma)
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(_TENSES), simple=True)
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
     if d.chance(0.5) and noun.fr[1]:
         d.build("combien de")
         counted = noun_phrase(noun, "bare", plural=True)
@@ -146,7 +146,7 @@ def how_many(d: Draw) -> Phrase:
 
 
 def since_when(d: Draw) -> Phrase:
-    """Depuis quand habitez-vous ici ?"""
+    """Draw a sentence like: Depuis quand habitez-vous ici ?"""
     d.known = True
     d.build("depuis quand")
     verb = d.pick(verbs(d, lasts))

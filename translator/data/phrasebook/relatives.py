@@ -40,7 +40,7 @@ def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     d.build("relative que")
     verb = d.pick(fitting)
     d.combine(verb.key, "relative que")
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(TOLD), simple=d.chance(0.7))
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TOLD), simple=d.chance(0.7))
     drawn.agrees = (head.feminine, head.plural)
     return _joined(head, pattern("que_a {0}", "that_a {0}", put(d, drawn)))
 
@@ -53,13 +53,13 @@ def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     d.build("relative où")
     verb = d.pick(fitting)
     d.combine(verb.key, "relative où")
-    but = "direct" if verb.object & {"stays"} else ""
-    drawn = clause(d, verb=verb, tense=d.pick(TOLD), simple=True, but=but)
+    omit = "direct" if verb.object & {"stays"} else ""
+    drawn = clause(d, verb=verb, tense=d.pick(TOLD), simple=True, omit=omit)
     return _joined(head, pattern("où_a {0}", "where_a {0}", put(d, drawn)))
 
 
 def _of_what(verb: Verb) -> bool:
-    """Whether its object follows de, and can be told as dont: parler de, not faire de la natation."""
+    """Return whether the verb's object follows de and can become dont (unlike faire de la natation)."""
     return verb.preposition == "de" and verb.object.isdisjoint((*VERBAL, "outing", "training", "instrument"))
 
 
@@ -71,7 +71,7 @@ def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
     d.build("relative dont")
     verb = d.pick(fitting)
     d.combine(verb.key, "relative dont")
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(TOLD), simple=True)
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TOLD), simple=True)
     return _joined(head, pattern("dont_a {0}", "that_a {0}", put(d, drawn)))
 
 
@@ -79,7 +79,7 @@ _RELATIVES = (described_by_qui, described_by_qui, described_by_que, described_by
 
 
 def relative(d: Draw) -> Phrase:
-    """Le garçon qui mange une pomme est content; je connais la ville où tu habites."""
+    """Draw a sentence like: Le garçon qui mange une pomme est content; je connais la ville où tu habites."""
     build = d.pick((*_RELATIVES, described_by_where, described_by_dont))
     if build is described_by_where:
         noun = d.pick(d.lexicon.of(*places.PLACES))
@@ -95,35 +95,35 @@ def relative(d: Draw) -> Phrase:
         kind = d.pick(("definite", "definite", "definite", "demonstrative"))
         head = noun_phrase(noun, kind, plural=plural)
     place = d.pick(("subject", "object", "c'est", "voilà"))
-    whole = build(d, noun, head)
+    phrase = build(d, noun, head)
     if place == "voilà":
         return pattern(
-            "voilà_a {0} .", "here_a is_a {0} ." if head.en_person == 2 else "here_a are_a {0} .", whole
+            "voilà_a {0} .", "here_a is_a {0} ." if head.en_person == 2 else "here_a are_a {0} .", phrase
         )
     if place == "c'est" or (place == "object" and not _takers(d, noun)):
         d.build("c'est")
-        return it_is(whole)
+        return it_is(phrase)
     if place == "object":
         verb = d.pick(_takers(d, noun))
-        drawn = clause(d, verb=verb, but="direct", tense=d.pick(TOLD), simple=True)
-        drawn.objects.insert(0, whole)
+        drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TOLD), simple=True)
+        drawn.objects.insert(0, phrase)
         return say(d, drawn)
-    return _with_relative_subject(d, noun, whole)
+    return _with_relative_subject(d, noun, phrase)
 
 
 def _takers(d: Draw, noun: Noun) -> list[Verb]:
     return verbs(d, lambda v: v.direct and not v.reflexive and not v.second and bool(v.object & noun.classes))
 
 
-def _with_relative_subject(d: Draw, noun: Noun, whole: Phrase) -> Phrase:
+def _with_relative_subject(d: Draw, noun: Noun, phrase: Phrase) -> Phrase:
     adjectives = [a for a in d.lexicon.adjectives if a.applies & noun.classes]
     acting = verbs(d, lambda v: bool(v.subject & noun.classes) and v.intransitive)
     if adjectives and (not acting or d.chance(0.5)):
         return say(
-            d, be_adjective(d, whole, d.pick(adjectives), tense=d.pick(("present", "present", "imparfait")))
+            d, be_adjective(d, phrase, d.pick(adjectives), tense=d.pick(("present", "present", "imparfait")))
         )
     verb_list = acting or verbs(d, lambda v: bool(v.subject & noun.classes))
     if not verb_list:
-        return it_is(whole)
+        return it_is(phrase)
     verb = d.pick(verb_list)
-    return say(d, clause(d, verb=verb, subject=whole, tense=d.pick(TOLD), simple=True))
+    return say(d, clause(d, verb=verb, subject=phrase, tense=d.pick(TOLD), simple=True))

@@ -1,4 +1,4 @@
-"""Constructions of more than one clause: conditions, reasons, times, joined clauses; and être."""
+"""Constructions of several clauses (conditions, reasons, times, coordination), and être."""
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
@@ -12,12 +12,12 @@ TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur", "plu
 
 
 def put(d: Draw, drawn: Clause) -> Phrase:
-    """Put a clause into words, to be part of a sentence."""
+    """Return the words of a clause as part of a sentence."""
     return realise(drawn, d.lexicon.conjugations)
 
 
 def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
-    """Build `C'est …`: he or she is of a person, it is of a thing, they are."""
+    """Build `C'est …`: he is or she is for a person, it is for a thing, they are for a plural."""
     who = ("she" if what.feminine else "he") if what.human else "it"
     if what.en_person == 5:
         who, english = "they", {"is": "are", "was": "were"}[english]
@@ -27,8 +27,8 @@ def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
 
 
 def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
-    """Build a clause with être and what somebody or something is."""
-    verb = d.lexicon.plain("être", "be", "is", "was", "been", "being")
+    """Build a clause with être and a complement."""
+    verb = d.lexicon.verb_translated("être", "be", "is", "was", "been", "being")
     d.build(tense, *([negation] if negation else []))
     return Clause(subject, verb, tense, negation, objects=[what])
 
@@ -50,14 +50,14 @@ def be_adjective(
 def second(
     d: Draw, one: Clause, *, tense: str, negation: str = "", simple: bool = True, chance: float = 0.7
 ) -> Clause:
-    """Draw a clause that goes on from another: mostly of the same people."""
+    """Draw a clause that follows another one, usually with the same subject."""
     who = beings.again(one.subject) if d.chance(chance) else None
     verb = _doing(d) if who else None
     return clause(d, tense=tense, verb=verb, subject=who, negation=negation, simple=simple)
 
 
 def condition(d: Draw) -> Phrase:
-    """S'il pleut, je resterai à la maison; si j'avais le temps, je lirais."""
+    """Draw a sentence like: S'il pleut, je resterai à la maison; si j'avais le temps, je lirais."""
     d.calm = True
     if d.chance(0.5):
         d.build("si with futur")
@@ -76,7 +76,7 @@ def condition(d: Draw) -> Phrase:
 
 
 def because(d: Draw) -> Phrase:
-    """Je reste ici parce que je suis fatigué."""
+    """Draw a sentence like: Je reste ici parce que je suis fatigué."""
     d.calm = True
     d.build("parce que")
     tense = d.pick(("present", "passé composé", "futur"))
@@ -116,7 +116,7 @@ def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -
     """Build `J'ai faim`: I am hungry."""
     d.build("avoir faim", tense, *([negation] if negation else []))
     french, english = d.pick(STATES)
-    verb = d.lexicon.plain("avoir", "be", "is", "was", "been", "being")
+    verb = d.lexicon.verb_translated("avoir", "be", "is", "was", "been", "being")
     what = places.word_for_word(french, english)
     if d.chance(0.25) and french not in ("raison", "tort"):
         what = pattern("très_a {0}", "very_a {0}", what)
@@ -125,7 +125,7 @@ def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -
 
 
 def when(d: Draw) -> Phrase:
-    """Quand je suis arrivé, elle dormait; quand tu viendras, nous mangerons."""
+    """Draw a sentence like: Quand je suis arrivé, elle dormait; quand tu viendras, nous mangerons."""
     d.calm = True
     kind = d.pick(("past", "past", "future", "habit", "while"))
     if kind == "while":
@@ -154,11 +154,11 @@ def when(d: Draw) -> Phrase:
 
 
 def _doing(d: Draw) -> Verb:
-    return d.pick(d.lexicon.deeds)
+    return d.pick(d.lexicon.events)
 
 
 def purpose(d: Draw) -> Phrase:
-    """Il travaille pour gagner de l'argent; mange avant de partir; sans parler."""
+    """Draw a sentence like: Il travaille pour gagner de l'argent; mange avant de partir; sans parler."""
     d.calm = True
     french, english, ing = d.pick(
         (
@@ -170,14 +170,14 @@ def purpose(d: Draw) -> Phrase:
     )
     d.build(f"{french} and infinitive")
     one = clause(d, verb=_doing(d), simple=True, negation="pas" if d.chance(0.12) else "")
-    what = parts.infinitive(d, d.pick(parts.doings(d)), one.subject, ing=ing)
+    what = parts.infinitive(d, d.pick(parts.actions(d)), one.subject, ing=ing)
     tag = new_tag()
     lead = Phrase([Word(w, (tag,)) for w in french.split()], [Word(english, (tag,))])
     return pattern("{0} {1} {2} .", "{0} {1} {2} .", put(d, one), lead, what)
 
 
 def joined(d: Draw) -> Phrase:
-    """Paul lit et Marie dort; je veux partir, mais je suis fatigué."""
+    """Draw a sentence like: Paul lit et Marie dort; je veux partir, mais je suis fatigué."""
     d.calm = True
     french, english = d.pick((("et", "and"), ("et", "and"), ("mais", "but"), ("mais", "but"), ("donc", "so")))
     d.build(f"joined by {french}")
@@ -195,7 +195,7 @@ def joined(d: Draw) -> Phrase:
 
 
 def thinks(d: Draw) -> Phrase:
-    """Je pense que Paul est malade; elle sait que tu viendras."""
+    """Draw a sentence like: Je pense que Paul est malade; elle sait que tu viendras."""
     d.calm = True
     d.build("que clause")
     verb = d.pick([v for v in d.lexicon.verbs if "that" in v.object])
@@ -225,7 +225,7 @@ _SPANS = ("minute", "heure", "jour", "semaine", "mois", "an")
 
 
 def since(d: Draw) -> Phrase:
-    """J'habite ici depuis deux ans; il a dormi pendant trois heures; il est parti il y a une semaine."""
+    """Draw a sentence like: J'habite ici depuis deux ans; il est parti il y a une semaine."""
     kind = d.pick(("depuis", "pendant", "il y a"))
     d.build(kind)
     count = d.below(1, 13)

@@ -1,9 +1,9 @@
-"""Which pairs are for training, and which are kept back to see what was learned.
+"""The splits of the phrasebook.
 
-Pairs come from three sources: sentences written whole, patterns, and the grammar. `val` and `test` hold
-some of each, and none of the French of `train`. `test_compositional` is made of sentences of the grammar in
-which two parts meet that never meet in the others (a rare verb and a tense, a noun and an adjective), though
-each of the two is there with other partners. `challenge` and `everyday` are by people who had seen neither.
+Pairs come from three sources: hand-written sentences, patterns, and the grammar. `val` and `test` contain
+pairs of each, and no French sentence of `train`. `test_compositional` consists of sentences of the grammar
+with a combination of two parts (a rare verb and a tense, a noun and an adjective) that never occurs in
+training, although each of the parts does. The authors of `challenge` and `everyday` had not seen the others.
 """
 
 import csv
@@ -21,23 +21,23 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Pairs of `train` that patterns and the grammar write; the sentences are all there, and each once.
+#: Pairs from patterns and from the grammar in `train`, which also contains every hand-written sentence once.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
-#: Pairs of each source in `val`, and in `test`.
+#: Number of pairs of each source in `val`, and in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
-#: Of a thousand pairs of parts, how many are kept out of training.
+#: Combinations of parts, in a thousand, that are kept out of training.
 _KEPT_BACK = 300
-#: How often training draws every word, however rare.
+#: Minimum number of times that training draws every word.
 _FLOOR = 2
-#: What `test_compositional` is made of occurs this often in training: it asks for composition, not for words.
+#: Minimum number of occurrences in training of each word and part in `test_compositional`.
 _WELL_KNOWN = 5
-#: Parts of verbs this common are never kept back, nor is a tense, a negation or a form of question.
+#: Combinations with one of the most frequent verbs are never kept out of training.
 _N_COMMON_VERBS = 100
 
 
 class Example(NamedTuple):
-    """A pair with where it comes from and what it is built of; a written sentence has no links."""
+    """A pair with its origin, its constructions and its combinations of parts."""
 
     sentence: Sentence
     origin: str
@@ -46,13 +46,13 @@ class Example(NamedTuple):
 
     @property
     def is_compositional(self) -> bool:
-        """Whether two parts meet in it that never meet in training."""
+        """Whether it has a combination of parts that never occurs in training."""
         return any(kept_back(one, other) for one, other in self.combinations)
 
 
 @cache
 def kept_back(one: str, other: str) -> bool:
-    """Whether two parts are kept from meeting in training: a choice by checksum, the same everywhere."""
+    """Return whether a combination of parts is kept out of training; a checksum decides."""
     if {one, other} & _common():
         return False
     return crc32(f"{one}\t{other}".encode()) % 1000 < _KEPT_BACK
@@ -60,14 +60,14 @@ def kept_back(one: str, other: str) -> bool:
 
 @cache
 def _common() -> frozenset[str]:
-    """The commonest verbs, in each meaning: they meet everything in training."""
+    """Return the keys of the most frequent verbs, in all of their meanings."""
     lemmas = list(dict.fromkeys(verb.lemma for verb in sorted(load().verbs, key=lambda v: -v.frequency)))
     commonest = set(lemmas[:_N_COMMON_VERBS])
     return frozenset(verb.key for verb in load().verbs if verb.lemma in commonest)
 
 
 def sentences() -> Iterator[Example]:
-    """Yield the sentences written whole, in an order that has nothing to do with their themes."""
+    """Yield the hand-written sentences in an order that does not depend on their themes."""
     for pair in sorted(written.sentences(), key=lambda pair: (crc32(pair.fr.encode()), pair.fr)):
         yield Example(
             Sentence(pair.fr, pair.en, ()), "sentences", frozenset(f"point {point}" for point in pair.points)
@@ -75,7 +75,7 @@ def sentences() -> Iterator[Example]:
 
 
 def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Fill in patterns, one after the other and again, without end; a French sentence may come again."""
+    """Fill in the patterns in turn, endlessly; French sentences may repeat."""
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     while True:
@@ -87,7 +87,7 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
 
 
 def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
-    """Draw sentences of the grammar without end (see `Draw`); a French sentence may come again."""
+    """Draw sentences of the grammar endlessly (see `Draw`); French sentences may repeat."""
     d = Draw(load(), seed, floor=floor)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:
@@ -98,7 +98,7 @@ def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
 
 @cache
 def generated() -> dict[str, list[Example]]:
-    """Return the splits that the three sources make."""
+    """Return the generated splits by name."""
     taken = {example.sentence.fr.casefold() for example in sentences()}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
     for origin, stream, n_train in (
@@ -107,38 +107,38 @@ def generated() -> dict[str, list[Example]]:
         ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR),
     ):
         n = N_HELD_OUT[origin]
-        found: list[Example] = []
+        examples: list[Example] = []
         for example in stream:
             french = example.sentence.fr.casefold()
             if origin == "sentences" or not (french in taken or example.is_compositional):
                 taken.add(french)
-                found.append(example)
-            if n_train is not None and len(found) == n_train + 2 * n:
+                examples.append(example)
+            if n_train is not None and len(examples) == n_train + 2 * n:
                 break
-        split["val"] += found[:n]
-        split["test"] += found[n : 2 * n]
-        split["train"] += found[2 * n :]
+        split["val"] += examples[:n]
+        split["test"] += examples[n : 2 * n]
+        split["train"] += examples[2 * n :]
     return split | {"test_compositional": _compositional(split["train"])}
 
 
 def _compositional(train: list[Example]) -> list[Example]:
-    """Draw sentences in which parts meet that never meet in training, but whose words and parts it has."""
+    """Draw sentences with new combinations of parts, whose words and parts are frequent in training."""
     words = Counter(word for e in train for side in e.sentence[:2] for word in side.split())
     met = Counter(part for example in train for pair in example.combinations for part in pair)
-    found: dict[str, Example] = {}
+    by_french: dict[str, Example] = {}
     for example in from_grammar(SEED + 1):
         is_known = all(met[part] >= _WELL_KNOWN for pair in example.combinations for part in pair) and all(
             words[word] >= _WELL_KNOWN for side in example.sentence[:2] for word in side.split()
         )
         if example.is_compositional and is_known:
-            found.setdefault(example.sentence.fr.casefold(), example)
-        if len(found) == N_COMPOSITIONAL:
+            by_french.setdefault(example.sentence.fr.casefold(), example)
+        if len(by_french) == N_COMPOSITIONAL:
             break
-    return list(found.values())
+    return list(by_french.values())
 
 
 def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
-    """Yield a split that was written by hand: French, and English by two people."""
+    """Yield the sentences of a hand-written split: French, and English references by two people."""
     with (TABLES / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield row["fr"], row["en"], row["en2"]

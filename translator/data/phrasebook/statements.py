@@ -1,4 +1,4 @@
-"""Constructions made of one clause: tenses, negations, modals, the passive."""
+"""Constructions of one clause: tenses, negations, modals, the passive."""
 
 from collections.abc import Callable
 
@@ -11,26 +11,26 @@ from translator.data.phrasebook.vocabulary import Verb
 
 Construction = Callable[[Draw], Phrase]
 TENSES = ("present", "passé composé", "imparfait", "futur", "futur proche", "conditionnel")
-#: How often each is drawn, about as speech has them.
-TENSE_SHARES = (9, 6, 3, 2, 2, 1)
-_COMMON_TENSES = tuple(t for t, n in zip(TENSES, TENSE_SHARES, strict=True) for _ in range(n))
+#: Weight of each tense, roughly as in speech.
+TENSE_WEIGHTS = (9, 6, 3, 2, 2, 1)
+_COMMON_TENSES = tuple(t for t, n in zip(TENSES, TENSE_WEIGHTS, strict=True) for _ in range(n))
 _SIMPLE_NEGATIONS = ("pas",) * 5 + ("plus", "jamais")
 
 
 def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
-    """Put a clause into words with its final mark."""
+    """Return the words of a clause with a final mark."""
     return pattern(f"{{0}} {mark}", f"{{0}} {mark}", realise(clause, d.lexicon.conjugations))
 
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
-    """Return verbs that make a clause by themselves, or those of them that are wanted."""
+    """Return the verbs that form a clause without que, restricted to those for which `wanted` is true."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
 
-def leading(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
-    """Return those of the verbs that can stand with a pronoun for their object which are wanted."""
-    return [verb for verb in d.lexicon.leading if wanted(verb)]
+def primary(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
+    """Return the verbs that can have an object pronoun, restricted to those for which `wanted` is true."""
+    return [verb for verb in d.lexicon.primary if wanted(verb)]
 
 
 def clause(
@@ -40,19 +40,19 @@ def clause(
     negation: str = "",
     verb: Verb | None = None,
     subject: Phrase | None = None,
-    but: str = "",
+    omit: str = "",
     simple: bool = False,
 ) -> Clause:
     """Draw a clause.
 
     Args:
-        d: where chance comes from.
-        tense: one of `TENSES`; drawn if empty.
+        d: source of random choices.
+        tense: one of `TENSES`; random if empty.
         negation: a key of `clauses.NEGATIONS`.
-        verb: drawn if not given.
-        subject: drawn if not given.
-        but: an object to leave out: `direct` or `second`.
-        simple: whether to leave out adverbs, places and times.
+        verb: random if None.
+        subject: random if None.
+        omit: an object to omit: `direct` or `second`.
+        simple: whether to omit adverbs, places and times.
     """
     verb = verb or d.pick(d.lexicon.clausal)
     tense = tense or d.pick(_COMMON_TENSES)
@@ -72,14 +72,14 @@ def clause(
         d.build("passé composé with être")
     drawn = Clause(who, verb, tense, negation)
     hidden = "pas" if who.fr[-1].text == "ne" else ""  # personne ne veut de pain
-    drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, but=but)
+    drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit)
     if not simple:
         parts.adjuncts(d, drawn)
     return drawn
 
 
 def lasts(verb: Verb) -> bool:
-    """Whether one does it for hours or years: `depuis`."""
+    """Return whether a verb describes something that lasts, and so can be used with `depuis`."""
     if verb.lemma in ("habiter", "vivre", "connaître", "attendre", "étudier", "apprendre", "chercher"):
         return "inf" not in verb.object
     return (
@@ -90,12 +90,12 @@ def lasts(verb: Verb) -> bool:
 
 
 def statement(d: Draw) -> Phrase:
-    """Il mange une pomme dans le jardin."""
+    """Draw a sentence like: Il mange une pomme dans le jardin."""
     return say(d, clause(d))
 
 
 def tense_statement(tense: str) -> Construction:
-    """One clause in a tense."""
+    """Return the construction of one clause in a tense."""
 
     def build(d: Draw) -> Phrase:
         return say(d, clause(d, tense=tense))
@@ -104,7 +104,7 @@ def tense_statement(tense: str) -> Construction:
 
 
 def negative(d: Draw) -> Phrase:
-    """Il ne mange pas de pain."""
+    """Draw a sentence like: Il ne mange pas de pain."""
     tense, negation = d.pick(_COMMON_TENSES), d.pick(_SIMPLE_NEGATIONS)
     if negation == "plus" and tense == "passé composé":
         negation = "pas"
@@ -112,25 +112,25 @@ def negative(d: Draw) -> Phrase:
 
 
 def negative_que(d: Draw) -> Phrase:
-    """Il ne mange que du pain."""
+    """Draw a sentence like: Il ne mange que du pain."""
     verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
     return say(d, clause(d, verb=verb, negation="que", tense=d.pick(TENSES[:5]), simple=True))
 
 
 def negative_rien(d: Draw) -> Phrase:
-    """Il ne mange rien."""
+    """Draw a sentence like: Il ne mange rien."""
     if d.chance(0.2):
         return _nobody(d, "rien", "nothing")
-    verb = d.pick(leading(d, lambda v: not (v.liking or v.second or v.object & beings.LIVING)))
-    return say(d, clause(d, verb=verb, negation="rien", but="direct", tense=d.pick(TENSES)))
+    verb = d.pick(primary(d, lambda v: not (v.liking or v.second or v.object & beings.LIVING)))
+    return say(d, clause(d, verb=verb, negation="rien", omit="direct", tense=d.pick(TENSES)))
 
 
 def negative_personne(d: Draw) -> Phrase:
-    """Il ne voit personne."""
+    """Draw a sentence like: Il ne voit personne."""
     if d.chance(0.4):
         return _nobody(d, "personne", "nobody")
-    verb = d.pick(leading(d, lambda v: bool(v.object & beings.HUMAN)))
-    return say(d, clause(d, verb=verb, negation="personne", but="direct", tense=d.pick(TENSES)))
+    verb = d.pick(primary(d, lambda v: bool(v.object & beings.HUMAN)))
+    return say(d, clause(d, verb=verb, negation="personne", omit="direct", tense=d.pick(TENSES)))
 
 
 def _nobody(d: Draw, french: str, english: str) -> Phrase:
@@ -147,18 +147,18 @@ def _nobody(d: Draw, french: str, english: str) -> Phrase:
 
 
 def something(d: Draw) -> Phrase:
-    """J'ai vu quelqu'un; il cherche quelque chose; j'aime ça."""
+    """Draw a sentence like: J'ai vu quelqu'un; il cherche quelque chose; j'aime ça."""
     french, english = d.pick((("quelque chose", "something"), ("quelqu'un", "someone"), ("ça", "that")))
     d.build("quelque chose, quelqu'un, ça")
     human = french == "quelqu'un"
-    verb = d.pick(leading(d, lambda v: not v.second and ("person" in v.object) == human))
-    drawn = clause(d, verb=verb, but="direct", tense=d.pick(TENSES))
+    verb = d.pick(primary(d, lambda v: not v.second and ("person" in v.object) == human))
+    drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TENSES))
     drawn.objects.insert(0, places.word_for_word(french, english))
     return say(d, drawn)
 
 
 def remark(d: Draw) -> Phrase:
-    """Heureusement, il dort."""
+    """Draw a sentence like: Heureusement, il dort."""
     d.build("adverb of the sentence")
     lead = places.adverb(d, "sentence")
     told = realise(clause(d, simple=d.chance(0.5)), d.lexicon.conjugations)
@@ -168,7 +168,7 @@ def remark(d: Draw) -> Phrase:
 
 
 def not_yet(d: Draw) -> Phrase:
-    """Elle n'a pas encore mangé; elle a déjà mangé."""
+    """Draw a sentence like: Elle n'a pas encore mangé; elle a déjà mangé."""
     verb = d.pick(verbs(d, lambda v: not v.state))
     if d.chance(0.5):
         return say(d, clause(d, verb=verb, negation="pas encore", tense="passé composé", simple=True))
@@ -179,25 +179,25 @@ def not_yet(d: Draw) -> Phrase:
 
 
 def maybe_not(d: Draw) -> str:
-    """Draw a negation, or mostly none."""
+    """Draw a negation or, most of the time, none."""
     return d.pick(_SIMPLE_NEGATIONS) if d.chance(0.25) else ""
 
 
 def recent(d: Draw) -> Phrase:
-    """Il vient de manger; il est en train de manger."""
+    """Draw a sentence like: Il vient de manger; il est en train de manger."""
     verb = d.pick(verbs(d, lambda v: not (v.state or v.happens) and "inf" not in v.object))
     tense = d.pick(("passé récent", "en train"))
     return say(d, clause(d, verb=verb, tense=tense, simple=True))
 
 
 def reflexive(d: Draw) -> Phrase:
-    """Elle s'est levée tôt."""
+    """Draw a sentence like: Elle s'est levée tôt."""
     verb = d.pick(verbs(d, lambda v: v.reflexive))
     return say(d, clause(d, verb=verb, negation=maybe_not(d)))
 
 
 def modal(d: Draw) -> Phrase:
-    """Tu dois manger; je voudrais partir."""
+    """Draw a sentence like: Tu dois manger; je voudrais partir."""
     d.build("modal")
     verb = d.pick(
         verbs(d, lambda v: "inf" in v.object and v.lemma in ("pouvoir", "vouloir", "devoir", "savoir"))
@@ -209,13 +209,13 @@ def modal(d: Draw) -> Phrase:
 
 
 def with_infinitive(d: Draw) -> Phrase:
-    """Il commence à pleurer; elle aime danser."""
+    """Draw a sentence like: Il commence à pleurer; elle aime danser."""
     verb = d.pick(verbs(d, lambda v: "inf" in v.object))
     return say(d, clause(d, verb=verb, negation=maybe_not(d)))
 
 
 def must(d: Draw) -> Phrase:
-    """Il faut manger; il ne faut pas courir."""
+    """Draw a sentence like: Il faut manger; il ne faut pas courir."""
     d.build("il faut")
     we = beings.pronoun(d, only=("on",))
     fr, en, negation = d.pick(
@@ -228,12 +228,12 @@ def must(d: Draw) -> Phrase:
         )
     )
     d.combine("il faut", negation or "without negation")
-    what = parts.infinitive(d, d.pick(parts.doings(d)), we, negation=negation)
+    what = parts.infinitive(d, d.pick(parts.actions(d)), we, negation=negation)
     return pattern(f"{fr} {{0}} .", f"{en} {{0}} .", what)
 
 
 def passive(d: Draw) -> Phrase:
-    """La maison a été vendue par le voisin."""
+    """Draw a sentence like: La maison a été vendue par le voisin."""
     d.build("passive")
     verb = d.pick(
         verbs(
@@ -256,7 +256,7 @@ def passive(d: Draw) -> Phrase:
     patient = beings.being(d, d.pick(d.lexicon.of(*sorted(verb.object))))
     tense = d.pick(("present", "passé composé", "passé composé", "futur", "futur proche"))
     d.build(tense)
-    be = d.lexicon.plain("être", "be", "is", "was", "been", "being")
+    be = d.lexicon.verb_translated("être", "be", "is", "was", "been", "being")
     tag = new_tag()
     form = agree(verb.forms.participle, is_feminine=patient.feminine, is_plural=patient.plural)
     english = [Word(w, (tag,)) for w in (verb.en[3], *verb.rest, *verb.particle.split())]

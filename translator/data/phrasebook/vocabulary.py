@@ -1,10 +1,10 @@
-"""What a word of the tables is: its forms, its English and the company it keeps."""
+"""The words of the tables: their forms, their English, and the words with which they make sense."""
 
 from dataclasses import dataclass
 
 from translator.data.phrasebook.french import Conjugation
 
-#: Group of classes → its members; what is not here is a class of its own.
+#: Group of classes → its members, which may be groups.
 GROUPS = {
     "human": "person family job",
     "animal": "pet farm wild bird insect fish dog",
@@ -18,15 +18,15 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A noun in one gender. `fr` may begin with `*`, which refuses elision.
+    """A noun in one gender.
 
     Attributes:
         lemma: the dictionary form, the same for boulanger and boulangère.
-        fr, en: singular and plural; a plural is empty where the noun is not counted, a singular where
-            there is only the plural.
-        where: French and English preposition of being there, and whether English drops its article.
-        frequency: how common it is, from 1 (rare) to 5; each step is twice as often.
-        scenes: where it is met: kitchen, station …; none: anywhere.
+        fr, en: singular and plural. The plural of an uncountable noun is empty, as is the singular of a noun
+            that only has a plural. A `*` at the start of `fr` prevents elision.
+        where: French and English preposition for being there, and whether English omits the article.
+        frequency: from 1 (rare) to 5; each step doubles the frequency.
+        scenes: kitchen, station …; empty: any.
     """
 
     lemma: str
@@ -45,7 +45,7 @@ class Noun:
 
     @property
     def counted(self) -> bool:
-        """Whether one speaks of several of them."""
+        """Whether the noun is countable."""
         return bool(self.fr[0] and self.fr[1]) and "single" not in self.classes
 
 
@@ -65,23 +65,23 @@ class Adjective:
 
     @property
     def graded(self) -> bool:
-        """Whether there is more or less of it."""
+        """Whether the adjective has a comparative."""
         return self.comparative != "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One meaning of a verb with what may stand around it.
+    """One meaning of a verb, with the words that can accompany it.
 
     Attributes:
         en: forms of the first English word: base, third person, past, participle, -ing.
-        rest: the English words after it (`for` of look for); `particle` is what an object pronoun
-            goes before (`on` of turn on).
-        state: whether English tells it in the simple present.
-        liking: whether a definite object is meant of all there is of it.
-        happens: whether it comes over somebody, so that nobody is told or wants to do it.
-        preposition: French one before the object (à, de, …).
-        object: classes of the object, or what it is instead: inf, goes, stays, that.
+        rest: the English words after it (`for` of look for).
+        particle: the English particle, which follows an object pronoun (`on` of turn it on).
+        state: whether English uses the simple instead of the progressive present.
+        liking: whether a definite object means the whole class (aimer le chocolat).
+        happens: whether it is involuntary, so that there is no imperative or "want to".
+        preposition: the French preposition before the object (à, de, …).
+        object: classes of the object, or one of `VERBAL`.
         second: French preposition, classes and English preposition of a second object.
     """
 
@@ -106,37 +106,37 @@ class Verb:
 
     @property
     def key(self) -> str:
-        """The lemma with what tells its meanings apart."""
+        """The lemma and its English, which identify the meaning."""
         return f"{self.lemma}={' '.join((self.en[0], *self.rest, self.particle)).strip()}"
 
     @property
     def intransitive(self) -> bool:
-        """Whether it stands without an object."""
+        """Whether it has no object."""
         return not self.object
 
     @property
     def measures(self) -> bool:
-        """Whether its object is how much or how long: coûter, durer, passer une heure."""
+        """Whether its object is a price or a duration: coûter, durer, passer une heure."""
         return "time" in self.object or (self.object == {"money"} and "person" not in self.subject)
 
     @property
     def takes(self) -> bool:
-        """Whether it is done to something: direct, not reflexive, and no measure."""
+        """Whether it is transitive: a direct object, not reflexive, and not a measure."""
         return self.direct and not self.reflexive and not self.measures
 
     @property
     def direct(self) -> bool:
-        """Whether it has a direct object that is a thing or a being."""
+        """Whether it has a direct object that is a noun."""
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
 
 
-#: What stands in a verb's `object` that is no class of nouns.
+#: Values of a verb's `object` that are not classes: infinitive, destination, place, clause with que.
 VERBAL = ("inf", "goes", "stays", "that")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A word or expression that does not change: an adverb, a time, a name, a set phrase."""
+    """An invariable word or expression: an adverb, a time, a name, a set phrase."""
 
     fr: str
     en: str
@@ -146,8 +146,8 @@ class Entry:
 
 
 def leaves(classes: tuple[str, ...] | list[str]) -> frozenset[str]:
-    """Return classes with every group replaced by its members."""
-    found: list[str] = []
+    """Return the classes with every group replaced by its members."""
+    members: list[str] = []
     for name in classes:
-        found += leaves(GROUPS[name].split()) if name in GROUPS else [name]
-    return frozenset(found)
+        members += leaves(GROUPS[name].split()) if name in GROUPS else [name]
+    return frozenset(members)

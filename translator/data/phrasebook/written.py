@@ -1,4 +1,4 @@
-"""Sentences written whole, one table a theme: French, English, and the points that they show."""
+"""Hand-written sentence pairs, one table per theme, with the grammar points that they illustrate."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -9,7 +9,7 @@ from translator.errors import DataError
 
 
 class Written(NamedTuple):
-    """A pair that somebody wrote; nobody has aligned it."""
+    """A hand-written pair, without alignment."""
 
     fr: str
     en: str
@@ -18,12 +18,12 @@ class Written(NamedTuple):
 
 @cache
 def sentences() -> tuple[Written, ...]:
-    """Return the sentences of all themes, in the order of the files' names.
+    """Return the sentences of all themes, in the order of the file names.
 
     Raises:
-        DataError: a line lacks its tab, or a French sentence comes twice; the message names both lines.
+        DataError: a line has no tab, or a French sentence occurs twice; the message names both lines.
     """
-    found: dict[str, Written] = {}
+    by_french: dict[str, Written] = {}
     seen: dict[str, str] = {}
     for where, line in _lines():
         cells = [cell.strip() for cell in line.split("\t")]
@@ -33,8 +33,8 @@ def sentences() -> tuple[Written, ...]:
         if key in seen:
             raise DataError(f"{where}: {cells[0]!r} stands in {seen[key]} already; leave one of them out")
         seen[key] = where
-        found[key] = Written(cells[0], cells[1], tuple(cells[2].split()) if len(cells) == 3 else ())
-    return tuple(found.values())
+        by_french[key] = Written(cells[0], cells[1], tuple(cells[2].split()) if len(cells) == 3 else ())
+    return tuple(by_french.values())
 
 
 def _lines() -> Iterator[tuple[str, str]]:

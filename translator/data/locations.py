@@ -1,0 +1,111 @@
+"""From the names in `data.files` to local files: language codes, `.gz` variants, downloads, the cache."""
+
+import hashlib
+from pathlib import Path
+
+from translator import console
+from translator.config import DataConfig
+from translator.data.tables import download, first_line
+from translator.errors import DataError
+from translator.files import atomic_write, sha256
+
+
+def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
+    """Return the local path of each language's file; a file behind an address is downloaded first.
+
+    Raises:
+        DataError: a file does not exist, is not a regular file, or cannot be fetched.
+    """
+    named = config.files[split]
+    paths = {}
+    for language in (config.source_language, config.target_language):
+        name = named[language] if isinstance(named, dict) else named.replace("{lang}", language)
+        if config.root is not None:
+            name = f"{config.root.rstrip('/')}/{name}"
+        if name.startswith(("http://", "https://")):
+            paths[language] = _fetch(config, name)
+        else:
+            paths[language] = _plain_or_gz(Path(name).expanduser(), config.root)
+    return paths
+
+
+def cache_folder(config: DataConfig, name: str) -> Path:
+    """Return a folder of `data.cache`, created if it does not exist.
+
+    Raises:
+        DataError: it cannot be created.
+    """
+    folder = Path(config.cache).expanduser() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"data.cache={config.cache}: cannot be made: {error.strerror}") from None
+    return folder
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file of the corpus.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
+
+
+def short_hash(value: object) -> str:
+    """Return 32 hexadecimal digits that identify a value by its `repr`."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
+
+
+def _plain_or_gz(path: Path, root: str | None) -> Path:
+    """Return the path itself, or its variant with or without `.gz` if only that exists."""
+    variant = path.with_suffix("") if path.suffix == ".gz" else path.with_name(path.name + ".gz")
+    for candidate in (path, variant):
+        if candidate.is_file():
+            return candidate
+        if candidate.is_dir():
+            raise DataError(f"{candidate} is a folder; name a file in it, in data.files")
+        if candidate.exists():
+            raise DataError(
+                f"{candidate} is a pipe or a device, and a corpus is read more than once; "
+                "write it into a file and name that"
+            )
+    where = ""
+    if not path.is_absolute():
+        of_root = "data.root is not set" if root is None else f"data.root={root}"
+        where = f"; {of_root}, and a relative path starts at the working folder, so it was {path.absolute()}"
+    raise DataError(f"{path}: no such file, nor {variant.name}{where}; check data.root and data.files")
+
+
+def _fetch(config: DataConfig, url: str) -> Path:
+    """Return the local copy of a remote file.
+
+    It is downloaded again if the server's version changed or the copy is damaged, and used unchanged if the
+    server cannot be reached.
+    """
+    folder = cache_folder(config, "downloads")
+    record = folder / f"{short_hash(url)}.path"  # path and SHA-256 of the copy; older records lack the second
+    lines = record.read_text(errors="replace").split("\n") if record.is_file() else []
+    known, digest = [*lines, "", ""][:2]
+
+    def is_damaged(path: Path) -> bool:
+        return str(path) == known and digest not in ("", file_sha256(path))
+
+    try:
+        path = download(url, folder)
+        if is_damaged(path):
+            console.note(f"{path}: damaged since it was fetched; fetching {url} again")
+            path = download(url, folder, force=True)
+    except (OSError, ValueError) as error:
+        if Path(known).is_file() and not is_damaged(Path(known)):
+            console.note(f"{url}: cannot be reached; using the copy fetched before")
+            return Path(known)
+        raise DataError(
+            f"{url}: cannot be fetched ({first_line(error)}); check the address and the network, or put the "
+            "files into a folder and give data.root=FOLDER"
+        ) from None
+    atomic_write(record, f"{path}\n{file_sha256(path)}".encode())
+    return path
