@@ -20,7 +20,7 @@ from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.checkpoint import BEST, LAST, PREVIOUS, STATE, read_checkpoint
 from translator.training.data_record import RECORD
-from translator.training.finalize import finish
+from translator.training.finalize import finalize
 from translator.training.module import TranslationModule
 from translator.training.run import train
 
@@ -305,4 +305,4 @@ def test_a_checkpoint_of_another_run_is_refused(
         assert "written with another vocabulary" in refusal(config, "ours")
     else:
         with pytest.raises(TrainingError, match="written with another vocabulary"):
-            finish(config, prepare(config), ours, commit=None)
+            finalize(config, prepare(config), ours, commit=None)

@@ -112,7 +112,7 @@ def fail_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenError
 
-    monkeypatch.setattr(run, "finish", broken)
+    monkeypatch.setattr(run, "finalize", broken)
 
 
 def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT) -> None:

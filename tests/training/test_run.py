@@ -18,7 +18,7 @@ from translator.config.file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
 from translator.model_folder import MANIFEST, load_model_folder
-from translator.training import finalize as finish_module
+from translator.training import finalize as finalize_module
 from translator.training import module as training_module
 from translator.training import run
 from translator.training import run_dir as folder_module
@@ -124,7 +124,7 @@ def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
     def closed(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(finish_module, "print", closed, raising=False)
+    monkeypatch.setattr(finalize_module, "print", closed, raising=False)
     with pytest.raises(BrokenPipeError):
         train(config, name="tiny")
     Translator.load(Path(config.run.root) / "tiny" / "model")

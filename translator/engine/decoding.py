@@ -165,11 +165,11 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
         )
 
     def flat(layer: Layer) -> _Layer:
-        own, feed = layer.self_attention, layer.feed_forward
+        attention, feed = layer.self_attention, layer.feed_forward
         return _Layer(
             self_norm=_norm(layer.self_norm),
-            query_key_value=maps(own.query, own.key_value),
-            self_output=maps(own.output),
+            query_key_value=maps(attention.query, attention.key_value),
+            self_output=maps(attention.output),
             cross=cross_of(layer),
             feed_norm=_norm(layer.feed_norm),
             feed_forward=feed_forward(feed.inner, feed.outer, feed.activation, precision),

@@ -53,8 +53,8 @@ class DecoderState:
             n_more += 2 * ALIGNMENT
             self.self_kv = [_grow(kv, n_more) for kv in self.self_kv]
             self.ancestor_bias = F.pad(self.ancestor_bias, (0, n_more), value=-torch.inf)
-        own = self.ancestor_bias.narrow(2, start, n_hypotheses)
-        own.diagonal(dim1=1, dim2=2).zero_()  # each attends to its own token
+        new = self.ancestor_bias.narrow(2, start, n_hypotheses)
+        new.diagonal(dim1=1, dim2=2).zero_()  # each hypothesis attends to its own token
         self.n_keys, self.length = n_keys, self.length + 1
         return start, self.ancestor_bias[:, None, :, :n_read] if n_hypotheses > 1 else None
 

@@ -55,21 +55,21 @@ class Replicas:
         shards = batch.shards(len(self.engines))  # fewer shards if there are fewer rows
         shared = list(self.engines[0].model.parameters())
         for engine in self.engines[1:]:
-            for own, weight in zip(engine.model.parameters(), shared, strict=True):
-                own.data = weight.data  # a callback may have replaced the tensor
+            for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
+                parameter.data = weight.data  # a callback may have replaced the tensor
         jobs = [
             self._pool.submit(_forward_backward, loss, *pair)
             for pair in zip(self.engines, shards, strict=False)
         ]
-        losses, others, gradients = zip(*(job.result() for job in jobs), strict=True)
-        sums = [
-            self._pool.submit(_accumulate, [own[i :: len(jobs)] for own in gradients])
+        losses, sums, gradients = zip(*(job.result() for job in jobs), strict=True)
+        reductions = [
+            self._pool.submit(_accumulate, [of_shard[i :: len(jobs)] for of_shard in gradients])
             for i in range(len(jobs))
         ]
-        for job in sums:
-            job.result()
+        for reduction in reductions:
+            reduction.result()
         value: Tensor = _PrecomputedGradients.apply(torch.stack(losses).sum(), gradients[0], *shared)  # type: ignore[no-untyped-call]
-        return value, torch.stack(others).sum()
+        return value, torch.stack(sums).sum()
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
         """Apply a function to items in parallel, returning results in order."""
@@ -84,15 +84,15 @@ def _forward_backward(
     loss: ShardLoss, engine: TrainingEngine, shard: Batch
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return both values of `loss`, and the gradient of the first with respect to each parameter."""
-    value, other = loss(engine, shard)
-    return value.detach(), other.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
+    value, summed = loss(engine, shard)
+    return value.detach(), summed.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
     """Add the gradients of the other replicas, in order, to those of the first, in place."""
-    for total, *others in zip(*gradients, strict=True):
-        for other in others:
-            total += other
+    for total, *addends in zip(*gradients, strict=True):
+        for addend in addends:
+            total += addend
 
 
 class _PrecomputedGradients(torch.autograd.Function):

@@ -38,8 +38,8 @@ class TrainingEngine:
     def replica(self) -> "TrainingEngine":
         """Return an engine that shares the weights but has its own gradients and generator."""
         replica = copy.deepcopy(self.model)
-        for own, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
-            own.data = shared.data
+        for parameter, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
+            parameter.data = shared.data
         return TrainingEngine(replica, self.ops, generator=torch.Generator())
 
     def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
@@ -82,7 +82,7 @@ class TrainingEngine:
     ) -> Tensor:
         """Compute `Stack.forward` on rows (R, D); `memory` is the memory's states, layout and mask."""
         for layer in stack.layers:
-            x = self._layer(layer, x, (layout, mask), memory)
+            x = self._layer(layer, x, layout, mask, memory=memory)
         if isinstance(stack.norm, nn.LayerNorm):
             x = self.ops.layer_norm(stack.norm, x, x.dtype)
         return x
@@ -91,11 +91,12 @@ class TrainingEngine:
         self,
         layer: Layer,
         x: Tensor,
-        own: tuple[PackedLayout, Tensor],
+        layout: PackedLayout,
+        mask: Tensor,
+        *,
         memory: tuple[Tensor, PackedLayout, Tensor] | None,
     ) -> Tensor:
         """Compute `Layer.forward` on rows (R, D)."""
-        layout, mask = own
         x = self._residual(
             layer,
             layer.self_norm,

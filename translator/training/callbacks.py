@@ -24,7 +24,7 @@ class StopRequestedError(Exception):
     """Raised to stop training after a stop was requested and a checkpoint was saved."""
 
 
-class Accounting(Callback):
+class RecordProgress(Callback):
     """Updates the module's progress after each optimiser step, before other callbacks read it."""
 
     def on_train_batch_end(

@@ -25,7 +25,7 @@ from translator.translation.inference import SHARE, Translator, learnt_single_se
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
+def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
     """Write the model folder from the best checkpoint, score the test split, write the manifest.
 
     Raises:

@@ -30,7 +30,7 @@ from translator.files import atomic_write
 from translator.training.curves import draw_curves
 from translator.training.data import TranslationData
 from translator.training.data_record import check_same_data, record_data
-from translator.training.finalize import finish, git_commit
+from translator.training.finalize import finalize, git_commit
 from translator.training.lock import one_writer
 from translator.training.module import TranslationModule
 from translator.training.process_state import exclusive_training, preserve_process_state
@@ -104,7 +104,7 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
         if not processes.is_first:
             return None
         _draw(folder)
-        return finish(config, prepared, folder, commit=commit)
+        return finalize(config, prepared, folder, commit=commit)
 
 
 def _validation_split(config: Config) -> Any:

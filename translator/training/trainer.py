@@ -18,9 +18,9 @@ from translator.engine import native
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
 from translator.training.callbacks import (
-    Accounting,
     KeepBest,
     MovingAverage,
+    RecordProgress,
     SaveForResuming,
     ShowProgress,
     StopRequestedError,
@@ -107,7 +107,7 @@ def _fit(
 
 def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
     """Return the callbacks in the order of their calls."""
-    callbacks: list[Callback] = [signals, Accounting()]
+    callbacks: list[Callback] = [signals, RecordProgress()]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))
     callbacks += [ShowProgress(config.validation.n_samples), KeepBest(saver.path.parent), saver]
