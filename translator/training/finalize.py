@@ -35,7 +35,7 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         best = read_checkpoint(folder / "checkpoints" / BEST)
     except TrainingError as error:
         raise TrainingError(
-            f"{error}; the same command with --resume resumes from {LAST} and keeps the best from there on"
+            f"{error}; the same command with --resume continues from {LAST} and keeps the best from there on"
         ) from None
     check_vocabulary(best, vocabulary_digest(prepared))
     weights = {
