@@ -16,7 +16,7 @@ from translator.data import corpus
 from translator.data.preparation import prepare
 from translator.files import sha256
 from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, load_model_folder
-from translator.training.checkpoint import LAST, PREVIOUS, WholeCheckpoints
+from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpointIO
 
 
 def digest(thing: object) -> str:
@@ -49,7 +49,7 @@ def damage_checkpoint(trials: Trials, number: int) -> str:
     trials.damage(checkpoints / LAST)
 
     def read(path: Path) -> str:
-        return digest(WholeCheckpoints().load_checkpoint(path))
+        return digest(ChecksummedCheckpointIO().load_checkpoint(path))
 
     return trials.outcome_of_reading(
         partial(read, checkpoints / LAST), lambda: {read(before / LAST), read(before / PREVIOUS)}

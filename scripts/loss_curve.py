@@ -26,7 +26,7 @@ from translator.data.preparation import prepare
 from translator.engine.runtime import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
-from translator.training.run import fit
+from translator.training.trainer import fit
 
 #: What each curve is trained with.
 CURVES = {"fast": [], "reference": ["hardware.backend=reference", "hardware.precision=32-true"]}

@@ -1,8 +1,8 @@
 """This project, measured as its peers are: the whole training loop, and the search behind `translate`.
 
-In our own environment. Measured in training: `training.run.fit`, as `translator train` runs it (Lightning's
-loop, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn from the
-same configuration, so they are the same. Measured in decoding: `Translator.search`, ids in to ids out; the
+In our own environment. Measured in training: `training.trainer.fit`, as `translator train` runs it (the loop
+of Lightning, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn
+from the same configuration, so they are the same. Measured in decoding: `Translator.search`, ids to ids; the
 longest output is a matter of each sentence here and of each batch for the peers.
 
 Job keys of its own: in training `config`, `replicas` and `backend`; in decoding `precision` may be int8.
@@ -26,7 +26,7 @@ from translator.data.preparation import prepare
 from translator.engine.runtime import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
-from translator.training.run import fit
+from translator.training.trainer import fit
 
 PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 

@@ -1,4 +1,4 @@
-"""Why there are no C operations: what is said is what happened."""
+"""Why the C operations are not available: the reported reason is the real one."""
 
 import shutil
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from translator.engine import compiler as compiler_module
 from translator.engine import native
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler `cc`")
@@ -15,11 +16,11 @@ needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    native._compiled.cache_clear()
+    native._load.cache_clear()
 
 
 def compiler(path: Path, script: str) -> str:
-    """A command that runs a Python script, its last argument but one being what is to be made."""
+    """A command that runs a Python script, whose last argument but one is the path of the library."""
     path.write_text(f"import os, sys, time\nmade = sys.argv[-2]\n{script}\n", encoding="utf-8")
     return f"{sys.executable} {path}"
 
@@ -31,7 +32,7 @@ def compiler(path: Path, script: str) -> str:
         ("/", "'/' (Permission denied) does not compile C"),
         ("cc '", '"cc \'" (No closing quotation) does not compile C'),
         ("false", "'false' (exit code 1) does not compile C"),
-        ("true", "'true' (exit code 0, but no library was made) does not compile C"),
+        ("true", "'true' (exit code 0, but no library was written) does not compile C"),
     ],
 )
 def test_a_command_that_is_no_compiler(monkeypatch: pytest.MonkeyPatch, command: str, reason: str) -> None:
@@ -63,16 +64,18 @@ def test_a_compiler_that_fails_has_its_say(
 
 
 def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "COMPILER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(compiler_module, "COMPILER_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", "time.sleep(60)"))
     started = time.monotonic()
     assert native.load_native() is None
-    assert "(no end within 0.5 s) does not compile C" in str(native.problem())
+    assert "(timed out after 0.5 s) does not compile C" in str(native.problem())
     assert time.monotonic() - started < 20
 
 
-def test_what_cannot_be_loaded_is_the_loader_s_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a temporary folder that programs may not run in."""
+def test_a_library_that_cannot_be_loaded_is_reported_with_the_loader_s_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a temporary folder mounted noexec."""
     monkeypatch.setenv("CC", compiler(tmp_path / "cc.py", "open(made, 'w').write('no library')"))
     assert native.load_native() is None
     said = str(native.problem())

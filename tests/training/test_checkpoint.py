@@ -18,7 +18,7 @@ from translator.training.checkpoint import (
     LAST,
     PREVIOUS,
     STATE,
-    WholeCheckpoints,
+    ChecksummedCheckpointIO,
     read_checkpoint,
     refuse_divergence,
     with_checksum,
@@ -106,9 +106,9 @@ def test_what_is_cut_short_zeroed_or_longer_is_found(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"", "damaged: it is empty"),
-        (b"steps: 7\n", "damaged: it is cut short, or no checkpoint"),
-        (pickle.dumps({"state_dict": {}}), "damaged: it is cut short, or no checkpoint"),
-        (b"PK\5\6" + bytes(18), "damaged: it is no checkpoint of this program"),
+        (b"steps: 7\n", "damaged: it is truncated, or not a checkpoint"),
+        (pickle.dumps({"state_dict": {}}), "damaged: it is truncated, or not a checkpoint"),
+        (b"PK\5\6" + bytes(18), "damaged: it is not a checkpoint of this program"),
     ],
 )
 def test_something_else_in_its_place(tmp_path: Path, content: bytes, said: str) -> None:
@@ -137,7 +137,7 @@ def test_one_from_before_checksums_is_taken_with_a_note(
     path = tmp_path / LAST
     torch.save(checkpoint(), path)
     assert steps_of(read_checkpoint(path)) == 7
-    assert capsys.readouterr().err == f"{path}: from before checkpoints had a checksum; taken as it is\n"
+    assert capsys.readouterr().err == f"{path}: from before checkpoints had a checksum; not verified\n"
 
 
 # -- the one before ------------------------------------------------------------------------------------
@@ -146,18 +146,18 @@ def test_one_from_before_checksums_is_taken_with_a_note(
 def test_the_previous_one_is_kept_and_taken_where_the_last_is_damaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    writer, last = WholeCheckpoints(), tmp_path / "checkpoints" / LAST
+    writer, last = ChecksummedCheckpointIO(), tmp_path / "checkpoints" / LAST
     for step in (1, 2, 3):
         writer.save_checkpoint(checkpoint(step), last)
     assert sorted(path.name for path in last.parent.iterdir()) == [LAST, PREVIOUS]
-    assert steps_of(WholeCheckpoints().load_checkpoint(last)) == 3
+    assert steps_of(ChecksummedCheckpointIO().load_checkpoint(last)) == 3
     assert capsys.readouterr().err == ""
     last.write_bytes(last.read_bytes()[:-1])
-    resumed = WholeCheckpoints()
+    resumed = ChecksummedCheckpointIO()
     assert steps_of(resumed.load_checkpoint(last)) == 2
     said = capsys.readouterr().err
     assert said == (
-        f"{last}: damaged: it is cut short, or no checkpoint; going on from previous.ckpt, of step 2\n"
+        f"{last}: damaged: it is truncated, or not a checkpoint; resuming from previous.ckpt, of step 2\n"
     )
     resumed.save_checkpoint(checkpoint(4), last)  # the damaged one does not push out the good one
     assert steps_of(read_checkpoint(last)) == 4
@@ -168,14 +168,14 @@ def test_the_previous_one_is_kept_and_taken_where_the_last_is_damaged(
 
 def test_where_there_is_only_the_previous_one_it_is_taken(tmp_path: Path) -> None:
     write(tmp_path / PREVIOUS, 6)
-    assert steps_of(WholeCheckpoints().load_checkpoint(tmp_path / LAST)) == 6
+    assert steps_of(ChecksummedCheckpointIO().load_checkpoint(tmp_path / LAST)) == 6
 
 
 def test_where_both_are_damaged_both_are_named(tmp_path: Path) -> None:
     for name in (LAST, PREVIOUS):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(TrainingError) as caught:
-        WholeCheckpoints().load_checkpoint(tmp_path / LAST)
+        ChecksummedCheckpointIO().load_checkpoint(tmp_path / LAST)
     assert str(caught.value) == (
         f"{tmp_path / LAST}: damaged: it is empty; and {tmp_path / PREVIOUS}: damaged: it is empty; "
         "delete both to train from the start"
@@ -186,7 +186,7 @@ def test_where_both_are_damaged_both_are_named(tmp_path: Path) -> None:
 def test_a_kill_between_keeping_and_writing_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
 ) -> None:
-    writer, last = WholeCheckpoints(), tmp_path / LAST
+    writer, last = ChecksummedCheckpointIO(), tmp_path / LAST
     for step in (1, 2):
         writer.save_checkpoint(checkpoint(step), last)
 
@@ -205,7 +205,7 @@ def test_a_kill_between_keeping_and_writing_loses_nothing(
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 writer.save_checkpoint(checkpoint(3), last)
-    resumed = WholeCheckpoints()
+    resumed = ChecksummedCheckpointIO()
     assert steps_of(resumed.load_checkpoint(last)) == 2
     resumed.save_checkpoint(checkpoint(3), last)
     assert steps_of(read_checkpoint(last)) == 3
@@ -217,7 +217,7 @@ def test_a_kill_while_the_next_one_is_written_leaves_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two files, not two names of one that damage would hit as one."""
-    writer, last = WholeCheckpoints(), tmp_path / LAST
+    writer, last = ChecksummedCheckpointIO(), tmp_path / LAST
     for step in (1, 2):
         writer.save_checkpoint(checkpoint(step), last)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from translator.training.curves import draw_curves, read_series
+from translator.training.run_dir import remove_partial_files_of_run
 
 FIRST = """epoch,learning_rate,step,train_loss,val_bleu,val_loss
 0,0.001,9,5.0,,
@@ -71,3 +72,27 @@ def test_without_matplotlib_there_is_no_picture(
     monkeypatch.setattr(builtins, "__import__", without)
     assert not draw_curves(logs, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_failed_write_keeps_the_previous_picture(
+    logs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError("no space left")
+
+    picture = tmp_path / "curves.png"
+    picture.write_bytes(b"previous")
+    monkeypatch.setattr("translator.files.os.fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        draw_curves(logs, picture)
+    assert picture.read_bytes() == b"previous"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "first.csv", "second.csv"]
+
+
+def test_a_partial_picture_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    partial, other = tmp_path / ".curves.png-abcd1234", tmp_path / ".other.png-abcd1234"
+    for path in (partial, other):
+        path.touch()
+    remove_partial_files_of_run(tmp_path)
+    assert not partial.exists()
+    assert other.exists()

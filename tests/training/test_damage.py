@@ -20,7 +20,7 @@ from translator.training import run
 from translator.training.callbacks import SaveForResuming
 from translator.training.checkpoint import BEST, LAST, PREVIOUS, STATE, read_checkpoint
 from translator.training.data_record import RECORD
-from translator.training.finalize import finish
+from translator.training.finalize import finalize
 from translator.training.module import TranslationModule
 from translator.training.run import train
 
@@ -37,7 +37,7 @@ OFTEN = (*STATEFUL, "train.checkpoint_minutes=1e-9")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each validation is better than the last, and there are no curves."""
     score = iter(range(1000))
-    monkeypatch.setattr("translator.training.module.bleu", lambda texts, references: float(next(score)))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: float(next(score)))
     monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
 
 
@@ -73,9 +73,7 @@ def test_from_a_damaged_checkpoint_a_run_goes_on_from_the_one_before(
     flip(checkpoints / LAST)
     capsys.readouterr()
     assert weights(train(config, name="stopped", resume=True)) == expected
-    said = (
-        f"{LAST}: damaged: its SHA-256 is not the one that it was written with; going on from {PREVIOUS}, of"
-    )
+    said = f"{LAST}: damaged: its SHA-256 is not the recorded one; resuming from {PREVIOUS}, of"
     assert f"{said} step 6\n" in capsys.readouterr().err
 
 
@@ -84,7 +82,7 @@ def test_a_damaged_best_checkpoint_is_replaced_by_the_best_from_there_on(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = iter([9.0, 5.0, 7.0])
-    monkeypatch.setattr("translator.training.module.bleu", lambda texts, references: next(scores))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: next(scores))
     config = tiny_config(*STATEFUL)
     folder = stop_after(6, config, monkeypatch, name="stopped")
     flip(folder / "checkpoints" / BEST)
@@ -132,7 +130,7 @@ def test_a_checkpoint_of_another_shape_is_refused_in_one_line(
     torch.save(checkpoint, last)
     said = refusal(config, "stopped")
     assert said.startswith(
-        "the checkpoint to go on from does not fit; leave --resume out to start another run: "
+        "the checkpoint to resume from does not fit; leave --resume out to start another run: "
     )
     assert ("position" if missing == "progress" else name) in said
 
@@ -166,8 +164,8 @@ def test_changed_data_is_named_and_refused(
     (tiny_corpus / file).write_bytes(content.replace(b".", b"!", 1))
     hexadecimal = "[0-9a-f]{16}"
     assert re.fullmatch(
-        rf"{folder} was begun with other data: {file} was {hexadecimal} and is {hexadecimal}\. Bring back "
-        "what it was begun with, or leave --resume out to start another run",
+        rf"{folder} was started with other data: {file} was {hexadecimal} and is {hexadecimal}\. Restore "
+        "the original data, or leave --resume out to start another run",
         refusal(config, "stopped"),
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -211,7 +209,7 @@ def test_a_run_from_before_the_record_goes_on_with_a_note_and_is_held_from_there
         patch.setattr(run, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(config, name="stopped", resume=True)
-    said = f"{folder} is from before runs recorded their data; it is taken to be the same"
+    said = f"{folder} is from before runs recorded their data; it is assumed to be the same"
     assert said in capsys.readouterr().err
     (tiny_corpus / "train.fr").write_bytes((tiny_corpus / "train.fr").read_bytes().upper())
     assert "train.fr was " in refusal(config, "stopped")
@@ -243,8 +241,8 @@ def test_the_last_good_checkpoint_survives_a_diverging_run(
             train(config, name="diverged")
     assert re.fullmatch(
         r"[\w.]+ has values that are not finite \(nan or inf\) by step 6; lower train\.learning_rate, raise "
-        r"train\.warmup_steps, or set hardware\.precision=32-true, in another run\. What was saved before "
-        r"is kept; of these three --resume may change the precision alone",
+        r"train\.warmup_steps, or set hardware\.precision=32-true, in another run\. Earlier checkpoints are "
+        r"kept; of these three settings, --resume may change only the precision",
         str(caught.value),
     )
     checkpoints = Path(config.run.root) / "diverged" / "checkpoints"
@@ -307,4 +305,4 @@ def test_a_checkpoint_of_another_run_is_refused(
         assert "written with another vocabulary" in refusal(config, "ours")
     else:
         with pytest.raises(TrainingError, match="written with another vocabulary"):
-            finish(config, prepare(config), ours, commit=None)
+            finalize(config, prepare(config), ours, commit=None)

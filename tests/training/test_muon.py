@@ -126,17 +126,17 @@ def test_all_else_is_adamws_and_muons_gradients_are_used_up() -> None:
 def test_matrices_of_a_shape_are_moved_together(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def record(matrices: Tensor, products: torch.dtype) -> Tensor:
+    def record(matrices: Tensor, dtype: torch.dtype) -> Tensor:
         seen.append(tuple(matrices.shape))
-        return orthogonal(matrices, products)
+        return orthogonal(matrices, dtype)
 
     monkeypatch.setattr(muon, "orthogonal", record)
-    monkeypatch.setattr(muon, "LOT", 2)
+    monkeypatch.setattr(muon, "BATCH_SIZE", 2)
     shapes = [(4, 6), (6, 4), (4, 6), (4, 6), (4, 4)]
     together, alone = parameters(*shapes), parameters(*shapes)
     for its, optimizers in (
-        (together, [Muon(together, [], lr=0.1, products=torch.bfloat16)]),
-        (alone, [Muon([matrix], [], lr=0.1, products=torch.bfloat16) for matrix in alone]),
+        (together, [Muon(together, [], lr=0.1, product_dtype=torch.bfloat16)]),
+        (alone, [Muon([matrix], [], lr=0.1, product_dtype=torch.bfloat16) for matrix in alone]),
     ):
         gradients(its, 0)
         for optimizer in optimizers:
@@ -179,7 +179,7 @@ def test_on_several_threads_it_is_the_same() -> None:
     replicas = Replicas(TrainingEngine(model, Ops()), n_replicas=3)
     for its, optimizer in (
         (ours, Muon(ours, [], lr=0.1)),
-        (other, Muon(other, [], lr=0.1, each=replicas.map)),
+        (other, Muon(other, [], lr=0.1, map_function=replicas.map)),
     ):
         for step in range(3):
             gradients(its, step)
@@ -196,7 +196,7 @@ def test_it_takes_the_matrices_of_the_layers_and_nothing_else(tiny_config: Calla
         module._trainer = type("T", (), {"precision": precision})()  # type: ignore[assignment]
         optimizer = module.configure_optimizers()
         assert isinstance(optimizer, Muon)
-        assert optimizer.products == products
+        assert optimizer.product_dtype == products
     for_muon, matrices, vectors = optimizer.param_groups
     linear = [part.weight for part in module.modules() if isinstance(part, nn.Linear)]
     assert [id(p) for p in for_muon["params"]] == [id(p) for p in linear]

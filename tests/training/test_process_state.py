@@ -112,7 +112,7 @@ def fail_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenError
 
-    monkeypatch.setattr(run, "finish", broken)
+    monkeypatch.setattr(run, "finalize", broken)
 
 
 def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT) -> None:
@@ -198,7 +198,7 @@ def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
     with monkeypatch.context() as patch:
         patch.setattr(TranslationModule, "record_step", begin_another)
         models.append(train(config, name="first"))
-    assert refusals == ["this process is training already; wait until that ends, or train in another process"]
+    assert refusals == ["this process is already training; wait until that ends, or train in another process"]
     assert_as_before(before)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["first"]
     models.append(train(config, name="then"))

@@ -18,9 +18,9 @@ from translator.model_folder import MANIFEST
 from translator.training.processes import (
     RUN_VARIABLE,
     Processes,
+    broadcast_folder,
     find_processes,
-    only_launched,
-    told_to_other_processes,
+    launcher_environment,
 )
 from translator.training.run import train
 
@@ -76,7 +76,7 @@ def test_what_is_left_in_the_environment_makes_nobody_one_of_several(
     assert processes == Processes("", 1, 0, None)
     assert processes.is_first
     before = dict(os.environ)
-    with only_launched(processes):
+    with launcher_environment(processes):
         assert not {"RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "SLURM_PROCID"} & os.environ.keys()
         assert type(processes.cluster()) is LightningEnvironment
         assert not processes.cluster().creates_processes_externally
@@ -98,7 +98,7 @@ def test_a_launcher_is_believed(
     processes = find_processes(ONE)
     assert processes == expected
     assert processes.is_first is (expected.number == 0)
-    with only_launched(processes):
+    with launcher_environment(processes):
         cluster = processes.cluster()
         assert type(cluster) is kind
         assert (cluster.world_size(), cluster.global_rank()) == (expected.n_started, expected.number)
@@ -110,7 +110,7 @@ def test_a_process_that_lightning_started_has_the_folder(monkeypatch: pytest.Mon
     processes = find_processes(ONE)
     assert processes == Processes("", 1, 1, Path("/runs/a:b"))
     assert not processes.is_first
-    with only_launched(processes), told_to_other_processes(None, processes) as folder:
+    with launcher_environment(processes), broadcast_folder(None, processes) as folder:
         assert folder == Path("/runs/a:b")
         assert processes.cluster().local_rank() == 1
 
@@ -133,7 +133,7 @@ def test_what_a_training_starts_itself_is_none_of_its_processes(
 )
 def test_the_folder_is_told_where_lightning_starts_the_others(processes: Processes, is_told: bool) -> None:
     os.environ[RUN_VARIABLE] = "1:/of/another"
-    with told_to_other_processes(Path("/runs/a"), processes):
+    with broadcast_folder(Path("/runs/a"), processes):
         found = os.environ.get(RUN_VARIABLE)
     assert found == (f"{os.getpid()}:/runs/a" if is_told else None)
 

@@ -58,7 +58,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
         step[0] = module.progress.steps
 
     monkeypatch.setattr(TranslationModule, "record_step", note)
-    monkeypatch.setattr("translator.training.module.bleu", lambda texts, references: float(step[0]))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: float(step[0]))
     monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
 
 
@@ -140,7 +140,7 @@ def test_embeddings_are_counted_for_the_start_and_not_again(
         counted.append(count_embeddings(*arguments))
         return counted[-1]
 
-    monkeypatch.setattr("translator.training.run.count_embeddings", count)
+    monkeypatch.setattr("translator.training.trainer.count_embeddings", count)
     still = (*STATEFUL, "train.learning_rate=1e-9")
     config = tiny_config(*still, "train.embedding_init=counts")
     folder = stop_after(4, config, monkeypatch, name="counted")
@@ -177,7 +177,7 @@ def test_a_run_that_was_moved_keeps_its_best(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scores = iter([9.0, 5.0, 7.0, 9.0, 5.0, 7.0])  # of two runs; the best comes before the stop
-    monkeypatch.setattr("translator.training.module.bleu", lambda texts, references: next(scores))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: next(scores))
     config = tiny_config(*STATEFUL)
     expected = weights(train(config, name="whole"))
     stop_after(6, config, monkeypatch, name="stopped")
@@ -352,7 +352,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(tmp_path: Path) -> N
     assert process.returncode == 130, stderr.decode()
     assert "Traceback" not in stderr.decode()
     [said] = [line for line in stderr.decode().splitlines() if line.startswith("stopped at step")]
-    assert said.endswith("and saved; the same command with --resume goes on from here")
+    assert said.endswith("and saved; to resume, run the same command with --resume")
     stopped_at = int(re.search(r"step ([\d,]+)", said).group(1))  # type: ignore[union-attr]
     assert torch.load(last, weights_only=True)[STATE]["progress"]["steps"] == stopped_at
     assert not (folder / "model").exists()

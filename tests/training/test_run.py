@@ -18,14 +18,15 @@ from translator.config.file import config_to_yaml, load_config
 from translator.data.batching import Batch
 from translator.errors import DataError, TrainingError
 from translator.model_folder import MANIFEST, load_model_folder
-from translator.training import finalize as finish_module
+from translator.training import finalize as finalize_module
 from translator.training import module as training_module
 from translator.training import run
 from translator.training import run_dir as folder_module
 from translator.training.callbacks import SaveForResuming
 from translator.training.curves import draw_curves
 from translator.training.module import STATE, TranslationModule
-from translator.training.run import choose_precision, train
+from translator.training.run import train
+from translator.training.trainer import choose_precision
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -87,7 +88,7 @@ def test_run_name_picks_another_name(tiny_config: MakeConfig, tmp_path: Path) ->
 
 def test_a_root_that_cannot_be_made_is_refused_in_one_line(tiny_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(TrainingError, match=r"file/tiny: cannot be made: Not a directory; set run.root"):
+    with pytest.raises(TrainingError, match=r"file/tiny: cannot be created: Not a directory; set run.root"):
         train(tiny_config(*QUICK, f"run.root={tmp_path}/file"), name="tiny")
 
 
@@ -97,7 +98,7 @@ def test_a_root_that_cannot_be_made_is_refused_in_one_line(tiny_config: MakeConf
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a\0b"])
 def test_a_name_that_is_no_folders_is_refused(tiny_config: MakeConfig, name: str) -> None:
     config = tiny_config("train.max_steps=2")
-    with pytest.raises(TrainingError, match="names no folder"):
+    with pytest.raises(TrainingError, match="is not a folder name"):
         train(config, name=name)
     assert not Path(config.run.root).exists()
 
@@ -123,7 +124,7 @@ def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
     def closed(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(finish_module, "print", closed, raising=False)
+    monkeypatch.setattr(finalize_module, "print", closed, raising=False)
     with pytest.raises(BrokenPipeError):
         train(config, name="tiny")
     Translator.load(Path(config.run.root) / "tiny" / "model")
@@ -180,7 +181,7 @@ def test_the_validation_with_the_best_bleu_gives_the_weights(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([3.0, 8.0, 8.0, 5.0])
-    monkeypatch.setattr(training_module, "bleu", lambda texts, references: next(scores))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: next(scores))
     model = train(
         tiny_config(*QUICK, "train.max_steps=8", "validation.every_steps=2"),
         name="tiny",
@@ -224,7 +225,7 @@ def test_a_budget_of_minutes_counts_the_wall_clock_validation_included(
         clock.now += slow_bleu
         return 0.0
 
-    monkeypatch.setattr(training_module, "bleu", bleu)
+    monkeypatch.setattr("translator.training.validation.bleu", bleu)
     minutes = ("train.max_steps=null", "train.max_minutes=0.5", "train.ema_decay=null")
     train(tiny_config(NO_TEST, "validation.every_steps=10", *minutes), name="tiny")
     steps = [int(row["step"]) + 1 for row in metrics(tmp_path / "runs" / "tiny") if row["val_bleu"]]
@@ -246,7 +247,7 @@ def test_patience_ends_a_run_early(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([1.0, 5.0, 4.0, 5.0, 3.0])
-    monkeypatch.setattr(training_module, "bleu", lambda texts, references: next(scores))
+    monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: next(scores))
     options = ("train.max_steps=1000", "validation.every_steps=3", "validation.patience=2")
     train(tiny_config(NO_TEST, *options), name="tiny")
     steps = [row["step"] for row in metrics(tmp_path / "runs" / "tiny") if row["val_bleu"]]
@@ -529,13 +530,13 @@ def test_without_the_logging_extra_training_says_so_and_goes_on(
     def missing(*_: Any, **__: Any) -> None:
         raise ModuleNotFoundError("tensorboard")
 
-    monkeypatch.setattr(run, "TensorBoardLogger", missing)
+    monkeypatch.setattr("translator.training.trainer.TensorBoardLogger", missing)
     monkeypatch.setattr(run, "draw_curves", lambda logs, picture: False)
     model = train(tiny_config(*QUICK), name="tiny")
     assert model is not None
     assert metrics(model.parent)
     err = capsys.readouterr().err
-    assert err.count("it comes with pip install 'passerelle[logs]'") == 2
+    assert err.count("it needs pip install 'passerelle[logs]'") == 2
 
 
 def test_the_module_does_not_need_a_trainer_to_be_made(tiny_config: MakeConfig) -> None:

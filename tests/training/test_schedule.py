@@ -42,16 +42,16 @@ def test_budgets_of_epochs_and_minutes_decay_over_their_last_part(decay_fraction
 def test_the_nearest_budget_rules() -> None:
     train = config(max_steps=100, max_epochs=10, max_minutes=1.0, decay_fraction=1.0)
     done = Progress(steps=50, epochs=2.0, seconds=45.0)
-    assert done.share(train) == 0.75
+    assert done.fraction(train) == 0.75
     assert learning_rate(train, done) == pytest.approx(2.0 * 0.25)
     # Controls: leaving out the nearest gives another share, leaving out another does not.
-    assert done.share(config(max_steps=100, max_epochs=10)) == 0.5
-    assert done.share(config(max_steps=100, max_minutes=1.0)) == 0.75
+    assert done.fraction(config(max_steps=100, max_epochs=10)) == 0.5
+    assert done.fraction(config(max_steps=100, max_minutes=1.0)) == 0.75
 
 
 def test_beyond_the_budget_the_rate_stays_zero() -> None:
     train = config(max_minutes=1.0)
-    assert Progress(seconds=61.0).share(train) == 1.0
+    assert Progress(seconds=61.0).fraction(train) == 1.0
     assert learning_rate(train, Progress(steps=1000, seconds=75.0)) == 0
 
 

@@ -22,7 +22,6 @@ from translator.evaluation.metrics import bleu
 from translator.model_folder import load_model_folder
 from translator.symbols import PAD
 from translator.training import data as training_data
-from translator.training import module as training_module
 from translator.training import run
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
@@ -114,7 +113,7 @@ def test_bleu_is_over_all_lines_blank_and_overlong_ones_too(
         scored.append((list(texts), list(references)))
         return bleu(texts, references)
 
-    monkeypatch.setattr(training_module, "bleu", note)
+    monkeypatch.setattr("translator.training.validation.bleu", note)
     model = train(tiny_config(*OPTIONS), name="tiny")
     assert model is not None
     [(texts, references)] = scored

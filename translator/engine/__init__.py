@@ -1,12 +1,12 @@
-"""Engines: what `translator.model` computes, from the same weights, fast.
+"""Engines: fast implementations of what `translator.model` computes, from the same weights.
 
-    backend      which implementation computes
-    training     the loss of packed batches          decoding     a search's steps
-    ops          operations, PyTorch's or native     kv_cache     the state between them
-    packing      batches without padding             quantized    linear maps, prepacked, in three precisions
-    native       operations in C                     reference    the textbook, as an engine
-    attention, cross_entropy, autocast               replicas     a thread for each shard of a batch
-    runtime      CPU, memory, threads
+    backend      selection of an implementation     decoding     encoding and steps of a search
+    training     loss of packed batches             kv_cache     decoder state between steps
+    ops          PyTorch or native operations       quantized    prepacked linear layers in three precisions
+    packing      batches without padding            reference    `translator.model` as an engine
+    native       operations in C, called via ctypes replicas     one thread per shard of a batch
+    compiler     compilation of the C operations    runtime      CPU features, memory, threads
+    attention, cross_entropy, autocast
 
-`model/` does not know of them; tests/engine/test_parity.py holds all of them equal to it.
+`model/` does not import engines; tests/engine/test_parity.py checks that all of them agree with it.
 """

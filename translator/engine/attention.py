@@ -1,4 +1,4 @@
-"""Scaled dot-product attention for short sentences on a CPU, in PyTorch, with its own backward pass."""
+"""Scaled dot-product attention for short sequences on a CPU, in PyTorch, with a hand-written backward."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from torch import Tensor
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Return `model.attention.attention_weights(query, key, mask) @ value`, faster on a CPU.
 
-    Scale and mask are folded into the first product, and the softmax suits short rows. It takes two thirds of
-    the time of the plain formula, PyTorch's fused kernel six times as long (docs/performance.md).
+    Scale and mask are folded into the first matrix product, and the softmax is fast on short rows. PyTorch's
+    fused kernel is slower than the plain formula at these lengths (docs/performance.md).
 
     Args:
         query: (B, H, Q, E).
         key: (B, H, K, E).
         value: (B, H, K, E).
-        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: everything.
+        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: no mask.
 
     Returns:
         (B, H, Q, E).
     """
-    # Under autocast, oneDNN would compile a kernel for each (B, Q, K).
+    # Under autocast, oneDNN would compile a separate kernel for each (B, Q, K).
     with torch.autocast(query.device.type, enabled=False):
         attended: Tensor = _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
     return attended
@@ -51,19 +51,19 @@ class _Attention(torch.autograd.Function):
         d_attended = by_head(gradients[0])  # (B · H, Q, E)
         weighted = weights * torch.bmm(d_attended, v.transpose(1, 2))
         d_scores = weighted.addcmul_(weights, weighted.sum(-1, keepdim=True), value=-1)
-        found = (
+        gradients_by_head = (
             torch.baddbmm(unused, d_scores, k, beta=0, alpha=scale),
             torch.baddbmm(unused, d_scores.transpose(1, 2), q, beta=0, alpha=scale),
             torch.bmm(weights.transpose(1, 2), d_attended),
         )
-        d_query, d_key, d_value = (x.view(*heads, *x.shape[1:]).to(ctx.dtype) for x in found)
+        d_query, d_key, d_value = (x.view(*heads, *x.shape[1:]).to(ctx.dtype) for x in gradients_by_head)
         return d_query, d_key, d_value, None
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Return the softmax over the last dimension, in float32 or wider.
+    """Return the softmax over the last dimension, in float32 or a wider dtype.
 
-    PyTorch's own processes rows shorter than a vector register one value at a time.
+    PyTorch's softmax is not vectorised for rows shorter than a vector register.
     """
     if scores.size(-1) >= 16:
         return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
@@ -72,11 +72,11 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 def by_head(x: Tensor) -> Tensor:
-    """(B, H, L, E) → (B · H, L, E), contiguous, in float32 or wider."""
+    """Reshape (B, H, L, E) → (B · H, L, E), contiguous, in float32 or a wider dtype."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return x.to(dtype, memory_format=torch.contiguous_format).flatten(0, 1)
 
 
 def widen(x: Tensor) -> Tensor:
-    """Return narrower types as float32, `x` itself otherwise."""
+    """Convert dtypes narrower than float32 to float32; return other tensors unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

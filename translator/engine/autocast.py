@@ -1,11 +1,11 @@
-"""The dtype in which autocast multiplies."""
+"""The dtype that autocast uses for matrix products."""
 
 import torch
 from torch import Tensor
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype that autocast converts x to in products; its own outside autocast."""
+    """Return the dtype to which autocast converts x in matrix products; x's own dtype outside autocast."""
     device = x.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return x.dtype
@@ -13,5 +13,5 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:
-    """Convert x once for all products that read it."""
+    """Convert x to the autocast dtype, once for all products that read it."""
     return x.to(autocast_dtype(x))

@@ -1,10 +1,10 @@
-"""Which implementation computes: chosen once, by name, and handed on.
+"""Selection of the backend: made once, by name, for training and for decoding.
 
 | backend   | training                              | decoding                |
 |-----------|---------------------------------------|-------------------------|
 | native    | `TrainingEngine`, operations in C     | `DecodingEngine`        |
 | torch     | `TrainingEngine`, PyTorch's operations| `DecodingEngine`        |
-| reference | `translator.model` alone              | `translator.model` alone|
+| reference | `translator.model` only               | `translator.model` only |
 """
 
 from typing import Literal
@@ -21,11 +21,11 @@ Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend of a training, and why it is not the native one where `auto` would prefer that.
+    """Return the backend to train with, and why the native backend is unavailable if it was wanted.
 
     Args:
         wanted: auto, native, torch or reference; `auto` is native on a CPU with a C compiler, else torch.
-        device: its type.
+        device: device type, such as "cpu".
     """
     if wanted == "reference":
         return "reference", None
@@ -36,7 +36,7 @@ def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | No
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:
-    """Return what computes the loss of a model."""
+    """Return an engine that computes the loss of a model."""
     if backend == "reference":
         return ReferenceTraining(model)
     return TrainingEngine(model, Ops(load_native() if backend == "native" else None))
@@ -45,5 +45,5 @@ def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | Re
 def decoding_engine(
     model: Transformer, backend: str, *, precision: Precision
 ) -> DecodingEngine | ReferenceDecoding:
-    """Return what decodes with a model; `auto` and `native` are `torch`, the fastest there is so far."""
+    """Return an engine that decodes with a model; `auto` and `native` mean `torch`, so far the fastest."""
     return ReferenceDecoding(model) if backend == "reference" else DecodingEngine(model, precision=precision)

@@ -1,7 +1,7 @@
-"""The decoding engine: a source at once, then one token of every hypothesis at a time.
+"""The decoding engine: encodes whole sources, then decodes one token of every hypothesis per step.
 
-It computes what `Transformer` computes, from the same weights, written flat: at five rows of 128 numbers,
-what counts is how few operations a step has.
+It computes the same as `Transformer`, from the same weights. Tensors are so small in a step that its time
+depends on the number of operations, so the code is written flat, without modules.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from translator.model.transformer import EncoderOutput, Transformer
 
 
 class _Layer(NamedTuple):
-    """A layer's maps in the order of their use; an encoder's has no cross-attention."""
+    """The functions of a layer in the order of their use; `cross` is None in an encoder."""
 
     self_norm: Callable[[Tensor], Tensor]
     query_key_value: Linear
@@ -38,10 +38,10 @@ class _Cross(NamedTuple):
 
 
 class DecodingEngine:
-    """A model's weights prepacked for decoding; it has no state, so one engine serves many searches."""
+    """Prepacked weights of a model for decoding. Stateless, so concurrent searches can share an engine."""
 
     def __init__(self, model: Transformer, *, precision: Precision = "float32"):
-        """Copy a model's weights as they are now; `precision` is that of the linear maps."""
+        """Copy the model's current weights; `precision` is the precision of the linear layers."""
         first = model.decoder.layers[0]
         self.model = model
         self.width, self.n_heads = first.self_attention.width, first.self_attention.n_heads  # D, H
@@ -53,7 +53,7 @@ class DecodingEngine:
         self.logits = linear(model.embedding.weight, precision=precision)
 
     def encode(self, source_ids: Tensor) -> EncoderOutput:
-        """Read the source: (B, S) int64, padded, → states (B, S, D) and padding mask."""
+        """Encode padded source ids, (B, S) int64, to states (B, S, D) and a padding mask."""
         (n_sentences, length), mask = source_ids.shape, padding_mask(source_ids)
         positions = self.model.position_table(length)[:length]
         x = (F.embedding(source_ids, self.embedding) + positions).flatten(0, 1)  # (B · S, D)
@@ -66,13 +66,13 @@ class DecodingEngine:
         return EncoderOutput(self.encoder_norm(x).view(n_sentences, length, -1), mask)
 
     def start(self, memory: EncoderOutput) -> DecoderState:
-        """Return the state before the first target token, one hypothesis per sentence."""
-        states, mask = memory.states.detach(), memory.mask  # the state is changed in place
+        """Return the decoder state before the first target token, with one hypothesis per sentence."""
+        states, mask = memory.states.detach(), memory.mask  # `DecoderState` is modified in place
         cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
-        missing = -mask.size(-1) % ALIGNMENT
-        if 0 < missing <= ALIGNMENT // 2:
-            cross = [F.pad(kv, (0, 0, 0, missing)) for kv in cross]
-            mask = F.pad(mask, (0, missing))
+        n_padding = -mask.size(-1) % ALIGNMENT
+        if 0 < n_padding <= ALIGNMENT // 2:
+            cross = [F.pad(kv, (0, 0, 0, n_padding)) for kv in cross]
+            mask = F.pad(mask, (0, n_padding))
         heads = [self._split_heads(kv, len(states)) for kv in cross]  # (B, 2 H, S, E)
         return DecoderState(
             self_kv=[kv[:, :, :0] for kv in heads],
@@ -84,13 +84,13 @@ class DecodingEngine:
         )
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Read one more target token of each hypothesis.
+        """Decode one more target token of each hypothesis.
 
-        To attention, the W hypotheses of a sentence are W more positions, each of which sees its ancestors.
+        For attention, the W hypotheses of a sentence are W query positions; each attends to its ancestors.
 
         Args:
             tokens: (B, W) int64.
-            state: of what was read before; the tokens are added to it.
+            state: state of the previous tokens; `tokens` are appended to it.
 
         Returns:
             (B, W, V) logits of the next token.
@@ -108,10 +108,10 @@ class DecodingEngine:
     def _self_attention(
         self, layer: _Layer, x: Tensor, cache: Tensor, start: int, bias: Tensor | None
     ) -> Tensor:
-        """(B · W, D) → the same; keys and values of these tokens go into the cache, from a column on."""
+        """Self-attention sublayer, (B · W, D) → (B · W, D); writes keys and values to `cache` at `start`."""
         n_sentences, n_heads = len(cache), self.n_heads
         qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)  # (B · W, 3 D)
-        # Not `split`, which is written in Python.
+        # Not `Tensor.split`, which is written in Python.
         query, new = self._split_heads(qkv, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
         cache.narrow(2, start, new.size(2)).copy_(new)
         n_keys = start + new.size(2) if bias is None else bias.size(3)
@@ -120,7 +120,7 @@ class DecodingEngine:
         return x if self.pre_norm else layer.self_norm(x)
 
     def _cross_attention(self, layer: _Layer, x: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
-        """(B · W, D) → the same."""
+        """Cross-attention sublayer, (B · W, D) → (B · W, D)."""
         cross = layer.cross
         assert cross is not None
         query = self._split_heads(cross.query(cross.norm(x) if self.pre_norm else x), len(kv.key))
@@ -128,23 +128,23 @@ class DecodingEngine:
         return x if self.pre_norm else cross.norm(x)
 
     def _feed_forward(self, layer: _Layer, x: Tensor) -> Tensor:
-        """(rows, D) → the same."""
+        """Feed-forward sublayer, (rows, D) → (rows, D)."""
         x = layer.feed_forward(layer.feed_norm(x) if self.pre_norm else x, x)
         return x if self.pre_norm else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, kv: KeyValue, mask: Tensor | None) -> Tensor:
-        """(B, H, L, E) queries → (B · L, D); the mask may be a bias."""
+        """Attend and merge heads: queries (B, H, L, E) → (B · L, D). The mask is boolean or additive."""
         attended = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=mask)
         return attended.transpose(1, 2).reshape(-1, self.width)
 
     def _split_heads(self, x: Tensor, n_sentences: int) -> Tensor:
-        """(B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
+        """Reshape (B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
         head_width = self.width // self.n_heads
         return x.view(n_sentences, -1, x.size(-1) // head_width, head_width).transpose(1, 2)
 
 
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the additive form of a mask: 0 where it is True, -inf elsewhere."""
+    """Return a boolean mask as an additive one: 0 where it is True, -inf where it is False."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
@@ -157,19 +157,19 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
         return linear(part.weight, part.bias)
 
     def cross_of(layer: Layer) -> _Cross | None:
-        other = layer.cross_attention
-        if other is None:
+        cross = layer.cross_attention
+        if cross is None:
             return None
         return _Cross(
-            _norm(layer.cross_norm), maps(other.query), float32(other.key_value), maps(other.output)
+            _norm(layer.cross_norm), maps(cross.query), float32(cross.key_value), maps(cross.output)
         )
 
     def flat(layer: Layer) -> _Layer:
-        own, feed = layer.self_attention, layer.feed_forward
+        attention, feed = layer.self_attention, layer.feed_forward
         return _Layer(
             self_norm=_norm(layer.self_norm),
-            query_key_value=maps(own.query, own.key_value),
-            self_output=maps(own.output),
+            query_key_value=maps(attention.query, attention.key_value),
+            self_output=maps(attention.output),
             cross=cross_of(layer),
             feed_norm=_norm(layer.feed_norm),
             feed_forward=feed_forward(feed.inner, feed.outer, feed.activation, precision),
@@ -180,7 +180,7 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
 
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
-        return norm  # post-norm stacks have no final one
+        return norm  # the identity: a post-norm stack has no final norm
     shape, eps = norm.normalized_shape, norm.eps
     weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

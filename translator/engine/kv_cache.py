@@ -1,4 +1,4 @@
-"""The state of decoding between steps: kept outside the model, so one model serves many searches."""
+"""The decoder's state between steps, including its key/value cache."""
 
 from dataclasses import dataclass
 
@@ -8,27 +8,27 @@ from torch.nn import functional as F
 
 from translator.model.attention import KeyValue
 
-#: CPU softmax takes 16 floats at a time and the remainder singly: reading whole sixteens of keys, the unused
-#: ones masked, is faster (docs/performance.md).
+#: The number of keys is padded to a multiple of this, and the padding is masked: CPU softmax processes 16
+#: floats at a time but the remainder one by one (docs/performance.md).
 ALIGNMENT = 16
 
 
 @dataclass
 class DecoderState:
-    """What a decoder needs to continue: B sentences with W hypotheses each. Every search has its own.
+    """The decoder state of one search: B sentences with W hypotheses each.
 
-    The tokens that a sentence's hypotheses have read, K in all, lie side by side and stay where they are. A
-    hypothesis attends to those it descends from. So when a search continues other hypotheses, a small mask
-    is reordered and not the keys and values.
+    Each sentence has one cache of K tokens, shared by all its hypotheses; tokens never move in it. A bias
+    restricts attention to the ancestors of a hypothesis. When beam search reorders hypotheses, only this
+    small bias is reordered, not the keys and values.
 
     Attributes:
-        self_kv: for each layer, the keys and values of all tokens so far: the first K of (B, 2 H, C, E);
-            the rest is spare room.
-        cross_kv: for each layer, the keys and values of the source, (B, H, S, E) each.
+        self_kv: for each layer, keys and values of the decoded tokens, (B, 2 H, C, E). The first K of the C
+            columns are in use; the rest is spare capacity.
+        cross_kv: for each layer, keys and values of the source, (B, H, S, E) each.
         cross_bias: (B, 1, 1, S) float, -inf at padding; None if no source is padded.
-        ancestor_bias: (B, W, C) float, 0 where a hypothesis descends from a token, -inf elsewhere.
+        ancestor_bias: (B, W, C) float, 0 where a token is an ancestor of a hypothesis, -inf elsewhere.
         n_keys: K.
-        length: T, the number of tokens that each hypothesis has read.
+        length: T, the number of tokens of each hypothesis.
     """
 
     self_kv: list[Tensor]
@@ -42,28 +42,29 @@ class DecoderState:
         """Make room for one more token of each hypothesis.
 
         Returns:
-            The column of `self_kv` where their keys and values begin, and the bias of attention,
-            (B, 1, W, K'), for K rounded up to `ALIGNMENT`; None for a single hypothesis, which descends from
-            all tokens.
+            The column of `self_kv` at which to write the new keys and values, and the attention bias
+            (B, 1, W, K'), where K' is K rounded up to a multiple of `ALIGNMENT`. The bias is None for a
+            single hypothesis, whose ancestors are all tokens.
         """
         start, n_keys = self.n_keys, self.n_keys + n_hypotheses
         n_read = n_keys - n_keys % -ALIGNMENT  # rounded up
         n_more = n_read - self.ancestor_bias.size(2)
-        if n_more > 0:  # with spare room, so that few steps copy the cache
+        if n_more > 0:  # add spare capacity, so that few steps copy the cache
             n_more += 2 * ALIGNMENT
             self.self_kv = [_grow(kv, n_more) for kv in self.self_kv]
             self.ancestor_bias = F.pad(self.ancestor_bias, (0, n_more), value=-torch.inf)
-        own = self.ancestor_bias.narrow(2, start, n_hypotheses)
-        own.diagonal(dim1=1, dim2=2).zero_()  # each attends to its own token
+        new = self.ancestor_bias.narrow(2, start, n_hypotheses)
+        new.diagonal(dim1=1, dim2=2).zero_()  # each hypothesis attends to its own token
         self.n_keys, self.length = n_keys, self.length + 1
         return start, self.ancestor_bias[:, None, :, :n_read] if n_hypotheses > 1 else None
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Continue some sentences and, in each, some hypotheses.
+        """Select the sentences, and the hypotheses of each, with which the search continues.
 
         Args:
-            sentences: (B',) their numbers, all in order or fewer. Those that keep their place are not copied.
-            parents: (B', W') numbers of the hypotheses to continue.
+            sentences: (B',) indices of the sentences: all of them in order, or fewer in any order. A sentence
+                whose index does not change is not copied.
+            parents: (B', W') indices of the hypotheses to continue.
         """
         n = len(sentences)
         if n < len(self.ancestor_bias):
@@ -83,6 +84,6 @@ class DecoderState:
 
 
 def _grow(kv: Tensor, n_more: int) -> Tensor:
-    """(B, 2 H, C, E) → the same with more columns, zero; a token's values stay contiguous."""
+    """Add `n_more` columns of zeros to a cache (B, 2 H, C, E), keeping each token's values contiguous."""
     tokens = kv.transpose(1, 2)
     return torch.cat([tokens, tokens.new_zeros(len(kv), n_more, *tokens.shape[2:])], 1).transpose(1, 2)

@@ -1,6 +1,6 @@
-/* Operations of a training step on a CPU: attention over short sentences, the softmax of the loss, dropout and
-   layer norm. Intermediate results stay in registers and in the L1 cache. native.py compiles this file and
-   documents the arguments. */
+/* Operations of a training step on a CPU: attention on short sentences, softmax cross-entropy, dropout and layer
+   norm. Intermediate results stay in registers and in the L1 cache. compiler.py compiles this file; native.py
+   calls the functions and documents their arguments. */
 
 #include <math.h>
 #include <stdint.h>
@@ -14,8 +14,8 @@
 #define LANES 4
 #endif
 
-/* A register of floats, and one of as many integers; compilers turn arithmetic on them into single
-   instructions. They may lie anywhere in memory. */
+/* Vector registers of LANES floats, integers and bfloat16 values (GCC vector extensions). The attributes allow
+   loads from unaligned memory of any type. */
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
@@ -26,7 +26,7 @@ long lanes(void) { return LANES; }
 
 static long round_up(long n) { return (n + LANES - 1) / LANES * LANES; }
 
-/* yes where mask is all ones, no where it is zero */
+/* Select yes in lanes where mask is all ones, no in lanes where it is zero. */
 static vector choose(integers mask, vector yes, vector no) {
     return (vector)((mask & (integers)yes) | (~mask & (integers)no));
 }
@@ -45,10 +45,11 @@ static float largest_of(vector x) {
     return largest;
 }
 
-/* e^x for x <= 0, to 2e-7 of it; at least e^-87. x = n ln 2 + r, and a polynomial for e^r (Cephes, expf). */
-static vector exponential(vector any) {
-    vector x = choose(any > all(-87.0f), any, all(-87.0f));
-    vector shifted = x * 1.44269504f + 12582912.0f; /* so large that its last bits are a whole number, n */
+/* e^x for x <= 0, with a relative error of 2e-7, clamped to at least e^-87. Range reduction x = n ln 2 + r and a
+   polynomial for e^r, as in Cephes' expf. */
+static vector exponential(vector input) {
+    vector x = choose(input > all(-87.0f), input, all(-87.0f));
+    vector shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to an integer n in the low bits */
     vector n = shifted - 12582912.0f;
     vector r = x - n * 0.693359375f - n * -2.12194440e-4f;
     vector p = 1.9875691500e-4f * r + 1.3981999507e-3f;
@@ -58,10 +59,10 @@ static vector exponential(vector any) {
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     vector scaled = (vector)((integers)p + (((integers)shifted - 0x4b400000) << 23)); /* p 2^n */
-    return choose(any == any, scaled, any);                                         /* not a number stays so */
+    return choose(input == input, scaled, input);                                       /* NaN stays NaN */
 }
 
-/* bfloat16 is the upper half of a float32; on the way there it is rounded to nearest, ties to even. */
+/* bfloat16 is the upper half of a float32; conversion to bfloat16 rounds to nearest, ties to even. */
 static float widen(uint16_t x) {
     union { uint32_t bits; float value; } u = {(uint32_t)x << 16};
     return u.value;
@@ -70,10 +71,10 @@ static float widen(uint16_t x) {
 static uint16_t narrow(float x) {
     union { float value; uint32_t bits; } u = {x};
     uint32_t rounded = (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
-    return x == x ? (uint16_t)rounded : 0x7fc0; /* not a number */
+    return x == x ? (uint16_t)rounded : 0x7fc0; /* NaN */
 }
 
-/* Rows of numbers in memory, bfloat16 or float32: where they begin, and how far apart rows are. */
+/* Rows of bfloat16 or float32 values in memory: address of the first value, and stride between rows. */
 typedef struct { char *first; long stride; int is_bf16; } rows;
 
 static rows part(void *tensor, int is_bf16, long stride, long row, long column) {
@@ -92,7 +93,7 @@ static void store_vector(rows to, long e, vector x) {
     else *(bf16_vector *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, bf16_vector);
 }
 
-/* to (n, width) */
+/* Convert n rows of width values to float32: to is (n, width). */
 static void load(float *restrict to, rows from, long n, long width) {
     for (long i = 0; i < n; i++) {
         const uint16_t *narrow_row = (uint16_t *)from.first + i * from.stride;
@@ -102,7 +103,7 @@ static void load(float *restrict to, rows from, long n, long width) {
     }
 }
 
-/* to (width, n rounded up), zero beyond n */
+/* Convert n rows to float32 and transpose them: to is (width, n rounded up), zero in columns from n on. */
 static void load_transposed(float *restrict to, rows from, long n, long width) {
     long padded = round_up(n);
     for (long e = 0; e < width; e++) {
@@ -114,6 +115,7 @@ static void load_transposed(float *restrict to, rows from, long n, long width) {
     }
 }
 
+/* Convert from (n, width), float32, to the dtype of the rows. */
 static void store(rows to, const float *restrict from, long n, long width) {
     for (long i = 0; i < n; i++) {
         uint16_t *narrow_row = (uint16_t *)to.first + i * to.stride;
@@ -123,7 +125,7 @@ static void store(rows to, const float *restrict from, long n, long width) {
     }
 }
 
-/* Some rows and VECTORS registers of columns of c, summed in registers. */
+/* Compute ROWS rows and VECTORS registers of columns of c at a time, accumulating in registers. */
 #define BLOCK(ROWS, VECTORS)                                                                                  \
     for (; i + ROWS <= m; i += ROWS) {                                                                        \
         vector sum[ROWS][VECTORS] = {0};                                                                      \
@@ -135,7 +137,7 @@ static void store(rows to, const float *restrict from, long n, long width) {
             for (int v = 0; v < VECTORS; v++) AT(c + (i + r) * n + j + v * LANES) = sum[r][v];                \
     }
 
-/* c (m, n) = a (m, k) b (k, n), where a may lie either way round and n is a multiple of LANES. */
+/* c (m, n) = a (m, k) b (k, n). The strides of a allow it to be transposed; n is a multiple of LANES. */
 static void multiply(float *restrict c, const float *restrict a, long a_row, long a_column,
                      const float *restrict b, long m, long k, long n) {
     long j = 0;
@@ -149,7 +151,7 @@ static void multiply(float *restrict c, const float *restrict a, long a_row, lon
     }
 }
 
-/* One row of weights from its scores: softmax(scores * scale + bias), in place; n a multiple of LANES. */
+/* Replace a row of scores by softmax(scores * scale + bias); n is a multiple of LANES. */
 static void softmax(float *row, const float *bias, float scale, long n) {
     vector peak = all(-INFINITY), sum = {0};
     for (long j = 0; j < n; j += LANES) {
@@ -166,21 +168,22 @@ static void softmax(float *row, const float *bias, float scale, long n) {
     for (long j = 0; j < n; j += LANES) AT(row + j) *= inverse;
 }
 
-/* The sentences of a batch, as native.py hands them over. */
+/* The packed sentences of a batch; mirrored by _Batch in native.py. */
 typedef struct {
-    long n_sentences, n_heads, width; /* of a head */
+    long n_sentences, n_heads, width; /* width of one head */
     const int64_t *query_cu_seqlens, *key_cu_seqlens, *query_indices, *key_indices;
-    long query_length, key_length; /* of the padded batch */
+    long query_length, key_length; /* lengths of the padded batch */
     int is_bf16;
 } batch;
 
-/* Floats that varlen_attention and varlen_attention_backward work in, for the longest sentence. */
+/* Size in floats of the workspace of varlen_attention and varlen_attention_backward (longest sentence). */
 long attention_workspace(const batch *of) {
     long q = of->query_length, k = round_up(of->key_length);
     return (3 * k + 3 * q) * of->width + 2 * q * k;
 }
 
-/* attended = softmax(query key^T / sqrt(width)) value for each sentence and head; weights are kept. */
+/* attended = softmax(query key^T / sqrt(width)) value for each sentence and head. The softmax goes to weights, for
+   the backward pass. */
 void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mask, const int64_t *mask_strides,
             void *attended, float *weights, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
@@ -208,7 +211,7 @@ void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mas
     }
 }
 
-/* From the gradient of attended, those of query and kv. */
+/* Compute the gradients of query and kv from the gradient of attended. */
 void varlen_attention_backward(const batch *of, void *query, void *kv, const float *weights, void *d_attended,
                  void *d_query, void *d_kv, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
@@ -224,7 +227,7 @@ void varlen_attention_backward(const batch *of, void *query, void *kv, const flo
             load(keys, part(kv, of->is_bf16, 2 * all_heads, k0, h * width), n_keys, width);
             load(queries, part(query, of->is_bf16, all_heads, q0, h * width), n_queries, width);
             load(gradient, part(d_attended, of->is_bf16, all_heads, q0, h * width), n_queries, width);
-            multiply(d_scores, gradient, width, 1, values, n_queries, width, padded); /* of the weights, yet */
+            multiply(d_scores, gradient, width, 1, values, n_queries, width, padded); /* gradient of the weights */
             for (long i = 0; i < n_queries; i++) {
                 const float *w = weights + i * padded;
                 float *s = d_scores + i * padded;
@@ -243,11 +246,11 @@ void varlen_attention_backward(const batch *of, void *query, void *kv, const flo
     }
 }
 
-/* For each row of logits (n, size): log Z and the target's logit. In place, the logits become
-   softmax - confidence * one_hot(target). workspace: size floats, rounded up. */
+/* Compute log Z and the target's logit for each row of logits (n, size), and replace the logits by
+   softmax - confidence * one_hot(target). workspace: size floats, rounded up to a multiple of LANES. */
 void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const int64_t *target, float confidence,
                            float *log_z, float *target_logit, float *workspace) {
-    long padded = round_up(size), whole = size / LANES * LANES;
+    long padded = round_up(size), whole = size / LANES * LANES; /* whole: columns in full registers */
     for (long i = 0; i < n; i++) {
         rows row = part(logits, is_bf16, size, i, 0), rest = part(logits, is_bf16, size, i, whole);
         vector peak = all(-INFINITY), sum = {0};
@@ -272,19 +275,19 @@ void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const i
     }
 }
 
-/* xoshiro128++ (Blackman and Vigna 2019), a generator for each lane, seeded by splitmix64. */
+/* xoshiro128++ (Blackman and Vigna 2019) with an independent generator per lane, seeded by splitmix64. */
 typedef uint32_t words __attribute__((vector_size(4 * LANES), may_alias));
 typedef struct { words s[4]; } generator;
 
 static generator seeded(uint64_t seed) {
-    generator made;
+    generator result;
     for (int l = 0; l < 4 * LANES; l++) {
         uint64_t z = (seed += 0x9e3779b97f4a7c15);
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
         z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-        made.s[l % 4][l / 4] = (uint32_t)(z >> 32);
+        result.s[l % 4][l / 4] = (uint32_t)(z >> 32);
     }
-    return made;
+    return result;
 }
 
 static words rotated(words x, int by) { return (x << by) | (x >> (32 - by)); }
@@ -300,8 +303,8 @@ static words draw(generator *from) {
     return result;
 }
 
-/* sum = x + scale * update, of update those whose random byte is at least threshold; x may be null, for zeros.
-   The same seed drops the same. */
+/* sum = x + dropout(update): an update is dropped if its random byte is below threshold, else multiplied by scale.
+   x may be null, meaning zeros. The same seed drops the same values. */
 void dropout_add(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
                  int update_is_bf16, void *sum, int sum_is_bf16) {
     generator random = seeded(seed);
@@ -316,7 +319,7 @@ void dropout_add(long n, uint64_t seed, int threshold, float scale, const float 
         store_vector(to, i, result);
     }
     if (i == n) return;
-    float last[3][LANES] = {0}; /* the rest, as one more vector */
+    float last[3][LANES] = {0}; /* the remaining values, padded to a vector */
     bytes = draw(&random);
     load(last[0], part(update, update_is_bf16, 0, 0, i), 1, n - i);
     if (x) memcpy(last[1], x + i, (n - i) * 4);
@@ -325,7 +328,8 @@ void dropout_add(long n, uint64_t seed, int threshold, float scale, const float 
     store(part(sum, sum_is_bf16, 0, 0, i), last[2], 1, n - i);
 }
 
-/* Layer norm of n rows of a width that is a multiple of LANES; mean and 1 / deviation are kept for each. */
+/* Layer norm of n rows; width is a multiple of LANES. Each row's mean and 1 / standard deviation are stored, for
+   the backward pass. */
 void layer_norm(long n, long width, const float *x, const float *weight, const float *bias, float epsilon, void *y,
                int is_bf16, float *mean, float *inverse) {
     for (long i = 0; i < n; i++, x += width) {
@@ -340,7 +344,7 @@ void layer_norm(long n, long width, const float *x, const float *weight, const f
     }
 }
 
-/* From the gradient of y, that of x, and those of weight and bias, which are added to what is there. */
+/* Compute d_x from d_y, and add the gradients of weight and bias to d_weight and d_bias. */
 void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
                     const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight, float *d_bias) {
     for (long i = 0; i < n; i++, x += width, d_x += width) {

@@ -1,14 +1,11 @@
-"""The operations of `native.c`: compiled when first needed, loaded, and called through ctypes.
+"""The C operations of `native.c`, compiled on first use and called through ctypes.
 
-PyTorch alone computes the same. These are faster on a CPU, as intermediate results of a short sentence stay
-in the L1 cache. They run on one thread and release the interpreter lock, so replicas do not wait for each
-other here.
+PyTorch implementations of the same operations exist. The C versions are faster on a CPU because the
+intermediate results of a short sentence stay in the L1 cache. They are single-threaded and release the GIL,
+so that replicas can run them in parallel.
 """
 
 import ctypes
-import os
-import shlex
-import subprocess
 import tempfile
 from ctypes import POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_uint64, c_void_p
 from functools import cache
@@ -17,20 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from translator.engine.compiler import compile_library, compiler_command
 from translator.engine.packing import PackedLayout
-
-SOURCE = Path(__file__).with_name("native.c")
-#: Compiling takes half a second; a compiler that takes longer than this hangs.
-COMPILER_TIMEOUT_SECONDS = 60
-#: No fast math, whatever `$CC` asks for: the exponential relies on the rounding of its sums.
-OPTIONS = [
-    *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
-    *("-shared", "-fPIC"),
-]
 
 
 class _Batch(Structure):
-    """`batch` in C."""
+    """The struct `batch` of `native.c`."""
 
     _fields_ = [
         *((name, c_long) for name in ("n_sentences", "n_heads", "width")),
@@ -42,75 +31,48 @@ class _Batch(Structure):
 
 
 def load_native() -> "Native | None":
-    """Compile and load the C operations, once per process and compiler: half a second.
+    """Compile and load the C operations, once per process and compiler.
 
     Returns:
-        None if there is no compiler or it fails; `problem` says why.
+        None if there is no compiler or it fails; `problem` returns the reason.
     """
-    found = _compiled(_command())
-    return None if isinstance(found, str) else found
+    loaded = _load(compiler_command())
+    return None if isinstance(loaded, str) else loaded
 
 
 def problem() -> str | None:
-    """Return why there are no C operations: the command, and how it ended or what the loader said."""
-    found = _compiled(_command())
-    return found if isinstance(found, str) else None
-
-
-def _command() -> str:
-    """The compiler: `$CC` or `cc`."""
-    return os.environ.get("CC", "").strip() or "cc"
+    """Return why the C operations are not available, naming the compiler; None if they are."""
+    loaded = _load(compiler_command())
+    return loaded if isinstance(loaded, str) else None
 
 
 @cache
-def _compiled(command: str) -> "Native | str":
-    """The C operations, or why there are none. The library lies in a temporary folder until loaded."""
+def _load(command: str) -> "Native | str":
+    """Return the C operations, or why they are not available."""
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             library = Path(folder, "native.so")
-            reason = _compile(command, library)
+            reason = compile_library(command, library)
             if reason is not None:
                 return f"{command!r} ({reason}) does not compile C"
             return Native(ctypes.CDLL(str(library)))
     except OSError as error:
         return (
-            f"what {command!r} made cannot be loaded ({error}); if programs may not run in the temporary "
-            "folder, name another in $TMPDIR"
+            f"the library that {command!r} compiled cannot be loaded ({error}); if programs may not run in "
+            "the temporary folder, set $TMPDIR to another one"
         )
     except AttributeError as error:
-        return f"what {command!r} made lacks a function ({error})"
-
-
-def _compile(command: str, library: Path) -> str | None:
-    """Compile, or return why that failed."""
-    try:
-        words = [*shlex.split(command), *OPTIONS, str(SOURCE), "-o", str(library), "-lm"]
-        done = subprocess.run(
-            words, check=False, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=COMPILER_TIMEOUT_SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"no end within {COMPILER_TIMEOUT_SECONDS} s"
-    except OSError as error:
-        return str(error.strerror)
-    except ValueError as error:  # cannot be split into words
-        return str(error)
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").splitlines()
-        said = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
-        how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        return f"{how}: {said.strip()[:200]}" if said else how
-    return None if library.exists() else "exit code 0, but no library was made"
+        return f"the library that {command!r} compiled lacks a function ({error})"
 
 
 class Native:
-    """The C operations. Tensors are contiguous, on the CPU, and of the dtypes stated."""
+    """The C operations. All tensors must be contiguous, on the CPU, and of the documented dtypes."""
 
     def __init__(self, library: ctypes.CDLL):
-        """Declare the types of a library's functions.
+        """Declare the argument types of the library's functions.
 
         Raises:
-            AttributeError: it lacks one.
+            AttributeError: the library lacks one of them.
         """
         pointer = c_void_p
         library.attention_workspace.argtypes = [POINTER(_Batch)]
@@ -133,11 +95,11 @@ class Native:
         ):
             getattr(library, name).restype = None
         self._c = library
-        #: Floats in a vector register.
+        #: Number of floats in a vector register.
         self.lanes = int(library.lanes())
 
     def supports(self, *tensors: Tensor, width: int | None = None) -> bool:
-        """Whether tensors are float32 or bfloat16 on a CPU, and rows of `width` fill whole registers."""
+        """Return whether tensors are float32 or bfloat16 on a CPU and `width` is a multiple of `lanes`."""
         return all(
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in tensors
         ) and (width is None or width % self.lanes == 0)
@@ -145,18 +107,18 @@ class Native:
     def attention(
         self, query: Tensor, kv: Tensor, mask: Tensor, queries: PackedLayout, keys: PackedLayout, n_heads: int
     ) -> tuple[Tensor, Tensor]:
-        """Attend within each sentence, on packed rows.
+        """Compute attention within each sentence, on packed rows.
 
         Args:
             query: (R, D) float32 or bfloat16.
-            kv: (R', 2 D) of the same dtype, keys beside values.
+            kv: (R', 2 D) of the same dtype, keys and values concatenated.
             mask: (1 or B, 1, 1 or Q, 1 or K) bool.
             queries: layout of the queries.
             keys: layout of keys and values.
             n_heads: H.
 
         Returns:
-            (R, D), zero in the extra rows, and the weights for `attention_backward`.
+            The result (R, D), zero in the extra rows, and the weights for `attention_backward`.
         """
         if mask.dtype != torch.bool:
             raise TypeError(f"the mask is {mask.dtype}, not bool")
@@ -194,7 +156,7 @@ class Native:
     def _batch(
         self, query: Tensor, queries: PackedLayout, keys: PackedLayout, n_heads: int
     ) -> tuple[_Batch, Tensor]:
-        """The sentences of a batch as C takes them, and memory to work in."""
+        """Return the C struct that describes a batch, and a workspace for its attention."""
         batch = _Batch(
             queries.shape[0], n_heads, query.size(1) // n_heads,
             queries.cu_seqlens.data_ptr(), keys.cu_seqlens.data_ptr(),
@@ -206,7 +168,7 @@ class Native:
     def softmax_cross_entropy_(
         self, logits: Tensor, targets: Tensor, confidence: float
     ) -> tuple[Tensor, Tensor]:
-        """Turn logits into softmax − confidence · one_hot(target), in place.
+        """Replace logits by softmax − confidence · one_hot(target), in place.
 
         Args:
             logits: (N, V) float32 or bfloat16.
@@ -231,10 +193,10 @@ class Native:
 
         Args:
             x: float32; None: zeros.
-            update: of x's shape, float32 or bfloat16.
-            seed: of one random byte per value; the same seed drops the same values.
-            threshold: values whose byte is below it are dropped, the others scaled up.
-            dtype: of the result, float32 or bfloat16.
+            update: float32 or bfloat16, of the same shape as x.
+            seed: seed of the random bytes, one per value; the same seed drops the same values.
+            threshold: values whose random byte is below it are dropped; the others are scaled up.
+            dtype: dtype of the result, float32 or bfloat16.
         """
         result = torch.empty_like(update, dtype=dtype)
         self._c.dropout_add(
@@ -246,14 +208,14 @@ class Native:
     def layer_norm(
         self, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a layer norm of rows, and their means and reciprocal standard deviations, (R,) float32.
+        """Return the layer norm of x, and each row's mean and reciprocal standard deviation, (R,) float32.
 
         Args:
             x: (R, D) float32, D a multiple of `lanes`.
             weight: (D,) float32.
             bias: (D,) float32.
             epsilon: added to the variance.
-            dtype: of the result, float32 or bfloat16.
+            dtype: dtype of the result, float32 or bfloat16.
         """
         n, width = x.shape
         y, mean, rstd = torch.empty_like(x, dtype=dtype), _float32(n), _float32(n)
@@ -266,7 +228,7 @@ class Native:
     def layer_norm_backward(
         self, d_y: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of x, weight and bias, float32."""
+        """Return the gradients of x, weight and bias in float32."""
         d_x, d_weight, d_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
         self._c.layer_norm_backward(
             *x.shape, x.data_ptr(), weight.data_ptr(), mean.data_ptr(), rstd.data_ptr(), d_y.data_ptr(),
@@ -276,12 +238,12 @@ class Native:
 
 
 def _float32(n: int) -> Tensor:
-    """Uninitialised memory, whatever the default dtype is."""
+    """Return n uninitialised float32 values, regardless of torch's default dtype."""
     return torch.empty(n, dtype=torch.float32)
 
 
 def _zero_beyond(like: Tensor, n: int) -> Tensor:
-    """Uninitialised memory of the shape and dtype of `like`, zero from row n on."""
-    made = torch.empty_like(like)
-    made[n:] = 0
-    return made
+    """Return a tensor like `like`, uninitialised up to row n and zero from there on."""
+    result = torch.empty_like(like)
+    result[n:] = 0
+    return result

@@ -1,7 +1,7 @@
-"""The operations of a training step on packed rows, each under one name: PyTorch's, or native ones.
+"""The operations of a training step on packed rows, in PyTorch or in C.
 
-`Ops(native)` is chosen once (`backend.py`) and handed to the engine. Where a native operation does not
-support its input (dtype, device, width), PyTorch's takes its place.
+The backend (`backend.py`) creates one `Ops` and passes it to the engine. Where the C operation does not
+support its input (dtype, device, width), the PyTorch operation is used instead.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from translator.model.attention import attention_weights
 
 @dataclass
 class DropoutRNG:
-    """Where dropout draws from.
+    """The random number generator of dropout.
 
     Attributes:
-        generator: None: torch's global one.
-        masks: if given, what each dropout multiplied its input by is appended to it.
+        generator: the generator; None: torch's global one.
+        masks: if given, a list to which each dropout appends the factors by which it multiplied its input.
     """
 
     generator: torch.Generator | None = None
@@ -33,7 +33,7 @@ class DropoutRNG:
 
 @dataclass(frozen=True)
 class Ops:
-    """The operations; `native` is None for PyTorch's alone."""
+    """The operations of a training step; if `native` is None, all of them are PyTorch's."""
 
     native: Native | None = None
 
@@ -53,20 +53,20 @@ class Ops:
 
         Args:
             query: (R, D).
-            kv: (R', 2 D), keys beside values.
+            kv: (R', 2 D), keys and values concatenated.
             mask: bool, broadcastable to (B, H, Q, K), True = may be attended to.
             queries: layout of the queries.
             keys: layout of keys and values.
             n_heads: H.
-            dropout: probability of dropping a weight.
-            rng: what that is drawn from.
+            dropout: probability of dropping an attention weight.
+            rng: generator of the dropout.
 
         Returns:
             (R, D).
         """
         native = self.native
-        is_plain = dropout == 0 and mask.size(1) == 1 and query.dtype == kv.dtype
-        if is_plain and native is not None and native.supports(query, kv, width=query.size(1) // n_heads):
+        is_native = dropout == 0 and mask.size(1) == 1 and query.dtype == kv.dtype
+        if is_native and native is not None and native.supports(query, kv, width=query.size(1) // n_heads):
             attended: Tensor = _VarlenAttention.apply(query, kv, mask, queries, keys, n_heads, native)  # type: ignore[no-untyped-call]
             return attended
         (q,), (key, value) = queries.split_heads(query, n_heads, 1), keys.split_heads(kv, n_heads, 2)
@@ -79,10 +79,10 @@ class Ops:
         return queries.merge_heads(heads)
 
     def layer_norm(self, norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the layer norm of x, (R, D), in a given dtype."""
+        """Return the layer norm of x, (R, D), converted to `dtype`."""
         native = self.native
-        is_plain = x.dtype == norm.weight.dtype == torch.float32 and dtype in (torch.float32, torch.bfloat16)
-        if is_plain and native is not None and native.supports(x, width=x.size(1)):
+        is_native = x.dtype == norm.weight.dtype == torch.float32 and dtype in (torch.float32, torch.bfloat16)
+        if is_native and native is not None and native.supports(x, width=x.size(1)):
             normed: Tensor = _LayerNorm.apply(x, norm.weight, norm.bias, norm.eps, dtype, native)  # type: ignore[no-untyped-call]
             return normed
         return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(dtype)
@@ -90,8 +90,8 @@ class Ops:
     def dropout_add(self, x: Tensor, update: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
         """Return x + dropout(update)."""
         native = self.native
-        is_plain = probability > 0 and x.dtype == torch.float32 and x.shape == update.shape
-        if native is None or not is_plain or not native.supports(x, update):
+        is_native = probability > 0 and x.dtype == torch.float32 and x.shape == update.shape
+        if native is None or not is_native or not native.supports(x, update):
             return x + self.dropout(update, probability, rng)
         seed = int(torch.empty((), dtype=torch.int64).random_(generator=rng.generator))
         drawn = {"seed": seed, "threshold": _threshold(probability)}
@@ -101,10 +101,10 @@ class Ops:
         return result
 
     def dropout(self, x: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
-        """Zero values with a probability and scale up the others (Srivastava et al. 2014).
+        """Zero values with the given probability and scale up the others (Srivastava et al. 2014).
 
-        On a CPU the probability is rounded to 1/256 and drawn from random bytes, eight per number of the
-        generator: a sixth of the time of PyTorch's Bernoulli draws (docs/performance.md).
+        On a CPU, one random byte decides about each value, so the probability is rounded to a multiple of
+        1/256. Drawing bytes is faster than PyTorch's Bernoulli sampling (docs/performance.md).
         """
         if probability == 0:
             return x
@@ -114,7 +114,7 @@ class Ops:
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=rng.generator)
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        # Written as numbers at once; by way of booleans it takes three times as long.
+        # Written directly as numbers: converting a boolean mask takes much longer.
         mask = torch.ge(random_bytes, threshold, out=torch.empty_like(x, requires_grad=False))
         mask.mul_(256 / (256 - threshold))
         if rng.masks is not None:
@@ -124,12 +124,12 @@ class Ops:
     def cross_entropy(
         self, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """Return the label-smoothed loss and the negative log-likelihood (`cross_entropy.cross_entropy`)."""
+        """Return the label-smoothed loss and the negative log-likelihood; see `engine.cross_entropy`."""
         return cross_entropy(states, weight, targets, label_smoothing, native=self.native)
 
 
 def _threshold(probability: float) -> int:
-    """Random bytes below it drop a value."""
+    """Return the threshold for dropout: a value is dropped if its random byte is below it."""
     return min(round(256 * probability), 255)
 
 
@@ -183,5 +183,5 @@ class _LayerNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        found = ctx.native.layer_norm_backward(gradients[0].contiguous(), *ctx.saved_tensors)
-        return *found, None, None, None
+        d_inputs = ctx.native.layer_norm_backward(gradients[0].contiguous(), *ctx.saved_tensors)
+        return *d_inputs, None, None, None

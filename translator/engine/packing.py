@@ -1,9 +1,9 @@
 """Packed (unpadded, varlen) batches: position-wise operations run on real tokens only.
 
-A padded batch is a grid (B, L). Packed, its n real tokens are the first rows of (R, D), sentence after
-sentence. Everything but attention works on rows; for attention, `split_heads` goes back to the grid and
-`merge_heads` to rows. R is n rounded up (`round_rows`); the extra rows are finite, nothing reads them, and
-their gradient is zero.
+A padded batch has positions (B, L). A packed batch has rows (R, D), of which the first n are the real tokens,
+sentence by sentence. All operations but attention work on rows. For attention, `split_heads` returns to the
+padded layout, and `merge_heads` to rows. R is n rounded up (`round_rows`); the extra rows contain arbitrary
+finite values that are never read, and their gradient is zero.
 """
 
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """Where the real tokens of a padded batch are.
+    """The positions of the real tokens in a padded batch.
 
     Attributes:
         shape: B and L.
         n_tokens: n, the number of real tokens.
-        indices: (R,) int64, for each row its place in the flattened grid; 0 for the extra rows.
-        inverse: (B · L,) int64, for each place of the flattened grid its row; n at padding.
-        cu_seqlens: (B + 1,) int64, the first row of each sentence, then n.
-        permutations: memo of `_permutations`, by number of heads and of parts.
+        indices: (R,) int64, the position of each row in the flattened padded batch; 0 for extra rows.
+        inverse: (B · L,) int64, the row of each position of the flattened padded batch; n at padding.
+        cu_seqlens: (B + 1,) int64, cumulative sentence lengths: the first row of each sentence, then n.
+        permutations: cache of `_permutations`, keyed by the numbers of heads and parts.
     """
 
     shape: tuple[int, int]
@@ -35,70 +35,70 @@ class PackedLayout:
 
     @classmethod
     def of(cls, is_real: Tensor) -> "PackedLayout":
-        """Return the layout of a batch: (B, L) bool, True at real tokens."""
-        found = is_real.flatten().nonzero()[:, 0]
-        n = len(found)
-        indices = torch.cat([found, found.new_zeros(round_rows(n) - n)])
+        """Return the layout of a batch, given a mask (B, L) that is True at real tokens."""
+        tokens = is_real.flatten().nonzero()[:, 0]
+        n = len(tokens)
+        indices = torch.cat([tokens, tokens.new_zeros(round_rows(n) - n)])
         inverse = torch.full((is_real.numel(),), n, device=is_real.device)
-        inverse[found] = torch.arange(n, device=is_real.device)
-        cu_seqlens = torch.cat([found.new_zeros(1), is_real.sum(1).cumsum(0)])
+        inverse[tokens] = torch.arange(n, device=is_real.device)
+        cu_seqlens = torch.cat([tokens.new_zeros(1), is_real.sum(1).cumsum(0)])
         return cls((is_real.size(0), is_real.size(1)), n, indices, inverse, cu_seqlens)
 
     def pack_ids(self, ids: Tensor, fill: int) -> Tensor:
-        """(B, L) ids → (R,), `fill` in the extra rows."""
+        """Pack ids (B, L) → (R,), with `fill` in the extra rows."""
         rows = ids.flatten()[self.indices]
         rows[self.n_tokens :] = fill
         return rows
 
     def split_heads(self, rows: Tensor, n_heads: int, n_parts: int) -> tuple[Tensor, ...]:
-        """(R, parts · H · E) → a (B, H, L, E) for each part; values at padding are finite."""
+        """Unpack rows (R, parts · H · E) into a (B, H, L, E) for each part; values at padding are finite."""
         flat = rows.view(-1, rows.size(1) // (n_parts * n_heads))  # (R · parts · H, E)
-        to_grid, to_rows = self._permutations(n_heads, n_parts)
-        heads: Tensor = _Permute.apply(flat, to_grid, to_rows, self.n_tokens * n_parts * n_heads)  # type: ignore[no-untyped-call]
+        to_padded, to_rows = self._permutations(n_heads, n_parts)
+        heads: Tensor = _Permute.apply(flat, to_padded, to_rows, self.n_tokens * n_parts * n_heads)  # type: ignore[no-untyped-call]
         return heads.view(n_parts, self.shape[0], n_heads, self.shape[1], -1).unbind()
 
     def merge_heads(self, heads: Tensor) -> Tensor:
-        """(B, H, L, E) → (R, H · E)."""
+        """Pack heads (B, H, L, E) → (R, H · E)."""
         n_heads, head_width = heads.size(1), heads.size(3)
-        to_grid, to_rows = self._permutations(n_heads, 1)
-        rows: Tensor = _Permute.apply(heads.reshape(-1, head_width), to_rows, to_grid, None)  # type: ignore[no-untyped-call]
+        to_padded, to_rows = self._permutations(n_heads, 1)
+        rows: Tensor = _Permute.apply(heads.reshape(-1, head_width), to_rows, to_padded, None)  # type: ignore[no-untyped-call]
         return rows.view(-1, n_heads * head_width)
 
     def _permutations(self, n_heads: int, n_parts: int) -> tuple[Tensor, Tensor]:
-        """Index of (part, b, h, l) among (row, part, h), and the other way round; shared by all layers.
+        """Return the gather indices (part, b, h, l) → (row, part, h) and their inverse.
 
-        Unpadding and splitting heads in one gather instead of two saves 3 % of a step.
+        Padding and splitting heads take a single gather this way. All layers share the indices.
         """
-        found = self.permutations.get((n_heads, n_parts))
-        if found is None:
+        permutations = self.permutations.get((n_heads, n_parts))
+        if permutations is None:
             (n_batch, length), device = self.shape, self.inverse.device
             part = torch.arange(n_parts, device=device).view(-1, 1, 1, 1)
             head = torch.arange(n_heads, device=device).view(-1, 1)
             row = self.inverse.view(n_batch, 1, length)
-            to_grid = (row * n_parts + part) * n_heads + head
-            part, head, place = part.view(-1, 1), head.view(-1), self.indices.view(-1, 1, 1)
-            b, at = place // length, place % length
-            to_rows = ((part * n_batch + b) * n_heads + head) * length + at
-            found = self.permutations[n_heads, n_parts] = (to_grid.flatten(), to_rows.flatten())
-        return found
+            to_padded = (row * n_parts + part) * n_heads + head
+            part, head, index = part.view(-1, 1), head.view(-1), self.indices.view(-1, 1, 1)
+            b, position = index // length, index % length
+            to_rows = ((part * n_batch + b) * n_heads + head) * length + position
+            permutations = self.permutations[n_heads, n_parts] = (to_padded.flatten(), to_rows.flatten())
+        return permutations
 
 
 def round_rows(n: int) -> int:
-    """Return the next number above n with at most four significant bits: 8 of them per power of two.
+    """Return the smallest number above n that has at most four significant bits (8 sizes per power of two).
 
-    oneDNN compiles a bfloat16 kernel for each number of rows it meets, and memory blocks are reused only
-    between equal sizes: few distinct sizes are worth 4 to 5 % more rows (docs/performance.md).
+    oneDNN compiles a bfloat16 kernel for each number of rows, and memory blocks are reused only for equal
+    sizes. Few distinct sizes save more time than the extra rows cost (docs/performance.md).
     """
     unit = 1 << max(0, n.bit_length() - 4)
     return (n // unit + 1) * unit
 
 
 class _Permute(torch.autograd.Function):
-    """Gather rows. Each real row is gathered once, so backward is a gather, not a scatter-add."""
+    """Gather rows, each real row exactly once, so that backward is a gather too and not a scatter-add."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor, n_rows: int | None) -> Tensor:
-        ctx.inverse, ctx.n_rows = inverse, n_rows  # rows of x beyond n_rows get no gradient
+        ctx.inverse, ctx.n_rows = inverse, n_rows  # rows of x from n_rows on get no gradient
         return x.index_select(0, index)
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""Linear maps with prepacked weights, in one of three precisions.
+"""Linear layers with prepacked weights, in one of three precisions.
 
-Prepacked weights are in the blocked layout that oneDNN multiplies by. They are reached through the operators
-that PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). What each choice saves is in
+Prepacked weights are in oneDNN's blocked memory layout. They are created and used with the operators that
+PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). Measurements behind each choice are in
 docs/performance.md, "Where the numbers in the code came from".
 """
 
@@ -20,14 +20,14 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 class Linear(Protocol):
-    """A linear map and perhaps an activation of its result."""
+    """A linear layer, optionally followed by an activation."""
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return the result for x, (…, K) → (…, N), added to `residual` where that is given."""
+        """Apply the layer, (…, K) → (…, N), and add `residual` to the result if it is given."""
         ...
 
 
-#: oneDNN's names and variants of activations, which it applies to a result while that is at hand.
+#: oneDNN's names and variants of the activations that it can fuse into a product.
 ONEDNN: dict[Map | None, tuple[str, str]] = {
     None: ("none", ""),
     F.relu: ("relu", ""),
@@ -35,14 +35,14 @@ ONEDNN: dict[Map | None, tuple[str, str]] = {
     F.silu: ("swish", ""),
 }
 
-#: Rows or outputs from which prepacked weights are faster; below, float32 is as fast as any precision.
+#: Numbers of rows and of outputs from which prepacked weights are faster; below both, float32 is fastest.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
 def nearest(precision: Precision, device: str) -> Precision:
-    """Return what a device multiplies in instead: float32 where a CPU has no instructions for bfloat16."""
-    is_missing = precision == "bfloat16" and device == "cpu" and not multiplies_bfloat16()
-    return "float32" if is_missing else precision
+    """Return the precision to use on a device: float32 instead of bfloat16 on CPUs without bfloat16."""
+    is_unsupported = precision == "bfloat16" and device == "cpu" and not multiplies_bfloat16()
+    return "float32" if is_unsupported else precision
 
 
 def linear(
@@ -53,30 +53,30 @@ def linear(
     activation: Map | None = None,
     keep_bf16: bool = False,
 ) -> Linear:
-    """Return x ↦ x · weightᵀ + bias, in and out in the weight's own dtype.
+    """Return the function x ↦ x · weightᵀ + bias, with input and output in the dtype of `weight`.
 
     Args:
-        weight: (N, K) float; what is done to it later is not seen.
-        bias: (N,) float.
-        precision: of weights and products. Maps of many outputs (the vocabulary) are float32 in bfloat16,
-            whose rounded results tie too often for a search, and int8 in int8. All others are bfloat16 in
-            both, since to find an input's scale costs what a small product gains by int8; float32 where
-            the CPU does not multiply bfloat16.
-        activation: of the result, one of `layers.ACTIVATIONS`.
-        keep_bf16: the result is for another map alone and may stay in the dtype of the products.
+        weight: (N, K) float, copied; later changes have no effect.
+        bias: (N,) float, copied.
+        precision: the requested precision. The output layer (many outputs) uses float32 if bfloat16 is
+            requested, because rounded logits tie too often in a search, and int8 if int8 is requested.
+            Other layers use bfloat16 in both cases, since computing an input's scale costs more than int8
+            saves in a small product, and float32 on CPUs without bfloat16.
+        activation: applied to the result; one of `layers.ACTIVATIONS`.
+        keep_bf16: return bfloat16 if the product is in bfloat16, for a result that only feeds another layer.
     """
     weight, bias = weight.detach().clone(), None if bias is None else bias.detach().clone()
-    is_wide, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
+    has_many_outputs, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
     small = nearest("float32" if precision == "float32" else "bfloat16", weight.device.type)
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch._C._has_mkldnn:
-        return _then(_plain(weight, bias, small), activation)
-    if is_wide and precision == "int8":
+        return _then(_unpacked(weight, bias, small), activation)
+    if has_many_outputs and precision == "int8":
         return _then(_int8(weight, bias), activation)
-    if is_wide or small == "float32":
+    if has_many_outputs or small == "float32":
         many = _prepacked(weight, bias, activation)
     else:
         many = _bfloat16(weight, bias, activation, keep_bf16=keep_bf16)
-    if is_wide:
+    if has_many_outputs:
         return many
     few = _then(_few(weight, bias), activation)
 
@@ -87,24 +87,24 @@ def linear(
 
 
 def _then(multiply: Map, activation: Map | None) -> Linear:
-    def all_of_it(x: Tensor, residual: Tensor | None = None) -> Tensor:
+    def apply(x: Tensor, residual: Tensor | None = None) -> Tensor:
         y = multiply(x) if activation is None else activation(multiply(x))
         return y if residual is None else y.add_(residual)
 
-    return all_of_it
+    return apply
 
 
 def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision: Precision) -> Linear:
-    """Return both maps of a feed-forward sublayer as one.
+    """Return both linear layers of a feed-forward sublayer as one function.
 
-    The tensor between them is the largest of a layer; in bfloat16 it stays in bfloat16.
+    The tensor between them is the largest of a layer; if it is computed in bfloat16, it stays in bfloat16.
     """
-    widen = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
-    narrow = linear(outer.weight, outer.bias, precision=precision)
-    return lambda x, residual=None: narrow(widen(x), residual)
+    first = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
+    second = linear(outer.weight, outer.bias, precision=precision)
+    return lambda x, residual=None: second(first(x), residual)
 
 
-def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
+def _unpacked(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
     if precision == "float32":
         return lambda x: F.linear(x, weight, bias)
     dtype, weight = weight.dtype, weight.bfloat16()
@@ -113,7 +113,7 @@ def _plain(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Float32, for few rows: transposed weights are faster than weights as they are or prepacked."""
+    """Multiply in float32, for few rows: transposed weights are then faster than prepacked ones."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
@@ -121,7 +121,7 @@ def _few(weight: Tensor, bias: Tensor | None) -> Map:
 
 
 def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
-    """Float32, with the activation or the residual sum fused into the product."""
+    """Multiply in float32, with the activation or the residual addition fused into the product."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     if activation is not None:
         return _then(lambda x: _onednn(x, prepacked, bias, activation), None)
@@ -136,7 +136,7 @@ def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> L
 
 
 def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, keep_bf16: bool) -> Linear:
-    """Products in bfloat16; relative error 3e-3."""
+    """Multiply in bfloat16, with a relative error of 3e-3."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
     bf16_bias = None if bias is None else bias.bfloat16()
     dtype = torch.bfloat16 if keep_bf16 else torch.float32
@@ -144,10 +144,10 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, ke
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """Products in int8, with one scale per output and one per row of the input; relative error 1e-2.
+    """Multiply in int8, with one scale per output and one per row of the input; relative error 1e-2.
 
-    Without instructions that sum in 32 bits, the sum of two 8-bit products overflows 16 bits. There the input
-    has 7 bits, and the relative error is 2e-2; with 8 bits it would be up to 5e-2.
+    On CPUs that add pairs of 8-bit products in 16 bits, the sums can overflow. There, inputs are quantized to
+    7 bits, with a relative error of 2e-2; overflows at 8 bits would increase the error to as much as 5e-2.
     """
     qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127
@@ -155,9 +155,9 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def multiply(x: Tensor) -> Tensor:
-        # One scale per row: a single scale would leave few distinct values in all rows but the largest.
+        # One scale per row: with a single scale, rows of small values would be quantized too coarsely.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-        # Unsigned, as AVX-512 multiplies it: signed input takes a very slow path.
+        # Unsigned, as AVX-512 instructions require; oneDNN's path for signed inputs is very slow.
         rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,

@@ -1,6 +1,6 @@
-"""The reference as an engine: training and decoding by `translator.model` alone, to check the others against.
+"""The reference engine: training and decoding by `translator.model` alone, to check other engines against.
 
-Padded batches, PyTorch's cross-entropy, no cache: every step of a search reads all tokens again.
+It uses padded batches, PyTorch's cross-entropy and no cache: every decoding step recomputes all tokens.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from translator.symbols import PAD
 
 
 class ReferenceTraining:
-    """Does what `TrainingEngine` does, on padded batches."""
+    """A slow equivalent of `TrainingEngine`, on padded batches."""
 
     def __init__(self, model: Transformer):
-        """Take a model."""
+        """Wrap a model."""
         self.model = model
 
     def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
@@ -34,36 +34,36 @@ class ReferenceTraining:
 
 @dataclass
 class ReferenceState:
-    """The encoded sources and all tokens so far, (B, W, T), of a search."""
+    """The state of a search: encoded sources, and all tokens so far, (B, W, T)."""
 
     memory: EncoderOutput
     tokens: Tensor
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Continue some sentences and, in each, some hypotheses; see `DecoderState.reorder`."""
+        """Select the sentences and hypotheses to continue; see `DecoderState.reorder`."""
         self.memory = EncoderOutput(*(part[sentences] for part in self.memory))
         self.tokens = self.tokens[sentences[:, None], parents]
 
 
 class ReferenceDecoding:
-    """Does what `DecodingEngine` does, without a cache."""
+    """A slow equivalent of `DecodingEngine`, without a cache."""
 
     def __init__(self, model: Transformer):
-        """Take a model."""
+        """Wrap a model."""
         self.model = model
 
     def encode(self, source_ids: Tensor) -> EncoderOutput:
-        """Read the source: (B, S) int64, padded, → states (B, S, D) and padding mask."""
+        """Encode padded source ids, (B, S) int64, to states (B, S, D) and a padding mask."""
         return self.model.encode(source_ids)
 
     def start(self, memory: EncoderOutput) -> ReferenceState:
-        """Return the state before the first target token, one hypothesis per sentence."""
+        """Return the decoder state before the first target token, with one hypothesis per sentence."""
         return ReferenceState(
             memory, torch.empty(len(memory.states), 1, 0, dtype=torch.long, device=memory.states.device)
         )
 
     def step(self, tokens: Tensor, state: ReferenceState) -> Tensor:
-        """Read one more token of each hypothesis: (B, W) int64 → (B, W, V) logits of the next."""
+        """Decode one more token of each hypothesis: (B, W) int64 → logits of the next token, (B, W, V)."""
         state.tokens = torch.cat([state.tokens, tokens[..., None]], 2)
         n_hypotheses = tokens.size(1)
         memory = EncoderOutput(*(part.repeat_interleave(n_hypotheses, 0) for part in state.memory))

@@ -1,7 +1,7 @@
-"""Data parallelism on one CPU: replicas of a model, one thread each, trained on shards of every batch.
+"""Data parallelism on one CPU: each batch is split into shards, and each replica of the model trains on one.
 
-Two threads that run whole layers on half of the rows each keep two cores busy; two that share every operation
-wait for each other at its end, thousands of times a step.
+Replicas run on one thread each and meet once per step. Threads that split every single operation between
+them would instead wait for each other at the end of each operation, thousands of times per step.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,24 +16,24 @@ from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
-#: The loss of a shard, which has the gradient, and a further sum to report.
+#: Returns the loss of a shard, from which gradients are computed, and another sum to report.
 ShardLoss = Callable[[TrainingEngine, Batch], tuple[Tensor, Tensor]]
 
 
 class Replicas:
-    """Engines that share one model's weights; each thread computes gradients of its own.
+    """Training engines that share one model's weights, each with its own thread and gradients.
 
-    Invariant: for the same seed and number of replicas, gradients are the same to the last bit; they are
-    summed in the order of the shards, whichever thread finishes first.
+    Invariant: with the same seed and number of replicas, gradients are bitwise reproducible. They are summed
+    in the order of the shards, regardless of which thread finishes first.
     """
 
     def __init__(self, engine: TrainingEngine, *, n_replicas: int, threads_each: int = 1):
         """Start the threads.
 
         Args:
-            engine: of the model that takes the gradients; it is the first replica.
-            n_replicas: how many there are.
-            threads_each: for the operations of each replica.
+            engine: the first replica, whose model receives the summed gradients.
+            n_replicas: total number of replicas.
+            threads_each: number of threads within the operations of each replica.
         """
         self.engines = [engine, *(engine.replica() for _ in range(n_replicas - 1))]
         self._pool = ThreadPoolExecutor(
@@ -41,62 +41,62 @@ class Replicas:
         )
 
     def seed(self, seed: int) -> None:
-        """Seed the dropout of all replicas but the first, which draws from torch's global generator."""
+        """Seed the dropout of all replicas except the first, which uses torch's global generator."""
         for number, engine in enumerate(self.engines[1:], 1):
             assert engine.rng.generator is not None
             engine.rng.generator.manual_seed(seed + number)
 
     def forward_backward(self, batch: Batch, loss: ShardLoss) -> tuple[Tensor, Tensor]:
-        """Return the sums over the shards of a batch of what `loss` returns.
+        """Return the two values of `loss`, each summed over the shards of the batch.
 
-        Each replica runs forward and backward over its shard before they meet; `backward()` on the result
-        only delivers gradients already computed.
+        Each replica runs both the forward and the backward pass of its shard here; `backward()` on the first
+        value only delivers gradients already computed.
         """
-        shards = batch.shards(len(self.engines))  # fewer if there are fewer rows
+        shards = batch.shards(len(self.engines))  # fewer shards if there are fewer rows
         shared = list(self.engines[0].model.parameters())
         for engine in self.engines[1:]:
-            for own, weight in zip(engine.model.parameters(), shared, strict=True):
-                own.data = weight.data  # a callback may have replaced it
+            for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
+                parameter.data = weight.data  # a callback may have replaced the tensor
         jobs = [
             self._pool.submit(_forward_backward, loss, *pair)
             for pair in zip(self.engines, shards, strict=False)
         ]
-        losses, others, gradients = zip(*(job.result() for job in jobs), strict=True)
-        sums = [
-            self._pool.submit(_accumulate, [own[i :: len(jobs)] for own in gradients])
+        losses, sums, gradients = zip(*(job.result() for job in jobs), strict=True)
+        reductions = [
+            self._pool.submit(_accumulate, [of_shard[i :: len(jobs)] for of_shard in gradients])
             for i in range(len(jobs))
         ]
-        for job in sums:
-            job.result()
+        for reduction in reductions:
+            reduction.result()
         value: Tensor = _PrecomputedGradients.apply(torch.stack(losses).sum(), gradients[0], *shared)  # type: ignore[no-untyped-call]
-        return value, torch.stack(others).sum()
+        return value, torch.stack(sums).sum()
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-        """Apply a function to items in parallel; results in order."""
+        """Apply a function to items in parallel, returning results in order."""
         return self._pool.map(function, items)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._pool.shutdown()
 
 
 def _forward_backward(
     loss: ShardLoss, engine: TrainingEngine, shard: Batch
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Both values of `loss`, and the gradient of the first for each parameter."""
-    value, other = loss(engine, shard)
-    return value.detach(), other.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
+    """Return both values of `loss`, and the gradient of the first with respect to each parameter."""
+    value, summed = loss(engine, shard)
+    return value.detach(), summed.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
-    """Add all replicas' gradients of some parameters to the first replica's, in order."""
-    for total, *others in zip(*gradients, strict=True):
-        for other in others:
-            total += other
+    """Add the gradients of the other replicas, in order, to those of the first, in place."""
+    for total, *addends in zip(*gradients, strict=True):
+        for addend in addends:
+            total += addend
 
 
 class _PrecomputedGradients(torch.autograd.Function):
-    """A value whose gradients are known already."""
+    """A value whose gradients were computed in advance."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
@@ -105,5 +105,5 @@ class _PrecomputedGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        known, ctx.gradients = ctx.gradients, None  # released, so that they need not be copied
-        return None, None, *(known if factors[0] == 1 else [own * factors[0] for own in known])
+        gradients, ctx.gradients = ctx.gradients, None  # autograd copies gradients that are still referenced
+        return None, None, *(gradients if factors[0] == 1 else [g * factors[0] for g in gradients])

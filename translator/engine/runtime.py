@@ -1,4 +1,4 @@
-"""What the engines need to know of the machine, and change in the process: CPU, memory, threads."""
+"""The machine and the process: CPU features, memory allocation, threads."""
 
 import ctypes
 import os
@@ -18,23 +18,23 @@ Answer = TypeVar("Answer")
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-#: Smallest useful chunk; the size beyond which every thread must get at least four chunks.
+#: Smallest useful chunk; items per thread above which each thread gets several chunks.
 SMALL_CHUNK, MEDIUM_CHUNK = 16, 64
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the CPU has bfloat16 instructions; without them, products are 100 times slower."""
-    return _has({"avx512_bf16", "amx_bf16"})
+    """Return whether the CPU has bfloat16 instructions; without them, products are extremely slow."""
+    return _has_any({"avx512_bf16", "amx_bf16"})
 
 
 def multiplies_int8() -> bool:
-    """Whether the CPU sums int8 products in 32 bits; without such instructions, first in pairs in 16 bits."""
-    return _has({"avx512_vnni", "avx_vnni", "amx_int8"})
+    """Return whether the CPU accumulates int8 products in 32 bits; other CPUs add pairs in 16 bits first."""
+    return _has_any({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
-def _has(names: set[str]) -> bool:
-    ask = getattr(torch.cpu, "get_capabilities", None)  # not in every build of torch
-    return ask is not None and any(value and name in names for name, value in ask().items())
+def _has_any(features: set[str]) -> bool:
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in every build of torch
+    return any(value and name in features for name, value in get_capabilities().items())
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -43,38 +43,38 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def tune_malloc() -> bool:
-    """Keep freed heap blocks instead of mapping fresh pages for each tensor.
+    """Make malloc reuse freed blocks instead of mapping new pages for each tensor.
 
-    A fresh page costs a fault and is zeroed, a third of the time of training at width 128. The process keeps
-    its peak memory until it ends.
+    Every new page costs a page fault and is zeroed, which takes much of the time of training a small model.
+    The drawback: the process keeps its peak memory until it exits.
 
     Returns:
-        Whether it was done; nothing changes except on Linux with glibc.
+        Whether malloc was configured; that is possible on Linux with glibc only.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    largest = 2**31 - 1
+    unlimited = 2**31 - 1
     return bool(
-        mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, largest) and mallopt(_M_TOP_PAD, 2**26)
+        mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, unlimited) and mallopt(_M_TOP_PAD, 2**26)
     )
 
 
 def cap_onednn_cache() -> None:
-    """Let oneDNN keep 256 compiled kernels instead of 1024; call it before the first product.
+    """Limit oneDNN's cache to 256 compiled kernels (default: 1024); call before the first product.
 
-    Every shape of a bfloat16 product has its own kernel, each with its working memory (docs/performance.md).
+    Each shape of a bfloat16 product has its own kernel with its own scratch memory (docs/performance.md).
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # oneDNN's own
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # that of ideep, between PyTorch and oneDNN
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # ideep, the layer between PyTorch and oneDNN
 
 
 def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """Apply a function to each item, on as many threads as torch may use here; results in order.
+    """Apply a function to items in parallel, on as many threads as torch uses here; return results in order.
 
-    Each item is computed on one thread: a step of decoding is too small to be shared by several.
+    Within an item, torch uses a single thread: the operations of a decoding step are too small to split.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
@@ -84,14 +84,15 @@ def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> l
         return [job.result() for job in jobs]
     finally:
         for job in jobs:
-            job.cancel()  # those not begun, after an exception
+            job.cancel()  # after an exception, jobs that have not started
 
 
 @cache
 def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
-    """Threads that each compute on one thread; they stay, since each compiles kernels of its own.
+    """Return a pool of threads in which torch's operations are single-threaded.
 
-    `torch.set_num_threads` also sets what threads begun later start with, so it is set back at once.
+    The pool is kept, since each thread compiles its own kernels. `torch.set_num_threads` also changes the
+    default of threads started later, so the previous value is restored at once.
     """
     pool = ThreadPoolExecutor(n_threads, "decoding", initializer=use_threads, initargs=(1,))
     all_started = Barrier(n_threads)
@@ -102,22 +103,22 @@ def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
 
 
 def use_threads(n_threads: int) -> None:
-    """Let torch's operations in a new thread use so many threads.
+    """Set the number of threads that torch's operations use when called from this new thread.
 
-    Torch reads the process-wide number at a thread's first operation, and would then undo what was set.
+    A thread's first torch call applies the process-wide default, so that call is made before the setting.
     """
     torch.get_num_threads()
     torch.set_num_threads(n_threads)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_single_threaded.cache_clear)  # a forked process has no such threads
+    os.register_at_fork(after_in_child=_single_threaded.cache_clear)  # threads do not survive a fork
 
 
 def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
-    """Return the size of chunks, at most `most`, that keeps all threads busy until the end.
+    """Return a chunk size, at most `most`, that keeps all threads busy until the end.
 
-    The first chunk is the slowest when the longest items come first, so there are several per thread.
+    Long items come first, which makes the first chunks the slowest; several chunks per thread even this out.
     """
     each = -(-n_items // n_threads)
     return min(most, max(each // 4, min(each, MEDIUM_CHUNK), SMALL_CHUNK))

@@ -1,8 +1,8 @@
-"""The training engine: what `Transformer` computes, from the same weights, on packed rows.
+"""The training engine: the loss and gradients of `Transformer`, computed on packed rows.
 
-`model/` says what a training step computes; this computes it without padding, with fused operations, and in
-the dtype of autocast where there is one. `tests/engine/test_parity.py` holds the two equal, in value and in
-every gradient.
+`translator.model` defines what a training step computes. The engine computes the same without padding, with
+fused operations, and in the autocast dtype if autocast is on. `tests/engine/test_parity.py` checks that loss
+and gradients agree.
 """
 
 import copy
@@ -23,23 +23,23 @@ from translator.symbols import PAD
 
 
 class TrainingEngine:
-    """A model's loss over packed batches; `loss(…)` has gradients for the model's own parameters."""
+    """Computes a model's loss on packed batches, differentiable with respect to the model's parameters."""
 
     def __init__(self, model: Transformer, ops: Ops, *, generator: torch.Generator | None = None):
-        """Take a model.
+        """Wrap a model.
 
         Args:
-            model: whose weights are read, and whose `training` flag says whether dropout is on.
-            ops: how operations are computed.
-            generator: dropout on a CPU draws from it; None: from torch's global one.
+            model: the model to train; its `training` flag switches dropout on and off.
+            ops: the operations to use.
+            generator: generator of dropout on a CPU; None: torch's global one.
         """
         self.model, self.ops, self.rng = model, ops, DropoutRNG(generator)
 
     def replica(self) -> "TrainingEngine":
-        """Return an engine that shares the weights but has gradients and a generator of its own."""
+        """Return an engine that shares the weights but has its own gradients and generator."""
         replica = copy.deepcopy(self.model)
-        for own, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
-            own.data = shared.data
+        for parameter, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
+            parameter.data = shared.data
         return TrainingEngine(replica, self.ops, generator=torch.Generator())
 
     def loss(self, batch: Batch, label_smoothing: float) -> tuple[Tensor, Tensor]:
@@ -49,18 +49,18 @@ class TrainingEngine:
         return self.ops.cross_entropy(states, self.model.embedding.weight, targets, label_smoothing)
 
     def states(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
-        """Do what `decode(encode(source_ids), target_in)` does.
+        """Compute the same as `Transformer.decode(encode(source_ids), target_in)`.
 
         Args:
             source_ids: (B, S) int64, padded.
             target_in: (B, T) int64, padded.
 
         Returns:
-            (R, D) float: the states of the real target tokens in order, then extra rows.
+            (R, D) float: the states of the real target tokens in order, followed by extra rows.
         """
         model = self.model
         source, target = PackedLayout.of(source_ids != PAD), PackedLayout.of(target_in != PAD)
-        # One lookup for both sides: each backward writes a dense (V, D) gradient.
+        # A single lookup for source and target, since the backward of each writes a dense (V, D) gradient.
         ids = torch.cat([source.pack_ids(source_ids, PAD), target.pack_ids(target_in, PAD)])
         positions = torch.cat([source.indices % source_ids.size(1), target.indices % target_in.size(1)])
         table = model.position_table(max(source_ids.size(1), target_in.size(1)))
@@ -80,9 +80,9 @@ class TrainingEngine:
         *,
         memory: tuple[Tensor, PackedLayout, Tensor] | None = None,
     ) -> Tensor:
-        """`Stack.forward`: (R, D) → (R, D); `memory` is states, layout and mask."""
+        """Compute `Stack.forward` on rows (R, D); `memory` is the memory's states, layout and mask."""
         for layer in stack.layers:
-            x = self._layer(layer, x, (layout, mask), memory)
+            x = self._layer(layer, x, layout, mask, memory=memory)
         if isinstance(stack.norm, nn.LayerNorm):
             x = self.ops.layer_norm(stack.norm, x, x.dtype)
         return x
@@ -91,11 +91,12 @@ class TrainingEngine:
         self,
         layer: Layer,
         x: Tensor,
-        own: tuple[PackedLayout, Tensor],
+        layout: PackedLayout,
+        mask: Tensor,
+        *,
         memory: tuple[Tensor, PackedLayout, Tensor] | None,
     ) -> Tensor:
-        """`Layer.forward`: (R, D) → (R, D)."""
-        layout, mask = own
+        """Compute `Layer.forward` on rows (R, D)."""
         x = self._residual(
             layer,
             layer.self_norm,
@@ -116,7 +117,7 @@ class TrainingEngine:
     def _residual(
         self, layer: Layer, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """`Layer._residual`; what sublayers read is converted to autocast's dtype once."""
+        """Compute `Layer._residual`, converting the sublayer's input to the autocast dtype once."""
         h = self.ops.layer_norm(norm, x, autocast_dtype(x)) if layer.pre_norm else to_autocast_dtype(x)
         x = self.ops.dropout_add(x, sublayer(h), self._probability(layer.dropout), self.rng)
         return x if layer.pre_norm else self.ops.layer_norm(norm, x, x.dtype)
@@ -130,7 +131,7 @@ class TrainingEngine:
         queries: PackedLayout,
         keys: PackedLayout,
     ) -> Tensor:
-        """`Attention.forward(h, project(memory), mask)`."""
+        """Compute `Attention.forward(h, project(memory), mask)` on rows."""
         attended = self.ops.varlen_attention(
             attention.query(h),
             attention.key_value(memory),
@@ -145,7 +146,7 @@ class TrainingEngine:
         return output
 
     def _feed_forward(self, feed_forward: FeedForward, h: Tensor) -> Tensor:
-        """`FeedForward.forward`."""
+        """Compute `FeedForward.forward` on rows."""
         inner = feed_forward.activation(feed_forward.inner(h))
         inner = self.ops.dropout(inner, self._probability(feed_forward.dropout), self.rng)
         output: Tensor = feed_forward.outer(inner)

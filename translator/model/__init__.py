@@ -1,14 +1,14 @@
-"""The Transformer as a textbook has it: padded tensors, one path, torch and nothing else.
+"""The Transformer as textbooks present it: padded tensors, one code path, no dependency but torch.
 
-Letters in shape comments, everywhere in the project:
+Letters in shape comments throughout the project:
 
     B batch      S source length    T target length    Q query length    K key length
     D width      H heads            E head width D/H   F feed-forward    V vocabulary
-    W beam       M width of a memory (D, unless another model made it)
+    W beam       M memory width (D, unless another model produced the memory)
 
-Batch first. Read in this order: `masks`, `positions`, `attention` (the one head), `layers` (a layer and a
-stack of them), `transformer` (an encoder stack, a decoder stack and one embedding), `initialisation`.
-`translator.engine` computes the same from the same weights, only faster.
+Batch first. Read in this order: `masks`, `positions`, `attention`, `layers` (a layer and a stack of layers),
+`transformer` (an encoder stack, a decoder stack and one shared embedding), `initialisation`.
+`translator.engine` computes the same functions from the same weights, but faster.
 """
 
 from translator.model.transformer import Transformer

@@ -1,13 +1,13 @@
-"""Attention: one class for its three roles. Only where queries, keys and values come from differs.
+"""Multi-head attention: one class for all three roles, which differ only in their inputs and masks.
 
-| role                    | queries from    | keys and values from | may look at                        |
-|-------------------------|-----------------|----------------------|------------------------------------|
-| encoder self-attention  | French          | French               | every real French token            |
-| decoder self-attention  | English so far  | English so far       | itself and earlier tokens          |
-| decoder cross-attention | English so far  | the encoder's output | every real French token: no causal |
-|                         |                 |                      | mask, the source has no "future"   |
+| role                    | queries from    | keys and values from | attends to                            |
+|-------------------------|-----------------|----------------------|---------------------------------------|
+| encoder self-attention  | French          | French               | every real French token               |
+| decoder self-attention  | English so far  | English so far       | the token itself and earlier tokens   |
+| decoder cross-attention | English so far  | encoder output       | every real French token (not causal:  |
+|                         |                 |                      | the whole source is known)            |
 
-So a memory is projected once (`project`) and attended to from anywhere (`forward`).
+A memory is projected once (`project`) and can then be attended to any number of times (`forward`).
 """
 
 from typing import NamedTuple
@@ -26,10 +26,10 @@ class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
 
     def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
-        """Create the projections; `memory_width` is M if it is not D (image features, audio frames …).
+        """Create the projections; `memory_width` is M if it differs from D (image features, audio frames …).
 
         Raises:
-            ValueError: the heads do not divide the width; the message names both.
+            ValueError: `width` is not a multiple of `n_heads`; the message names both.
         """
         super().__init__()
         if width % n_heads:
@@ -42,7 +42,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, memory: Tensor) -> KeyValue:
-        """Project what is attended to: (B, K, M) → keys and values, each (B, H, K, E)."""
+        """Project a memory (B, K, M) to keys and values, each (B, H, K, E)."""
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         key, value = self.key_value(memory).chunk(2, dim=-1)  # (B, K, D) each
@@ -51,19 +51,19 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, kv: KeyValue, mask: Tensor | None = None, *, maps: list[Tensor] | None = None
     ) -> Tensor:
-        """Attend from each query position to the keys and values.
+        """Attend from each query position to keys and values.
 
         Args:
             query: (B, Q, D) float.
-            kv: what `project` returned.
-            mask: bool, broadcastable to (B, H, Q, K), True = may be attended to; None: everything may.
-            maps: if given, the attention weights (B, H, Q, K) are appended to it.
+            kv: keys and values from `project`.
+            mask: bool, broadcastable to (B, H, Q, K), True = may be attended to; None: no mask.
+            maps: if given, a list to which the attention weights (B, H, Q, K) are appended.
 
         Returns:
-            (B, Q, D). Positions where `mask` is False do not affect it.
+            (B, Q, D), unaffected by positions where `mask` is False.
 
         Raises:
-            ValueError: `query` is not D wide (`project`: `memory` not M); the message names both widths.
+            ValueError: `query` is not D wide; the message names both widths. (`project`: `memory` is not M.)
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
@@ -81,12 +81,12 @@ class Attention(nn.Module):
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query · keyᵀ / √E), (B, H, Q, K): rows sum to one, and are zero where `mask` is False.
+    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one and are zero where `mask` is False.
 
     Args:
         query: (B, H, Q, E).
         key: (B, H, K, E).
-        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: everything.
+        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: no mask.
     """
     scores: Tensor = (query * query.size(-1) ** -0.5) @ key.transpose(-1, -2)  # (B, H, Q, K)
     if mask is not None:

@@ -1,4 +1,4 @@
-"""The initial values of all weights."""
+"""Weight initialisation."""
 
 from torch import nn
 
@@ -6,9 +6,9 @@ from translator.model.attention import Attention
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw every weight from torch's global generator.
+    """Initialise all weights in place, drawing from torch's global generator.
 
-    Linear maps: Xavier uniform (Glorot & Bengio 2010), keys and values as two maps; biases zero. Embeddings:
+    Linear layers: Xavier uniform (Glorot & Bengio 2010), keys and values separately; biases zero. Embeddings:
     standard deviation 1/√D, so that √D · embedding and the first logits are of order one. Norms: identity.
     """
     for part in module.modules():

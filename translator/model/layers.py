@@ -1,7 +1,7 @@
-"""A layer (self-attention, cross-attention if any, feed-forward) and a stack of layers.
+"""A Transformer layer (self-attention, optional cross-attention, feed-forward) and a stack of layers.
 
-A stack whose mask hides padding is an encoder; with a causal mask it is a language model, and with
-cross-attention too the decoder of a translator.
+A stack with a padding mask is an encoder. A stack with a causal mask is a language model; with a causal mask
+and cross-attention, it is the decoder of a translation model.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,28 +18,28 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """What all layers of a model share."""
+    """Hyperparameters shared by all layers of a model."""
 
     width: int  # D
     n_heads: int  # H
     feed_forward: int  # F
-    dropout: float = 0.0  # of each sublayer's output, and of the embeddings
-    attention_dropout: float = 0.0  # of the attention weights
+    dropout: float = 0.0  # on the output of each sublayer, and on the embeddings
+    attention_dropout: float = 0.0  # on the attention weights
     activation_dropout: float = 0.0  # inside the feed-forward sublayer
     activation: Literal["relu", "gelu", "silu"] = "relu"
-    norm: Literal["pre", "post"] = "pre"  # pre: x + f(norm(x)), and a final norm; post: norm(x + f(x))
+    norm: Literal["pre", "post"] = "pre"  # pre: x + f(norm(x)), plus a final norm; post: norm(x + f(x))
 
 
 @dataclass
 class AttentionMaps:
-    """The attention weights of a stack: a tensor (B, H, Q, K) per layer, first layer first."""
+    """Attention weights of a stack: one tensor (B, H, Q, K) per layer, in the order of the layers."""
 
     self_attention: list[Tensor] = field(default_factory=list)
     cross_attention: list[Tensor] = field(default_factory=list)
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with an activation in between, applied to each position separately (§3.3)."""
+    """Two linear layers with an activation in between, applied to each position separately (§3.3)."""
 
     def __init__(self, options: LayerOptions):
         super().__init__()
@@ -49,12 +49,12 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[options.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) → (B, L, D)."""
+        """Transform each position: (B, L, D) → (B, L, D)."""
         return self.outer(self.dropout(self.activation(self.inner(x))))  # type: ignore[no-any-return]
 
 
 class Layer(nn.Module):
-    """One layer; with `cross`, it also attends to a memory (§3.1)."""
+    """An encoder layer or, with `cross`, a decoder layer that also attends to a memory (§3.1)."""
 
     def __init__(self, options: LayerOptions, *, cross: bool = False, memory_width: int | None = None):
         super().__init__()
@@ -79,12 +79,12 @@ class Layer(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Run the layer on x, (B, L, D) → (B, L, D).
+        """Apply the layer: (B, L, D) → (B, L, D).
 
         Args:
-            mask: of self-attention (see `Attention.forward`).
+            mask: mask of self-attention (see `Attention.forward`).
             cross: the memory, projected by this layer's `cross_attention`.
-            cross_mask: of cross-attention.
+            cross_mask: mask of cross-attention.
             maps: if given, the attention weights are appended to it.
         """
         maps = AttentionMaps() if maps is None else maps
@@ -96,14 +96,14 @@ class Layer(nn.Module):
         return self._residual(self.feed_norm, x, self.feed_forward)
 
     def _residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Add a sublayer's output to its input, normalised before (pre) or after (post)."""
+        """Add the sublayer's output to its input, with the norm before the sublayer or after the sum."""
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))  # type: ignore[no-any-return]
         return norm(x + self.dropout(sublayer(x)))  # type: ignore[no-any-return]
 
 
 class Stack(nn.Module):
-    """Layers one after another, with a final norm if they are pre-norm."""
+    """A sequence of layers, followed by a final norm if they are pre-norm."""
 
     def __init__(
         self, options: LayerOptions, n_layers: int, *, cross: bool = False, memory_width: int | None = None
@@ -126,7 +126,7 @@ class Stack(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Run all layers; `cross` has one entry per layer, the other arguments are those of `Layer`."""
+        """Apply all layers. `cross` has one entry per layer; the other arguments are as for `Layer`."""
         for i, layer in enumerate(self.layers):
             x = layer(x, mask, cross=None if cross is None else cross[i], cross_mask=cross_mask, maps=maps)
         return self.norm(x)  # type: ignore[no-any-return]

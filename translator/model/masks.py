@@ -9,12 +9,12 @@ from translator.symbols import PAD
 
 
 def padding_mask(ids: Tensor) -> Tensor:
-    """Hide padding as a key: (B, K) ids → (B, 1, 1, K) bool."""
+    """Return a mask that hides padded keys: (B, K) ids → (B, 1, 1, K) bool."""
     return (ids != PAD)[:, None, None, :]
 
 
 def causal_mask(length: int, *, device: torch.device | str | None = None) -> Tensor:
-    """Hide the future: (1, 1, length, length) bool, True where key position ≤ query position."""
+    """Return a mask that hides later keys: (1, 1, length, length) bool, True where key ≤ query position."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
 
 

@@ -1,4 +1,4 @@
-"""Where a token stands: sinusoidal positions (Vaswani et al. 2017, §3.5)."""
+"""Sinusoidal position encodings (Vaswani et al. 2017, §3.5)."""
 
 import math
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def sinusoids(length: int, width: int, *, device: torch.device | str | None = None) -> Tensor:
-    """Return the position table, (length, width) float32, as [sin | cos] halves.
+    """Return the table of position encodings, (length, width) float32: a half of sines, a half of cosines.
 
-    Column j of the left half is sin(p / 10000^(2j/width)), that of the right half its cosine. The paper
-    interleaves the two; to the weights it is the same, and Pegasus and Marian read halves.
+    Column j of the left half is sin(p / 10000^(2j/width)); column j of the right half is the cosine. (The
+    paper interleaves them. A model learns equally well from both orders, and Marian and Pegasus use halves.)
     """
     frequency = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10000.0) / width))
     angle = torch.arange(length, device=device)[:, None] * frequency

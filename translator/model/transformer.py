@@ -1,4 +1,4 @@
-"""The translator's Transformer: an encoder stack, a decoder stack and one embedding for both."""
+"""The encoder-decoder Transformer: an encoder stack, a decoder stack and one shared embedding."""
 
 from typing import NamedTuple
 
@@ -19,9 +19,9 @@ class EncoderOutput(NamedTuple):
 
 
 class Transformer(nn.Module):
-    """An encoder-decoder Transformer (Vaswani et al. 2017), embeddings tied three ways.
+    """An encoder-decoder Transformer (Vaswani et al. 2017) with three-way tied embeddings.
 
-    One matrix (V, D) embeds source and target, scaled by √D, and gives the logits (Press & Wolf 2017).
+    One matrix (V, D) embeds source and target, scaled by √D, and is the output layer (Press & Wolf 2017).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Transformer(nn.Module):
         n_decoder_layers: int,
         max_length: int = 256,
     ):
-        """Create a model with fresh weights; `max_length` positions are tabulated, longer input works too."""
+        """Create a model with fresh weights; positions up to `max_length` are precomputed, not a limit."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.width)
         self.dropout = nn.Dropout(options.dropout)
@@ -48,42 +48,42 @@ class Transformer(nn.Module):
 
         Args:
             source_ids: (B, S) int64, padded.
-            target_in: (B, T) int64, beginning with the start symbol, padded.
+            target_in: (B, T) int64, padded, starting with the start symbol.
         """
         return self.logits(self.decode(self.encode(source_ids), target_in))
 
     def encode(self, source_ids: Tensor, *, maps: AttentionMaps | None = None) -> EncoderOutput:
-        """Read the source: (B, S) int64, padded, → states and padding mask."""
+        """Encode padded source ids, (B, S) int64."""
         mask = padding_mask(source_ids)
         return EncoderOutput(self.encoder(self.embed(source_ids), mask, maps=maps), mask)
 
     def decode(
         self, memory: EncoderOutput, target_in: Tensor, *, maps: AttentionMaps | None = None
     ) -> Tensor:
-        """Read a whole target at once, as in training: (B, T) int64 → states (B, T, D)."""
+        """Compute the states of all target positions at once: (B, T) int64 → (B, T, D)."""
         mask = causal_mask(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
         x = self.embed(target_in)
         return self.decoder(x, mask, cross=cross, cross_mask=memory.mask, maps=maps)  # type: ignore[no-any-return]
 
     def embed(self, ids: Tensor) -> Tensor:
-        """(B, L) int64 → (B, L, D): √D · embedding + position."""
+        """Return √D · embedding + position encoding: (B, L) int64 → (B, L, D)."""
         scaled = self.embedding(ids) * self.embedding.embedding_dim**0.5
         embedded: Tensor = self.dropout(scaled + self.position_table(ids.size(1))[: ids.size(1)])
         return embedded
 
     def logits(self, states: Tensor) -> Tensor:
-        """(…, D) → (…, V), by the embedding matrix."""
+        """Project states to logits with the embedding matrix: (…, D) → (…, V)."""
         return F.linear(states, self.embedding.weight)
 
     def attention_maps(self, source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
-        """Return the attention weights of every layer and head: the encoder's and the decoder's."""
+        """Return the attention weights of every layer and head of the encoder, and of the decoder."""
         encoder, decoder = AttentionMaps(), AttentionMaps()
         self.decode(self.encode(source_ids, maps=encoder), target_in, maps=decoder)
         return encoder, decoder
 
     def position_table(self, length: int) -> Tensor:
-        """Return at least as many positions as asked for: (L, D)."""
+        """Return position encodings (L, D) with L ≥ `length`, computing them if there are too few."""
         if length <= len(self.positions):
             return self.positions
         width, device = self.positions.size(1), self.positions.device

@@ -1,4 +1,4 @@
-"""What happens beside the steps: averaging, checkpoints, what people see."""
+"""Lightning callbacks: progress accounting, weight averaging, checkpoints and the progress display."""
 
 import time
 from pathlib import Path
@@ -16,31 +16,31 @@ from translator.errors import TrainingError
 from translator.training.checkpoint import BEST, read_checkpoint
 from translator.training.module import TranslationModule
 
-#: Seconds between the lines of progress where stderr is no terminal.
+#: Seconds between progress lines if stderr is not a terminal.
 LINE_SECONDS = 30
 
 
 class StopRequestedError(Exception):
-    """A stop was asked for and the state of training is saved."""
+    """Raised to stop training after a stop was requested and a checkpoint was saved."""
 
 
-class Accounting(Callback):
-    """Lets the module take in each finished step, before any other callback sees it."""
+class RecordProgress(Callback):
+    """Updates the module's progress after each optimiser step, before other callbacks read it."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Account for the step that this batch completed."""
+        """Record the step if this batch completed one."""
         assert isinstance(pl_module, TranslationModule)
         if step_is_complete(trainer, batch_idx):
             pl_module.record_step(batch)
 
 
 class MovingAverage(WeightAveraging):
-    """Lightning's weight averaging with an exponential average whose memory grows from nothing.
+    """An exponential moving average of the weights, whose decay increases during the first updates.
 
-    The decay of update n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's moving average: early in a
-    short run the average would otherwise be of weights long gone.
+    The decay of update n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`.
+    With a constant decay, the average would be dominated by the initial weights early in a run.
     """
 
     def __init__(self, decay: float):
@@ -51,7 +51,7 @@ class MovingAverage(WeightAveraging):
 
 
 class KeepBest(ModelCheckpoint):
-    """Keeps `best.ckpt`, the checkpoint of the best validation BLEU, also in a run that was moved."""
+    """Saves `best.ckpt`, the checkpoint with the best validation BLEU, even if the run folder is moved."""
 
     def __init__(self, folder: Path):
         super().__init__(
@@ -64,23 +64,24 @@ class KeepBest(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the best score; Lightning forgets it where the folder has another name.
+        """Restore the best score, which Lightning discards if the run folder was renamed.
 
-        Where the best checkpoint is lost, the best from here on takes its place.
+        If the best checkpoint is lost or damaged, start again without a best score.
         """
         if state_dict["best_model_path"]:
             try:
                 read_checkpoint(Path(str(self.dirpath)) / BEST)
             except TrainingError as error:
-                rank_zero_only(console.note)(f"{error}; the best validation from here on takes its place")
+                rank_zero_only(console.note)(f"{error}; it is replaced by the best validation from now on")
                 return
         super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
 class SaveForResuming(Checkpoint):
-    """Writes `last.ckpt` at least every minute, and at once after a signal to stop; only between two steps.
+    """Saves `last.ckpt` every `seconds`, and after a step if a stop is requested.
 
-    A resumed run does not make up for a validation that was due, so that comes first, then the saving.
+    If a validation is due after the step, the checkpoint is saved after the validation, because a resumed run
+    would skip it.
     """
 
     def __init__(self, path: Path, seconds: float):
@@ -91,20 +92,19 @@ class SaveForResuming(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Save if it is time and no validation is due."""
+        """Save a checkpoint if it is time and no validation follows."""
         if step_is_complete(trainer, batch_idx) and not validation_is_due(trainer, batch_idx):
             self._save_if_it_is_time(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save if it is time."""
+        """Save a checkpoint if it is time."""
         assert isinstance(pl_module, TranslationModule)
         pl_module.count_time()
         self._save_if_it_is_time(trainer, pl_module)
 
     def _save_if_it_is_time(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the last step there is nothing to save; what follows it is the model folder."""
         assert isinstance(pl_module, TranslationModule)
-        if trainer.should_stop:
+        if trainer.should_stop:  # training is over, and the model folder is written next
             return
         now = pl_module.progress.seconds  # the same on every rank
         if self._saved_at is None:
@@ -120,7 +120,7 @@ class SaveForResuming(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """Shows how far training is, how fast and for how long yet, and each validation with examples."""
+    """Displays progress, speed and remaining time, and each validation with sample translations."""
 
     def __init__(self, n_samples: int):
         self.n_samples = n_samples
@@ -129,7 +129,7 @@ class ShowProgress(Callback):
         self._line_at = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Show the progress bar."""
         if self._bar is not None and trainer.is_global_zero:
             self._task = self._bar.add_task("training", total=1.0, status="")
             self._bar.start()
@@ -137,14 +137,15 @@ class ShowProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Update the bar, or print a line now and then."""
+        """Update the progress bar, or print a line every `LINE_SECONDS`."""
         assert isinstance(pl_module, TranslationModule)
         if not step_is_complete(trainer, batch_idx) or not trainer.is_global_zero:
             return
-        progress, share = pl_module.progress, pl_module.progress.share(pl_module.config.train)
+        progress = pl_module.progress
+        fraction = progress.fraction(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = ""  # unknown at the first step of all and the first after a validation
+        speed = ""  # unknown in the first step of a session and the first after a validation
         if seconds:
             per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
             pl_module.log("tokens_per_second", per_second)
@@ -152,41 +153,40 @@ class ShowProgress(Callback):
         now = time.monotonic()
         if self._bar is None and now - self._line_at < LINE_SECONDS:
             return
-        left = progress.seconds * (1 - share) / share if share else 0.0
+        remaining = progress.seconds * (1 - fraction) / fraction if fraction else 0.0
         loss = float(trainer.callback_metrics.get("train_loss", torch.nan))
         status = (
             f"step {progress.steps:,} · epoch {progress.epochs:.1f} · loss {loss:.3f} · "
-            f"{speed}{_clock(left)} left"
+            f"{speed}{_clock(remaining)} left"
         )
         if self._bar is not None:
-            self._bar.update(self._task, completed=share, status=status)
+            self._bar.update(self._task, completed=fraction, status=status)
         else:
-            console.note(f"{share:4.0%}  {status}")
+            console.note(f"{fraction:4.0%}  {status}")
             self._line_at = now
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the scores and some translations."""
+        """Print the metrics and some translations."""
         assert isinstance(pl_module, TranslationModule)
         if not trainer.is_global_zero:
             return
-        self._recent = []  # the time of a validation is no training time
-        metrics, data = trainer.callback_metrics, pl_module._data
+        self._recent = []  # exclude the validation from the training speed
+        metrics, data, texts = trainer.callback_metrics, pl_module.data, pl_module.hypotheses
         console.note(
             f"step {pl_module.progress.steps:,} after {_clock(pl_module.progress.seconds)}: "
             f"validation loss {float(metrics['val_loss']):.3f}, "
             f"perplexity {float(metrics['val_perplexity']):.2f}, BLEU {float(metrics['val_bleu']):.2f}"
         )
-        texts = pl_module.validation_texts()
-        every = max(1, len(texts) // max(1, self.n_samples))
-        for row in range(0, len(texts), every)[: self.n_samples]:
+        interval = max(1, len(texts) // max(1, self.n_samples))
+        for row in range(0, len(texts), interval)[: self.n_samples]:
             console.note(f"    {data.sources[row]}\n  → {texts[row]}\n  = {data.references[row]}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         self._stop_bar()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         self._stop_bar()
 
     def _stop_bar(self) -> None:
@@ -196,12 +196,12 @@ class ShowProgress(Callback):
 
 
 def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether the optimiser stepped after this batch."""
+    """Return whether the optimiser stepped after this batch."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 def validation_is_due(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a validation follows this batch; the last one of all is not asked for here."""
+    """Return whether a validation follows this batch, not counting the one at the end of training."""
     every = trainer.val_check_batch
     return every is not None and (batch_idx + 1) % every == 0
 

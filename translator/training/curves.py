@@ -4,14 +4,15 @@ import csv
 from pathlib import Path
 
 from translator.errors import PictureError
+from translator.files import atomic_write
 from translator.plotting import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:
-    """Draw the CSV logs of a run, one file a session; where two overlap, the later counts.
+    """Plot the CSV logs of a run, one file per session; where two sessions overlap, the later one counts.
 
     Returns:
-        False where matplotlib is not installed (it comes with the extra `logs`).
+        False if matplotlib is not installed (it comes with the extra `logs`).
     """
     try:
         figure = blank(9, 7)
@@ -19,22 +20,20 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
         return False
     series = read_series(logs)
     panels = figure.subplots(3, 1, sharex=True)
-    shown = [("train_loss", "val_loss"), ("val_bleu",), ("learning_rate",)]
-    for axes, names in zip(panels, shown, strict=True):
+    metrics = [("train_loss", "val_loss"), ("val_bleu",), ("learning_rate",)]
+    for axes, names in zip(panels, metrics, strict=True):
         for name in names:
             points = sorted(series.get(name, {}).items())
             axes.plot([x for x, _ in points], [y for _, y in points], label=name.replace("_", " "))
         axes.legend()
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel("optimiser steps")
-    partial = picture.with_name(f".{picture.name}.partial")
-    partial.write_bytes(png(figure))
-    partial.replace(picture)
+    atomic_write(picture, png(figure))
     return True
 
 
 def read_series(logs: list[Path]) -> dict[str, dict[int, float]]:
-    """Return metric → step → value from CSV logs, later files over earlier ones."""
+    """Return metric → step → value from CSV logs; values of later files replace those of earlier ones."""
     series: dict[str, dict[int, float]] = {}
     for log in logs:
         with log.open(newline="", encoding="utf-8") as file:

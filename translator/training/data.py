@@ -1,4 +1,4 @@
-"""The prepared corpus as Lightning wants it."""
+"""Lightning's data module: training batches and the validation split."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,15 +11,14 @@ from translator.data.batching import START, Batch, BatchStream, Position
 from translator.data.noise import add_noise, random_of_row
 from translator.data.preparation import Prepared
 
-#: Lines of the validation split that are scored and translated together.
+#: Number of validation lines per batch.
 VALIDATION_CHUNK = 128
-#: A noised source of more than this many times its usual pieces stays as it was, since one long row widens
-#: its whole batch.
+#: Noise is not applied if it multiplies the number of pieces by more than this: one long row pads its batch.
 MOST_GROWTH = 2
 
 
 class ValidationLines(NamedTuple):
-    """Some lines of the validation split: their row numbers and both sides' text."""
+    """A batch of the validation split: row numbers and the text of both sides."""
 
     rows: list[int]
     sources: list[str]
@@ -27,10 +26,10 @@ class ValidationLines(NamedTuple):
 
 
 class TranslationData(LightningDataModule):
-    """Endless training batches from a position on, and the validation split in chunks."""
+    """Endless training batches from a given position on, and the validation split in batches."""
 
     def __init__(self, config: Config, prepared: Prepared, validation: Any):
-        """Take a prepared corpus and the validation split (columns `source`, `target`)."""
+        """Wrap a prepared corpus and a validation split with columns `source` and `target`."""
         super().__init__()
         self.config, self.prepared = config, prepared
         self.sources: list[str] = list(validation["source"])
@@ -39,10 +38,10 @@ class TranslationData(LightningDataModule):
         self.start = START
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return this rank's batches, from `start` on.
+        """Return this rank's training batches, from `start` on.
 
-        The loader has no length: an epoch's number of batches changes with the seed, and Lightning would
-        fix it at the first. So Lightning sees one endless epoch, and `Batch.position` says where we are.
+        The loader has no length, because the number of batches differs between epochs but Lightning would
+        assume that of the first one. Lightning sees a single endless epoch; `Batch.position` is the position.
         """
         train, trainer = self.config.train, self.trainer
         dropout = bool(self.config.tokenizer.dropout)
@@ -61,29 +60,29 @@ class TranslationData(LightningDataModule):
         return DataLoader(stream, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[ValidationLines]:
-        """Return this rank's share of the validation split, lines of like length together."""
+        """Return this rank's shard of the validation split, with lines of similar length batched together."""
         trainer = self.trainer
         rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
 
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the pieces of some pairs: sources with noise, both sides cut at random, as configured.
+        """Return the ids of some pairs, with noise on sources and BPE-dropout on both sides, as configured.
 
-        Batches are planned by the plain text, so noise may take a batch's sources to `MOST_GROWTH` times the
-        token budget. A side that is too long for the model keeps its usual pieces.
+        Batch sizes are planned without noise, so noise may increase a batch's source tokens to `MOST_GROWTH`
+        times the budget. Text that becomes too long for the model keeps its usual segmentation.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
-        sources, source_ids = self._noised(texts["source"], usual["source_ids"], rows, position.epoch)
+        sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
         target_ids = usual["target_ids"]
         if self.config.tokenizer.dropout:
-            source_ids = self._cut_at_random(sources, source_ids, position, side=0)
-            target_ids = self._cut_at_random(texts["target"], target_ids, position, side=1)
+            source_ids = self._bpe_dropout(sources, source_ids, position, side=0)
+            target_ids = self._bpe_dropout(texts["target"], target_ids, position, side=1)
         return source_ids, target_ids
 
-    def _noised(
+    def _add_noise(
         self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int
     ) -> tuple[list[str], list[list[int]]]:
-        """Add noise to sources; return them and their pieces."""
+        """Add noise to sources; return the texts and their ids."""
         texts, ids, seed = list(texts), list(ids), self.config.train.seed
         noised = [
             add_noise(text, self.noise, random_of_row(seed, epoch, row))
@@ -97,14 +96,14 @@ class TranslationData(LightningDataModule):
                 texts[i], ids[i] = noised[i], new
         return texts, ids
 
-    def _cut_at_random(
+    def _bpe_dropout(
         self, texts: Sequence[str], usual: Sequence[list[int]], position: Position, *, side: int
     ) -> list[list[int]]:
-        """Cut texts by BPE-dropout."""
+        """Return a random segmentation of texts (BPE-dropout; Provilkov et al. 2020)."""
         seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)
-        most = self.config.model.max_length
-        return [new if len(new) < most else old for new, old in zip(sampled, usual, strict=True)]
+        max_length = self.config.model.max_length
+        return [new if len(new) < max_length else old for new, old in zip(sampled, usual, strict=True)]
 
 
 class _Chunks(IterableDataset[ValidationLines]):
@@ -113,7 +112,7 @@ class _Chunks(IterableDataset[ValidationLines]):
 
     def __iter__(self) -> Iterator[ValidationLines]:
         order = sorted(range(len(self.sources)), key=lambda i: (len(self.sources[i]), i))
-        # The last chunks may be empty: ranks with unlike numbers of them would wait for each other for ever.
+        # All ranks get the same number of chunks, the last ones perhaps empty; else ranks would deadlock.
         for start in range(0, len(order), VALIDATION_CHUNK * self.n_ranks):
             first = start + self.rank * VALIDATION_CHUNK
             rows = order[first : first + VALIDATION_CHUNK]

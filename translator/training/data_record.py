@@ -1,4 +1,4 @@
-"""What a run's data and vocabulary are recognised by, kept in its folder; a resumed run is held to it."""
+"""Fingerprints of a run's data and vocabulary, stored in its folder and checked when the run is resumed."""
 
 import hashlib
 import json
@@ -14,32 +14,32 @@ RECORD = "data.json"
 
 
 def check_same_data(folder: Path, prepared: Prepared) -> None:
-    """Refuse to go on with a run on other data than it was begun with.
+    """Check that data and vocabulary are those with which the run was started.
 
     Raises:
-        TrainingError: the data or the vocabulary has changed since the run began; the message names what.
+        TrainingError: they have changed; the message names the changes.
     """
     path = folder / RECORD
     changes = _changes(_read(path), _record(prepared)) if path.is_file() else []
     if changes:
         raise TrainingError(
-            f"{folder} was begun with other data: {'; '.join(changes)}. Bring back what it was begun "
-            "with, or leave --resume out to start another run"
+            f"{folder} was started with other data: {'; '.join(changes)}. Restore the original data, "
+            "or leave --resume out to start another run"
         )
 
 
 def record_data(folder: Path, prepared: Prepared) -> None:
-    """Record what a run is trained on; one from before there was a record is held to what it has now."""
+    """Write the fingerprints, unless the run has a record; an old run without one is assumed unchanged."""
     path = folder / RECORD
     if path.is_file():
         return
     if (folder / "checkpoints").is_dir():
-        console.note(f"{folder} is from before runs recorded their data; it is taken to be the same")
+        console.note(f"{folder} is from before runs recorded their data; it is assumed to be the same")
     atomic_write(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
 
 
 def vocabulary_digest(prepared: Prepared) -> str:
-    """Return what a vocabulary is recognised by."""
+    """Return the SHA-256 of a vocabulary."""
     return hashlib.sha256(prepared.tokenizer.model).hexdigest()
 
 
@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Say of each file or split that is not the same what it was and is, or of the vocabulary alone."""
+    """Describe each file or split that has changed; if none has, a change of the vocabulary."""
     names = sorted({*before["data"], *now["data"]})
     pairs = [(name, before["data"].get(name), now["data"].get(name)) for name in names]
     if before["data"] == now["data"]:

@@ -1,7 +1,7 @@
-"""Initial embeddings from co-occurrence counts: pieces that occur together start out close.
+"""Initial embeddings from co-occurrence counts: pieces that occur in similar contexts start close together.
 
-Much of what a model learns in its first minutes is which pieces are used alike and which translate which. One
-pass over the pairs says so in seconds.
+In its first minutes, a model mostly learns which pieces are used alike and which are translations of each
+other. Counting co-occurrences in the training pairs gives much of this knowledge within seconds.
 """
 
 from typing import Any
@@ -13,29 +13,30 @@ from torch.nn.utils.rnn import pad_sequence
 
 from translator.symbols import PAD
 
-#: At most this many pairs are counted, evenly spaced.
+#: Maximum number of pairs counted; of more pairs, an evenly spaced sample is used.
 _MAX_PAIRS = 200_000
-#: Neighbours within a side are those at most this far away.
+#: Maximum distance of neighbours within a sentence.
 _WINDOW = 3
-#: How fast the weight falls with the distance between relative places: e⁻¹ at an eighth of the line.
+#: Decay of a count with the distance of relative positions in source and target: e⁻¹ at 1/8 of the line.
 _SHARPNESS = 8.0
-#: Standard deviation of the noise relative to the row; it separates pieces with equal counts.
+#: Norm of the noise relative to the embedding; it separates pieces with equal counts.
 _NOISE = 0.3
 
 
 def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
-    """Return embeddings from positive pointwise mutual information and its leading singular vectors.
+    """Return embeddings computed by a truncated SVD of the positive pointwise mutual information (PPMI).
 
-    Levy & Goldberg 2014; contexts smoothed and singular values weighted as in Levy, Goldberg & Dagan 2015. A
-    random rotation spreads the leading directions over all heads. Draws from torch's global generator.
+    Method: Levy & Goldberg 2014, with context smoothing and singular value weighting as in Levy, Goldberg &
+    Dagan 2015. A random rotation, drawn from torch's global generator, spreads the leading directions over
+    all heads.
 
     Args:
-        train: columns `source_ids` and `target_ids`, lists of ids.
-        n_pieces: V; the peak is about 8 V² bytes.
+        train: a dataset with columns `source_ids` and `target_ids`, lists of ids.
+        n_pieces: V. Peak memory is about 8 V² bytes.
         width: D.
 
     Returns:
-        (V, D) float32, rows of about unit length; those of pieces that never occur are random.
+        (V, D) float32, with rows of about unit length; rows of pieces that never occur are random.
     """
     counts = _counts(train, n_pieces)
     seen = counts.sum(1)
@@ -52,7 +53,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
 
 def _counts(train: Any, n_pieces: int) -> Tensor:
-    """Symmetric co-occurrence counts, (V, V): within each side, and at similar places of both sides."""
+    """Return symmetric co-occurrence counts (V, V), within sentences and between source and target."""
     counts = torch.zeros(n_pieces**2)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _MAX_PAIRS), dtype=torch.float64).long()
     for batch in train.select(rows.numpy()).iter(batch_size=200):
@@ -60,30 +61,33 @@ def _counts(train: Any, n_pieces: int) -> Tensor:
             pad_sequence([torch.tensor(ids) for ids in batch[side]], batch_first=True, padding_value=PAD)
             for side in ("source_ids", "target_ids")
         )
-        for one, other in ((source, target), (source, source), (target, target)):
-            weights = _neighbours(one) if one is other else _parallel(one, other)
-            weights = weights * ((one != PAD)[:, :, None] & (other != PAD)[:, None])  # (B, L, L')
-            places = one[:, :, None] * n_pieces + other[:, None]
-            counts.scatter_add_(0, places.flatten(), weights.flatten())
+        for left, right in ((source, target), (source, source), (target, target)):
+            weights = _neighbours(left) if left is right else _parallel(left, right)
+            weights = weights * ((left != PAD)[:, :, None] & (right != PAD)[:, None])  # (B, L, L')
+            cells = left[:, :, None] * n_pieces + right[:, None]
+            counts.scatter_add_(0, cells.flatten(), weights.flatten())
     square = counts.view(n_pieces, n_pieces)
     return square + square.T
 
 
 def _neighbours(ids: Tensor) -> Tensor:
-    """1 / (1 + distance) within the window, (B, L, L).
+    """Return weights 1 / (1 + distance) within the window, (B, L, L).
 
-    The diagonal counts too; without it, pieces would differ from their translations by their side alone.
+    A piece is its own neighbour, too. Without that, the rows of a piece and its translation would differ.
     """
-    at = torch.arange(ids.size(1))
-    distance = (at[:, None] - at).abs()
+    position = torch.arange(ids.size(1))
+    distance = (position[:, None] - position).abs()
     within = torch.where(distance <= _WINDOW, 1 / (1 + distance), 0.0)
     return within.expand(len(ids), -1, -1)
 
 
 def _parallel(source: Tensor, target: Tensor) -> Tensor:
-    """Falling with the distance of relative places, since short translations keep the order; (B, S, T)."""
-    one, other = (
+    """Return weights (B, S, T) that decay with the distance of relative positions.
+
+    This approximates an alignment, since short translations mostly preserve the word order.
+    """
+    source_position, target_position = (
         torch.arange(ids.size(1)) / (ids != PAD).sum(1, keepdim=True).clamp(min=1)  # (B, L)
         for ids in (source, target)
     )
-    return (-_SHARPNESS * (one[:, :, None] - other[:, None]).abs()).exp()
+    return (-_SHARPNESS * (source_position[:, :, None] - target_position[:, None]).abs()).exp()

@@ -1,4 +1,4 @@
-"""The end of a run: from the best checkpoint to a scored model folder."""
+"""The end of a run: the best checkpoint becomes a model folder with test scores."""
 
 import os
 import shutil
@@ -21,11 +21,11 @@ from translator.training.data_record import vocabulary_digest
 from translator.translation.evaluator import Evaluation, evaluate
 from translator.translation.inference import SHARE, Translator, learnt_single_sentences
 
-#: The folder of this package.
+#: The folder of the package `translator`.
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
+def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
     """Write the model folder from the best checkpoint, score the test split, write the manifest.
 
     Raises:
@@ -35,7 +35,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         best = read_checkpoint(folder / "checkpoints" / BEST)
     except TrainingError as error:
         raise TrainingError(
-            f"{error}; the same command with --resume goes on from {LAST} and keeps the best from there on"
+            f"{error}; the same command with --resume continues from {LAST} and keeps the best from there on"
         ) from None
     check_vocabulary(best, vocabulary_digest(prepared))
     weights = {
@@ -69,7 +69,7 @@ def finish(config: Config, prepared: Prepared, folder: Path, *, commit: str | No
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # now: whoever reads it may have gone, and the model is whole
+    if evaluation is not None:  # printed last: if stdout is closed, the model is complete nevertheless
         print("\n".join(evaluation.lines("test")), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
@@ -94,14 +94,14 @@ def _best_score(checkpoint: dict[str, Any]) -> float | None:
 
 
 def git_commit(package: Path = PACKAGE) -> str | None:
-    """Return the commit of the code that runs, with `-dirty` where it was changed.
+    """Return the commit of the running code, with `-dirty` appended if the work tree has changes.
 
     Args:
         package: the folder of the package `translator`.
 
     Returns:
-        None where the package does not come from a work tree of this project: it is installed, perhaps
-        inside somebody's own repository, whose commit would say nothing.
+        None if the package is not in a work tree of this project. An installed package may lie inside
+        another repository, whose commit would be meaningless.
     """
     root = package.parent
     try:
@@ -119,12 +119,12 @@ def git_commit(package: Path = PACKAGE) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Run git in a folder, whatever repository a hook's variables name; None where it fails."""
+    """Run git in a folder, ignoring variables such as GIT_DIR that hooks set; return None if it fails."""
     git = shutil.which("git")
     if git is None:
         return None
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    found = subprocess.run(
+    process = subprocess.run(
         [git, "-C", str(folder), *arguments], capture_output=True, check=False, env=variables
     )
-    return os.fsdecode(found.stdout).strip() or None if found.returncode == 0 else None
+    return os.fsdecode(process.stdout).strip() or None if process.returncode == 0 else None

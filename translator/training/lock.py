@@ -1,7 +1,7 @@
-"""A run folder has one writer.
+"""The lock on a run folder, which prevents two processes from training in it.
 
-The first process of a training holds a lock on `session.json`, which says who trains there, or did last. The
-lock goes with the process, however that ends.
+The first process of a training locks `session.json` and writes its process id and host to the file. The
+operating system releases the lock when the process ends, however it ends.
 """
 
 import json
@@ -24,7 +24,7 @@ def one_writer(folder: Path) -> Iterator[None]:
     """Hold the lock on a run folder.
 
     Raises:
-        TrainingError: another process holds it; the message names it.
+        TrainingError: another process holds the lock; the message names the process.
     """
     handle = os.open(folder / SESSION, os.O_RDWR | os.O_CREAT, 0o666)
     try:

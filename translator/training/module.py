@@ -1,6 +1,5 @@
-"""One training step and one validation: a thin Lightning module around the plain model."""
+"""The Lightning module: training steps, checkpoint contents and validation of a Transformer."""
 
-import gc
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,63 +10,56 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, distributed, nn
+from torch import Tensor
 
 from translator import console
 from translator.config import Config
-from translator.data.batching import START, Batch, Position, make_batch
+from translator.data.batching import START, Batch, Position
 from translator.engine.backend import choose_training_backend, training_engine
 from translator.engine.reference import ReferenceTraining
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError, is_out_of_memory
-from translator.evaluation.metrics import bleu
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.checkpoint import STATE, check_vocabulary, diverged, refuse_divergence
-from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
+from translator.training.data import TranslationData, ValidationLines
 from translator.training.data_record import vocabulary_digest
-from translator.training.muon import Muon
+from translator.training.optimizer import build_optimizer
 from translator.training.schedule import Progress, learning_rate
-from translator.translation.inference import Translator, learnt_single_sentences
+from translator.training.validation import Validation
 
-DOES_NOT_FIT = "the checkpoint to go on from does not fit; leave --resume out to start another run"
+DOES_NOT_FIT = "the checkpoint to resume from does not fit; leave --resume out to start another run"
 
-#: Replicas on a machine with many cores, unless the configuration says otherwise; more were not measured.
+#: Default limit for the number of replicas on machines with many cores; more replicas were not measured.
 MAX_REPLICAS = 4
 
 
 class TranslationModule(LightningModule):
-    """The model in training: loss, optimiser, learning rate, budget, validation by real search."""
+    """A model in training: loss, optimiser, learning rate, budget, and validation by beam search."""
 
     def __init__(self, model: Transformer, config: Config):
-        """Take a model to train."""
+        """Wrap a model to train."""
         super().__init__()
         self.model, self.config = model, config
         self.progress = Progress()
         self.position = START
+        #: Translations of the validation split by the last validation.
+        self.hypotheses: list[str] = []
+        #: Backend, precision, replicas and threads. Other combinations round differently.
+        self.computed_with: dict[str, Any] | None = None
+        self._computed_before: dict[str, Any] | None = None  # `computed_with` of the resumed session
         self._clock: float | None = None
-        self._hypotheses: dict[int, str] = {}
-        self._validation_sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, tokens
-        self._loss_since_save: Tensor | float = 0.0  # on the device: a look at each step's would wait for it
-        self._translator: Translator | None = None  # of the weights that are being validated
+        self._loss_since_save: Tensor | float = 0.0  # a tensor, since reading each loss would synchronize
         self._engine: TrainingEngine | ReferenceTraining | None = None
         self._replicas: Replicas | None = None
-        #: Backend, precision, replicas and threads; another combination rounds differently.
-        self.computed_with: dict[str, Any] | None = None
-        self._computed_before: dict[str, Any] | None = None
         self._threads = 1
-        self._froze = False
+        self._validation: Validation | None = None
 
     # -- training ----------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         """Choose the backend and start the replicas."""
-        # Python looks through all its objects for unused ones every few seconds, 0.2 s each time, and nearly
-        # all are those of imported modules: 2 % of the steps' time. These are left out from here on.
-        if not gc.get_freeze_count():  # else the caller has settled it
-            gc.freeze()
-            self._froze = True
         backend, reason = choose_training_backend(self.config.hardware.backend, self.device.type)
         if reason is not None:
             self._note(f"hardware.backend: {reason}; training is a fifth slower")
@@ -81,15 +73,17 @@ class TranslationModule(LightningModule):
         }
         if self._computed_before not in (None, self.computed_with):
             before, now = (
-                ", ".join(f"{k} {v}" for k, v in found.items())
-                for found in (self._computed_before or {}, self.computed_with)
+                ", ".join(f"{k} {v}" for k, v in settings.items())
+                for settings in (self._computed_before or {}, self.computed_with)
             )
-            self._note(f"resumed with {now} after {before}: no longer bit for bit what one session gives")
+            self._note(
+                f"resumed with {now} after {before}: results are no longer bit for bit those of one session"
+            )
         if n_replicas > 1 and isinstance(self._engine, TrainingEngine):
             threads_each = max(1, self._threads // n_replicas)
             self._replicas = Replicas(self._engine, n_replicas=n_replicas, threads_each=threads_each)
-            # What is done between the shards is short; a second thread gains 1 % there, and beside another
-            # busy process costs half of the whole speed.
+            # Operations between shards are short. More threads gain little there, and cost much time when
+            # other processes keep the cores busy.
             torch.set_num_threads(1)
 
     def _note(self, message: str) -> None:
@@ -97,27 +91,24 @@ class TranslationModule(LightningModule):
             console.note(message)
 
     def _n_replicas(self) -> int:
-        """One unless a CPU is ours alone and the engine has replicas."""
-        alone = self.device.type == "cpu" and self.trainer.world_size == 1
-        if not alone or isinstance(self._engine, ReferenceTraining):
+        """Return 1, except in a single process on a CPU with an engine that supports replicas."""
+        is_single_cpu_process = self.device.type == "cpu" and self.trainer.world_size == 1
+        if not is_single_cpu_process or isinstance(self._engine, ReferenceTraining):
             return 1
         return self.config.hardware.replicas or min(torch.get_num_threads(), MAX_REPLICAS)
 
     def teardown(self, stage: str) -> None:
-        """End the threads; called again, it does nothing."""
-        if self._froze:
-            gc.unfreeze()
-            self._froze = False
+        """Stop the replicas' threads; further calls have no effect."""
         if self._replicas is not None:
             self._replicas.close()
             self._replicas = None
             torch.set_num_threads(self._threads)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set what the step depends on: the random state and the learning rate.
+        """Set the random seed and the learning rate.
 
-        Dropout is drawn from a generator seeded anew for each batch, so that a run that goes on from a
-        checkpoint needs no saved random state to be the same.
+        The generators are reseeded for each batch. A resumed run is therefore reproducible without random
+        states in checkpoints.
         """
         trainer = self.trainer
         seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
@@ -135,11 +126,11 @@ class TranslationModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, scaled so that after Lightning's averaging the gradient is the per-token mean.
 
-        Lightning divides by the batches accumulated and averages over ranks; both are undone, and the sum
-        is divided by the real target tokens of the whole step.
+        Lightning averages over accumulated batches and over ranks. The scale undoes both, and divides by the
+        number of real target tokens in the whole step.
         """
-        undo = self.config.train.accumulate * self.trainer.world_size / batch.n_step_tokens
-        shard_loss = partial(self._shard_loss, factor=undo)
+        scale = self.config.train.accumulate * self.trainer.world_size / batch.n_step_tokens
+        shard_loss = partial(self._shard_loss, factor=scale)
         if self._replicas is None:
             loss, nll = shard_loss(self._engine, batch)
         else:
@@ -151,14 +142,14 @@ class TranslationModule(LightningModule):
     def _shard_loss(
         self, engine: TrainingEngine | ReferenceTraining | None, batch: Batch, *, factor: float
     ) -> tuple[Tensor, Tensor]:
-        """`factor` times the smoothed loss, and the negative log-likelihood, summed over the batch."""
+        """Return `factor` times the smoothed loss, and the negative log-likelihood, summed over the batch."""
         assert engine is not None
-        with self.trainer.precision_plugin.forward_context():  # a thread has its own
+        with self.trainer.precision_plugin.forward_context():  # autocast is thread-local
             smoothed, nll = engine.loss(batch, self.config.train.label_smoothing)
         return smoothed * factor, nll
 
     def record_step(self, batch: Batch) -> None:
-        """Take in a finished step. Called before any callback saves a checkpoint."""
+        """Update the progress after an optimiser step, before any callback saves a checkpoint."""
         self.position = batch.position
         self.progress.steps = self.trainer.global_step
         self.progress.epochs = batch.epochs
@@ -166,35 +157,25 @@ class TranslationModule(LightningModule):
         self.count_time()
 
     def count_time(self) -> None:
-        """Add the time since the last call, or since the first step; stop where the budget is used up."""
+        """Add the time since the last call, or since the first step, and stop if the budget is used up."""
         now = time.monotonic()
         assert self._clock is not None
-        passed, self._clock = now - self._clock, now
-        if self.trainer.world_size > 1:  # one clock for all ranks, so that they stop together
-            passed = self.trainer.strategy.broadcast(passed)
-        self.progress.seconds += passed
-        if self.progress.share(self.config.train) >= 1:
+        elapsed, self._clock = now - self._clock, now
+        if self.trainer.world_size > 1:  # all ranks use the same clock, so that they stop together
+            elapsed = self.trainer.strategy.broadcast(elapsed)
+        self.progress.seconds += elapsed
+        if self.progress.fraction(self.config.train) >= 1:
             self.trainer.should_stop = True
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, perhaps with Muon; weight decay on matrices only, not on biases and norms."""
-        train = self.config.train
-        inside = [part.weight for part in self.modules() if isinstance(part, nn.Linear)]
-        by_muon = inside if train.optimizer == "muon" else []
-        others = [p for p in self.parameters() if all(p is not matrix for matrix in by_muon)]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in others if p.dim() > 1], "weight_decay": train.weight_decay},
-            {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        options: dict[str, Any] = {"lr": train.learning_rate, "betas": train.adam_betas, "fused": self._fused}
-        if not by_muon:
-            return torch.optim.AdamW(groups, **options)
-        products = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
-        decay = train.weight_decay
-        return Muon(by_muon, groups, each=self._each, products=products, weight_decay=decay, **options)
+        """Return the configured optimiser."""
+        dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
+        return build_optimizer(
+            self, self.config.train, fused=self._fused, product_dtype=dtype, map_function=self._map
+        )
 
-    def _each(self, function: Callable[[Tensor], None], matrices: Iterable[Tensor]) -> Iterable[None]:
-        return (map if self._replicas is None else self._replicas.map)(function, matrices)
+    def _map(self, function: Callable[[Any], None], items: Iterable[Any]) -> Iterable[None]:
+        return (map if self._replicas is None else self._replicas.map)(function, items)
 
     def configure_gradient_clipping(
         self,
@@ -202,7 +183,7 @@ class TranslationModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm; Lightning's own way refuses a fused optimiser, whatever the precision."""
+        """Clip gradients by norm; Lightning's own implementation rejects every fused optimiser."""
         if not self._fused:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val is not None:
@@ -210,27 +191,27 @@ class TranslationModule(LightningModule):
 
     @property
     def _fused(self) -> bool:
-        """A fused AdamW would undo float16's gradient scaling only after the clipping."""
+        """Whether to use fused AdamW; with float16, it would unscale gradients only after clipping."""
         return str(self.trainer.precision) != "16-mixed"
 
     # -- checkpoints -------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how far we are: plain numbers, so that loading needs no pickle.
+        """Add the progress of the run to a checkpoint, as JSON-like values that load without unpickling.
 
         Raises:
-            TrainingError: the training has diverged, by its weights or by a loss since the last checkpoint;
-                it is not written, on any rank.
+            TrainingError: the training has diverged: a weight, or a loss since the last checkpoint, is not
+                finite. In this case no rank writes the checkpoint.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
-        if str(self.trainer.precision) != "16-mixed":  # whose scaler leaves out a step that overflows
+        if str(self.trainer.precision) != "16-mixed":  # with float16, the scaler skips steps that overflow
             loss = torch.as_tensor(self._loss_since_save, device=self.device)
-            self._refuse_loss(float(self.trainer.strategy.reduce(loss, reduce_op="sum")))  # on all ranks
+            self._refuse_loss(float(self.trainer.strategy.reduce(loss, reduce_op="sum")))  # over all ranks
         self._loss_since_save = 0.0
         checkpoint[STATE] = {
             "progress": asdict(self.progress),
             "position": list(self.position),
-            "vocabulary": vocabulary_digest(self._data.prepared),
+            "vocabulary": vocabulary_digest(self.data.prepared),
             "computed_with": self.computed_with,
         }
 
@@ -239,27 +220,27 @@ class TranslationModule(LightningModule):
             raise TrainingError(diverged(f"the loss became {value}", steps=self.progress.steps))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there; the loader is made afterwards and begins at the position.
+        """Restore the progress; the data loader, created afterwards, starts at the restored position.
 
         Raises:
-            TrainingError: the checkpoint is of another model or another version.
+            TrainingError: the checkpoint was written by another version or with another vocabulary.
         """
-        check_vocabulary(checkpoint, vocabulary_digest(self._data.prepared))
+        check_vocabulary(checkpoint, vocabulary_digest(self.data.prepared))
         try:
             self.progress = Progress(**checkpoint[STATE]["progress"])
             self.position = Position(*checkpoint[STATE]["position"])
             self._computed_before = checkpoint[STATE].get("computed_with")
         except (TypeError, KeyError) as error:
             raise TrainingError(f"{DOES_NOT_FIT}: {error}") from None
-        self._data.start = self.position
+        self.data.start = self.position
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Take weights over, all of them.
+        """Load weights.
 
         Raises:
-            TrainingError: they are of another model.
+            TrainingError: names or shapes do not match this model.
         """
         try:
             return super().load_state_dict(state_dict, strict, assign)
@@ -269,73 +250,35 @@ class TranslationModule(LightningModule):
             reason = str(error).splitlines()[-1].strip()
             raise TrainingError(f"{DOES_NOT_FIT}: {reason}") from None
 
-    # -- validation --------------------------------------------------------------------------------
-
     @property
-    def _data(self) -> TranslationData:
+    def data(self) -> TranslationData:
+        """The data module that the trainer uses."""
         data: TranslationData = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
 
+    # -- validation --------------------------------------------------------------------------------
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation; a search uses all threads."""
+        """Start a validation, with all threads for the search."""
         if self._replicas is not None:
             torch.set_num_threads(self._threads)
-        self._hypotheses, self._validation_sums, self._translator = {}, [0.0, 0.0, 0.0], None
+        self._validation = Validation(self.model, self.config, self.data)
 
     def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
-        """Score some lines by teacher forcing and translate them, blank and over-long ones included.
+        """Compute the loss of some lines and translate them.
 
         Raises:
-            TrainingError: the loss is no number; no search is tried.
+            TrainingError: the loss is not finite; in this case nothing is translated.
         """
-        if self._translator is None:  # not before: a callback may put averaged weights in first
-            prepared = self._data.prepared
-            splits = learnt_single_sentences(prepared.multi_sentence_share)
-            self._translator = Translator(
-                self.model, prepared.tokenizer, self.config, splits_sentences=splits
-            )
-        translator = self._translator
-        encode = translator.tokenizer.encode_batch
-        pairs = [
-            (source, target)
-            for source, target in zip(encode(batch.sources), encode(batch.references), strict=True)
-            if source and target and max(len(source), len(target)) < self.config.model.max_length
-        ]
-        if pairs:
-            lines = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(self.device)
-            smoothed, nll = self._shard_loss(self._engine, lines, factor=1.0)
-            for i, value in enumerate((float(smoothed), float(nll), lines.n_step_tokens)):
-                self._validation_sums[i] += value
-            self._refuse_loss(self._validation_sums[0])
-        # Search in float32, as `evaluate` will.
-        with torch.autocast(self.device.type, enabled=False):
-            found = translator.translate(
-                batch.sources,
-                beam_size=self.config.validation.beam_size,
-                batch_size=VALIDATION_CHUNK,
-            )
-        self._hypotheses |= dict(zip(batch.rows, [translation.text for translation in found], strict=True))
+        assert self._validation is not None
+        loss = partial(self._shard_loss, self._engine, factor=1.0)
+        self._refuse_loss(self._validation.add_loss(batch, loss, self.device))
+        with torch.autocast(self.device.type, enabled=False):  # `translator evaluate` uses float32, too
+            self._validation.translate(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and perplexity per real token, and BLEU over all lines, the same on every rank."""
+        """Log the metrics, which are the same on every rank."""
         if self._replicas is not None:
             torch.set_num_threads(1)
-        parts = [(self._hypotheses, self._validation_sums)]
-        if self.trainer.world_size > 1:
-            parts = [parts[0]] * self.trainer.world_size
-            distributed.all_gather_object(parts, (self._hypotheses, self._validation_sums))
-        self._hypotheses = {row: text for hypotheses, _ in parts for row, text in hypotheses.items()}
-        smoothed, nll, n_tokens = (sum(sums[i] for _, sums in parts) for i in range(3))
-        texts = self.validation_texts()
-        n_tokens = max(1.0, n_tokens)
-        self.log_dict(
-            {
-                "val_loss": smoothed / n_tokens,
-                "val_perplexity": math.exp(min(50.0, nll / n_tokens)),
-                "val_bleu": bleu(texts, self._data.references),
-            }
-        )
-
-    def validation_texts(self) -> list[str]:
-        """Return the translations of the last validation, one a line, in order."""
-        return [self._hypotheses[row] for row in range(len(self._data.references))]
+        assert self._validation is not None
+        metrics, self.hypotheses = self._validation.gather(self.trainer.world_size)
+        self.log_dict(metrics)

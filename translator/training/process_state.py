@@ -1,5 +1,6 @@
-"""What a training changes of the process that it runs in, and gives back however it ends."""
+"""Process-wide state that a training changes, restored by context managers however the training ends."""
 
+import gc
 import logging
 import threading
 import warnings
@@ -14,15 +15,15 @@ _training = threading.Lock()
 
 
 @contextmanager
-def only_training() -> Iterator[None]:
-    """Let one training at a time change the process.
+def exclusive_training() -> Iterator[None]:
+    """Prevent two trainings from running in this process at the same time.
 
     Raises:
-        TrainingError: there is one, in another thread or in this one.
+        TrainingError: a training is already running, in any thread.
     """
     if not _training.acquire(blocking=False):
         raise TrainingError(
-            "this process is training already; wait until that ends, or train in another process"
+            "this process is already training; wait until that ends, or train in another process"
         )
     try:
         yield
@@ -31,8 +32,8 @@ def only_training() -> Iterator[None]:
 
 
 @contextmanager
-def process_state_kept() -> Iterator[None]:
-    """Put torch's threads and its random state back as they were."""
+def preserve_process_state() -> Iterator[None]:
+    """Restore torch's number of threads and random state on exit."""
     n_threads = torch.get_num_threads()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
@@ -43,8 +44,24 @@ def process_state_kept() -> Iterator[None]:
 
 
 @contextmanager
+def frozen_objects() -> Iterator[None]:
+    """Exclude existing objects, mostly those of imported modules, from garbage collection.
+
+    Full collections would otherwise scan all of them every few seconds.
+    """
+    if gc.get_freeze_count():  # the caller has frozen objects and is responsible for them
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Hush Lightning's tips; what it would say of hardware and loaders, we say or have settled."""
+    """Silence Lightning's hints about hardware and data loaders; we report what matters ourselves."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""The processes of one training: which of them this is, and how all of them find the run's folder.
+"""Distributed training: detection of the launcher, and distribution of the run folder to all processes.
 
-Only a launcher is believed. RANK, SLURM_PROCID and their like are left behind by shells, notebooks and batch
-jobs, and do not make a process one of several.
+Variables such as RANK and SLURM_PROCID alone do not mean that training is distributed: shells, notebooks
+and batch jobs leave them set. They count only together with the variables of a launcher.
 """
 
 import os
@@ -23,27 +23,27 @@ from translator.config import HardwareConfig
 from translator.environment import environment_kept
 from translator.errors import TrainingError
 
-#: What a training writes for the processes that Lightning starts in it: its own number and the run's folder.
+#: The variable that passes this process's id and the run folder to the processes that Lightning starts.
 RUN_VARIABLE = "PASSERELLE_RUN"
 
-#: What Lightning would take this process's number from, and where the first one is found.
-NUMBERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-PLACES = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+#: Variables from which Lightning would read this process's rank, and the rank and address of its machine.
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+NODE_VARIABLES = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
-#: srun gives a task all of these; a batch script, which runs once, has some of them.
-OF_SRUN = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
+#: srun sets all of these in a task; a batch script, which is a single process, has only some of them.
+SRUN_VARIABLES = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 
 _trainings = count()
 
 
 class Processes(NamedTuple):
-    """Who started this process, and beside which others.
+    """The launcher of this training and the rank of this process.
 
     Attributes:
-        launcher: a name for messages; "" where Lightning starts the others, or did.
-        n_started: how many processes the launcher started; on how many machines, where there is none.
-        number: of this process among them.
-        folder: the run's, in a process that Lightning started; else None.
+        launcher: name of the launcher; "" if there is none, so that Lightning starts further processes.
+        n_started: number of processes that the launcher started; without a launcher, number of machines.
+        number: index of this process among them.
+        folder: the run folder, if this process was started by Lightning; else None.
     """
 
     launcher: str
@@ -53,14 +53,14 @@ class Processes(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this is the process that writes the run folder."""
         return self.number == 0 and self.folder is None
 
     def cluster(self) -> ClusterEnvironment:
-        """Return Lightning's view of the launcher; it would guess otherwise.
+        """Return Lightning's plugin for the launcher, so that Lightning does not guess.
 
         Raises:
-            TrainingError: Lightning does not take the launcher's variables.
+            TrainingError: Lightning rejects the launcher's variables.
         """
         try:
             match self.launcher:
@@ -78,14 +78,18 @@ class Processes(NamedTuple):
 
 
 def find_processes(hardware: HardwareConfig) -> Processes:
-    """Return what the launcher says, if there is one."""
+    """Detect the launcher from the environment.
+
+    Raises:
+        TrainingError: without a launcher, a variable is missing that training on several machines needs.
+    """
     owner, _, folder = os.environ.get(RUN_VARIABLE, "").partition(":")
-    # What else a training starts, say another one, inherits the variable too, but Lightning numbers its own.
+    # Every child process inherits the variable; only those that Lightning starts have a LOCAL_RANK above 0.
     if owner == str(os.getppid()) and _number("LOCAL_RANK") > 0:
         return Processes("", 1, _number("LOCAL_RANK"), Path(folder))
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
         return Processes("torchrun", _number("WORLD_SIZE"), _number("RANK"), None)
-    if _number("SLURM_STEP_NUM_TASKS") > 1 and os.environ.keys() >= set(OF_SRUN):
+    if _number("SLURM_STEP_NUM_TASKS") > 1 and os.environ.keys() >= set(SRUN_VARIABLES):
         return Processes("srun", _number("SLURM_STEP_NUM_TASKS"), _number("SLURM_PROCID"), None)
     if LSFEnvironment.detect() and _number("JSM_NAMESPACE_SIZE") > 1:
         return Processes("jsrun", _number("JSM_NAMESPACE_SIZE"), _number("JSM_NAMESPACE_RANK"), None)
@@ -94,32 +98,32 @@ def find_processes(hardware: HardwareConfig) -> Processes:
         return Processes("mpirun", world.world_size(), world.global_rank(), None)
     if hardware.n_nodes == 1:
         return Processes("", 1, 0, None)
-    absent = [name for name in PLACES if name not in os.environ]
-    if absent:
+    missing = [name for name in NODE_VARIABLES if name not in os.environ]
+    if missing:
         raise TrainingError(
-            f"hardware.n_nodes={hardware.n_nodes} needs {', '.join(absent)} in the environment of each "
+            f"hardware.n_nodes={hardware.n_nodes} needs {', '.join(missing)} in the environment of each "
             "machine; set them, or start with torchrun"
         )
     return Processes("", hardware.n_nodes, _number("NODE_RANK"), None)
 
 
 def _number(variable: str) -> int:
-    """Return a variable's whole number; 0 where it is none."""
+    """Return the value of an environment variable as an integer; 0 if it is unset or not an integer."""
     value = os.environ.get(variable, "")
     return int(value) if value.isdecimal() else 0
 
 
 @contextmanager
-def only_launched(processes: Processes) -> Iterator[None]:
-    """Hide from Lightning what does not come from a launcher, and its defaults by variable.
+def launcher_environment(processes: Processes) -> Iterator[None]:
+    """Hide rank variables that no launcher set, and variables with defaults for the trainer, from Lightning.
 
-    The environment is as it was afterwards: Lightning leaves its own there.
+    On exit, the environment is restored, including variables that Lightning sets.
     """
     hidden = {name for name in os.environ if name.startswith("PL_TRAINER_")}
     if processes.folder is not None:
         hidden |= {"RANK", "SLURM_PROCID"}
     elif not processes.launcher:
-        hidden |= {*NUMBERS, *(PLACES if processes.n_started == 1 else ())}
+        hidden |= {*RANK_VARIABLES, *(NODE_VARIABLES if processes.n_started == 1 else ())}
     with environment_kept():
         for name in hidden & os.environ.keys():
             del os.environ[name]
@@ -127,12 +131,12 @@ def only_launched(processes: Processes) -> Iterator[None]:
 
 
 @contextmanager
-def told_to_other_processes(folder: Path | None, processes: Processes) -> Iterator[Path]:
-    """Let all processes have the folder that the first one chose.
+def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path]:
+    """Give all processes the run folder that the first one chose.
 
     Args:
-        folder: the first process's; None in the others.
-        processes: which of them this is.
+        folder: the run folder in the first process; None in the others.
+        processes: the processes of this training.
     """
     store = None
     if processes.folder is not None:
@@ -145,22 +149,20 @@ def told_to_other_processes(folder: Path | None, processes: Processes) -> Iterat
                 store.set(key, str(folder.absolute()))
             folder = Path(store.get(key).decode())
         except distributed.DistError as error:
-            raise TrainingError(f"the first process did not begin: {str(error).splitlines()[0]}") from None
+            raise TrainingError(f"the first process did not start: {str(error).splitlines()[0]}") from None
     assert folder is not None
     os.environ.pop(RUN_VARIABLE, None)
-    if (
-        not processes.launcher and processes.folder is None
-    ):  # else Lightning starts none, and we have a number
+    if not processes.launcher and processes.folder is None:  # Lightning will start further processes
         os.environ[RUN_VARIABLE] = f"{os.getpid()}:{folder.absolute()}"
     try:
         yield folder
     finally:
         os.environ.pop(RUN_VARIABLE, None)
-        del store  # the first process's answers the others for as long as it is kept
+        del store  # the server in the first process runs for as long as this reference exists
 
 
 def _store(processes: Processes) -> Any:
-    """Return what the processes tell each other with, where Lightning will look for it too."""
+    """Return the key-value store of all processes, at the address that Lightning will use, too."""
     from torch.distributed.rendezvous import rendezvous  # not in every build of PyTorch
 
     cluster = processes.cluster()
@@ -169,4 +171,4 @@ def _store(processes: Processes) -> Any:
         return next(rendezvous("env://", processes.number, processes.n_started))[0]
     except (distributed.DistError, ValueError) as error:
         where = f"{cluster.main_address}:{cluster.main_port}"
-        raise TrainingError(f"{where}: the other processes are not there: {error}") from None
+        raise TrainingError(f"{where}: the other processes cannot be reached: {error}") from None

@@ -1,4 +1,4 @@
-"""Where a run lies: named, found again, and held to what it was begun with."""
+"""The run folder: created for a new run, or found and checked for a run to resume."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, record
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 from translator.training.lock import SESSION
 
-#: All that is written whole in a run's folders.
+#: All files in a run folder that are written atomically.
 FILES = (
-    *("config.yaml", "data.json", "test.hypotheses.txt", LAST, PREVIOUS, BEST),
+    *("config.yaml", "data.json", "test.hypotheses.txt", "curves.png", LAST, PREVIOUS, BEST),
     *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),
 )
 
-#: What a resumed run may change; anything else would not go on with the same training.
+#: The keys that may change when a run is resumed, by section; None: all keys of the section.
 MAY_CHANGE = {
     "run": None,
     "data": {"root", "cache"},
@@ -29,10 +29,10 @@ MAY_CHANGE = {
 
 
 def run_dir(config: Config, name: str, resume: bool) -> Path:
-    """Return the folder to train in, made here for a new run.
+    """Return the folder to train in, creating it for a new run.
 
     Raises:
-        TrainingError: there is no such run to resume, or it was of another configuration.
+        TrainingError: there is no run to resume, or its configuration differs.
     """
     root = Path(config.run.root).expanduser()
     if not resume:
@@ -43,7 +43,7 @@ def run_dir(config: Config, name: str, resume: bool) -> Path:
 
 
 def new_folder(root: Path, name: str) -> Path:
-    """Make and return `root/name`, or `root/name-2` … where that is taken."""
+    """Create and return `root/name`, or `root/name-2` … if that exists."""
     n = 1
     while True:
         folder = root / (name if n == 1 else f"{name}-{n}")
@@ -52,7 +52,7 @@ def new_folder(root: Path, name: str) -> Path:
         except FileExistsError:
             n += 1
         except OSError as error:
-            raise TrainingError(f"{folder}: cannot be made: {error.strerror}; set run.root") from None
+            raise TrainingError(f"{folder}: cannot be created: {error.strerror}; set run.root") from None
         else:
             return folder
 
@@ -67,10 +67,10 @@ def _unfinished_run(root: Path, name: str) -> Path:
 
 
 def check_unfinished(folder: Path) -> None:
-    """Look again once nobody else trains there.
+    """Check, after locking the run folder, that the run is still unfinished.
 
     Raises:
-        TrainingError: another process finished the run before the lock was ours.
+        TrainingError: another process finished the run before this one acquired the lock.
     """
     if (folder / "model" / MANIFEST).exists():
         raise TrainingError(f"{folder} was just finished by another process; there is nothing to resume")
@@ -88,11 +88,11 @@ def _is_run_of(folder: Path, name: str) -> bool:
 def _check_same_training(folder: Path, config: Config) -> None:
     before = load_config(folder / "config.yaml", saved=True).model_dump()
     for section, values in config.model_dump().items():
-        free = MAY_CHANGE.get(section, set())
-        if free is None:
+        changeable = MAY_CHANGE.get(section, set())
+        if changeable is None:
             continue
         for key, value in values.items():
-            if key not in free and value != before[section][key]:
+            if key not in changeable and value != before[section][key]:
                 raise TrainingError(
                     f"{folder} was trained with {section}.{key}={before[section][key]!r}, not {value!r}; "
                     "resume it with the same configuration, or leave --resume out to start another run"
@@ -100,6 +100,6 @@ def _check_same_training(folder: Path, config: Config) -> None:
 
 
 def remove_partial_files_of_run(folder: Path) -> None:
-    """Remove what a killed process left half-written of the files of a run."""
-    for part in (folder, folder / "checkpoints", folder / "model"):
-        remove_partial_files(part, FILES)
+    """Remove temporary files that a killed process left in a run folder."""
+    for directory in (folder, folder / "checkpoints", folder / "model"):
+        remove_partial_files(directory, FILES)

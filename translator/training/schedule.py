@@ -1,4 +1,4 @@
-"""How far a run has come, and the learning rate that goes with it."""
+"""The progress of a run, and the learning rate schedule."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from translator.config import TrainConfig
 
 @dataclass
 class Progress:
-    """What a run has done so far; saved with every checkpoint.
+    """The progress of a run, saved with every checkpoint.
 
     Attributes:
-        steps: optimiser steps.
-        epochs: passes over the training pairs, a fraction.
-        seconds: wall clock from the first step on, validation included, interruptions not.
-        target_tokens: real target tokens trained on, over all ranks.
+        steps: number of optimiser steps.
+        epochs: passes over the training pairs, fractional.
+        seconds: wall-clock time since the first step, including validation, excluding interruptions.
+        target_tokens: number of real target tokens trained on, summed over all ranks.
     """
 
     steps: int = 0
@@ -21,24 +21,24 @@ class Progress:
     seconds: float = 0.0
     target_tokens: int = 0
 
-    def share(self, config: TrainConfig) -> float:
-        """Return how much of the nearest budget is used up, 0 to 1."""
-        shares = [0.0]
+    def fraction(self, config: TrainConfig) -> float:
+        """Return the fraction of the budget used, 0 to 1; of several budgets, the one closest to its end."""
+        fractions = [0.0]
         if config.max_steps is not None:
-            shares.append(self.steps / config.max_steps)
+            fractions.append(self.steps / config.max_steps)
         if config.max_epochs is not None:
-            shares.append(self.epochs / config.max_epochs)
+            fractions.append(self.epochs / config.max_epochs)
         if config.max_minutes is not None:
-            shares.append(self.seconds / (60 * config.max_minutes))
-        return min(1.0, max(shares))
+            fractions.append(self.seconds / (60 * config.max_minutes))
+        return min(1.0, max(fractions))
 
 
 def learning_rate(config: TrainConfig, progress: Progress) -> float:
-    """Return the rate of the next step.
+    """Return the learning rate of the next step.
 
-    It rises in a straight line over `warmup_steps`, stays at its peak, and over the last `decay_fraction`
-    of the budget falls in a straight line that reaches zero where the budget ends.
+    The rate rises linearly over `warmup_steps`, stays constant, and decays linearly to zero over the last
+    `decay_fraction` of the budget.
     """
-    rising = min(1.0, (progress.steps + 1) / (config.warmup_steps + 1))
-    falling = min(1.0, (1 - progress.share(config)) / config.decay_fraction)
-    return config.learning_rate * min(rising, falling)
+    warmup = min(1.0, (progress.steps + 1) / (config.warmup_steps + 1))
+    decay = min(1.0, (1 - progress.fraction(config)) / config.decay_fraction)
+    return config.learning_rate * min(warmup, decay)

@@ -1,4 +1,4 @@
-"""Signals while a model trains: they ask for a stop between two steps, where all can be saved."""
+"""Signal handling during training: a signal stops the run after the current step and saves a checkpoint."""
 
 import signal
 import threading
@@ -14,20 +14,20 @@ from translator.training.callbacks import SaveForResuming
 
 
 class StopSignals(Callback):
-    """Lets the first Ctrl-C and any SIGTERM or SIGHUP ask for a stop, and the second Ctrl-C stop at once.
+    """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; the second Ctrl-C stops at once.
 
-    A context manager around the training, and a callback in it: Lightning puts a handler of its own in front,
-    which would end the training unsaved and waits for the other processes in the middle of a step.
+    Both a context manager around the training and a callback: Lightning installs its own handlers when the
+    training starts. Those would end the training without saving, or wait for other processes mid-step.
     """
 
     def __init__(self, saver: SaveForResuming):
-        """Take what saves and stops."""
+        """Pass stop requests on to `saver`."""
         self._saver = saver
         self._before: dict[int, Handler] = {}
-        self._last: int | None = None  # of the signals that came
+        self._last: int | None = None  # the last signal received
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # no other is told of signals
+        if threading.current_thread() is threading.main_thread():  # other threads cannot handle signals
             self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
             self._listen()
         return self
@@ -39,31 +39,31 @@ class StopSignals(Callback):
             signal.signal(number, handler)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take Lightning's handlers away; it puts back what it found."""
+        """Replace Lightning's handlers; at the end, it restores the handlers it found."""
         self._listen()
 
     def _listen(self) -> None:
         for number, handler in self._before.items():
-            is_ignored = number in ENDING and handler == signal.SIG_IGN  # as nohup does
+            is_ignored = number in ENDING and handler == signal.SIG_IGN  # as under nohup
             signal.signal(number, signal.SIG_IGN if is_ignored else self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        is_again, self._last = self._last is not None, signum
-        if is_again and signum == signal.SIGINT:
-            usual = self._before[signal.SIGINT]
-            (usual if callable(usual) else signal.default_int_handler)(signum, frame)
-        elif not is_again:
+        is_repeated, self._last = self._last is not None, signum
+        if is_repeated and signum == signal.SIGINT:
+            handler = self._before[signal.SIGINT]
+            (handler if callable(handler) else signal.default_int_handler)(signum, frame)
+        elif not is_repeated:
             self._saver.stop_requested = True
-            how = " (Ctrl-C again stops at once, without saving)" if signum == signal.SIGINT else ""
-            with suppress(RuntimeError):  # in the middle of another line
-                console.note(f"stopping after this step …{how}")
+            hint = " (Ctrl-C again stops at once, without saving)" if signum == signal.SIGINT else ""
+            with suppress(RuntimeError):  # the signal interrupted another write to stderr
+                console.note(f"stopping after this step …{hint}")
 
     def raise_signal(self) -> None:
-        """Go on as the last signal demands, once training has ended by it.
+        """Raise the exception that corresponds to the last signal, after it has ended the training.
 
         Raises:
-            SystemExit: SIGTERM or SIGHUP, with the usual exit code.
-            KeyboardInterrupt: Ctrl-C.
+            SystemExit: after SIGTERM or SIGHUP, with exit code 128 + signal.
+            KeyboardInterrupt: after Ctrl-C.
         """
         if self._last is not None and self._last != signal.SIGINT:
             raise SystemExit(128 + self._last) from None

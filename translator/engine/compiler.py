@@ -1,0 +1,43 @@
+"""Compilation of `native.c` into a shared library."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("native.c")
+#: A compiler that runs longer than this is assumed to hang; it normally takes less than a second.
+COMPILER_TIMEOUT_SECONDS = 60
+#: Fast math stays off even if `$CC` enables it: the exponential relies on exact rounding.
+OPTIONS = [
+    *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
+    *("-shared", "-fPIC"),
+]
+
+
+def compiler_command() -> str:
+    """Return the command of the C compiler: `$CC`, or `cc`."""
+    return os.environ.get("CC", "").strip() or "cc"
+
+
+def compile_library(command: str, library: Path) -> str | None:
+    """Compile `native.c`; return None if that succeeded, else the reason why it failed."""
+    try:
+        arguments = [*shlex.split(command), *OPTIONS, str(SOURCE), "-o", str(library), "-lm"]
+        process = subprocess.run(
+            arguments, check=False, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=COMPILER_TIMEOUT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"timed out after {COMPILER_TIMEOUT_SECONDS} s"
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError as error:  # `shlex` cannot parse the command
+        return str(error)
+    if process.returncode:
+        lines = process.stderr.decode("utf-8", "replace").splitlines()
+        reported = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+        code = process.returncode
+        status = f"exit code {code}" if code > 0 else f"signal {-code}"
+        return f"{status}: {reported.strip()[:200]}" if reported else status
+    return None if library.exists() else "exit code 0, but no library was written"

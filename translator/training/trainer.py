@@ -1,0 +1,176 @@
+"""The Lightning trainer of a run: callbacks, hardware, loggers, and the training loop."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from translator import console
+from translator.config import Config
+from translator.engine import native
+from translator.engine.runtime import multiplies_bfloat16
+from translator.errors import TrainingError
+from translator.training.callbacks import (
+    KeepBest,
+    MovingAverage,
+    RecordProgress,
+    SaveForResuming,
+    ShowProgress,
+    StopRequestedError,
+)
+from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpointIO
+from translator.training.data import TranslationData
+from translator.training.embedding_init import count_embeddings
+from translator.training.module import TranslationModule
+from translator.training.process_state import frozen_objects, quiet_lightning
+from translator.training.processes import Processes
+from translator.training.stopping import StopSignals
+
+
+def fit(
+    module: TranslationModule,
+    data: TranslationData,
+    folder: Path,
+    *,
+    watchers: Sequence[Callback] = (),
+    cluster: ClusterEnvironment | None = None,
+) -> None:
+    """Run the training loop, resuming from the last checkpoint in the run folder if there is one.
+
+    Args:
+        module: the module to train.
+        data: the data to train on.
+        folder: the run folder.
+        watchers: further callbacks, called last.
+        cluster: Lightning's view of the launcher; None: a single process.
+    """
+    config, checkpoints = module.config, folder / "checkpoints"
+    saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
+    signals = StopSignals(saver)
+    is_resumed = any((checkpoints / name).is_file() for name in (LAST, PREVIOUS))
+    if not is_resumed and config.train.embedding_init == "counts":
+        weight = module.model.embedding.weight
+        with torch.no_grad():
+            weight.copy_(count_embeddings(data.prepared.train, *weight.shape))
+    with quiet_lightning():
+        trainer = Trainer(
+            **_hardware_flags(config),
+            plugins=[ChecksummedCheckpointIO(), cluster or LightningEnvironment()],
+            max_epochs=-1,  # one endless epoch; `TranslationModule.count_time` stops it
+            accumulate_grad_batches=config.train.accumulate,
+            gradient_clip_val=config.train.clip_norm,
+            val_check_interval=config.validation.every_steps * config.train.accumulate,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            callbacks=[*_callbacks(config, saver, signals), *watchers],
+            logger=_loggers(folder),
+            log_every_n_steps=10,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        _fit(trainer, module, data, signals, saver.path if is_resumed else None)
+
+
+def _fit(
+    trainer: Trainer,
+    module: TranslationModule,
+    data: TranslationData,
+    signals: StopSignals,
+    checkpoint: Path | None,
+) -> None:
+    """Run the training loop, and end this process as a signal to stop demands."""
+    with signals, frozen_objects():
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except StopRequestedError:
+            if not trainer.is_global_zero:  # if another process failed, Lightning would kill the first one
+                return
+            console.note(
+                f"stopped at step {module.progress.steps:,} and saved; "
+                "to resume, run the same command with --resume"
+            )
+            signals.raise_signal()
+        except SystemExit:  # raised by Lightning on a second Ctrl-C, or on SIGTERM before training starts
+            signals.raise_signal()
+        finally:
+            module.teardown("fit")  # Lightning skips it after an exception
+
+
+def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
+    """Return the callbacks in the order of their calls."""
+    callbacks: list[Callback] = [signals, RecordProgress()]
+    if config.train.ema_decay is not None:
+        callbacks.append(MovingAverage(config.train.ema_decay))
+    callbacks += [ShowProgress(config.validation.n_samples), KeepBest(saver.path.parent), saver]
+    if config.validation.patience is not None:
+        callbacks.append(EarlyStopping("val_bleu", mode="max", patience=config.validation.patience))
+    return callbacks
+
+
+def _hardware_flags(config: Config) -> dict[str, Any]:
+    hardware = config.hardware
+    return {
+        "accelerator": hardware.accelerator,
+        "devices": hardware.devices,
+        "num_nodes": hardware.n_nodes,
+        "strategy": hardware.strategy,
+        "precision": choose_precision(hardware.precision, hardware.accelerator),
+    }
+
+
+def check_hardware(config: Config, processes: Processes) -> None:
+    """Check that the configured hardware exists.
+
+    Raises:
+        TrainingError: it does not, or the launcher started another number of processes.
+    """
+    if config.hardware.backend == "native" and native.load_native() is None:
+        raise TrainingError(
+            f"hardware.backend=native: {native.problem()}; install a C compiler, name it in $CC, or set "
+            "hardware.backend=auto"
+        )
+    try:
+        with quiet_lightning():
+            trainer = Trainer(
+                **_hardware_flags(config),
+                plugins=[processes.cluster()],
+                logger=False,
+                enable_checkpointing=False,
+            )
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
+    n_asked = trainer.num_devices * trainer.num_nodes
+    if processes.launcher and n_asked != processes.n_started:
+        raise TrainingError(
+            f"hardware.devices={config.hardware.devices}, hardware.n_nodes={config.hardware.n_nodes}: "
+            f"{processes.launcher} started {processes.n_started} processes; set the first to those of "
+            f"each machine, the second to the machines, or start one process without {processes.launcher}"
+        )
+
+
+def choose_precision(wanted: str, accelerator: str) -> Any:
+    """Return Lightning's precision flag; `auto` is bfloat16 if the device has instructions for it."""
+    if wanted != "auto":
+        return wanted
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    return "bf16-mixed" if on_cpu and multiplies_bfloat16() else "32-true"
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    csv_log = CSVLogger(folder, name="logs")  # each session gets a new version_N
+    try:
+        return [csv_log, TensorBoardLogger(folder, name="logs", version=f"version_{csv_log.version}")]
+    except ModuleNotFoundError:
+        console.note("no TensorBoard log: it needs pip install 'passerelle[logs]'")
+        return [csv_log]

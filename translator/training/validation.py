@@ -1,0 +1,82 @@
+"""One validation: the loss of reference translations, and BLEU of the model's own translations."""
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor, distributed
+
+from translator.config import Config
+from translator.data.batching import Batch, make_batch
+from translator.evaluation.metrics import bleu
+from translator.model.transformer import Transformer
+from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
+from translator.translation.inference import Translator, learnt_single_sentences
+
+
+class Validation:
+    """Accumulates losses and translations over this rank's shard of the validation split."""
+
+    def __init__(self, model: Transformer, config: Config, data: TranslationData):
+        """Start with nothing accumulated."""
+        self.model, self.config, self.data = model, config, data
+        self._sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, number of tokens
+        self._hypotheses: dict[int, str] = {}
+
+    @cached_property
+    def _translator(self) -> Translator:
+        """Created on first use, because a callback may swap in averaged weights before that."""
+        prepared = self.data.prepared
+        splits = learnt_single_sentences(prepared.multi_sentence_share)
+        return Translator(self.model, prepared.tokenizer, self.config, splits_sentences=splits)
+
+    def add_loss(
+        self, lines: ValidationLines, loss: Callable[[Batch], tuple[Tensor, Tensor]], device: torch.device
+    ) -> float:
+        """Add the loss of some lines by teacher forcing, leaving out blank and over-long ones.
+
+        Returns:
+            The smoothed loss summed over all lines so far.
+        """
+        encode, max_length = self.data.prepared.tokenizer.encode_batch, self.config.model.max_length
+        pairs = [
+            (source, target)
+            for source, target in zip(encode(lines.sources), encode(lines.references), strict=True)
+            if source and target and max(len(source), len(target)) < max_length
+        ]
+        if pairs:
+            batch = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(device)
+            smoothed, nll = loss(batch)
+            for i, value in enumerate((float(smoothed), float(nll), batch.n_step_tokens)):
+                self._sums[i] += value
+        return self._sums[0]
+
+    def translate(self, lines: ValidationLines) -> None:
+        """Translate some lines, including blank and over-long ones."""
+        translations = self._translator.translate(
+            lines.sources, beam_size=self.config.validation.beam_size, batch_size=VALIDATION_CHUNK
+        )
+        texts = [translation.text for translation in translations]
+        self._hypotheses |= dict(zip(lines.rows, texts, strict=True))
+
+    def gather(self, n_ranks: int) -> tuple[dict[str, float], list[str]]:
+        """Combine the results of all ranks.
+
+        Returns:
+            Loss and perplexity per real token and BLEU over all lines; and the translations in order.
+        """
+        shards = [(self._hypotheses, self._sums)]
+        if n_ranks > 1:
+            shards = shards * n_ranks
+            distributed.all_gather_object(shards, (self._hypotheses, self._sums))
+        by_row = {row: text for hypotheses, _ in shards for row, text in hypotheses.items()}
+        texts = [by_row[row] for row in range(len(self.data.references))]
+        smoothed, nll, n_tokens = (sum(sums[i] for _, sums in shards) for i in range(3))
+        n_tokens = max(1.0, n_tokens)
+        metrics = {
+            "val_loss": smoothed / n_tokens,
+            "val_perplexity": math.exp(min(50.0, nll / n_tokens)),
+            "val_bleu": bleu(texts, self.data.references),
+        }
+        return metrics, texts
