@@ -1159,7 +1159,7 @@ def test_a_folder_or_no_file_to_read_from(run: Run, trained: Trained, tmp_path: 
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["translator.translation.inference.search", "safetensors.torch.load"])
+@pytest.mark.parametrize("where", ["translator.translation.batched_search.search", "safetensors.torch.load"])
 def test_too_little_memory_is_one_line(
     run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
@@ -1176,7 +1176,7 @@ def test_control_a_fault_of_ours_shows_where_it_is(trained: Trained, monkeypatch
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("translator.translation.inference.search", fail)
+    monkeypatch.setattr("translator.translation.batched_search.search", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         main(["translate", "--model", str(trained.model), "Le chat dort."])
 

@@ -24,7 +24,8 @@ from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.service import Service
 from translator.translation.aligner import Aligner
-from translator.translation.inference import Translation, Translator
+from translator.translation.inference import Translator
+from translator.translation.joining import Translation
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

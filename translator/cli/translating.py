@@ -24,7 +24,7 @@ from translator.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from translator.translation.inference import Translation
+    from translator.translation.joining import Translation
 
 
 def translate_command(
