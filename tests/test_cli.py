@@ -1082,7 +1082,7 @@ REFUSED_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda model: change(model / MANIFEST, b'"format_version": 1', b'"format_version": 9'),
         "format version 9",
     ),
-    "no folder": (shutil.rmtree, "no model folder"),
+    "no folder": (shutil.rmtree, "not a model folder"),
 }
 
 
@@ -1109,14 +1109,14 @@ def test_a_run_is_as_good_as_its_model_folder(run: Run, trained: Trained, model:
     assert done.lines() == answers(model, [text])
     assert run("info", model.parent).out == run("info", model).out
     (model / MANIFEST).unlink()
-    assert f"{model.parent}: no model folder: it has no" in run("info", model.parent).refusal()
+    assert f"{model.parent}: not a model folder: it has no" in run("info", model.parent).refusal()
 
 
 def test_what_is_no_model_folder_is_named(run: Run, trained: Trained, tmp_path: Path) -> None:
     file = trained.model / MANIFEST
-    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it is not there")):
+    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it does not exist")):
         line = run("translate", "--model", path, "Oui.").refusal()
-        assert line.startswith(f"error: {path}: no model folder: {why}; give the `model` folder")
+        assert line.startswith(f"error: {path}: not a model folder: {why}; give the `model` folder")
 
 
 @pytest.mark.parametrize("digits", [20, 1000, 5000])

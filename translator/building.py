@@ -1,4 +1,4 @@
-"""A model of a configured shape."""
+"""Construction of a model from its configuration."""
 
 from translator.config import ModelConfig
 from translator.model.layers import LayerOptions
@@ -6,7 +6,7 @@ from translator.model.transformer import Transformer
 
 
 def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
-    """Make a model of the configured shape with fresh weights."""
+    """Return a model of the configured shape with newly initialised weights."""
     options = LayerOptions(
         width=config.width,
         n_heads=config.n_heads,
@@ -27,5 +27,5 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
 
 
 def n_parameters(model: Transformer) -> int:
-    """Return the number of trained values, tied ones once."""
+    """Return the number of trainable parameters; tied weights count once."""
     return sum(parameter.numel() for parameter in model.parameters())
