@@ -1,4 +1,4 @@
-"""Files: whole or not there, checked when they are read, and nothing left of what was killed."""
+"""Atomic writing, checksums, and removing the temporary files of killed processes."""
 
 import os
 import signal

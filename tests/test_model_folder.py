@@ -1,4 +1,4 @@
-"""The model folder: whole, verified, nothing unpickled."""
+"""The model folder is complete and verified, and nothing in it is unpickled."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""From pieces to words: nothing is lost, nothing counted twice; which words are linked."""
+"""Attention between tokens becomes attention between words, and then links."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Lines of links, their scores, and links of two directions made one."""
+"""Lines of links, their scores, and combining the links of both directions."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a word is, for alignments, and words as running text again."""
+"""Word segmentation for alignment, and joining words to running text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The verb `export`: a whole folder or none, and one clear line for what goes wrong."""
+"""The command `export` writes a complete folder, or none and one clear line."""
 
 import json
 import re

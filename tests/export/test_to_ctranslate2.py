@@ -1,4 +1,4 @@
-"""What CTranslate2 reads is our model: the same translations, for every kind of layer; else it is seen."""
+"""The converted model translates the same for every kind of layer, and errors in it are detected."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Greedy and beam search on tables of log-probabilities, against plain answers."""
+"""Greedy and beam search on tables of log-probabilities, compared with simple implementations."""
 
 import math
 import random

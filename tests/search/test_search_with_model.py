@@ -1,4 +1,4 @@
-"""Searching with a real, tiny model: scores, batches, and eight sentences learnt by heart."""
+"""Search with a tiny model that has memorised eight sentences: scores and batches."""
 
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace

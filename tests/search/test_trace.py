@@ -1,4 +1,4 @@
-"""What a beam tells of its search: all of it, and without changing it."""
+"""The trace of a beam search is complete, and tracing does not change the result."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The aligner: what a trained model attends to, as links between words, whatever the text is like."""
+"""Word alignment with a trained model, for all kinds of text."""
 
 from typing import Any
 

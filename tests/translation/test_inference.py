@@ -1,4 +1,4 @@
-"""Text in, text out: blank, long, many at once, in any batch, from any thread."""
+"""Translation of blank, long and many texts, in any batch and from any thread."""
 
 import json
 import math
