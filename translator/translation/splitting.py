@@ -93,7 +93,7 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
         language: its ISO 639-1 code.
 
     Returns:
-        The segments, otherwise unchanged, without the whitespace between them; the text alone if it fits.
+        The segments, without the whitespace between them; the text alone if it fits.
     """
     if fits(text):
         return [text]
