@@ -1,16 +1,16 @@
-"""Measure this project beside its peers on this machine: training, decoding, start-up, scale.
+"""Compare this project with similar ones on this machine: training, decoding, start-up, scale.
 
 python scripts/benchmark.py train   [--case 256] [--rounds 5] [--seconds 20]
 python scripts/benchmark.py decode  --model MODEL --sources FILE --references FILE [--rounds 5]
 python scripts/benchmark.py startup --model MODEL [--rounds 5]
 python scripts/benchmark.py scale   [--pairs 1000000]
 
-`make benchmark` first makes the peers' environments, each with its own pinned packages (scripts/peers/*.txt).
-All take turns, A B C A B C, each round in fresh processes with the same data; what is printed are medians
-over the rounds, with the smallest and the largest. In training, Trainer and JoeyNMT group the pairs into
-batches in their own way, with as many real target tokens a step, and once more are given our batches, which
-have like lengths together; nn.Transformer, which brings no data, has ours. Each peer runs in the settings of
-threads and processes that were best for it on two cores (`TRAINING`, `DECODING`). --json FILE keeps every
+`make benchmark` first creates an environment for each peer, with pinned packages (scripts/peers/*.txt). The
+programs take turns, A B C A B C, each round in new processes with the same data. The tables show the median,
+minimum and maximum over the rounds. In training, Trainer and JoeyNMT are measured twice: with their own
+batches, of as many real target tokens per step as ours, and with our batches, which group pairs of similar
+length. nn.Transformer has no data loading, so it always uses our batches. Each peer runs with the numbers of
+threads and processes that were fastest for it on two cores (`TRAINING`, `DECODING`). --json FILE saves every
 measurement.
 """
 
@@ -43,25 +43,25 @@ from translator.engine.runtime import multiplies_bfloat16
 
 TRANSLATOR = str(Path(sys.executable).with_name("translator"))
 
-#: What is quickest here. A CPU that does not multiply bfloat16 leaves out the rows that need it.
-QUICK = "bfloat16" if multiplies_bfloat16() else "float32"
+#: The fastest precision on this CPU. Rows that need bfloat16 are omitted on a CPU without it.
+FASTEST = "bfloat16" if multiplies_bfloat16() else "float32"
 
-#: What runs, by name: the adapter, and its best settings (each adapter tells which were tried).
+#: Table rows: name, adapter, and its fastest settings. Each adapter documents the settings that were tried.
 ONE_OF_TWO = {"threads": 2, "processes": 1}
 TWO_OF_ONE = {"threads": 1, "processes": 2}
 OWN = {"batching": "own"}
-TRAINER = TWO_OF_ONE | {"precision": QUICK, "attention": "eager", "optimizer": "adamw_torch_fused"}
+TRAINER = TWO_OF_ONE | {"precision": FASTEST, "attention": "eager", "optimizer": "adamw_torch_fused"}
 TRAINING: dict[str, tuple[str, Measured]] = {
-    "passerelle": ("passerelle", ONE_OF_TWO | {"precision": QUICK}),
+    "passerelle": ("passerelle", ONE_OF_TWO | {"precision": FASTEST}),
     "passerelle float32": ("passerelle", ONE_OF_TWO | {"precision": "float32"}),
     "nn.Transformer in Lightning, float32": ("pytorch", TWO_OF_ONE | {"precision": "float32"}),
     "nn.Transformer in Lightning, bfloat16": ("pytorch", TWO_OF_ONE | {"precision": "bfloat16"}),
-    f"Transformers Trainer, {QUICK}": ("transformers", TRAINER | OWN),
-    f"Transformers Trainer, {QUICK}, our batches": ("transformers", TRAINER),
+    f"Transformers Trainer, {FASTEST}": ("transformers", TRAINER | OWN),
+    f"Transformers Trainer, {FASTEST}, our batches": ("transformers", TRAINER),
     "JoeyNMT, float32": ("joeynmt", ONE_OF_TWO | {"precision": "float32"} | OWN),
     "JoeyNMT, float32, our batches": ("joeynmt", ONE_OF_TWO | {"precision": "float32"}),
 }
-OURS = {"threads": 2, "batch_size": 128}  # as `translator translate` does
+OURS = {"threads": 2, "batch_size": 128}  # the defaults of `translator translate`
 DECODING: dict[str, tuple[str, Measured]] = {
     "passerelle float32": ("passerelle", OURS | {"precision": "float32"}),
     "passerelle bfloat16": ("passerelle", OURS | {"precision": "bfloat16"}),
@@ -71,17 +71,17 @@ DECODING: dict[str, tuple[str, Measured]] = {
     "Transformers generate": ("transformers", {"threads": 2, "precision": "float32"}),
     "JoeyNMT": ("joeynmt", {"threads": 2, "precision": "float32", "batch_size": 32}),
 }
-if QUICK == "float32":
-    for table, needless in (
+if FASTEST == "float32":
+    for table, omitted in (
         (TRAINING, ("passerelle float32", "nn.Transformer in Lightning, bfloat16")),
         (DECODING, ("passerelle bfloat16",)),
     ):
-        for name in needless:
+        for name in omitted:
             del table[name]
 
 
 def train(arguments: argparse.Namespace) -> Measured:
-    """Training speed: target tokens a second, and the share of the products' rate that is real work."""
+    """Training speed: target tokens per second, and the model FLOP utilisation."""
     case = CASES[arguments.case]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -110,7 +110,7 @@ def train(arguments: argparse.Namespace) -> Measured:
         pieces=case["pieces"],
     ) / sum(target for _, target in lengths)
     rate = max(rates)
-    print(f"width {case['width']}: products {rate / 1e9:.0f} GFLOP/s ({QUICK}, square, all cores)")
+    print(f"width {case['width']}: products {rate / 1e9:.0f} GFLOP/s ({FASTEST}, square, all cores)")
     key = "target_tokens_per_second"
     print_table(
         "training | target tokens/s | smallest to largest | ours is | of the products' rate | memory MB",
@@ -127,7 +127,7 @@ def train(arguments: argparse.Namespace) -> Measured:
 
 
 def decode(arguments: argparse.Namespace) -> Measured:
-    """Decoding speed with one trained model: sentences a second, one alone, and BLEU."""
+    """Decoding speed with a trained model: sentences per second, latency of a single one, and BLEU."""
     from translator import Translator
     from translator.evaluation.metrics import bleu
 
@@ -153,11 +153,11 @@ def decode(arguments: argparse.Namespace) -> Measured:
                 "max_length_offset": search.max_length_offset, "batch_size": 64,
                 "output": str(folder / "output.json"),
             }  # fmt: skip
-            found = run_job(adapter, "decode", job | settings, folder)
+            measured = run_job(adapter, "decode", job | settings, folder)
             rows = json.loads((folder / "output.json").read_text(encoding="utf-8"))
             if adapter == "ctranslate2":
                 rows = [[known[piece] for piece in row] for row in rows]
-            return found | {"bleu": bleu([tokenizer.decode(row) for row in rows], references)}
+            return measured | {"bleu": bleu([tokenizer.decode(row) for row in rows], references)}
 
         entries = installed(DECODING, arguments.only)
         rows = take_turns(
@@ -184,7 +184,7 @@ def decode(arguments: argparse.Namespace) -> Measured:
 
 
 def _peer_models(model: str, folder: Path) -> dict[str, Path]:
-    """Write our model as each peer reads it."""
+    """Convert our model for each peer."""
     output([sys.executable, str(PEERS / "convert.py"), model, str(folder)])
     output([TRANSLATOR, "export", str(folder / "ctranslate2"), "--model", model])
     return {
@@ -195,7 +195,7 @@ def _peer_models(model: str, folder: Path) -> dict[str, Path]:
 
 
 def startup(arguments: argparse.Namespace) -> Measured:
-    """Seconds of whole processes, from nothing."""
+    """Duration of whole processes, in seconds."""
     jobs = {
         "translator --help": [TRANSLATOR, "--help"],
         'translator translate "Bonjour."': [TRANSLATOR, "translate", "--model", arguments.model, "Bonjour."],
@@ -208,7 +208,7 @@ def startup(arguments: argparse.Namespace) -> Measured:
         return {"seconds": time.perf_counter() - start}
 
     for parts in jobs.values():
-        timed(parts)  # files come from the disk the first time
+        timed(parts)  # the first run reads files from disk
     rows = take_turns(
         {name: lambda parts=parts: timed(parts) for name, parts in jobs.items()}, arguments.rounds
     )
@@ -223,18 +223,18 @@ def startup(arguments: argparse.Namespace) -> Measured:
 
 
 def scale(arguments: argparse.Namespace) -> Measured:
-    """Preparing a large corpus, and training on it beside training on 10,000 pairs."""
-    n_pairs, found = arguments.pairs, {}
-    found["preparation"] = [measure_preparation(n_pairs) for _ in range(arguments.rounds)]
-    found["training"] = [
+    """Preparation of a large corpus, and training on it compared with training on 10,000 pairs."""
+    n_pairs, results = arguments.pairs, {}
+    results["preparation"] = [measure_preparation(n_pairs) for _ in range(arguments.rounds)]
+    results["training"] = [
         measure_training_memory(n, arguments.steps)
         for _ in range(arguments.rounds)
         for n in (10_000, n_pairs)
     ]
-    for name, measured in found.items():
+    for name, measured in results.items():
         for one in measured:
             print(f"{name}: {short(one)}, {one['n_pairs']:,} pairs")
-    return found
+    return results
 
 
 def main() -> int:
@@ -246,29 +246,31 @@ def main() -> int:
     for name, measure in measures.items():
         verb = verbs.add_parser(name, help=(measure.__doc__ or "").splitlines()[0])
         verb.add_argument("--rounds", type=int, default=5)
-        verb.add_argument("--json", metavar="FILE", help="keep every measurement")
+        verb.add_argument("--json", metavar="FILE", help="save every measurement")
         if name in ("train", "decode"):
-            verb.add_argument("--only", metavar="NAMES", help="rows whose name has one of these, by comma")
+            verb.add_argument(
+                "--only", metavar="NAMES", help="only rows whose name contains one of these, comma-separated"
+            )
         if name in ("decode", "startup"):
             verb.add_argument("--model", required=True, help="a trained model folder")
         if name == "train":
             verb.add_argument("--case", choices=list(CASES), default="256")
-            verb.add_argument("--seconds", type=float, default=20, help="measured in each round")
+            verb.add_argument("--seconds", type=float, default=20, help="duration of each round")
             verb.add_argument(
                 "--data", default="data/multi30k", help="folder of train.fr, train.en, val.fr, val.en"
             )
         if name == "decode":
-            verb.add_argument("--sources", required=True, help="one sentence a line")
+            verb.add_argument("--sources", required=True, help="one sentence per line")
             verb.add_argument("--references", required=True, help="their translations")
             verb.add_argument("--beam", type=int, default=5)
         if name == "scale":
             verb.add_argument("--pairs", type=int, default=1_000_000)
-            verb.add_argument("--steps", type=int, default=200, help="of training")
+            verb.add_argument("--steps", type=int, default=200, help="training steps")
             verb.set_defaults(rounds=1)
     arguments = parser.parse_args()
-    found = measures[arguments.verb](arguments)
+    results = measures[arguments.verb](arguments)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,12 +1,12 @@
-"""Word alignment of the phrasebook, measured: the diagonal, eflomal, and a model's attention.
+"""Compare word aligners on the phrasebook: a diagonal baseline, eflomal, and a model's attention.
 
 python scripts/benchmark_alignment.py MODEL [--reverse-model MODEL] [--split test] [--readings]
 
-MODEL translates French into English, the reverse one English into French; both were trained on the
-phrasebook. eflomal (Östling & Tiedemann 2016, a statistical aligner) is trained anew on the same training
-pairs and those to be aligned, in words; `make .peers/eflomal/.installed` makes its environment, which takes a
-C compiler. Its two directions are joined by grow-diag-final-and. --readings prints the table of layers and
-readings from which ours were chosen, on the split that choices are made on: `val`.
+MODEL translates French to English, and the reverse model English to French; both are trained on the
+phrasebook. eflomal (Östling & Tiedemann 2016) is a statistical aligner. The script trains it on the words of
+the training pairs and of the pairs to align, and combines its two directions by grow-diag-final-and. `make
+.peers/eflomal/.installed` creates its environment, which requires a C compiler. --readings compares all
+layers and readings on `val`; our defaults were chosen from that table.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     translator = Translator.load(arguments.model)
     split = "val" if arguments.readings else arguments.split
-    links = list(phrasebook.alignments(split))  # the sentences written whole have none
+    links = list(phrasebook.alignments(split))  # hand-written sentences have no links
     pairs = [pair for pair, line in zip(phrasebook.pairs(split), links, strict=True) if line]
     sources, targets = [pair["fr"] for pair in pairs], [pair["en"] for pair in pairs]
     gold = [
@@ -55,7 +55,8 @@ def main() -> None:
         lines += eflomal(sources, targets, gold)
     else:
         print(
-            "eflomal: not installed; `make .peers/eflomal/.installed` makes its environment", file=sys.stderr
+            "eflomal: not installed; `make .peers/eflomal/.installed` creates its environment",
+            file=sys.stderr,
         )
     names = {"one_way": "attention, fr → en", "both_ways": "attention, both ways, grow-diag"}
     lines += [row(names[way], scores) for way, scores in ours.items()]
@@ -63,8 +64,8 @@ def main() -> None:
 
 
 def row(name: str, scores: LinkScores) -> list[str]:
-    shares = (scores.precision, scores.recall, scores.aer)
-    return [name, *(f"{100 * share:.2f}" for share in shares), f"{scores.n_links:,}"]
+    fractions = (scores.precision, scores.recall, scores.aer)
+    return [name, *(f"{100 * fraction:.2f}" for fraction in fractions), f"{scores.n_links:,}"]
 
 
 def readings(
@@ -81,13 +82,13 @@ def readings(
 
 
 def eflomal(sources: list[str], targets: list[str], gold: list[Gold]) -> list[list[str]]:
-    """Train eflomal on the training pairs and these, and score its links of these."""
+    """Train eflomal on the training pairs and the given ones, and score its links of the given ones."""
     train = list(phrasebook.pairs("train"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for language, texts in (("fr", sources), ("en", targets)):
-            whole = [*(pair[language] for pair in train), *texts]
-            lines = "".join(" ".join(words(text)) + "\n" for text in whole)
+            corpus = [*(pair[language] for pair in train), *texts]
+            lines = "".join(" ".join(words(text)) + "\n" for text in corpus)
             (folder / language).write_text(lines, encoding="utf-8", newline="\n")
         command = [EFLOMAL / "python", EFLOMAL / "eflomal-align", "-s", folder / "fr", "-t", folder / "en"]
         subprocess.run([*command, "-f", folder / "forward", "-r", folder / "backward"], check=True)
@@ -99,8 +100,8 @@ def eflomal(sources: list[str], targets: list[str], gold: list[Gold]) -> list[li
             for side in ("forward", "backward")
         )
     joined = [grow_diagonal(a, b, final_and=True) for a, b in zip(forward, backward, strict=True)]
-    found = {"fr → en": forward, "en → fr": backward, "both ways, grow-diag-final-and": joined}
-    return [row(f"eflomal, {way}", link_scores(links, gold)) for way, links in found.items()]
+    alignments = {"fr → en": forward, "en → fr": backward, "both ways, grow-diag-final-and": joined}
+    return [row(f"eflomal, {way}", link_scores(links, gold)) for way, links in alignments.items()]
 
 
 if __name__ == "__main__":

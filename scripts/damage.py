@@ -1,4 +1,4 @@
-"""Faults of scripts/faults.py in what is read: damaged, or with numbers that are none."""
+"""Faults for scripts/faults.py: damaged input files, and weights that are nan or infinite."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ def damage_checkpoint(trials: Trials, number: int) -> str:
     checkpoints, before = (
         runs / "small" / "checkpoints" for runs in (trials.here / "runs", trials.calm / "stopped")
     )
-    if number % 2:  # nothing to fall back on
+    if number % 2:  # leave no checkpoint to fall back to
         (checkpoints / PREVIOUS).unlink(missing_ok=True)
     trials.damage(checkpoints / LAST)
 
@@ -80,7 +80,7 @@ def damage_cache(trials: Trials, number: int) -> str:
     )
 
 
-#: What is given to commands that need a model, besides it.
+#: Commands that need a model, with their other arguments.
 USES = (
     *(
         "translate Bonjour.",

@@ -1,8 +1,8 @@
-"""Corpora for scripts/faults.py from which little or nothing can be learnt; a clear word is enough."""
+"""Degenerate corpora for scripts/faults.py. Training may succeed or fail with a clear error."""
 
 from trials import Trials
 
-#: Training pairs, by what is wrong with them; validation and test are sound.
+#: Training pairs by the kind of defect. The validation and test splits have no defects.
 CORPORA: dict[str, list[tuple[str, str]]] = {
     "empty": [],
     "one pair": [("Bonjour.", "Hello.")],

@@ -1,7 +1,7 @@
-"""Nine exercises on this project's own code (docs/exercises.md), graded by its own tests.
+"""Nine exercises on this project's own code (docs/exercises.md), graded by its tests.
 
 python scripts/exercise.py list
-python scripts/exercise.py start 1    write exercises/1_causal_mask.py, a function without its body
+python scripts/exercise.py start 1    write exercises/1_causal_mask.py, a function without a body
 python scripts/exercise.py check 1    run the project's tests with your function instead of ours
 """
 
@@ -16,21 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Environment variables that tell `scripts/learner.py`, a pytest plugin, what to grade.
+#: Environment variables with which `check` tells `scripts/learner.py`, a pytest plugin, what to grade.
 NUMBER, FILE = "EXERCISE_NUMBER", "EXERCISE_FILE"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function to write.
+    """A function for the learner to write.
 
     Attributes:
-        title: in a few words.
-        module: where ours is.
-        name: of the function; `Class.method` for a method.
-        tests: files and tests, as pytest names them, that grade it.
-        formerly: an older name of the function; a file that was begun under it is graded, too.
-        formerly_attributes: older names of attributes of the class, and what they are called now.
+        title: short description.
+        module: the module with our implementation.
+        name: name of the function, or `Class.method`.
+        tests: pytest node ids of the tests that grade it.
+        formerly: a previous name of the function; answers with that name are still graded.
+        formerly_attributes: previous names of attributes of the class, each with its current name.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Exercise:
 
     @property
     def function(self) -> str:
-        """The name that the learner's file gives it."""
+        """The name of the function in the learner's file."""
         return self.name.rpartition(".")[2]
 
 
@@ -118,10 +118,11 @@ EXERCISES = {
 
 
 def text_of(exercise: Exercise, *, solved: bool = False) -> str:
-    """Return a learner's file: our signature and docstring, and our body where it is `solved`.
+    """Return the content of a learner's file: our signature and docstring, and our body if `solved`.
 
-    It is made from our source, so it cannot be out of date. It imports what our function uses of other
-    modules, and what its signature names of its own (everything, if `solved`).
+    The file is generated from our source, so it is always up to date. It has the imports of our function, and
+    also imports the classes and functions of the same module that the signature (if `solved`, the function)
+    mentions.
     """
     source = (ROOT / exercise.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
     tree, owner = ast.parse(source), exercise.name.rpartition(".")[0]
@@ -142,7 +143,7 @@ def text_of(exercise: Exercise, *, solved: bool = False) -> str:
             own |= {node.name} & (used if solved else signature)
     if own:
         imported.append(f"from {exercise.module} import {', '.join(sorted(own))}")
-    last = function.end_lineno if solved else function.body[0].end_lineno  # the latter: of the docstring
+    last = function.end_lineno if solved else function.body[0].end_lineno  # else the end of the docstring
     text = textwrap.dedent("\n".join(source.splitlines()[function.lineno - 1 : last]))
     if not solved:
         text += f'\n    raise NotImplementedError("{exercise.function} is yours to write")'
@@ -151,7 +152,7 @@ def text_of(exercise: Exercise, *, solved: bool = False) -> str:
 
 
 def names_in(*nodes: ast.AST | None) -> set[str]:
-    """Every name in some code, those in annotations between quotes included."""
+    """Return all names in some code, including those in quoted annotations."""
     found = set()
     for inner in (inner for node in nodes if node is not None for inner in ast.walk(node)):
         if isinstance(inner, ast.Name):
@@ -162,21 +163,21 @@ def names_in(*nodes: ast.AST | None) -> set[str]:
 
 
 def path_of(number: int, folder: Path) -> Path:
-    """Return where a learner's answer is; one begun under the function's older name stays there."""
+    """Return the path of a learner's file, which may still have the function's previous name."""
     exercise = EXERCISES[number]
     path, older = (folder / f"{number}_{name}.py" for name in (exercise.function, exercise.formerly))
     return older if older.exists() and not path.exists() else path
 
 
 def start(number: int, folder: Path, *, again: bool = False) -> int:
-    """Write the file to fill in; leave one that is there, unless asked to begin again."""
+    """Write the file to complete. Do not overwrite an existing one, unless `again`."""
     path = path_of(number, folder)
     if path.exists() and not again:
         print(f"error: {path} exists and may hold your work; --again overwrites it", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text_of(EXERCISES[number]), encoding="utf-8", newline="\n")
-    print(f"{path}: fill it in, then run: python scripts/exercise.py check {number}")
+    print(f"{path}: complete it, then run: python scripts/exercise.py check {number}")
     return 0
 
 
@@ -185,7 +186,7 @@ def check(number: int, folder: Path) -> int:
     exercise, path = EXERCISES[number], path_of(number, folder)
     if not path.is_file():
         print(
-            f"error: {path} does not exist; begin with: python scripts/exercise.py start {number}",
+            f"error: {path} does not exist; start with: python scripts/exercise.py start {number}",
             file=sys.stderr,
         )
         return 1

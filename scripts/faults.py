@@ -1,18 +1,19 @@
-"""Try to break training, its files and its models; count what comes of it, and fail where we are at fault.
+"""Inject faults into training, its files and its models, and count the outcomes.
 
-python scripts/faults.py                            every fault, each as often as is worth it: 25 minutes
-python scripts/faults.py --only killed --rounds 3   those with "killed" in their name, three rounds each
+python scripts/faults.py                            every fault, its default number of rounds: 25 minutes
+python scripts/faults.py --only killed --rounds 3   faults with "killed" in their name, three rounds each
 
-A model of width 32 is trained on 3,000 pairs of the embedded corpus for 120 steps, again and again.
+Each round trains a model of width 32 on 3,000 pairs of the embedded corpus for 120 steps.
 
-    same                  the SHA-256 of `model.safetensors` is that of a run that nothing disturbed
-    rebuilt with a note   the same, and it was said what was damaged
-    unaffected            what was read is the same
-    one line              the exit code is not 0; one line begins with `error: `, and it is the last
+    same                  `model.safetensors` has the same SHA-256 as after an undisturbed run
+    rebuilt with a note   the same, and a note reported the damage
+    unaffected            the data read is the same as without the fault
+    one line              the exit code is not 0, and the last line is the only one that starts with `error: `
 
-What stands in CAPITALS is our fault, and makes the exit code 1. Commands are forked from this process, which
-has imported all, so that a round takes seconds; those that get a signal to stop are started anew. Where it
-says "read", no command is run: what commands read with is called, in a process of its own.
+An outcome in CAPITALS is a bug and makes the exit code 1. Commands are forked from this process, which has
+already imported everything, so that a round takes seconds. Only commands that receive a signal to stop run in
+a new interpreter. Faults with "read" in their name run no command: they call the reading function in a
+separate process.
 """
 
 import argparse
@@ -35,11 +36,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-# Before NumPy and torch are imported: what is forked must have no threads, and a small model needs one.
+# Set before NumPy and torch are imported: a process must have no other threads when it forks.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import damage
 import degenerate
-import matplotlib.pyplot  # noqa: F401 (with the next two, for what is forked)
+import matplotlib.pyplot  # noqa: F401 (this and the next two are used by forked commands)
 import sacrebleu  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
 from trials import Trials
@@ -51,14 +52,17 @@ from translator.translation.inference import Translator
 
 
 class Fault(NamedTuple):
-    """What goes wrong, in how many rounds, and who does it: it returns what came of a round."""
+    """A kind of fault: its name, the default number of rounds, and a function that runs one round.
+
+    The function returns the outcome.
+    """
 
     name: str
     n_rounds: int
     round: Callable[[Trials, int], str]
 
 
-# -- stopped -------------------------------------------------------------------------------------------
+# -- killed or stopped -------------------------------------------------------------------------------
 
 
 def kill_training(trials: Trials, number: int) -> str:
@@ -145,7 +149,7 @@ def fill_disk(trials: Trials, number: int, *, by_mount: bool) -> str:
     return f"{trials.outcome(trials.start('train', before=limit))}, then {trials.resume()}"
 
 
-#: What may not be read (0) or written (0o500), what is there, and the command.
+#: Path that may not be read (mode 0) or written (0o500), the parts that exist, and the command.
 FORBIDDEN = [
     *((name, 0, "cache stopped", "train") for name in ("small.yaml", "corpus/train.fr", "corpus", "cache")),
     *((name, 0o500, "cache stopped", "train train.seed=2") for name in ("cache", "cache/arrow", "runs")),
@@ -165,12 +169,12 @@ def forbid(trials: Trials, number: int) -> str:
     here = trials.fresh(*parts.split())
     (here / name).chmod(mode)
 
-    def as_anybody() -> None:
+    def without_privileges() -> None:
         os.chdir(here)
-        if os.getuid() == 0:  # whom nothing is forbidden; all capabilities go (capset, version 3)
+        if os.getuid() == 0:  # root ignores permissions: drop all capabilities (capset, version 3)
             ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24))
 
-    process = trials.start(*command.split(), before=as_anybody).wait()
+    process = trials.start(*command.split(), before=without_privileges).wait()
     (here / name).chmod(0o700)
     return process.failure() or "not in the way"
 
@@ -257,14 +261,14 @@ def faults(*, by_mount: bool) -> list[Fault]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, help="of every fault")
-    parser.add_argument("--only", default="", help="a part of the faults' names")
+    parser.add_argument("--rounds", type=int, help="number of rounds of each fault")
+    parser.add_argument("--only", default="", help="only faults whose name contains this")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    is_ours = False
+    has_bug = False
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), seed=arguments.seed)
-        print("| fault | rounds | what came of it |\n| --- | --- | --- |", flush=True)
+        print("| fault | rounds | outcomes |\n| --- | --- | --- |", flush=True)
         for fault in faults(by_mount=may_mount()):
             if arguments.only not in fault.name:
                 continue
@@ -274,11 +278,11 @@ def main() -> None:
                 outcome = fault.round(trials, number)
                 counts[outcome] += 1
                 if re.search("[A-Z]{4}", outcome):
-                    is_ours = True
+                    has_bug = True
                     print(f"{fault.name}: {outcome}\n{trials.said()}", file=sys.stderr, flush=True)
             found = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
             print(f"| {fault.name} | {n_rounds} | {found} |", flush=True)
-    sys.exit(is_ours)
+    sys.exit(has_bug)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Feed mutated and random input to all that reads input; print what was tried and what went wrong.
+"""Fuzz everything that reads input with mutated and random data, and print a summary.
 
 python scripts/fuzz.py                                    500,000 inputs, in about 15 minutes on one core
-python scripts/fuzz.py --inputs 20000 --only sentences    of the targets with this in their name
+python scripts/fuzz.py --inputs 20000 --only sentences    only targets with this in their name
 
-Nothing may be raised but the package's own errors, nothing may take longer than `SECONDS`, and what is
-asserted of each target must hold. A target's inputs depend on `--seed` and their number alone.
+An input fails if it raises anything but the package's own errors, takes longer than `SECONDS`, or violates an
+assertion of its target. The inputs of a target depend only on `--seed` and their number.
 """
 
 import argparse
@@ -33,21 +33,21 @@ from translator.model_folder import TOKENIZER
 
 SECONDS = 5.0
 OURS = (str(ROOT / "translator"), str(ROOT / "scripts"))
-#: More memory than this is refused to us, as it may be to anybody.
+#: Address space limit, so that allocating too much fails here as on a small machine.
 MEMORY = 8 << 30
 
 
 class Target(NamedTuple):
-    """What is fed: its name, its share of the inputs, what makes one, and what must hold of it."""
+    """A target: its name, its weight in the number of inputs, a generator of inputs, and a check of one."""
 
     name: str
-    share: float
+    weight: float
     make: Callable[[Random], Any]
     check: Callable[[Any], object]
 
 
 class TooSlowError(BaseException):
-    """It takes too long. No `except Exception` may stop it."""
+    """An input takes too long. Not an `Exception`, so that no handler in the package catches it."""
 
 
 def targets(folder: Path) -> list[Target]:
@@ -76,7 +76,7 @@ def too_slow(*_: object) -> None:
 
 
 def finding_of(target: Target, given: Any) -> str | None:
-    """Check one input; return what went wrong and where, "refused" where it was, or None."""
+    """Check one input; return None, "refused", or a description of the failure and its location."""
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         target.check(given)
@@ -84,8 +84,8 @@ def finding_of(target: Target, given: Any) -> str | None:
         return "refused"
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a panic of Rust code is no Exception
-        if is_out_of_memory(error):  # commands say so in one line
+    except BaseException as error:  # a panic in Rust code is not an Exception
+        if is_out_of_memory(error):  # the commands report this in one line
             return "refused"
         frames = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in frames if frame.filename.startswith(OURS)]
@@ -97,10 +97,10 @@ def finding_of(target: Target, given: Any) -> str | None:
 
 
 def feed(target: Target, n_inputs: int, *, seed: int) -> tuple[Counter[str], dict[str, str]]:
-    """Feed a target; return how many inputs were refused or went wrong, and the first of each finding."""
+    """Run a target; return the numbers of refused and failed inputs, and the first of each failure."""
     draw, counts, findings = Random(f"{seed} {target.name}"), Counter[str](), dict[str, str]()
     for _ in range(n_inputs):
-        faulthandler.dump_traceback_later(12 * SECONDS, exit=True)  # of C code that never ends
+        faulthandler.dump_traceback_later(12 * SECONDS, exit=True)  # also stops C code
         given = target.make(draw)
         finding = finding_of(target, copy.deepcopy(given))
         counts[finding if finding in (None, "refused") else "wrong"] += 1
@@ -114,23 +114,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--inputs", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="a part of the targets' names")
+    parser.add_argument("--only", default="", help="only targets whose name contains this")
     arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, too_slow)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    is_sound = True
+    passed = True
     with tempfile.TemporaryDirectory() as folder:
         chosen = [target for target in targets(Path(folder)) if arguments.only in target.name]
-        print("| target | inputs | refused | went wrong | seconds |\n| --- | --- | --- | --- | --- |")
+        print("| target | inputs | refused | failed | seconds |\n| --- | --- | --- | --- | --- |")
         for target in chosen:
             started = time.monotonic()
-            n_inputs = round(arguments.inputs * target.share / sum(one.share for one in chosen))
+            n_inputs = round(arguments.inputs * target.weight / sum(other.weight for other in chosen))
             counts, findings = feed(target, n_inputs, seed=arguments.seed)
             numbers = (n_inputs, counts["refused"], counts["wrong"], round(time.monotonic() - started))
             print(f"| {target.name} | {' | '.join(f'{n:,}' for n in numbers)} |", flush=True)
             print("".join(f"\n{finding}\n" for finding in findings.values()), end="", file=sys.stderr)
-            is_sound = is_sound and not findings
-    sys.exit(not is_sound)
+            passed = passed and not findings
+    sys.exit(not passed)
 
 
 if __name__ == "__main__":

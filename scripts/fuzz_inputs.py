@@ -1,4 +1,4 @@
-"""What scripts/fuzz.py feeds to what reads configurations, data and text, and what must hold of it."""
+"""Inputs and checks of scripts/fuzz.py for configurations, data files and text."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ NASTY = [
 
 
 def mutated(draw: Random, text: str, others: list[str]) -> str:
-    """Return a text with some stretches left out, doubled, swapped for nasty ones or for those of others."""
+    """Return a text with some substrings deleted, doubled, or replaced by nasty or other strings."""
     for _ in range(draw.choice((0, 1, 1, 2, 4, 8))):
         at = draw.randint(0, len(text))
         end = min(len(text), at + draw.choice((0, 0, 1, 1, 3, 10, 100)))
@@ -53,7 +53,7 @@ def prose(draw: Random) -> str:
 
 
 def spoilt(draw: Random, content: bytes) -> bytes:
-    """Return content with some bytes changed, left out or put in."""
+    """Return content with some bytes changed, deleted or inserted."""
     spoilt = bytearray(content)
     for _ in range(draw.choice((0, 0, 1, 3))):
         at = draw.randint(0, len(spoilt))

@@ -1,4 +1,4 @@
-"""What scripts/fuzz.py feeds to what loads models and to the service, and what must hold of it."""
+"""Inputs and checks of scripts/fuzz.py for model folders and for the service."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ Request = tuple[str, list[tuple[bytes, bytes]], bytes]
 
 
 def make_model(folder: Path) -> Path:
-    """Write the folder of a tiny model that has learnt nothing."""
+    """Write the folder of a tiny untrained model."""
     settings = ["model.width=8", "model.n_heads=2", "model.feed_forward=8", "model.max_length=24"]
     settings += ["model.n_encoder_layers=1", "model.n_decoder_layers=1", "tokenizer.vocabulary_size=400"]
     config = with_overrides(load_config(ROOT / "configs" / "phrasebook.yaml"), settings)
@@ -45,7 +45,7 @@ def make_model(folder: Path) -> Path:
 
 
 class Model:
-    """A model folder of which one file at a time is changed."""
+    """A model folder in which one file at a time is changed."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -60,7 +60,7 @@ class Model:
         return name, spoilt(draw, content)
 
     def check(self, given: tuple[str, bytes]) -> None:
-        """Load it, with the changed file's checksum in the manifest, as somebody who means harm would do."""
+        """Load the folder, with the checksum in the manifest adapted as an attacker would do."""
         name, content = given
         (self.folder / name).write_bytes(content)
         if name != MANIFEST:
@@ -117,7 +117,7 @@ class Web:
         return draw.choice(self.PATHS), headers, content
 
     def check(self, given: Request) -> None:
-        """An answer comes, it is JSON, it is no fault of ours, and it has as many texts as the request."""
+        """Check that the response is JSON without a server error, with as many texts as the request."""
         path, headers, body = given
         status, answer = self._loop.run_until_complete(self._ask(path, headers, body))
         found = json.loads(answer)

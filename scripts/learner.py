@@ -1,6 +1,6 @@
-"""A pytest plugin: the tests run with a learner's function instead of ours (see exercise.py).
+"""A pytest plugin that runs the tests with a learner's function instead of ours (see exercise.py).
 
-Every module of the project that imported our function gets the learner's, so the whole project runs on it.
+The function is replaced in every module of the project that has imported it.
 """
 
 import functools
@@ -29,7 +29,7 @@ def pytest_configure() -> None:
         answer = load(path)
         name = exercise.function if hasattr(answer, exercise.function) else exercise.formerly
         theirs = adapted(getattr(answer, name or exercise.function), ours)
-    except Exception as error:  # whatever a learner wrote
+    except Exception as error:  # the learner's code may raise anything
         line = f"{type(error).__name__}: {error}"
         raise pytest.UsageError(f"{path} cannot be used: {line}") from None
     owner_name = exercise.name.rpartition(".")[0]
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 
 
 def load(path: str) -> ModuleType:
-    """Run a learner's file."""
+    """Import a learner's file."""
     spec = importlib.util.spec_from_file_location("learner_answer", path)
     assert spec is not None
     assert spec.loader is not None
@@ -53,10 +53,10 @@ def load(path: str) -> ModuleType:
 
 
 def adapted(theirs: Function, ours: Function) -> Function:
-    """Return a learner's function, to be called as ours is.
+    """Return a learner's function, adapted to be called like ours.
 
-    An answer may be older than a parameter's name or than an option: arguments are passed by position where
-    ours allows that, and options that it does not have are left out.
+    An answer may have been started before a parameter was renamed or added. So arguments are passed by
+    position if ours allows that, and keyword arguments that the answer lacks are dropped.
     """
     signature, known = inspect.signature(ours), inspect.signature(theirs).parameters
 
@@ -69,12 +69,12 @@ def adapted(theirs: Function, ours: Function) -> Function:
 
 
 def renamed(new: str) -> property:
-    """Return an attribute that is another one, to read and to write."""
+    """Return a property that reads and writes the attribute `new`."""
     return property(attrgetter(new), lambda self, value: setattr(self, new, value))
 
 
 def replace(ours: Function, theirs: Function) -> None:
-    """Replace a function wherever the project has imported it; later imports get the replacement."""
+    """Replace a function in all loaded modules of the project, so that later imports get it too."""
     for module_name, module in list(sys.modules.items()):
         if module_name.split(".")[0] == "translator":
             for name, value in list(vars(module).items()):

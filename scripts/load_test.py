@@ -1,9 +1,9 @@
-"""Put `translator serve` under load on loopback: many clients at once, with and without batching; print JSON.
+"""Load test of `translator serve` on loopback, with and without batching; prints JSON.
 
 python scripts/load_test.py --model runs/phrasebook/model --clients 64 --seconds 30
 
-Each client keeps one connection and asks for the next sentence as soon as it has the last. The sentences are
-the phrasebook's `test` split. Client and server share this machine's cores.
+Each client keeps one connection open and requests the next sentence as soon as it has received the previous
+translation. The sentences are the phrasebook's `test` split. Clients and server share this machine's cores.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from translator.data import phrasebook
 
 
 async def client(port: int, texts: list[str], until: float, latencies: list[float], problems: Counter[str]):
-    """Ask until the time is up; note how long each answer took and whatever was no answer."""
+    """Send requests until the time is up; record the latencies, and count the errors."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     number = 0
     while time.perf_counter() < until:
@@ -46,12 +46,12 @@ async def client(port: int, texts: list[str], until: float, latencies: list[floa
 
 
 async def load(port: int, n_clients: int, seconds: float, texts: list[str]) -> dict[str, Any]:
-    """Run all clients for a time."""
+    """Run all clients for some seconds."""
     latencies: list[float] = []
     problems: Counter[str] = Counter()
     started = time.perf_counter()
-    shares = [texts[i::n_clients] for i in range(n_clients)]
-    await asyncio.gather(*(client(port, share, started + seconds, latencies, problems) for share in shares))
+    shards = [texts[i::n_clients] for i in range(n_clients)]
+    await asyncio.gather(*(client(port, shard, started + seconds, latencies, problems) for shard in shards))
     took = time.perf_counter() - started
     percentiles = statistics.quantiles(latencies, n=20)
     return {
@@ -64,7 +64,7 @@ async def load(port: int, n_clients: int, seconds: float, texts: list[str]) -> d
 
 
 def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
-    """Start a service, put it under load, and end it."""
+    """Start a service, run the load test, and stop the service."""
     command = [
         str(Path(sys.executable).with_name("translator")),
         *("serve", "--port", "0", "--batch-tokens", str(batch_tokens), "--model", str(arguments.model)),
@@ -77,7 +77,7 @@ def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) 
         else:
             sys.exit("the service did not start")
         port = int(line.split()[5].rpartition(":")[2])
-        asyncio.run(load(port, arguments.clients, 2, texts))  # warm
+        asyncio.run(load(port, arguments.clients, 2, texts))  # warm-up
         found = asyncio.run(load(port, arguments.clients, arguments.seconds, texts))
         server.terminate()
         found["exit_code"] = server.wait(60)

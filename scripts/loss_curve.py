@@ -1,11 +1,11 @@
-"""Does the fast training path learn as the reference does? Validation losses of both, side by side.
+"""Compare the validation losses of the fast training path and of the reference.
 
 python scripts/loss_curve.py configs/multi30k.yaml data.root=FOLDER [--steps 200] [--every 50] [--seeds 1 2]
 
-The fast path is what `translator train` runs: packed batches, replicas, native operations where there is a
-compiler, and bfloat16 where the CPU has instructions for it. The reference is `hardware.backend=reference` in
-float32: `translator.model` alone, padded batches, all logits, PyTorch's cross-entropy. With the same seed,
-both see the same batches but different dropout; the difference between seeds is the noise.
+The fast path is the default of `translator train`: packed batches, replicas, native operations if there is a
+compiler, and bfloat16 if the CPU supports it. The reference is `hardware.backend=reference` in float32:
+`translator.model` alone, padded batches, all logits, PyTorch's cross-entropy. With the same seed, both have
+the same batches but different dropout masks. The differences between seeds show the noise.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.trainer import fit
 
-#: What each curve is trained with.
+#: Configuration overrides of each curve.
 CURVES = {"fast": [], "reference": ["hardware.backend=reference", "hardware.precision=32-true"]}
 
 
 class ValidationLosses(Callback):
-    """Collects the losses of the validations."""
+    """Collects the validation losses."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []

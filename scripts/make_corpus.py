@@ -1,10 +1,10 @@
-"""Write a large corpus made of the embedded phrasebook: N distinct pairs as two plain files.
+"""Write a large corpus generated from the embedded phrasebook: N distinct pairs as two text files.
 
 python scripts/make_corpus.py FOLDER 1000000   train.fr and train.en, and 500 pairs of val
 
-It is for measuring time and memory, not for learning from: the first pairs are the phrasebook's, the
-others two of its sentences joined, a third of them said by somebody with an invented name, so that there
-are about as many rare words as in text that people wrote.
+The corpus is for measuring time and memory, not for training a useful model. The first pairs are the
+phrasebook's; each of the others joins two of its sentences. A third of these are quoted with an invented
+name, so that rare words are about as frequent as in natural text.
 """
 
 import argparse
@@ -19,13 +19,13 @@ SYLLABLES = [consonant + vowel for consonant in "bcdfglmnprstv" for vowel in ("a
 
 
 def pairs(n: int, *, seed: int = 1) -> Iterator[tuple[str, str]]:
-    """Yield `n` distinct pairs, always the same for a seed."""
+    """Yield `n` distinct pairs, which depend only on the seed."""
     draw = random.Random(seed)
     base = [(pair["fr"], pair["en"]) for pair in phrasebook.pairs("train")]
     yield from islice(base, n)
     draw.shuffle(base)
     for i in range(n - len(base)):
-        # Each round joins a sentence with another one further on, so that no pair comes twice.
+        # Each pass over the sentences joins them at another distance, so that no pair occurs twice.
         distance, place = divmod(i, len(base))
         first, second = base[place], base[(place + distance + 1) % len(base)]
         french, english = (f"{one} {other}" for one, other in zip(first, second, strict=True))
@@ -36,7 +36,7 @@ def pairs(n: int, *, seed: int = 1) -> Iterator[tuple[str, str]]:
 
 
 def write(folder: Path, n: int, *, n_small: int = 500, seed: int = 1) -> None:
-    """Write `train`, and a small `val` of the phrasebook's own, as one file a language."""
+    """Write `train`, and a small `val` from the phrasebook's own, as one file per language."""
     folder.mkdir(parents=True, exist_ok=True)
     small = ((pair["fr"], pair["en"]) for pair in islice(phrasebook.pairs("val"), n_small))
     for split, rows in {"train": pairs(n, seed=seed), "val": small}.items():

@@ -1,4 +1,4 @@
-"""What the benchmark measures with: turns, whole processes, and how fast this machine could be."""
+"""Tools of the benchmark: rounds, subprocesses, peak speed of this machine, and tables."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PEERS = ROOT / "scripts" / "peers"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: what ran, and each round's measurement."""
+    """A row of a table: a name, and the measurements of each round."""
 
     name: str
     rounds: list[Measured]
@@ -34,7 +34,7 @@ class Row:
 
 
 def run_job(adapter: str, verb: str, job: Measured, folder: Path) -> Measured:
-    """Run one job of a peer, or of ours, in a process of its own."""
+    """Run a job with a peer's adapter, or ours, in a separate process."""
     python = Path(sys.executable) if adapter == "passerelle" else ROOT / ".peers" / adapter / "bin" / "python"
     path = folder / "job.json"
     path.write_text(json.dumps(job), encoding="utf-8")
@@ -44,7 +44,7 @@ def run_job(adapter: str, verb: str, job: Measured, folder: Path) -> Measured:
 
 
 def installed(table: dict[str, tuple[str, Measured]], only: str | None) -> dict[str, tuple[str, Measured]]:
-    """Return the entries that are here, said by name where one is not."""
+    """Return the entries whose adapters are installed; report the others on stderr."""
     here = {}
     for name, (adapter, settings) in table.items():
         if only is not None and not any(part.strip() in name for part in only.split(",")):
@@ -52,14 +52,14 @@ def installed(table: dict[str, tuple[str, Measured]], only: str | None) -> dict[
         if adapter == "passerelle" or (ROOT / ".peers" / adapter / ".installed").is_file():
             here[name] = (adapter, settings)
         else:
-            print(f"{name}: not installed; `make benchmark` makes its environment", file=sys.stderr)
+            print(f"{name}: not installed; `make benchmark` creates its environment", file=sys.stderr)
     return here
 
 
 def take_turns(
     jobs: dict[str, Callable[[], Measured]], n_rounds: int, before: Callable[[], object] = lambda: None
 ) -> list[Row]:
-    """Run all jobs, one after the other, as often as there are rounds; `before` at each round's start."""
+    """Run all jobs in turn, for a number of rounds. Call `before` at the start of each round."""
     rows = [Row(name, []) for name in jobs]
     for number in range(n_rounds):
         before()
@@ -74,11 +74,11 @@ def training_flops(
 ) -> int:
     """Return the floating-point operations of the matrix products of one training step.
 
-    Two for each multiply-add; the backward pass has two products for each of the forward pass. Counted for
-    each sentence by itself, so padding counts as nothing:
+    A multiply-add counts as two operations, and the backward pass as twice the forward pass. Padding does not
+    count. The multiply-adds of the forward pass are:
 
-    * a linear map of n tokens, in × out: n · in · out
-    * attention of q queries over k keys, all heads together: scores and mixing, 2 · q · k · D
+    * for a linear layer from D to E features, applied to n tokens: n · D · E
+    * for attention of q queries to k keys, scores and weighted sum, all heads together: 2 · q · k · D
 
     Args:
         lengths: source and target length of each pair, end symbols included.
@@ -99,9 +99,9 @@ def training_flops(
 
 
 def product_rate() -> float:
-    """Return this machine's best rate of square products on all cores, in FLOP/s.
+    """Return the highest measured rate of square matrix products on all cores, in FLOP/s.
 
-    They are in bfloat16 where the CPU multiplies it, else in float32.
+    The products are in bfloat16 if the CPU supports it, else in float32.
     """
     kind = "bfloat16" if multiplies_bfloat16() else "float32"
     code = (
@@ -120,7 +120,7 @@ def product_rate() -> float:
 def output(command: list[str], *, result_is_enough: bool = False) -> str:
     """Run a command and return the last line of its output.
 
-    With `result_is_enough` it may fail after that line: gloo at times aborts processes as they end.
+    With `result_is_enough`, a failure after a JSON result is ignored: gloo sometimes aborts at exit.
     """
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -131,14 +131,14 @@ def output(command: list[str], *, result_is_enough: bool = False) -> str:
 
 
 def print_table(heads: str, lines: list[list[str]]) -> None:
-    """Print a table in Markdown; `heads` with " | " between them."""
+    """Print a table in Markdown; `heads` are the column titles, separated by " | "."""
     names = heads.split(" | ")
     for line in (names, ["---"] * len(names), *lines):
         print("| " + " | ".join(line) + " |")
 
 
 def speeds(rows: list[Row], key: str) -> list[list[str]]:
-    """Return the first cells of each row: name, median, spread, how many times as fast the first row is."""
+    """Return the first cells of each row: name, median, range, and the speed-up of the first row over it."""
     first = rows[0].median(key)
     return [
         [row.name, f"{row.median(key):,.0f}", row.spread(key), f"{first / row.median(key):.2f} ×"]

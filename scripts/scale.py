@@ -3,8 +3,8 @@
 python scripts/scale.py preparation --pairs 1000000
 python scripts/scale.py training --pairs 10000 1000000 --steps 60
 
-Each measurement runs in a process of its own, on a corpus of `make_corpus.py`. Private memory is that of the
-whole process tree, pages of mapped files not counted: the system shares those and drops them when it must.
+Each measurement runs in a separate process, on a corpus written by `make_corpus.py`. Private memory is the
+anonymous memory of the whole process tree. It excludes pages of mapped files, which the system can drop.
 """
 
 import argparse
@@ -38,14 +38,14 @@ hardware: {{accelerator: cpu}}
 
 
 def measure_preparation(n_pairs: int) -> dict[str, Any]:
-    """Prepare a corpus that nobody prepared before: seconds, CPU seconds, peak private MB."""
+    """Prepare a corpus without a cache: seconds, CPU seconds, peak private MB."""
     with tempfile.TemporaryDirectory() as root:
         config = _write_corpus(Path(root), n_pairs, steps=1)
         return {"n_pairs": n_pairs, **_measure("_prepare", config)}
 
 
 def measure_training_memory(n_pairs: int, steps: int) -> dict[str, Any]:
-    """Train for some steps on a corpus that was prepared before: peak private MB, seconds per step."""
+    """Train for some steps on an already prepared corpus: peak private MB, seconds per step."""
     with tempfile.TemporaryDirectory() as root:
         config = _write_corpus(Path(root), n_pairs, steps=steps)
         _measure("_prepare", config)
@@ -60,7 +60,7 @@ def _write_corpus(root: Path, n_pairs: int, *, steps: int) -> Path:
 
 
 def _measure(work: str, config: Path) -> dict[str, Any]:
-    """Run one of the functions below in a process of its own; what it prints is JSON to add."""
+    """Run one of the functions below in a separate process, and add the JSON that it prints."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     code = f"import sys, scale; scale.{work}(sys.argv[1])"
     here = Path(__file__).resolve().parent
@@ -86,11 +86,11 @@ def _measure(work: str, config: Path) -> dict[str, Any]:
 
 def _process_tree(pid: int) -> list[int]:
     tree = [pid]
-    for one in tree:  # grows while it is walked
+    for one in tree:  # grows during iteration
         for children in Path(f"/proc/{one}/task").glob("*/children"):
             try:
                 tree += map(int, children.read_text().split())
-            except OSError:  # a thread that has just ended
+            except OSError:  # the thread has ended
                 continue
     return tree
 
@@ -98,12 +98,12 @@ def _process_tree(pid: int) -> list[int]:
 def _private_mb(pid: int) -> float:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has just ended
+    except OSError:  # the process has ended
         return 0.0
     return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:"))
 
 
-# -- what the processes do -----------------------------------------------------------------------------
+# -- run in a separate process ---------------------------------------------------------------------------
 
 
 def _prepare(config: str) -> None:
@@ -119,10 +119,10 @@ def _train(config: str) -> None:
     from translator.training.run import train
 
     ends: list[float] = []
-    account = TranslationModule.record_step
+    record_step = TranslationModule.record_step
 
     def timed(module: TranslationModule, batch: Any) -> None:
-        account(module, batch)
+        record_step(module, batch)
         ends.append(time.perf_counter())
 
     TranslationModule.record_step = timed  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What the benchmark trains: sizes, configuration, and the batches that all are given."""
+"""The training benchmark: model sizes, configuration, and the shared batches."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from translator.symbols import EOS, PAD
 
 Measured = dict[str, Any]
 
-#: Sizes measured in training: width, feed-forward, layers of each stack, pieces, padded tokens a batch, which
-#: come to about 2,400 real target tokens.
+#: Model sizes: width, feed-forward width, layers of each stack, vocabulary size, and padded tokens per batch,
+#: chosen so that a batch has about 2,400 real target tokens.
 CASES = {
     "256": {"width": 256, "feed_forward": 1024, "layers": 3, "pieces": 8000, "max_tokens_per_batch": 3050},
     "128": {"width": 128, "feed_forward": 512, "layers": 4, "pieces": 6000, "max_tokens_per_batch": 2950},
@@ -37,7 +37,7 @@ def training_config(case: Measured, root: str) -> Measured:
 
 
 def write_batches(config: Measured, folder: Path, n_batches: int) -> tuple[list[tuple[int, int]], int]:
-    """Write the first batches of a training run, and all pairs; return lengths, target tokens a batch."""
+    """Write the first batches and all pairs of a run; return the lengths, and target tokens per batch."""
     checked = validate(config)
     prepared = prepare(checked)
     stream = BatchStream(

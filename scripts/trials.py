@@ -1,4 +1,4 @@
-"""What scripts/faults.py tries its faults on: a small training, its commands, and what comes of them."""
+"""Test bed of scripts/faults.py: a small training run, the commands to disturb, and their outcomes."""
 
 import os
 import random
@@ -36,10 +36,10 @@ hardware: {{accelerator: cpu, precision: 32-true, replicas: 1, backend: torch}}
 
 
 class Process:
-    """A function in a forked process, in a group of its own, so that nothing need be imported again.
+    """A function in a forked process with its own process group. Forking avoids importing everything again.
 
     Attributes:
-        code: its exit code, once it was waited for; None where it did not end.
+        code: exit code, set by `wait`; None if the process did not end in time.
     """
 
     def __init__(self, job: Callable[[], object], log: Path):
@@ -50,11 +50,11 @@ class Process:
         self.pid = os.fork()
         if self.pid == 0:
             _live(job, log)
-        with suppress(PermissionError):  # it did so itself, and is another program by now
+        with suppress(PermissionError):  # the child has done so itself and has since called exec
             os.setpgid(self.pid, self.pid)
 
     def wait(self, seconds: float = 120) -> "Process":
-        """Wait for its end; one that does not come is brought about."""
+        """Wait until the process ends; kill it after some seconds."""
         until = time.monotonic() + seconds
         while self.code is None and time.monotonic() < until:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -82,7 +82,7 @@ class Process:
         return self._log.read_text(errors="replace") if self._log.is_file() else ""
 
     def failure(self) -> str | None:
-        """What came of it; None where it ended with exit code 0."""
+        """Return the kind of failure, or None after exit code 0."""
         said = self.said()
         if self.code is None:
             return "HANG"
@@ -113,13 +113,14 @@ def _live(job: Callable[[], object], log: Path) -> None:
 
 
 class Trials:
-    """A run that nothing disturbed, a stopped one, and a folder for each round.
+    """An undisturbed run, a run that was killed, and a folder for the current round.
 
     Attributes:
-        calm: holds `corpus`, `cache`, `runs` of the former, and `stopped`, the runs of the latter.
-        here: the folder of this round.
-        random: decides when and where.
-        data_seconds, train_seconds: what `check-data` and `train` take.
+        calm: a folder with `corpus`, `cache` and `runs` of the undisturbed run, and `stopped`, the runs
+            folder of the killed one.
+        here: the folder of the current round.
+        random: chooses the time and place of faults.
+        data_seconds, train_seconds: duration of `check-data` and `train`.
     """
 
     def __init__(self, folder: Path, *, seed: int, n_pairs: int = 3000, steps: int = 120):
@@ -141,18 +142,18 @@ class Trials:
 
     @property
     def run(self) -> Path:
-        """The folder of this round's run."""
+        """The run folder of the current round."""
         return self.here / "runs" / "small"
 
     def _timed(self, verb: str) -> float:
         started = time.monotonic()
         process = self.start(verb).wait()
         if process.code:
-            sys.exit(f"{verb} fails by itself:\n{process.said()}")
+            sys.exit(f"{verb} fails without a fault:\n{process.said()}")
         return time.monotonic() - started
 
     def fresh(self, *parts: str) -> Path:
-        """Begin a round with its own copy of the corpus and of other parts of `calm`."""
+        """Start a round with copies of the corpus and of other parts of `calm`."""
         shutil.rmtree(self.here, ignore_errors=True)
         for log in self.here.parent.glob("log*"):
             log.unlink()
@@ -162,7 +163,7 @@ class Trials:
         return self.here
 
     def start(self, *words: object, log: str = "log", before: Callable[[], object] | None = None) -> Process:
-        """Start `translator`, after something else in its process; `train` and `check-data` on the corpus."""
+        """Start `translator` in a forked process, after calling `before`."""
         arguments = [str(word) for word in words]
         if words[0] in ("train", "check-data"):
             arguments.insert(1, str(self.here / "small.yaml"))
@@ -175,35 +176,37 @@ class Trials:
         return Process(job, self.here.parent / log)
 
     def said(self) -> str:
-        """Return the logs of this round."""
+        """Return the logs of the current round."""
         return "\n".join(log.read_text(errors="replace") for log in sorted(self.here.parent.glob("log*")))
 
     def train_a_while(self, **options: Callable[[], object]) -> Process:
-        """Start a training, and return once it has all three checkpoints."""
+        """Start a training run, and return once all three checkpoints exist."""
         process = self.start("train", **options)
         checkpoints = [self.run / "checkpoints" / name for name in (LAST, PREVIOUS, BEST)]
         process.wait_until(lambda: all(path.exists() for path in checkpoints))
         return process
 
     def outcome(self, process: Process) -> str:
-        """What comes of a command that trains."""
+        """Return the outcome of a training command."""
         said = process.wait().said()
         if (failure := process.failure()) is not None:
             return failure
         model = Path(said.rpartition("finished: ")[2].strip())
         if sha256(model / WEIGHTS) != self.expected:
             return "SILENTLY WRONG"
-        is_litter = any(half_written(folder) for folder in (model.parent, self.here / "cache"))
-        return "HALF-WRITTEN FILES" if is_litter else "rebuilt with a note" if "damaged" in said else "same"
+        has_leftovers = any(half_written(folder) for folder in (model.parent, self.here / "cache"))
+        return (
+            "HALF-WRITTEN FILES" if has_leftovers else "rebuilt with a note" if "damaged" in said else "same"
+        )
 
     def resume(self) -> str:
-        """What comes of going on with the run, or of a new one where nothing was begun."""
+        """Return the outcome of resuming the run, or of a new run if there is nothing to resume."""
         resuming = self.start("train", "--resume")
         outcome = self.outcome(resuming)
         return self.outcome(self.start("train")) if "nothing to resume" in resuming.said() else outcome
 
     def outcome_of_reading(self, read: Callable[[], str], expected: Callable[[], set[str]]) -> str:
-        """What comes of reading something: an error, or what is expected, with a note or without one."""
+        """Return the outcome of reading: an error, or whether an expected value was read, and with a note."""
 
         def job() -> None:
             try:
@@ -219,7 +222,7 @@ class Trials:
         return process.failure() or ("rebuilt with a note" if is_noted else said.splitlines()[-1])
 
     def damage(self, path: Path) -> None:
-        """Flip a bit of a file, cut it short, or overwrite a stretch with zeros or with anything."""
+        """Flip a bit of a file, truncate it, or overwrite a range with zeros or random bytes."""
         before, draw = path.read_bytes(), self.random
         content = bytearray(before)
         while content == before:
@@ -236,5 +239,5 @@ class Trials:
 
 
 def half_written(folder: Path) -> list[Path]:
-    """Return what a process left that was killed while it wrote."""
+    """Return the temporary files and folders that a killed process left."""
     return [path for path in folder.rglob("*") if path.name.startswith((".", "partial-"))]

@@ -1,6 +1,6 @@
-"""Write the embedded phrasebook as files, or show what it is made of.
+"""Write the embedded phrasebook as files, or print samples and statistics.
 
-python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .en2; of aligned pairs .links, .words
+python scripts/write_phrasebook.py FOLDER      every split: .fr, .en, .en2; for aligned pairs .links, .words
 python scripts/write_phrasebook.py --samples   five sentences of each construction, for reading
 python scripts/write_phrasebook.py --random 400 --seed 7   pairs drawn from the training split
 python scripts/write_phrasebook.py --counts    lemmas, constructions and distinct words
@@ -21,13 +21,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="where to write; made if it is not there")
+    parser.add_argument("folder", nargs="?", type=Path, help="where to write; created if it does not exist")
     parser.add_argument("--samples", action="store_true", help="print five sentences of each construction")
     parser.add_argument(
         "--random", type=int, default=0, metavar="N", help="print N pairs of the training split"
     )
     parser.add_argument("--seed", type=int, default=1, help="of --random")
-    parser.add_argument("--counts", action="store_true", help="print what the phrasebook is made of")
+    parser.add_argument(
+        "--counts", action="store_true", help="print the numbers of lemmas, words and constructions"
+    )
     arguments = parser.parse_args()
     if not (arguments.folder or arguments.samples or arguments.random or arguments.counts):
         parser.error("give a folder, --samples, --random N or --counts")
@@ -45,7 +47,7 @@ def main() -> int:
 
 
 def write(folder: Path) -> int:
-    """Write each split; files that are there already are not touched."""
+    """Write each split; write nothing if one of the files exists."""
     folder.mkdir(parents=True, exist_ok=True)
     texts: dict[Path, list[str]] = {}
     for split in phrasebook.SPLITS:
@@ -55,16 +57,16 @@ def write(folder: Path) -> int:
         if split in phrasebook.BY_HAND:
             texts[folder / f"{split}.en2"] = phrasebook.second_references(split) or []
             continue
-        links = list(phrasebook.alignments(split))  # nobody has aligned the sentences written whole
+        links = list(phrasebook.alignments(split))  # hand-written sentences have no links
         aligned = [pair for pair, line in zip(pairs, links, strict=True) if line]
         for language in phrasebook.LANGUAGES:
             texts[folder / f"{split}.words.{language}"] = [
                 " ".join(words(pair[language])) for pair in aligned
             ]
         texts[folder / f"{split}.links"] = list(filter(None, links))
-    there = [path for path in texts if path.exists()]
-    if there:
-        print(f"error: {there[0]}: exists; name another folder, or move it away", file=sys.stderr)
+    existing = [path for path in texts if path.exists()]
+    if existing:
+        print(f"error: {existing[0]}: exists; give another folder, or move it away", file=sys.stderr)
         return 1
     for path, lines in texts.items():
         unfinished = path.with_name(path.name + ".unfinished")
@@ -77,7 +79,9 @@ def print_samples() -> None:
     """Print five sentences of each construction of the training split."""
     shown: dict[str, list[str]] = {}
     for example in splits.generated()["train"]:
-        for name in (name for name in example.constructions if ":" not in name):  # not where a pattern stands
+        for name in (
+            name for name in example.constructions if ":" not in name
+        ):  # names with a colon are positions of patterns
             if len(shown.setdefault(name, [])) < 5:
                 shown[name].append(f"    {example.sentence.fr}  |  {example.sentence.en}")
     for name in sorted(shown):

@@ -1,4 +1,4 @@
-"""Write the configuration's reference from its models: configs/schema.json and docs/configuration.md.
+"""Generate the configuration reference: configs/schema.json and docs/configuration.md.
 
 python scripts/write_reference.py           write both
 python scripts/write_reference.py --check   change nothing; exit 1 if one is out of date
@@ -24,7 +24,7 @@ Every key of a file in `configs/`, written by `scripts/write_reference.py` from
 
 
 def reference() -> str:
-    """The text of docs/configuration.md: a table for each section."""
+    """Return the text of docs/configuration.md: a table for each section."""
     lines = [HEAD.rstrip("\n")]
     section = ""
     for key, allowed, default, description in field_reference():
@@ -40,12 +40,12 @@ def reference() -> str:
 
 
 def contents(root: Path) -> dict[Path, str]:
-    """What each generated file below `root` should hold."""
+    """Return the expected content of each generated file below `root`."""
     return {root / "configs/schema.json": json_schema(), root / "docs/configuration.md": reference()}
 
 
 def out_of_date(root: Path) -> list[Path]:
-    """The generated files below `root` that are missing or hold something else."""
+    """Return the generated files below `root` that are missing or out of date."""
     return [
         path
         for path, text in contents(root).items()

@@ -1082,7 +1082,7 @@ REFUSED_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda model: change(model / MANIFEST, b'"format_version": 1', b'"format_version": 9'),
         "format version 9",
     ),
-    "no folder": (shutil.rmtree, "no model folder"),
+    "no folder": (shutil.rmtree, "not a model folder"),
 }
 
 
@@ -1109,14 +1109,14 @@ def test_a_run_is_as_good_as_its_model_folder(run: Run, trained: Trained, model:
     assert done.lines() == answers(model, [text])
     assert run("info", model.parent).out == run("info", model).out
     (model / MANIFEST).unlink()
-    assert f"{model.parent}: no model folder: it has no" in run("info", model.parent).refusal()
+    assert f"{model.parent}: not a model folder: it has no" in run("info", model.parent).refusal()
 
 
 def test_what_is_no_model_folder_is_named(run: Run, trained: Trained, tmp_path: Path) -> None:
     file = trained.model / MANIFEST
-    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it is not there")):
+    for path, why in ((file, "it is a file"), (tmp_path / "nowhere", "it does not exist")):
         line = run("translate", "--model", path, "Oui.").refusal()
-        assert line.startswith(f"error: {path}: no model folder: {why}; give the `model` folder")
+        assert line.startswith(f"error: {path}: not a model folder: {why}; give the `model` folder")
 
 
 @pytest.mark.parametrize("digits", [20, 1000, 5000])
@@ -1159,7 +1159,7 @@ def test_a_folder_or_no_file_to_read_from(run: Run, trained: Trained, tmp_path: 
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["translator.translation.inference.search", "safetensors.torch.load"])
+@pytest.mark.parametrize("where", ["translator.translation.batched_search.search", "safetensors.torch.load"])
 def test_too_little_memory_is_one_line(
     run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
@@ -1176,7 +1176,7 @@ def test_control_a_fault_of_ours_shows_where_it_is(trained: Trained, monkeypatch
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("translator.translation.inference.search", fail)
+    monkeypatch.setattr("translator.translation.batched_search.search", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         main(["translate", "--model", str(trained.model), "Le chat dort."])
 

@@ -126,7 +126,7 @@ def test_evaluate_scores_links_of_given_files_as_they_count(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["0-0", "", "0:0", "", ""], "gold:3: '0:0' is no link"),
+        (["0-0", "", "0:0", "", ""], "gold:3: '0:0' is not a link"),
         (["0-0", "", "0-9", "", ""], "gold:3: '0-9' is beyond the pair's 4 and 4 words"),
         (["0-0", "0-0", "", "", ""], "gold:2: '0-0' is beyond the pair's 0 and 0 words"),
         (["0-0"], "has 1 lines and the text 5; give one line for each pair"),
@@ -166,7 +166,7 @@ def test_what_align_cannot_do_is_one_line(
 ) -> None:
     source, target = files
     own = ("align", "--model", trained.model, "--source", source, "--target")
-    assert "layer 2 is none of the model's" in refusal(run(capfd, *own, target, "--layer", "2"), code=2)
+    assert "layer 2 does not exist" in refusal(run(capfd, *own, target, "--layer", "2"), code=2)
     wrong = ("--reverse-model", trained.model)
     assert "give one that translates en to fr" in refusal(run(capfd, *own, target, *wrong), code=2)
     assert "there is no such file" in refusal(run(capfd, *own, target.with_name("none")))

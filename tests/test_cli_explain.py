@@ -93,7 +93,7 @@ def test_a_full_disk_takes_no_translation_away(run: Run) -> None:
         ((TEXT, "--output", "none/a.html"), 1, "there is no folder none"),
         ((TEXT, "--png", "."), 1, "this is a folder"),
         ((TEXT, "--output", "a.html", "--prefix", "a\nb"), 2, "line break"),
-        ((TEXT, "--output", "a.html", "--device", "nowhere"), 2, "device 'nowhere' is none of cpu"),
+        ((TEXT, "--output", "a.html", "--device", "nowhere"), 2, "device 'nowhere' is not one of cpu"),
     ],
 )
 def test_refusals_are_one_line(

@@ -1,4 +1,4 @@
-"""Files: whole or not there, checked when they are read, and nothing left of what was killed."""
+"""Atomic writing, checksums, and removing the temporary files of killed processes."""
 
 import os
 import signal
@@ -147,7 +147,7 @@ def test_a_damaged_folder_is_made_anew_with_a_note(
     assert (n_written, capsys.readouterr().err) == (1, "")
     DAMAGE[damage](folder / name)
     find_sealed(folder, ["a", "b"], make)
-    expected = f"{folder}: damaged, or from before there were checksums; it is made anew\n"
+    expected = f"{folder}: damaged, or written by a version without checksums; it is created again\n"
     assert (n_written, capsys.readouterr().err) == (2, expected)
     assert (folder / "a").read_bytes() == b"a" * 5000
     assert os.listdir(tmp_path) == ["folder"]

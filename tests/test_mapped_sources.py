@@ -24,7 +24,8 @@ from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.service import Service
 from translator.translation.aligner import Aligner
-from translator.translation.inference import Translation, Translator
+from translator.translation.inference import Translator
+from translator.translation.joining import Translation
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -254,5 +255,5 @@ def test_a_map_of_another_version_is_refused(older: Path) -> None:
         load_model_folder(older)
     assert str(caught.value) == (
         f"{older / CONFIG}: data.input_map=2 does not fit; allowed: 1 or null "
-        "(a newer version may have written the folder; then update)"
+        "(if a newer version wrote the folder, update)"
     )

@@ -1,4 +1,4 @@
-"""The model folder: whole, verified, nothing unpickled."""
+"""The model folder is complete and verified, and nothing in it is unpickled."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ from translator.model_folder import (
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-UPDATE = "(a newer version may have written the folder; then update)"
+UPDATE = "(if a newer version wrote the folder, update)"
 SOURCE = torch.tensor([[300, 301, 302, 3]])
 TARGET = torch.tensor([[2, 303, 304]])
 
@@ -102,13 +102,13 @@ def test_one_flipped_bit_is_found(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    assert refusal(folder).startswith(f"{folder / name}: damaged: its SHA-256 is not the manifest's")
+    assert refusal(folder).startswith(f"{folder / name}: damaged: its SHA-256 is not in the manifest")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format_version=2), "format version 2, and this program reads 1"),
+        (lambda m: m.update(format_version=2), "format version 2, but this program reads 1"),
         (lambda m: m.pop("format_version"), "format version None"),
         (lambda m: m.pop("sha256"), "damaged"),
         (lambda m: m.update(sha256=["x"]), "damaged"),
@@ -133,7 +133,7 @@ def test_a_manifest_that_is_no_json(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", ["[]", "1", "null", '"format_version"'])
 def test_a_manifest_that_is_no_object(folder: Path, content: str) -> None:
     (folder / MANIFEST).write_text(content)
-    assert refusal(folder) == f"{folder / MANIFEST}: format version None, and this program reads 1"
+    assert refusal(folder) == f"{folder / MANIFEST}: format version None, but this program reads 1"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"data": "\xe9"}', b"[" * 100_000])
@@ -278,7 +278,7 @@ def test_weights_that_are_not_finite_are_neither_read_nor_written(
     assert not (tmp_path / "saved").exists()
     (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
     write_manifest(folder, {})  # its hash is right
-    expected = f"{folder / WEIGHTS}: {name} {NOT_FINITE}, so it cannot translate; take another model"
+    expected = f"{folder / WEIGHTS}: {name} {NOT_FINITE}, so the model cannot translate; use another model"
     assert refusal(folder) == expected
     weights[name].view(-1)[-1] = 3e38  # the control: as large as a number may be
     save_weights(tmp_path / "saved", weights, whole.tokenizer, whole.config)

@@ -1,6 +1,6 @@
-"""Passerelle: a small French-English translator to read, train and trust.
+"""Passerelle: a small French-English Transformer, written to be read, trained and used.
 
-The Python interface is two names::
+The Python interface consists of two names::
 
     from translator import Translator
     Translator.load("runs/phrasebook/model").translate(["Bonjour."])[0].text
@@ -9,15 +9,16 @@ The Python interface is two names::
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from translator.translation.inference import Translation, Translator
+    from translator.translation.inference import Translator
+    from translator.translation.joining import Translation
 
 __all__ = ["Translation", "Translator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when the model is asked for, so that `translator --help` stays quick."""
+    """Import torch only on first use, so that `translator --help` stays fast."""
     if name in __all__:
-        from translator.translation import inference
+        from translator.translation import inference, joining
 
-        return getattr(inference, name)
+        return getattr(inference if name == "Translator" else joining, name)
     raise AttributeError(f"module 'translator' has no attribute '{name}'")

@@ -1,32 +1,32 @@
-"""What can go wrong by a user's hand, and the exit code it ends with.
+"""Errors that a user can cause, and their exit codes.
 
 PasserelleError                 exit 1: one line on stderr, never a traceback
-├── ConfigError                 a configuration file or an override
-├── DataError                   a corpus: missing, badly encoded, unequal sides, no network
-├── ModelError                  a model folder: absent, damaged, of another version
-├── TrainingError               a run that cannot start or go on
-├── ExportError                 a model that another program cannot take over, or does not read as ours
-├── PictureError                a picture that cannot be drawn
-├── ServeError                  a service that cannot start as asked
-└── UsageError                  exit 2: the command line itself
+├── ConfigError                 an invalid configuration file or override
+├── DataError                   a corpus: missing, badly encoded, sides of unequal length, no network
+├── ModelError                  a model folder: missing, damaged, of another version
+├── TrainingError               a training run that cannot start or continue
+├── ExportError                 a failed export, or an exported model that translates differently
+├── PictureError                a figure that cannot be drawn
+├── ServeError                  a service that cannot start
+└── UsageError                  exit 2: invalid command-line arguments
 
-A message says what is wrong with its value, what is allowed and what to do, in this order, with the
-dotted key or `file:line` in front.
+A message starts with the dotted key or `file:line`. Then it gives the invalid value, what is allowed and what
+to do.
 """
 
 
 class PasserelleError(Exception):
-    """Anything that a user can cause and mend."""
+    """Base class of all errors that a user can cause and fix."""
 
     exit_code = 1
 
 
 class ConfigError(PasserelleError):
-    """A configuration that cannot be read or does not fit."""
+    """A configuration that cannot be read or is invalid."""
 
 
 class DataError(PasserelleError):
-    """A corpus that cannot be read as it is."""
+    """A corpus that cannot be read or used."""
 
 
 class ModelError(PasserelleError):
@@ -34,32 +34,32 @@ class ModelError(PasserelleError):
 
 
 class TrainingError(PasserelleError):
-    """A training run that cannot start or go on."""
+    """A training run that cannot start or continue."""
 
 
 class ExportError(PasserelleError):
-    """A model that cannot be exported, or an export that does not translate as the model does."""
+    """A model that cannot be exported, or an exported model that translates differently."""
 
 
 class PictureError(PasserelleError):
-    """A picture that cannot be drawn."""
+    """A figure that cannot be drawn."""
 
 
 class ServeError(PasserelleError):
-    """A service that cannot start as asked."""
+    """A service that cannot start."""
 
 
 class UsageError(PasserelleError):
-    """Arguments that do not go together."""
+    """Invalid arguments, or arguments that contradict each other."""
 
     exit_code = 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out: Python's own error, or what torch and other C++ make of it."""
+    """Return whether an error means that memory ran out, in Python, torch or other C++ code."""
     words = (
         *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "can't start new thread"),
-        "ALLOC_FAILED",  # of cuBLAS and cuDNN
+        "ALLOC_FAILED",  # cuBLAS and cuDNN
     )
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in words)

@@ -1,7 +1,8 @@
-"""Files and folders that are whole or not there, whatever is killed, and that are checked when they are read.
+"""Atomic writing of files and folders, checksums, and locks.
 
-They are written beside their place, flushed to the disk and renamed. What is being written is locked, so that
-what a killed process left can be told from what another one is writing, and taken away.
+A file or folder is written under a temporary name, flushed to disk and renamed, so that a killed process or a
+power cut never leaves a partial one under its final name. Temporary files and folders are locked while they
+are being written. Those without a lock were left by killed processes and can be removed.
 """
 
 import errno
@@ -19,37 +20,37 @@ from translator import console
 
 try:
     import fcntl
-except ImportError:  # no POSIX: no locks, and nothing that was left behind is taken away
+except ImportError:  # not POSIX: no locks, so temporary files of killed processes are never removed
     fcntl = None  # type: ignore[assignment]
 
-#: Numbers of the errors that say that another process has a lock; the second comes from some network disks.
+#: `errno` values if another process holds a lock; some network file systems return the second.
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
-#: The SHA-256 of each file of a sealed folder.
+#: File name: a JSON object with the SHA-256 of each file of a sealed folder.
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
-_RANDOM = "[a-z0-9_]{8}"  # what `tempfile` adds to a name
-#: Files at the top of a partial folder; one that has others is not ours. Some are of older versions.
+_RANDOM = "[a-z0-9_]{8}"  # the suffix that `tempfile` adds
+#: Names that we, or older versions, create in a partial folder. A folder with other names is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
-    """Write a file so that it is never seen half-written, not even after a power cut.
+    """Write a file atomically: it is never partially written, not even after a power cut.
 
     Args:
-        path: of the file.
-        content: of the file.
-        keep: a path for the file that was there before, once the new one is on the disk.
+        path: the file to create or replace.
+        content: the bytes to write.
+        keep: a second path, to which the previous file is moved once the new one is on disk.
     """
     handle, partial = _locked(lambda: tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent))
-    with os.fdopen(handle, "wb") as file:  # open, and locked, until it has its name
+    with os.fdopen(handle, "wb") as file:  # stays open, and so locked, until it is renamed
         try:
             file.write(content)
             file.flush()
@@ -58,7 +59,7 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
             os.umask(umask)
             os.chmod(partial, 0o666 & ~umask)
             if keep is not None and path.is_file():
-                _give_second_name(path, keep)
+                _replace_with_link(keep, path)
             os.replace(partial, path)
         except BaseException:
             os.unlink(partial)
@@ -68,13 +69,13 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
-    """Give a folder to write in; it goes at the end, with what is still in it."""
+    """Create a locked temporary folder and remove it, with its remaining contents, at the end."""
 
-    def make() -> tuple[int, str]:
+    def create() -> tuple[int, str]:
         name = tempfile.mkdtemp(prefix=_PARTIAL, dir=parent)
         return os.open(name, os.O_RDONLY), name
 
-    handle, name = _locked(make)
+    handle, name = _locked(create)
     try:
         yield Path(name)
     finally:
@@ -82,8 +83,8 @@ def partial_folder(parent: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def rename_whole(partial: Path, path: Path) -> None:
-    """Give a finished folder its name; all that is in it is on the disk before, the name after."""
+def flush_and_rename(partial: Path, path: Path) -> None:
+    """Flush a finished folder and all its contents to disk, then rename it."""
     for inside in (*partial.rglob("*"), partial):
         _flush(inside)
     partial.rename(path)
@@ -91,7 +92,7 @@ def rename_whole(partial: Path, path: Path) -> None:
 
 
 def is_sealed(folder: Path, names: Collection[str]) -> bool:
-    """Whether a folder has files of these names, and each is as it was written."""
+    """Return whether a folder has files of these names whose checksums match its `CHECKSUMS` file."""
     try:
         checksums = json.loads((folder / CHECKSUMS).read_bytes())
         return all(checksums[name] == sha256(folder / name) for name in names)
@@ -100,43 +101,47 @@ def is_sealed(folder: Path, names: Collection[str]) -> bool:
 
 
 def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], None]) -> None:
-    """Have a sealed folder written, unless it is there; one that is damaged is written anew, with a note.
+    """Create a sealed folder, a folder with checksums, unless it exists. Replace a damaged one, with a note.
 
     Args:
-        folder: where it is to be; it appears when it is whole, with the checksums of its files.
+        folder: the folder to create. It appears only once it is complete.
         names: of its files.
-        write: writes them into the folder that it is given.
+        write: writes the files into the folder that it is called with.
     """
     if is_sealed(folder, names):
         return
     if folder.exists():
-        console.note(f"{folder}: damaged, or from before there were checksums; it is made anew")
-    with partial_folder(folder.parent) as beside:
-        whole = beside / "whole"
-        whole.mkdir()
-        write(whole)
-        checksums = {name: sha256(whole / name) for name in names}
-        (whole / CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
+        console.note(f"{folder}: damaged, or written by a version without checksums; it is created again")
+    with partial_folder(folder.parent) as partial:
+        new = partial / "whole"
+        new.mkdir()
+        write(new)
+        checksums = {name: sha256(new / name) for name in names}
+        (new / CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
         if folder.exists() and not is_sealed(folder, names):
-            folder.rename(beside / "replaced")
+            folder.rename(partial / "replaced")
         try:
-            rename_whole(whole, folder)
+            flush_and_rename(new, folder)
         except OSError:
-            if not is_sealed(folder, names):  # else another process was first
+            if not is_sealed(folder, names):  # otherwise another process has created it meanwhile
                 raise
 
 
 def remove_partial_files(folder: Path, names: Collection[str]) -> None:
-    """Remove what killed processes left of `atomic_write` for files of these names in a folder.
+    """Remove the temporary files that killed processes left in a folder from `atomic_write`.
 
-    What a process is still writing is locked, and stays.
+    Temporary files that a process is still writing are locked and stay.
+
+    Args:
+        folder: to clean up.
+        names: of the files that were being written.
     """
     pattern = re.compile(rf"\.({'|'.join(map(re.escape, names))})-{_RANDOM}")
     _remove_unlocked(folder, lambda path: bool(pattern.fullmatch(path.name)) and path.is_file())
 
 
 def remove_partial_folders(parent: Path) -> None:
-    """Remove what killed processes left of `partial_folder`; what one is still writing in stays."""
+    """Remove the folders that killed processes left from `partial_folder`; locked ones stay."""
     pattern = re.compile(_PARTIAL + _RANDOM)
     _remove_unlocked(
         parent,
@@ -148,42 +153,43 @@ def remove_partial_folders(parent: Path) -> None:
     )
 
 
-def _remove_unlocked(folder: Path, is_left_behind: Callable[[Path], bool]) -> None:
+def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         try:
-            if path.is_symlink() or not is_left_behind(path):
+            if path.is_symlink() or not is_temporary(path):
                 continue
             handle = os.open(path, os.O_RDONLY)
-        except OSError:  # another process took it away, or it is not ours to read
+        except OSError:  # removed by another process, or not readable
             continue
         try:
-            if lock_error(handle) is None:  # else somebody writes it, or there are no locks here
+            if lock_error(handle) is None:  # otherwise it is being written, or locks are not supported
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-        except OSError:  # we may not remove it
+        except OSError:  # not permitted to remove it
             pass
         finally:
             os.close(handle)
 
 
-def _locked(make: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-    """What `make` made, a descriptor and a path, locked; made again where it was cleared away before that."""
+def _locked(create: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """Return a locked descriptor and its path; try again if it was removed before it was locked."""
     while True:
-        handle, path = make()
+        handle, path = create()
         error = lock_error(handle)
         if error is not None and error.errno not in HELD:
-            return handle, path  # no locks on this file system; there nothing is cleared away either
+            return handle, path  # locks are not supported, so nothing is removed either
         if error is None and os.path.lexists(path):
             return handle, path
         os.close(handle)
 
 
 def lock_error(handle: int) -> OSError | None:
-    """Lock an open file or folder for this process, without waiting; return why that cannot be, or None.
+    """Lock an open file or folder without waiting; return the error if that fails, else None.
 
-    Its `errno` is one of `HELD` where another process has the lock, and another one where there are no locks.
+    The error's `errno` is in `HELD` if another process holds the lock, and not in it if locks are not
+    supported.
     """
     if fcntl is None:
         return OSError(errno.ENOSYS, "this system has none")
@@ -194,21 +200,21 @@ def lock_error(handle: int) -> OSError | None:
     return None
 
 
-def _give_second_name(path: Path, second: Path) -> None:
-    """Let a file have two names, in place of what had the second; it has its first name all the time."""
-    beside = second.with_name(f".{second.name}")
-    beside.unlink(missing_ok=True)
+def _replace_with_link(path: Path, target: Path) -> None:
+    """Atomically replace `path` by a hard link to `target`, so that `target` never disappears."""
+    link = path.with_name(f".{path.name}")
+    link.unlink(missing_ok=True)
     try:
-        os.link(path, beside)
+        os.link(target, link)
     except OSError:  # a file system without hard links
-        os.replace(path, second)
+        os.replace(target, path)
         return
-    os.replace(beside, second)
-    beside.unlink(missing_ok=True)  # where both were this file already, replacing does nothing
+    os.replace(link, path)
+    link.unlink(missing_ok=True)  # os.replace does nothing if both are already the same file
 
 
 def _flush(path: Path) -> None:
-    """Have the disk keep a file, or the names in a folder."""
+    """Flush a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,11 +1,11 @@
-"""The model folder: everything that translating needs, described by itself, and nothing pickled.
+"""The model folder: everything needed for translation, without pickled files.
 
     model.safetensors   the weights
     tokenizer.model     the SentencePiece model
-    config.json         the whole configuration it was trained with, the input map's version too
-    manifest.json       format version, SHA-256 of the other files, where it all came from, its scores
+    config.json         the complete training configuration, including the version of the input map
+    manifest.json       format version, SHA-256 of the other files, provenance, scores
 
-The manifest is written last: a folder that has one is whole.
+The manifest is written last, so a folder with a manifest is complete.
 """
 
 import json
@@ -31,16 +31,16 @@ from translator.model.transformer import Transformer
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG, MANIFEST = "model.safetensors", "tokenizer.model", "config.json", "manifest.json"
 
-#: Said of a tensor that no computing can be done with.
+#: For error messages about a tensor with nan or infinite values.
 NOT_FINITE = "values that are not finite (nan or inf)"
 
-#: Packages whose versions the manifest records.
+#: Packages whose versions are recorded in the manifest.
 PACKAGES = ("passerelle", "torch", "lightning", "datasets", "sentencepiece", "sacrebleu")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model folder."""
+    """The contents of a model folder."""
 
     model: Transformer
     tokenizer: Tokenizer
@@ -49,7 +49,7 @@ class LoadedModel:
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
-    """Write everything but the manifest; the folder may exist.
+    """Write all files except the manifest; the folder may exist.
 
     Raises:
         ModelError: a weight is not finite; nothing is written.
@@ -64,7 +64,7 @@ def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer,
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest of a folder whose other files are there, with some facts about it."""
+    """Write the manifest, with the given facts; the other files of the folder must exist."""
     manifest = {
         "format_version": FORMAT_VERSION,
         **facts,
@@ -78,33 +78,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a model folder.
 
     Raises:
-        ModelError: there is none, or it is of another format version.
+        ModelError: there is no manifest, or it has another format version.
     """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         why = "it is a file" if folder.is_file() else f"it has no {MANIFEST}"
-        why = why if folder.exists() else "it is not there"
+        why = why if folder.exists() else "it does not exist"
         raise ModelError(
-            f"{folder}: no model folder: {why}; give the `model` folder of a finished run"
+            f"{folder}: not a model folder: {why}; give the `model` folder of a finished run"
         ) from None
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}; mend that") from None
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; make the file readable") from None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: {error}; train again or fetch the folder again") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
-        raise ModelError(f"{path}: format version {version}, and this program reads {FORMAT_VERSION}")
+        raise ModelError(f"{path}: format version {version}, but this program reads {FORMAT_VERSION}")
     return dict(manifest)
 
 
 def load_model_folder(folder: Path) -> LoadedModel:
-    """Load a model folder, verifying each file against the manifest.
+    """Load a model folder and verify each file against the manifest.
 
     Raises:
-        ModelError: a file is absent, damaged or does not fit the others, or a weight is not finite; the
-            message names it.
+        ModelError: a file is missing, damaged or inconsistent with the others, or a weight is not finite; the
+            message names the file.
     """
     manifest = read_manifest(folder)
     hashes = manifest.get("sha256")
@@ -113,20 +113,20 @@ def load_model_folder(folder: Path) -> LoadedModel:
         if not path.is_file():
             raise ModelError(f"{path}: missing; fetch the folder again")
         if not isinstance(hashes, dict) or sha256(path) != hashes.get(name):
-            raise ModelError(f"{path}: damaged: its SHA-256 is not the manifest's; fetch the folder again")
+            raise ModelError(f"{path}: damaged: its SHA-256 is not in the manifest; fetch the folder again")
     return LoadedModel(*load_unfinished(folder), manifest)
 
 
 def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
-    """Load model, tokenizer and configuration from a folder without looking at its manifest.
+    """Load model, tokenizer and configuration from a folder without reading a manifest.
 
     Raises:
-        ModelError: the files do not fit each other, or a weight is not finite.
+        ModelError: the files are inconsistent, or a weight is not finite.
     """
     try:
         config = config_from_json((folder / CONFIG).read_bytes(), where=str(folder / CONFIG))
     except ConfigError as error:
-        raise ModelError(f"{error} (a newer version may have written the folder; then update)") from None
+        raise ModelError(f"{error} (if a newer version wrote the folder, update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     try:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
@@ -144,16 +144,16 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
     if name := not_finite(weights):
         raise ModelError(
-            f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so it cannot translate; take another model"
+            f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so the model cannot translate; use another model"
         )
     return model.eval(), tokenizer, config
 
 
 def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
-    """Compare each layer's largest weights with the configuration, before a model of that size takes memory.
+    """Check the shapes of large weights before memory for a model of the configured size is allocated.
 
     Raises:
-        RuntimeError: one is missing or of another shape.
+        RuntimeError: a weight is missing or has another shape.
     """
     shapes = {"embedding.weight": (vocabulary_size, config.width)}
     for stack, n_layers in (("encoder", config.n_encoder_layers), ("decoder", config.n_decoder_layers)):
@@ -168,15 +168,15 @@ def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with a value that is infinite or no number, or None."""
+    """Return the name of the first tensor with an infinite or nan value, or None."""
     return next((name for name, value in weights.items() if not value.isfinite().all()), None)
 
 
 def newest_model(root: Path) -> Path:
-    """Return the model folder of the newest finished run below `root`, by the manifests' own dates.
+    """Return the model folder of the newest finished run below `root`, by the date in its manifest.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no finished run.
     """
     manifests = list(root.glob(f"*/model/{MANIFEST}"))
     if not manifests:
@@ -185,12 +185,12 @@ def newest_model(root: Path) -> Path:
 
 
 def recorded_time(path: Path, key: str, *, otherwise: Path) -> float:
-    """Return the time, in seconds, that a JSON file records; copying it does not change that.
+    """Return the time recorded in a JSON file, in seconds; unlike its mtime, copying does not change it.
 
     Args:
-        path: of the file; it may be absent or damaged.
-        key: of a date in ISO 8601.
-        otherwise: the file whose time of change is returned where there is no such date.
+        path: the JSON file, which may be absent or damaged.
+        key: of a date in ISO 8601 format.
+        otherwise: the file whose mtime is returned if there is no such date.
     """
     try:
         return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))[key]).timestamp()

@@ -1,4 +1,4 @@
-"""Pictures: the only importer of matplotlib, which comes with the extra `logs`."""
+"""Figures drawn with matplotlib, an optional dependency (`passerelle[logs]`)."""
 
 import os
 import sys
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, if it is installed, even where $MPLBACKEND names what this Python does not have.
+    """Import matplotlib, if it is installed, even if $MPLBACKEND names an unknown backend.
 
-    Jupyter and Colab leave their own backend there, and matplotlib then fails to be imported. Where it is
-    known, it is taken as usual.
+    Jupyter and Colab set it to their own backend, and importing matplotlib then fails in a Python without
+    that backend. A known backend is used as usual.
     """
     if "matplotlib" in sys.modules:
         return
@@ -30,7 +30,11 @@ def import_matplotlib() -> None:
 
 
 def blank(width: float, height: float) -> "Figure":
-    """Return a figure to draw on, in inches.
+    """Return an empty figure.
+
+    Args:
+        width: in inches.
+        height: in inches.
 
     Raises:
         PictureError: matplotlib is not installed.
@@ -47,7 +51,7 @@ def blank(width: float, height: float) -> "Figure":
 
 
 def png(figure: "Figure", *, dots_per_inch: int = 120) -> bytes:
-    """Return a figure as a PNG file; letters that no font has are boxes in it."""
+    """Return a figure as the content of a PNG file. Characters that no font has are drawn as boxes."""
     file = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -1,10 +1,10 @@
-"""The four special pieces, in every vocabulary at the same place.
+"""Ids of the four special tokens, the same in every vocabulary.
 
-They are never produced from text: SentencePiece marks them as control pieces, and byte fallback means
-that `UNK` is never needed.
+Encoding a text never produces them: SentencePiece marks them as control pieces, and thanks to byte fallback
+`UNK` is never needed.
 """
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
-#: The special pieces that a search may never put into an output (`EOS` ends it instead).
+#: Special tokens that never occur in an output. `EOS` ends it.
 NEVER_EMITTED = (PAD, UNK, BOS)

@@ -1,10 +1,10 @@
-"""From pieces to words: nothing is lost, nothing counted twice; which words are linked."""
+"""Attention between tokens becomes attention between words, and then links."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from translator.alignment.attention import LEAST_SHARE, gather, links_of, piece_shares, word_spans
+from translator.alignment.attention import MIN_WEIGHT, links_of, token_weights, word_attention, word_spans
 from translator.alignment.words import words
 
 
@@ -19,30 +19,30 @@ def test_a_piece_belongs_to_its_words_by_characters() -> None:
     spans = [(0, 2), (2, 5), (7, 8)]  # L' eau, two spaces, ?
     pieces = [(0, 0), (0, 1), (1, 5), (5, 6), (6, 8), (7, 8), (7, 8)]
     expected = [[0, 0, 0], [1, 0, 0], [1 / 4, 3 / 4, 0], [0, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
-    assert torch.allclose(piece_shares(pieces, spans), torch.tensor(expected))
-    assert piece_shares([], spans).shape == (0, 3)
+    assert torch.allclose(token_weights(pieces, spans), torch.tensor(expected))
+    assert token_weights([], spans).shape == (0, 3)
 
 
 def gathered() -> tuple[Tensor, Tensor, Tensor]:
     """Attention of 3 target pieces (2 words) to 4 source pieces (2 words), and the shares of both."""
     attention = torch.tensor([[0.1, 0.2, 0.3, 0.3], [0.5, 0.1, 0.1, 0.1], [0.0, 0.0, 0.2, 0.7]])
-    return attention, piece_shares([(0, 1), (1, 2), (2, 4), (4, 5)], [(0, 3), (3, 5)]), TARGET
+    return attention, token_weights([(0, 1), (1, 2), (2, 4), (4, 5)], [(0, 3), (3, 5)]), TARGET
 
 
-TARGET = piece_shares([(0, 1), (1, 2), (3, 5)], [(0, 2), (3, 5)])
+TARGET = token_weights([(0, 1), (1, 2), (3, 5)], [(0, 2), (3, 5)])
 
 
 def test_gathering_sums_over_source_pieces_and_averages_over_target_pieces() -> None:
     attention, source, target = gathered()
     # The third source piece is half of either word.
     expected = [[(0.1 + 0.2 + 0.15 + 0.5 + 0.1 + 0.05) / 2, (0.15 + 0.3 + 0.05 + 0.1) / 2], [0.1, 0.8]]
-    assert torch.allclose(gather(attention, source, target), torch.tensor(expected))
+    assert torch.allclose(word_attention(attention, source, target), torch.tensor(expected))
 
 
 def test_gathering_loses_nothing() -> None:
     attention = torch.rand(3, 4, generator=torch.Generator().manual_seed(1)).softmax(-1)
     _, source, target = gathered()
-    assert torch.allclose(gather(attention, source, target).sum(1), torch.ones(2))
+    assert torch.allclose(word_attention(attention, source, target).sum(1), torch.ones(2))
 
 
 def test_each_target_word_is_linked_to_what_it_looks_at_most() -> None:
@@ -53,12 +53,12 @@ def test_each_target_word_is_linked_to_what_it_looks_at_most() -> None:
 def test_a_word_that_looks_at_the_end_is_left_alone() -> None:
     attention = torch.tensor([[0.9, 0.0], [0.04, 0.3]])
     assert links_of(attention, torch.tensor([0.1, 0.6])) == [(0, 0), (1, 1)]  # by the source word's choice
-    attention = torch.tensor([[0.9, 0.0], [0.04, LEAST_SHARE / 2]])
+    attention = torch.tensor([[0.9, 0.0], [0.04, MIN_WEIGHT / 2]])
     assert links_of(attention, torch.tensor([0.1, 0.9])) == [(0, 0)]
 
 
 def test_a_source_word_that_is_nobodys_first_is_linked_if_it_is_worth_it() -> None:
-    worth, not_worth = 2 * LEAST_SHARE, LEAST_SHARE / 2
+    worth, not_worth = 2 * MIN_WEIGHT, MIN_WEIGHT / 2
     for share, expected in ((worth, [(0, 0), (1, 0)]), (not_worth, [(0, 0)])):
         assert links_of(torch.tensor([[0.7, share]]), torch.tensor([0.1])) == expected
 

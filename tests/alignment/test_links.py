@@ -1,4 +1,4 @@
-"""Lines of links, their scores, and links of two directions made one."""
+"""Lines of links, their scores, and combining the links of both directions."""
 
 import pytest
 from hypothesis import given
@@ -36,13 +36,13 @@ def test_what_is_written_is_read_again(links: frozenset[tuple[int, int]]) -> Non
 
 @pytest.mark.parametrize("item", ["1", "1-", "a-b", "-1-2", "1-2-3", "1/2", "1--2", "1-2,", "²-1", "1 -2"])
 def test_what_is_no_link_is_named_with_its_place(item: str) -> None:
-    with pytest.raises(DataError, match=r"^gold\.txt:7: '.*' is no link; write i-j for a sure one"):
+    with pytest.raises(DataError, match=r"^gold\.txt:7: '.*' is not a link; write i-j for a sure link"):
         parse_links(f"0-0 {item}", where="gold.txt:7")
 
 
 @pytest.mark.parametrize("item", ["9" * 5000 + "-1", "1p" + "9" * 5000, "9" * 10 + "?1", "x" * 5000])
 def test_what_is_no_link_is_named_however_long_it_is(item: str) -> None:
-    with pytest.raises(DataError, match="is no link") as stopped:
+    with pytest.raises(DataError, match="is not a link") as stopped:
         parse_links(f"0-0 {item}", where="gold.txt:7")
     assert len(str(stopped.value)) < 200
 

@@ -1,8 +1,8 @@
-"""What a word is, for alignments, and words as running text again."""
+"""Word segmentation for alignment, and joining words to running text."""
 
 import pytest
 
-from translator.alignment.words import spell, words, words_of
+from translator.alignment.words import detokenize, words, words_of
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_words_as_given_are_split_at_spaces_alone() -> None:
     ],
 )
 def test_words_are_spelled_as_the_text_was(language: str, text: str) -> None:
-    assert spell(words(text), language=language).strip() == text
+    assert detokenize(words(text), language=language).strip() == text
 
 
 def test_punctuation_is_spelled_as_its_language_does() -> None:
-    assert spell(["Oui", "!"], language="fr").strip() == "Oui !"
-    assert spell(["Yes", "!"], language="en").strip() == "Yes!"
-    assert spell(["Je", "mange"], language="fr").strip() == "Je mange"
+    assert detokenize(["Oui", "!"], language="fr").strip() == "Oui !"
+    assert detokenize(["Yes", "!"], language="en").strip() == "Yes!"
+    assert detokenize(["Je", "mange"], language="fr").strip() == "Je mange"
 
 
 @pytest.mark.parametrize(
     "given", [["'"], ["(", ")"], ["-"], ["n't"], ["a", "'", "b"], ["", ""], ["l'", "'s"]]
 )
 def test_no_word_is_lost_when_they_are_spelled(given: list[str]) -> None:
-    assert spell(given, language="fr").replace(" ", "") == "".join(given)
+    assert detokenize(given, language="fr").replace(" ", "") == "".join(given)

@@ -554,7 +554,7 @@ def test_a_damaged_table_is_read_anew_with_a_note(
     capsys.readouterr()
     assert pairs_of(config) == expected
     said = capsys.readouterr().err
-    assert said == f"{path.parent}: damaged, or from before there were checksums; it is made anew\n"
+    assert said == f"{path.parent}: damaged, or written by a version without checksums; it is created again\n"
     assert pairs_of(config) == expected
     assert capsys.readouterr().err == ""
 

@@ -288,7 +288,8 @@ def test_a_damaged_preparation_is_made_anew_with_a_note(
             path.write_bytes(broken)
         after = prepare(tiny_config())
         said = capsys.readouterr().err
-        assert said == f"{after.folder}: damaged, or from before there were checksums; it is made anew\n"
+        note = "damaged, or written by a version without checksums; it is created again"
+        assert said == f"{after.folder}: {note}\n"
         lengths = [*map(torch.Tensor.tolist, after.lengths)]
         assert (after.train[:], texts_of(after), lengths, after.report) == expected
         assert after.tokenizer.model == vocabulary

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from sacrebleu.metrics.chrf import CHRF
 
 from translator.errors import DataError
-from translator.evaluation import metrics as evaluation
 from translator.evaluation.metrics import bleu, compare, corpus_scores
 
 REFERENCES = [
@@ -59,16 +59,21 @@ def test_empty_translations_are_scored_not_refused() -> None:
     assert bleu([""] * len(REFERENCES), REFERENCES) == 0
 
 
-def test_resamples_without_any_match_have_an_interval_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resamples_without_any_match_have_an_interval_too() -> None:
     """Some resamples of these score a Python 0.0 and others a NumPy number, which sacreBLEU cannot mix."""
     hypotheses, references = ["zz", "zz", "The cat"], ["ab", "cd", "The dog"]
     scores = corpus_scores(hypotheses, references)
     assert all(score.low <= score.score <= score.high for score in scores.values())
     assert all(type(number) is float for score in scores.values() for number in (score.score, score.low))
-    # Control: its own numbers, as they are, are not taken.
-    monkeypatch.setattr(evaluation, "_give_plain_floats", lambda metric: None)
+    # Control: sacreBLEU's own interval of one system fails.
     with pytest.raises(TypeError, match="don't know how to coerce"):
-        corpus_scores(hypotheses, references)
+        CHRF().corpus_score(hypotheses, [references], n_bootstrap=1000)
+
+
+def test_a_single_metric_is_the_same_score_as_among_all() -> None:
+    everything = corpus_scores(GOOD, REFERENCES)
+    assert corpus_scores(GOOD, REFERENCES, metrics=("bleu",)) == {"bleu": everything["bleu"]}
+    assert corpus_scores(GOOD, REFERENCES, metrics=("ter",)) == {"ter": everything["ter"]}
 
 
 def test_each_translation_may_be_like_either_reference() -> None:

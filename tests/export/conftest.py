@@ -1,4 +1,4 @@
-"""What the export's tests share: models of every shape, learnt and drawn, and lines for them."""
+"""Fixtures for the export tests: trained and random models of every shape, and lines to translate."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""The check itself: what it lets pass, and what it does not, with engines that cheat."""
+"""Which exported models the verification accepts and rejects, with engines that cheat."""
 
 from collections.abc import Callable, Sequence
 

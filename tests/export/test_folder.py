@@ -1,4 +1,4 @@
-"""The verb `export`: a whole folder or none, and one clear line for what goes wrong."""
+"""The command `export` writes a complete folder, or none and one clear line."""
 
 import json
 import re
@@ -280,4 +280,4 @@ def test_a_place_that_cannot_be_written_is_named(
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", read_only)
     line = refusal(capsys, tmp_path / "out", "--model", model)
-    assert line == f"error: {tmp_path / 'out'}: cannot be written: Read-only file system; name another folder"
+    assert line == f"error: {tmp_path / 'out'}: cannot be written: Read-only file system; give another folder"

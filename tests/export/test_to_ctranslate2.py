@@ -1,4 +1,4 @@
-"""What CTranslate2 reads is our model: the same translations, for every kind of layer; else it is seen."""
+"""The converted model translates the same for every kind of layer, and errors in it are detected."""
 
 import math
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_other_positions_are_seen(
     """A control, as those below."""
     monkeypatch.setattr(to_ctranslate2, "sinusoids", positions)
     translator = Translator.load(learnt("pre", "relu"))
-    with pytest.raises(ExportError, match=r"translates otherwise: line \d+ becomes"):
+    with pytest.raises(ExportError, match=r"translations differ: line \d+ becomes"):
         check(translator, exported(translator, tmp_path / "out"), lines)
 
 
@@ -111,7 +111,7 @@ def test_another_activation_is_seen(
     wrong = {activation: to_ctranslate2.ACTIVATIONS[other]}
     monkeypatch.setattr(to_ctranslate2, "ACTIVATIONS", wrong)
     translator = draw(norm, activation)
-    with pytest.raises(ExportError, match=r"translates otherwise: line \d+ becomes"):
+    with pytest.raises(ExportError, match=r"translations differ: line \d+ becomes"):
         check(translator, exported(translator, tmp_path / "out"), lines)
 
 
@@ -124,7 +124,7 @@ def test_the_other_place_of_norms_is_seen(learnt: Learnt, tmp_path: Path, lines:
     (tmp_path / "out").mkdir()
     write_model(tmp_path / "out", translator.model, translator.tokenizer, shape)
     engine = CTranslate2Engine(tmp_path / "out", translator.tokenizer)
-    with pytest.raises(ExportError, match=r"translates otherwise: line \d+ becomes"):
+    with pytest.raises(ExportError, match=r"translations differ: line \d+ becomes"):
         check(Translator.load(learnt("pre", "relu")), engine, lines)
 
 

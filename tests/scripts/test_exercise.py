@@ -1,4 +1,4 @@
-"""Exercises: our own functions pass, empty ones do not, and a learner's work is never overwritten."""
+"""Exercises: our functions pass, empty ones fail, and a learner's work is never overwritten."""
 
 import ast
 import doctest

@@ -1,4 +1,4 @@
-"""What faults come to is told apart, damage is damage, and the program fails where the fault is ours."""
+"""Outcomes of faults are classified correctly, and a bug makes the script fail."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Fuzzing feeds the same inputs each time, and what is wrong does not get past it."""
+"""Fuzzing is reproducible and detects failures."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The benchmark's count of operations is PyTorch's own, and it counts no padding."""
+"""The benchmark's count of operations equals PyTorch's, and ignores padding."""
 
 import sys
 from pathlib import Path

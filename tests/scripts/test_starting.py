@@ -1,4 +1,4 @@
-"""Every script starts and explains itself; the two curves of `loss_curve.py` are of one model."""
+"""Every script starts and has a `--help`; both curves of `loss_curve.py` train the same model."""
 
 import subprocess
 import sys

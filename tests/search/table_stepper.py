@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from translator.search import Result, beam_search, greedy_search
+from translator.search import Result, SearchOptions, beam_search, greedy_search
 from translator.symbols import BOS, EOS, NEVER_EMITTED
 
 N_PIECES = 7  # four special ones and three to spell with
@@ -115,15 +115,8 @@ def run_beam(
     prefix: Sequence[int] = (),
 ) -> list[Result]:
     lengths = [max_lengths] * len(tables) if isinstance(max_lengths, int) else max_lengths
-    return beam_search(
-        TableStepper(tables),
-        torch.tensor(lengths),
-        beam_size=beam_size,
-        length_penalty=alpha,
-        forbidden=FORBIDDEN,
-        n_best=n_best,
-        prefix=prefix,
-    )
+    options = SearchOptions(beam_size, alpha, FORBIDDEN, n_best=n_best, prefix=prefix)
+    return beam_search(TableStepper(tables), torch.tensor(lengths), options=options)
 
 
 def run_greedy(
@@ -134,13 +127,8 @@ def run_greedy(
     prefix: Sequence[int] = (),
 ) -> list[Result]:
     lengths = [max_lengths] * len(tables) if isinstance(max_lengths, int) else max_lengths
-    return greedy_search(
-        TableStepper(tables),
-        torch.tensor(lengths),
-        length_penalty=alpha,
-        forbidden=FORBIDDEN,
-        prefix=prefix,
-    )
+    options = SearchOptions(1, alpha, FORBIDDEN, prefix=prefix)
+    return greedy_search(TableStepper(tables), torch.tensor(lengths), options=options)
 
 
 def choices(table: Table, ids: tuple[int, ...], max_length: int) -> Iterator[tuple[int, float]]:

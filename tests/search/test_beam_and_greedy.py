@@ -1,4 +1,4 @@
-"""Greedy and beam search on tables of log-probabilities, against plain answers."""
+"""Greedy and beam search on tables of log-probabilities, compared with simple implementations."""
 
 import math
 import random
@@ -26,7 +26,7 @@ from table_stepper import (
 )
 from torch import Tensor
 
-from translator.search import Result, beam_search, greedy_search, search
+from translator.search import Result, SearchOptions, beam_search, greedy_search, search
 from translator.search.step import NOTHING, fill_gaps, mask_log_probs
 from translator.search.top import BLOCK
 from translator.symbols import EOS, NEVER_EMITTED
@@ -123,10 +123,7 @@ def run_counting_steps(some: Sequence[Table], alpha: float) -> tuple[list[list[F
         results = beam_search(
             stepper,
             torch.full((len(some),), 8),
-            beam_size=4,
-            length_penalty=alpha,
-            forbidden=FORBIDDEN,
-            n_best=n_best,
+            options=SearchOptions(4, alpha, FORBIDDEN, n_best=n_best),
         )
         answers += found(results)
         n_steps += sum(stepper.batch_sizes)
@@ -162,9 +159,7 @@ def test_finished_sentences_leave(beam_size: int) -> None:
     results = search(
         stepper,
         torch.tensor(lengths),
-        beam_size=beam_size,
-        length_penalty=1.0,
-        forbidden=FORBIDDEN,
+        options=SearchOptions(beam_size, 1.0, FORBIDDEN),
     )
     assert [len(result.hypotheses[0].ids) + 1 for result in results] == lengths
     assert stepper.batch_sizes == [4, 4, 3, 1, 1, 1]
@@ -217,9 +212,7 @@ def test_scores_are_those_of_the_table(alpha: float) -> None:
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_scores_are_summed_in_float64(beam_size: int) -> None:
     stepper = TableStepper([constant_table(p4=-0.1, eos=-50.0)], torch.float32)
-    [result] = search(
-        stepper, torch.tensor([200]), beam_size=beam_size, length_penalty=1.0, forbidden=FORBIDDEN
-    )
+    [result] = search(stepper, torch.tensor([200]), options=SearchOptions(beam_size, 1.0, FORBIDDEN))
     each = torch.tensor(-0.1)  # rounded to float32
     assert result.hypotheses[0].log_prob == pytest.approx(199 * each.double().item() - 50, rel=0, abs=1e-10)
     # Control: in float32 the sum is another.
@@ -237,8 +230,7 @@ def test_forbidden_pieces_are_never_chosen() -> None:
     results = greedy_search(
         TableStepper(some),
         torch.full((60,), 8),
-        length_penalty=1.0,
-        forbidden=torch.tensor([], dtype=torch.int64),
+        options=SearchOptions(1, 1.0, torch.tensor([], dtype=torch.int64)),
     )
     assert {i for result in results for i in result.hypotheses[0].ids} > {*NEVER_EMITTED}
 
@@ -283,10 +275,7 @@ def test_more_answers_than_the_beam_are_refused() -> None:
         search(
             TableStepper(tables(1)),
             torch.tensor([5]),
-            beam_size=1,
-            length_penalty=1.0,
-            forbidden=FORBIDDEN,
-            n_best=2,
+            options=SearchOptions(1, 1.0, FORBIDDEN, n_best=2),
         )
 
 
@@ -464,11 +453,7 @@ def test_a_search_ends_at_its_limit_whatever_the_scores_are(
         return search(
             Bounded(some),
             torch.tensor(lengths),
-            beam_size=beam_size,
-            length_penalty=1.0,
-            forbidden=FORBIDDEN,
-            n_best=min(beam_size, 2),
-            prefix=prefix,
+            options=SearchOptions(beam_size, 1.0, FORBIDDEN, n_best=min(beam_size, 2), prefix=prefix),
         )
 
     sound = random_table(3)

@@ -1,4 +1,4 @@
-"""Whatever a model has learnt, even nothing, its output is a line of valid text."""
+"""The output of every model, trained or not, is a line of valid text."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How outputs are scored, and the bound that lets a search stop early."""
+"""Length-normalised scores, and the bound that lets a search stop early."""
 
 import math
 

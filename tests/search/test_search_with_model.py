@@ -1,8 +1,8 @@
-"""Searching with a real, tiny model: scores, batches, and eight sentences learnt by heart."""
+"""Search with a tiny model that has memorised eight sentences: scores and batches."""
 
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -14,10 +14,11 @@ from translator.data.batching import make_batch, pad
 from translator.engine.decoding import DecodingEngine
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
-from translator.search import Result, search
+from translator.search import Result, SearchOptions, search
 from translator.symbols import EOS, NEVER_EMITTED, PAD
-from translator.translation import inference
-from translator.translation.inference import CLOSE_CALL, EngineStepper, Translator
+from translator.translation import batched_search
+from translator.translation.batched_search import CLOSE_CALL, EngineStepper
+from translator.translation.inference import Translator
 
 VOCABULARY_SIZE = 24
 OPTIONS = LayerOptions(width=32, n_heads=4, feed_forward=64)
@@ -115,11 +116,7 @@ def search_in_double(
     return search(
         DoubleStepper(DecodingEngine(model), memory),
         torch.tensor([len(ids) + 7 for ids in sources]),
-        beam_size=beam_size,
-        length_penalty=0.6,
-        forbidden=torch.tensor(NEVER_EMITTED),
-        n_best=n_best,
-        prefix=prefix,
+        options=SearchOptions(beam_size, 0.6, torch.tensor(NEVER_EMITTED), n_best=n_best, prefix=prefix),
     )
 
 
@@ -252,12 +249,12 @@ def test_in_float32_no_text_depends_on_its_company(learnt: Learnt, beam_size: in
 def test_close_calls_do_not_depend_on_their_company(
     undecided: Transformer, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "EngineStepper", NoisyStepper)
+    monkeypatch.setattr(batched_search, "EngineStepper", NoisyStepper)
     found = answers_by_batch_size(undecided, beam_size)
     for way, answers in found.items():
         assert answers == found["batches of 1"], way
     # Control: without the second search of close calls they do.
-    monkeypatch.setattr(inference, "CLOSE_CALL", 0.0)
+    monkeypatch.setattr(batched_search, "CLOSE_CALL", 0.0)
     found = answers_by_batch_size(undecided, beam_size)
     assert found["batches of 64"] != found["batches of 1"]
     assert found["shuffled, batches of 7"] != found["batches of 7"]
@@ -267,7 +264,7 @@ def test_close_calls_do_not_depend_on_their_company(
 def test_control_a_leak_between_sentences_is_seen(
     learnt: Learnt, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "EngineStepper", LeakingStepper)
+    monkeypatch.setattr(batched_search, "EngineStepper", LeakingStepper)
     found = answers_by_batch_size(learnt.model, beam_size)
     assert found["batches of 7"] != found["batches of 1"]
     assert found["shuffled, batches of 7"] != found["batches of 7"]
@@ -276,13 +273,13 @@ def test_control_a_leak_between_sentences_is_seen(
 def test_only_close_calls_are_searched_again(undecided: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
     translator, sources = translator_of(undecided), random_ids(12, seed=9)
     sizes: list[int] = []
-    search_batch = translator._search_batch
+    search_batch = batched_search.search_batch
 
-    def counting(batch: Sequence[Sequence[int]], *rest: object) -> list[Result]:
+    def counting(engine: Any, batch: Sequence[Sequence[int]], **options: Any) -> list[Result]:
         sizes.append(len(batch))
-        return search_batch(batch, *rest)
+        return search_batch(engine, batch, **options)
 
-    monkeypatch.setattr(translator, "_search_batch", counting)
+    monkeypatch.setattr(batched_search, "search_batch", counting)
     results = translator.search(sources, SEARCH, batch_size=6)
     n_close = sum(result.margin < CLOSE_CALL for result in results)
     assert n_close > 0

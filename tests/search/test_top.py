@@ -1,4 +1,4 @@
-"""The best continuations, against sorting everything."""
+"""The best continuations, compared with sorting all of them."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a beam tells of its search: all of it, and without changing it."""
+"""The trace of a beam search is complete, and tracing does not change the result."""
 
 import pytest
 import torch
@@ -15,22 +15,15 @@ from table_stepper import (
     table_with_ties,
 )
 
-from translator.search import Result, Trace, beam_search, search
+from translator.search import Result, SearchOptions, Trace, beam_search, search
 from translator.search.trace import considered
 from translator.symbols import EOS
 
 
 def traced(table: Table, *, beam_size: int, prefix: tuple[int, ...] = ()) -> tuple[Result, Trace]:
     trace: Trace = []
-    [result] = search(
-        TableStepper([table]),
-        torch.tensor([7]),
-        beam_size=beam_size,
-        length_penalty=1.0,
-        forbidden=FORBIDDEN,
-        prefix=prefix,
-        trace=trace,
-    )
+    options = SearchOptions(beam_size, 1.0, FORBIDDEN, prefix=prefix)
+    [result] = search(TableStepper([table]), torch.tensor([7]), options=options, trace=trace)
     return result, trace
 
 
@@ -110,8 +103,6 @@ def test_a_trace_is_of_one_sentence() -> None:
         beam_search(
             TableStepper([random_table(0)] * 2),
             torch.tensor([5, 5]),
-            beam_size=2,
-            length_penalty=1.0,
-            forbidden=FORBIDDEN,
+            options=SearchOptions(2, 1.0, FORBIDDEN),
             trace=[],
         )

@@ -1,4 +1,4 @@
-"""The aligner: what a trained model attends to, as links between words, whatever the text is like."""
+"""Word alignment with a trained model, for all kinds of text."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from phrases import Trained
 from torch import Tensor
 
 from translator.alignment.links import Gold, Link
-from translator.alignment.words import spell, words
+from translator.alignment.words import detokenize, words
 from translator.errors import DataError, UsageError
 from translator.model.layers import AttentionMaps
 from translator.translation.aligner import Aligner, evaluate_alignments
@@ -128,7 +128,7 @@ def test_words_with_spaces_between_them_give_the_same_links(translator: Translat
     source, target = "L’enfant ne mange pas au marché.", "The child does not eat at the market."
     spaced = [" ".join(words(source))], [" ".join(words(target))]
     assert spaced != ([source], [target])
-    assert spell(words(source), language="fr").strip() == source
+    assert detokenize(words(source), language="fr").strip() == source
     aligner = Aligner(translator)
     assert aligner.align(*spaced, tokenized=True) == aligner.align([source], [target])
     # As given, the full stop is part of the last word.
@@ -155,7 +155,7 @@ def test_the_layers_that_are_read(translator: Translator) -> None:
     assert Aligner(translator, layer=1).layers == [1]
     for layer in (0, 2):
         with pytest.raises(
-            UsageError, match=f"layer {layer} is none of the model's; its decoder has layers 1 to 1"
+            UsageError, match=f"layer {layer} does not exist; the model's decoder has layers 1 to 1"
         ):
             Aligner(translator, layer=layer)
 

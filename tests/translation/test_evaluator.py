@@ -1,4 +1,4 @@
-"""A test set through a translator: scores by where the lines come from."""
+"""Evaluation on a test set: scores by the origin of the lines."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Text in, text out: blank, long, many at once, in any batch, from any thread."""
+"""Translation of blank, long and many texts, in any batch and from any thread."""
 
 import json
 import math
@@ -16,7 +16,8 @@ from phrases import Trained
 from translator import Translator
 from translator.engine import quantized, runtime
 from translator.errors import ModelError, UsageError
-from translator.translation import inference
+from translator.search import Result
+from translator.translation import batched_search, inference
 from translator.translation.inference import SplitSentences
 
 pytest_plugins = ("trained",)
@@ -134,7 +135,7 @@ def test_weights_that_overflow_give_one_error(trained: Trained) -> None:
 
 
 def test_another_way_to_split_is_refused(trained: Trained) -> None:
-    with pytest.raises(UsageError, match="split_sentences 'no' is none of auto, always, never"):
+    with pytest.raises(UsageError, match="split_sentences 'no' is not one of auto, always, never"):
         Translator.load(trained.model, split_sentences="no")  # type: ignore[arg-type]
 
 
@@ -153,22 +154,22 @@ def test_a_close_call_is_searched_again_by_itself(
     trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    real = Translator._search_batch
+    search_batch = batched_search.search_batch
 
-    def note(self: Translator, batch: list[list[int]], *rest: object) -> object:
+    def counting(engine: Any, batch: list[list[int]], **options: Any) -> list[Result]:
         sizes.append(len(batch))
-        return real(self, batch, *rest)  # type: ignore[arg-type]
+        return search_batch(engine, batch, **options)
 
-    monkeypatch.setattr(Translator, "_search_batch", note)
-    monkeypatch.setattr(inference, "CLOSE_CALL", math.inf)
+    monkeypatch.setattr(batched_search, "search_batch", counting)
+    monkeypatch.setattr(batched_search, "CLOSE_CALL", math.inf)
     translator.translate(sources[:3])
     assert sizes == [3, 1, 1, 1]
     sizes.clear()
-    monkeypatch.setattr(inference, "CLOSE_CALL", 0.0)
+    monkeypatch.setattr(batched_search, "CLOSE_CALL", 0.0)
     translator.translate(sources[:3])
     assert sizes == [3]
     sizes.clear()
-    monkeypatch.setattr(inference, "CLOSE_CALL", math.inf)
+    monkeypatch.setattr(batched_search, "CLOSE_CALL", math.inf)
     Translator.load(trained.model, precision="int8").translate(sources[:3])
     assert sizes == [3], "in int8 a text may depend on its batch"
 
@@ -213,7 +214,7 @@ def test_bfloat16_is_float32_where_the_cpu_does_not_multiply_it(
 
 
 def test_a_precision_that_is_not_there(trained: Trained) -> None:
-    with pytest.raises(UsageError, match="precision 'int3' is none of float32, bfloat16, int8"):
+    with pytest.raises(UsageError, match="precision 'int3' is not one of float32, bfloat16, int8"):
         Translator.load(trained.model, precision="int3")
 
 
@@ -221,14 +222,14 @@ def test_meanwhile_a_thread_of_the_callers_has_as_many_as_ever(
     translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[tuple[int, int]] = []
-    search_batch = Translator._search_batch
+    search_batch = batched_search.search_batch
 
     def note(*arguments: Any, **options: Any) -> Any:
         with ThreadPoolExecutor(1) as pool:
             found.append((torch.get_num_threads(), pool.submit(torch.get_num_threads).result()))
         return search_batch(*arguments, **options)
 
-    monkeypatch.setattr(Translator, "_search_batch", note)
+    monkeypatch.setattr(batched_search, "search_batch", note)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -239,7 +240,7 @@ def test_meanwhile_a_thread_of_the_callers_has_as_many_as_ever(
 
 
 def test_a_backend_that_is_not_there(trained: Trained) -> None:
-    with pytest.raises(UsageError, match="backend 'abacus' is none of auto, torch, reference"):
+    with pytest.raises(UsageError, match="backend 'abacus' is not one of auto, torch, reference"):
         Translator.load(trained.model, backend="abacus")
     assert Translator.load(trained.model, backend="reference", precision="int8").precision == "float32"
 
@@ -280,8 +281,8 @@ def test_only_the_first_part_of_a_long_text_takes_the_prefix(translator: Transla
 
 def test_a_device_that_is_not_there(trained: Trained) -> None:
     for device, message in (
-        ("abacus", "device 'abacus' is none of cpu, cuda, mps, xpu"),
-        ("meta", "device 'meta' is none of"),
+        ("abacus", "device 'abacus' is not one of cpu, cuda, mps, xpu"),
+        ("meta", "device 'meta' is not one of"),
         ("xpu", "device 'xpu' cannot be used: .*; try cpu"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -1,1 +1,1 @@
-"""Word alignment: words, links between them, and attention as links."""
+"""Word alignment without a model: words, links between them, and links from attention weights."""

@@ -1,4 +1,4 @@
-"""From attention between pieces to links between words; it knows tensors and places in a text, no model."""
+"""Word links from the attention weights between tokens."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 from translator.alignment.links import Link
 
-#: Where something stands in a text: from this character to before that one.
+#: A half-open range of characters in a text, (start, end).
 Span = tuple[int, int]
 
-#: A source word that no target word looks at most is linked to the one that looks at it most, if that one
-#: spends this share of its attention on it. Chosen on the phrasebook's `val` (docs/alignment.md).
-LEAST_SHARE = 0.1
+#: Minimum attention weight for linking a source word that no target word attends to most. Chosen on the
+#: phrasebook's `val` (docs/alignment.md).
+MIN_WEIGHT = 0.1
 
 
 def word_spans(words: Sequence[str], text: str) -> list[Span]:
-    """Return where each word of a text stands in it.
+    """Return the span of each word in a text.
 
     Args:
-        words: all of the text but white space, in order.
-        text: with any white space between them.
+        words: the words of the text in order.
+        text: the words, separated by any whitespace or none.
 
     Raises:
-        ValueError: a word is not there.
+        ValueError: a word is not in the text.
     """
     spans, end = [], 0
     for word in words:
@@ -33,67 +33,67 @@ def word_spans(words: Sequence[str], text: str) -> list[Span]:
     return spans
 
 
-def piece_shares(pieces: Sequence[Span], words: Sequence[Span]) -> Tensor:
-    """Return how much of each piece belongs to each word, by its characters.
+def token_weights(tokens: Sequence[Span], words: Sequence[Span]) -> Tensor:
+    """Return the fraction of each token that belongs to each word, by characters; whitespace does not count.
 
-    A piece within a word is all that word's, whatever space it has with it; one that spans words is shared
-    among them. Several pieces of one character are each of its word.
+    Args:
+        tokens: spans of the tokens. The tokens of a character written in bytes all have the same span.
+        words: spans of the words, in order.
 
     Returns:
-        (pieces, words) float32; each row sums to one, or is zero where a piece is of no word.
+        (tokens, words) float32; each row sums to one, or to zero if the token belongs to no word.
     """
-    shares = torch.zeros(len(pieces), len(words))
+    weights = torch.zeros(len(tokens), len(words))
     first = 0
-    for row, (start, end) in enumerate(pieces):
+    for row, (start, end) in enumerate(tokens):
         while first < len(words) and words[first][1] <= start:
             first += 1
         for column in range(first, len(words)):
             if words[column][0] >= end:
                 break
-            shares[row, column] = min(end, words[column][1]) - max(start, words[column][0])
-    return shares / shares.sum(1, keepdim=True).clamp(min=1)
+            weights[row, column] = min(end, words[column][1]) - max(start, words[column][0])
+    return weights / weights.sum(1, keepdim=True).clamp(min=1)
 
 
-def gather(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Gather the attention between pieces into attention between words.
+def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Aggregate attention between tokens to attention between words.
 
-    A word is looked at as much as its pieces together; it looks as its pieces do on average.
+    The weights are summed over the tokens of a source word and averaged over those of a target word.
 
     Args:
-        attention: (target pieces, source pieces) float.
-        source: (source pieces, source words), from `piece_shares`.
-        target: (target pieces, target words), from `piece_shares`.
+        attention: (target tokens, source tokens) float.
+        source: (source tokens, source words), from `token_weights`.
+        target: (target tokens, target words), from `token_weights`.
 
     Returns:
-        (target words, source words): a row sums to what the pieces' rows spend on words, at most one.
+        (target words, source words) float; each row sums to at most one.
     """
-    n_pieces = target.sum(0)[:, None].clamp(min=1e-9)  # (target words, 1)
-    return target.T @ attention @ source / n_pieces
+    n_tokens = target.sum(0)[:, None].clamp(min=1e-9)  # (target words, 1)
+    return target.T @ attention @ source / n_tokens
 
 
 def links_of(attention: Tensor, end: Tensor) -> list[Link]:
-    """Decide which words are linked.
+    """Return the word links that an attention matrix implies.
 
-    Each target word is linked to the source word that it looks at most, unless it looks at the end of the
-    source more than at any word; then each source word that has no link, to the target word that looks at
-    it most, if that is worth it (`LEAST_SHARE`). Before "most" is asked, a source word's column is divided by
-    the root of its sum, so that one which everything looks at, such as the full stop, does not take all.
+    Each target word is linked to the source word that it attends to most, unless it attends more to the end
+    symbol. Then each source word without a link is linked to the target word that attends to it most, if the
+    weight exceeds `MIN_WEIGHT`. For the comparison, each column is divided by the square root of its sum, so
+    that a source word that all target words attend to, such as the full stop, does not receive every link.
 
     Args:
         attention: (T, S) float, from target words (rows) to source words.
-        end: (T,) float, what each target word spends on the end-of-sentence symbol.
+        end: (T,) float, attention of each target word to the end symbol.
 
     Returns:
-        Sorted links, source word first.
+        Sorted (source word, target word) links.
     """
     if not attention.numel():
         return []
-    even = attention / attention.sum(0).clamp(min=1e-9).sqrt()
-    looked_at = even.argmax(1).tolist()
+    normalised = attention / attention.sum(0).clamp(min=1e-9).sqrt()
     is_linked = (attention.amax(1) > end).tolist()
-    links = {(i, j) for j, i in enumerate(looked_at) if is_linked[j]}
+    links = {(i, j) for j, i in enumerate(normalised.argmax(1).tolist()) if is_linked[j]}
     linked = {i for i, _ in links}
-    for i, j in enumerate(even.argmax(0).tolist()):
-        if i not in linked and attention[j, i] > LEAST_SHARE:
+    for i, j in enumerate(normalised.argmax(0).tolist()):
+        if i not in linked and attention[j, i] > MIN_WEIGHT:
             links.add((i, j))
     return sorted(links)

@@ -1,8 +1,7 @@
-"""Links between the words of two sentences: written, scored, joined from two directions.
+"""Word links: reading and writing them, scoring them, and combining both directions.
 
-A line in Pharaoh format has the links of a pair: `0-0 1-2` says that word 0 of the source goes with word 0
-of the target, and word 1 with word 2. Where people wrote it, `i-j` is a sure link, `ipj` or `i?j` a possible
-one.
+A line in Pharaoh format has the links of one sentence pair: `0-0 1-2` links source word 0 to target word 0,
+and source word 1 to target word 2. In human alignments `i-j` is a sure link, `ipj` or `i?j` a possible one.
 """
 
 import re
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from translator.errors import DataError
 
-#: Word i of the source goes with word j of the target.
+#: Source word i is linked to target word j.
 Link = tuple[int, int]
 
 _LINK = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})")
@@ -19,11 +18,11 @@ _LINK = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class Gold:
-    """The links of a pair as people see them.
+    """The human alignment of a sentence pair.
 
     Attributes:
-        sure: those that an aligner must find.
-        possible: those that it may find, the sure ones among them.
+        sure: links that an aligner must find.
+        possible: links that it may find, including the sure ones.
     """
 
     sure: frozenset[Link]
@@ -32,15 +31,15 @@ class Gold:
 
 @dataclass(frozen=True)
 class LinkScores:
-    """How good the links of a corpus are, each from 0 to 1 (Och & Ney 2003, §6).
+    """Scores of the links of a corpus, each from 0 to 1 (Och & Ney 2003, §6).
 
-    With A the links found, S the sure and P the possible ones of the gold, over all pairs; what there is
-    nothing to judge by counts as right.
+    A is the set of links of all pairs, S the sure and P the possible links of the human alignment. A
+    quotient 0 / 0 is 1.
 
     Attributes:
         precision: |A ∩ P| / |A|.
         recall: |A ∩ S| / |S|.
-        aer: the alignment error rate, 1 − (|A ∩ S| + |A ∩ P|) / (|A| + |S|); small is good.
+        aer: alignment error rate, 1 − (|A ∩ S| + |A ∩ P|) / (|A| + |S|); lower is better.
         n_links: |A|.
         n_sure: |S|.
     """
@@ -52,23 +51,23 @@ class LinkScores:
     n_sure: int
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return all of them, for JSON."""
+        """Return the fields, for JSON."""
         return asdict(self)
 
 
 def parse_links(
     line: str, *, where: str, one_based: bool = False, n_words: tuple[int, int] | None = None
 ) -> Gold:
-    """Read a line of links.
+    """Parse a line of links.
 
     Args:
-        line: in Pharaoh format, blank where nothing is linked.
-        where: file and line, for messages.
-        one_based: whether the first word is 1, not 0.
-        n_words: of the source and of the target, where they are known.
+        line: in Pharaoh format; blank if nothing is linked.
+        where: file and line, for error messages.
+        one_based: whether words are counted from 1 instead of 0.
+        n_words: numbers of source and target words, if known.
 
     Raises:
-        DataError: something in it is no link, or links a word that the pair has not.
+        DataError: an item is not a link, or links a word that does not exist.
     """
     sure, possible = set(), set()
     first = int(one_based)
@@ -76,7 +75,8 @@ def parse_links(
         match = _LINK.fullmatch(item)
         if match is None:
             raise DataError(
-                f"{where}: {item[:40]!r} is no link; write i-j for a sure one, ipj or i?j for a possible one"
+                f"{where}: {item[:40]!r} is not a link; write i-j for a sure link, "
+                "ipj or i?j for a possible one"
             )
         link = (int(match[1]) - first, int(match[3]) - first)
         if min(link) < 0:
@@ -93,40 +93,40 @@ def parse_links(
 
 
 def format_links(links: Iterable[Link], *, one_based: bool = False) -> str:
-    """Write links as a line in Pharaoh format, in the order of their words."""
+    """Return sorted links as a line in Pharaoh format."""
     first = int(one_based)
     return " ".join(f"{i + first}-{j + first}" for i, j in sorted(links))
 
 
-def link_scores(found: Sequence[Iterable[Link]], gold: Sequence[Gold]) -> LinkScores:
-    """Score the links of a corpus, pair by pair, against those of people.
+def link_scores(alignments: Sequence[Iterable[Link]], gold: Sequence[Gold]) -> LinkScores:
+    """Score the links of a corpus against human alignments.
 
     Raises:
-        DataError: there are not as many pairs on both sides.
+        DataError: the numbers of pairs differ.
     """
-    if len(found) != len(gold):
-        raise DataError(f"{len(found)} pairs are aligned and the gold has {len(gold)}; give as many")
+    if len(alignments) != len(gold):
+        raise DataError(f"{len(alignments)} pairs are aligned and the gold has {len(gold)}; give as many")
     n_links = n_sure = n_links_possible = n_links_sure = 0
-    for links, pair in zip(map(set, found), gold, strict=True):
+    for links, pair in zip(map(set, alignments), gold, strict=True):
         n_links += len(links)
         n_sure += len(pair.sure)
         n_links_possible += len(links & pair.possible)
         n_links_sure += len(links & pair.sure)
     return LinkScores(
-        precision=_share(n_links_possible, n_links),
-        recall=_share(n_links_sure, n_sure),
-        aer=1 - _share(n_links_sure + n_links_possible, n_links + n_sure),
+        precision=_ratio(n_links_possible, n_links),
+        recall=_ratio(n_links_sure, n_sure),
+        aer=1 - _ratio(n_links_sure + n_links_possible, n_links + n_sure),
         n_links=n_links,
         n_sure=n_sure,
     )
 
 
-def _share(part: int, whole: int) -> float:
+def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
 def diagonal(n_source: int, n_target: int) -> list[Link]:
-    """Link each target word to the source word that stands as far into its sentence: what is to be beaten."""
+    """Link each target word to the source word at the same relative position, as a baseline."""
     if not n_source:
         return []
     return [((2 * j + 1) * n_source // (2 * n_target), j) for j in range(n_target)]
@@ -135,23 +135,23 @@ def diagonal(n_source: int, n_target: int) -> list[Link]:
 def grow_diagonal(
     forward: Iterable[Link], backward: Iterable[Link], *, final_and: bool = False
 ) -> list[Link]:
-    """Join the links of both directions (Koehn, Och & Marcu 2003: grow-diag, grow-diag-final-and).
+    """Combine the links of both directions (Koehn, Och & Marcu 2003: grow-diag, grow-diag-final-and).
 
-    It begins with the links that both have. A link that only one has is taken if it touches one that is
-    taken, also at a corner, and one of its words has none yet; again and again, until none is left to take.
+    Start with the intersection. Repeatedly add links of the union that neighbour an accepted link,
+    diagonally or not, and have a word that is still without a link.
 
     Args:
-        forward: of source words to target words.
-        backward: of the other direction, turned round: source word first.
-        final_and: whether links between two words that have none are taken at the end, touching or not.
+        forward: links of the source-to-target model.
+        backward: links of the target-to-source model, also with the source word first.
+        final_and: whether to finally add links of which both words are without a link.
     """
     forward, backward = set(forward), set(backward)
-    taken = forward & backward
-    candidates = sorted((forward | backward) - taken)
-    sources, targets = {i for i, _ in taken}, {j for _, j in taken}
+    accepted = forward & backward
+    candidates = sorted((forward | backward) - accepted)
+    sources, targets = {i for i, _ in accepted}, {j for _, j in accepted}
 
-    def take(link: Link) -> None:
-        taken.add(link)
+    def accept(link: Link) -> None:
+        accepted.add(link)
         sources.add(link[0])
         targets.add(link[1])
 
@@ -159,13 +159,13 @@ def grow_diagonal(
     while grew:
         grew = False
         for i, j in candidates:
-            around = {(i + di, j + dj) for di in (-1, 0, 1) for dj in (-1, 0, 1)}
-            if (i, j) not in taken and (i not in sources or j not in targets) and around & taken:
-                take((i, j))
+            neighbours = {(i + di, j + dj) for di in (-1, 0, 1) for dj in (-1, 0, 1)}
+            if (i, j) not in accepted and (i not in sources or j not in targets) and neighbours & accepted:
+                accept((i, j))
                 grew = True
     if final_and:
         for direction in (forward, backward):
             for i, j in sorted(direction):
                 if i not in sources and j not in targets:
-                    take((i, j))
-    return sorted(taken)
+                    accept((i, j))
+    return sorted(accepted)

@@ -1,22 +1,22 @@
-"""What a word is, for alignments."""
+"""Word segmentation of French and English for alignment."""
 
 import re
 from collections.abc import Sequence
 
-#: French words that lose their vowel before another one: `l'eau`, `qu'il`.
+#: Elided French words: the `l'` of `l'eau`, the `qu'` of `qu'il`.
 _ELIDED = r"(?:jusqu|lorsqu|puisqu|quoiqu|qu|[cdjlmnst])['’]"
-#: French pronouns and particles that hang on a word: `a-t-il`, `donne-le-moi`, `ce livre-là`.
+#: French hyphenated clitics: `a-t-il`, `donne-le-moi`, `ce livre-là`.
 _PARTICLE = (
     r"-(?:t-(?:il|elle|on)|je|tu|ils?|elles?|on|nous|(?<!rendez-)vous|ce|les?|la|lui|leur|moi|toi|y|en|ci|là)"
 )
-#: … and nothing else follows (not `arc-en-ciel`).
-_HUNG = rf"{_PARTICLE}(?=(?:{_PARTICLE})*(?![\w-]))"
-#: English words that hang on the one before: `don't`, `Paul's`, `I'm`.
+#: A clitic at the end of a word, or before another clitic: not the `-en` of `arc-en-ciel`.
+_FINAL_PARTICLE = rf"{_PARTICLE}(?=(?:{_PARTICLE})*(?![\w-]))"
+#: English contractions: the ends of `don't`, `Paul's`, `I'm`.
 _CONTRACTED = r"n['’]t|['’](?:s|re|ve|ll|d|m)"
 
 _SPLITS = [
     (re.compile(rf"(?<![\w'’-])(?!n['’]t\b)({_ELIDED})(?=\w)", re.IGNORECASE), r"\1 "),
-    (re.compile(rf"(?<=\w)(?<!-t)({_HUNG})", re.IGNORECASE), r" \1"),
+    (re.compile(rf"(?<=\w)(?<!-t)({_FINAL_PARTICLE})", re.IGNORECASE), r" \1"),
     (re.compile(r"(?<=\w)(-[mt]['’])(?=\w)", re.IGNORECASE), r" \1 "),
     (re.compile(rf"(?<=\w)({_CONTRACTED})(?!\w)", re.IGNORECASE), r" \1"),
 ]
@@ -25,17 +25,17 @@ _WORD = re.compile(
     r"|\w+(?:['’-]\w+|(?<=\d)[.,:]\d+)*|[^\w\s]",
     re.IGNORECASE,
 )
-#: What is written without a space before it, and what without one after it.
-_HANGS = re.compile(rf"{_PARTICLE}|-[mt]['’]|n['’]t|['’]\w+", re.IGNORECASE)
-_LEANS = re.compile(r"[\w-]+['’]", re.IGNORECASE)
+#: Words without a space before them, and words without a space after them.
+_NO_SPACE_BEFORE = re.compile(rf"{_PARTICLE}|-[mt]['’]|n['’]t|['’]\w+", re.IGNORECASE)
+_NO_SPACE_AFTER = re.compile(r"[\w-]+['’]", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
-    """Split a French or English sentence into the words that alignments count.
+    """Split a French or English sentence into words.
 
-    Splits are at spaces, after an elision (`l'`, `qu'`), before a pronoun or particle that hangs on its
-    word by a hyphen (`-t-il`, `-là`) or an apostrophe (`n't`, `'s`), and around punctuation. Letters are
-    left as they are, so the words joined are the text without its spaces.
+    Words are split at whitespace, after an elision (`l'`, `qu'`), before a hyphenated clitic (`-t-il`, `-là`)
+    or a contraction (`n't`, `'s`), and around punctuation. No character is changed: the words joined are the
+    text without its whitespace.
     """
     for pattern, replacement in _SPLITS:
         text = pattern.sub(replacement, text)
@@ -43,25 +43,26 @@ def words(text: str) -> list[str]:
 
 
 def words_of(text: str, *, tokenized: bool) -> list[str]:
-    """Return the words of a text: `words`, or what stands between its spaces, as in published files."""
+    """Return `words` of a text, or its space-separated words if it is already tokenized."""
     return [word for word in text.split(" ") if word] if tokenized else words(text)
 
 
-def spell(words: Sequence[str], *, language: str) -> str:
-    """Write words as running text, so that a model sees what it has learnt from.
+def detokenize(words: Sequence[str], *, language: str) -> str:
+    """Join words to running text, such as a model was trained on.
 
-    A space is left out where a word hangs on its neighbour (`l'`, `-t-il`, `n't`) and where punctuation
-    takes none; French puts one before `?`, `!`, `:` and `;`. Quotation marks stay as they are.
+    There is no space between an elision, clitic or contraction and its neighbour, nor before or after
+    punctuation, except that French has one before `?`, `!`, `:` and `;`. Quotation marks are separated by
+    spaces.
 
     Args:
-        words: one by one; empty ones leave nothing.
+        words: the words; empty ones are ignored.
         language: `fr`, or any other.
     """
     words = [word for word in words if word]
     closing = ",.…)]}" if language == "fr" else ",.…)]}?!:;"
     text = ""
     for before, word in zip(["", *words], words, strict=False):
-        hangs = _HANGS.fullmatch(word) or word in closing
-        leans = _LEANS.fullmatch(before) or before in "([{"  # as nothing before the first word does
-        text += word if hangs or leans else f" {word}"
+        joins_previous = _NO_SPACE_BEFORE.fullmatch(word) or word in closing
+        joins_next = _NO_SPACE_AFTER.fullmatch(before) or before in "([{"  # "" too, before the first word
+        text += word if joins_previous or joins_next else f" {word}"
     return text

@@ -25,7 +25,7 @@ from translator.cli.options import (
 
 if TYPE_CHECKING:
     from translator.cli.stream import InputLine
-    from translator.translation.inference import Translation
+    from translator.translation.joining import Translation
 
 
 def translate_command(

@@ -1,1 +1,1 @@
-"""Scores of translations against references (`metrics`)."""
+"""Metrics of translations against references."""

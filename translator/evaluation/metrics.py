@@ -1,8 +1,7 @@
-"""How good translations are: sacreBLEU's scores with signature and interval. Its only importer."""
+"""Corpus metrics of translations: BLEU, chrF and TER of sacreBLEU, with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -12,19 +11,21 @@ from sacrebleu.significance import PairedTest, Result
 
 from translator.errors import DataError
 
-#: Resamples behind each interval and paired test; sacreBLEU's own seed (12345) draws them.
+#: Bootstrap resamples for each interval and paired test, drawn with sacreBLEU's own seed (12345).
 N_RESAMPLES = 1000
+
+METRICS: dict[str, type[Metric]] = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
 
 
 @dataclass(frozen=True)
 class Score:
-    """A corpus score.
+    """A corpus score with its 95 % confidence interval.
 
     Attributes:
-        score: 0 to 100 (TER may exceed it, and is better lower).
-        low: bootstrap mean minus its 95 % half-width.
-        high: bootstrap mean plus its 95 % half-width.
-        signature: what was computed, and by which version.
+        score: 0 to 100; TER may exceed 100, and lower is better.
+        low: mean of the bootstrap resamples minus half the width of the interval.
+        high: mean plus half the width.
+        signature: sacreBLEU's signature: settings and version.
     """
 
     score: float
@@ -35,12 +36,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired test of two systems on the same source.
+    """A paired significance test of two systems on the same sources.
 
     Attributes:
-        score: of ours.
-        other: of the system compared with.
-        p_value: of ours against the other's.
+        score: of our system.
+        other: of the other system.
+        p_value: probability of such a difference by chance.
     """
 
     score: float
@@ -48,41 +49,25 @@ class Comparison:
     p_value: float
 
 
-def _metrics() -> dict[str, Metric]:
-    metrics: dict[str, Metric] = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
-    for metric in metrics.values():
-        _give_plain_floats(metric)
-    return metrics
-
-
-def _give_plain_floats(metric: Metric) -> None:
-    """Make all scores Python floats: the interval of sacreBLEU 2.6 fails where NumPy's are among them."""
-    compute = metric._compute_score_from_stats
-
-    def compute_plain(stats: list[int | float]) -> Any:
-        result = compute(stats)
-        result.score = float(result.score)
-        return result
-
-    metric._compute_score_from_stats = compute_plain  # type: ignore[method-assign]
-
-
-def corpus_scores(hypotheses: Sequence[str], *references: Sequence[str]) -> dict[str, Score]:
-    """Return BLEU (13a, cased), chrF and TER of detokenised text, each with its 95 % interval.
+def corpus_scores(
+    hypotheses: Sequence[str], *references: Sequence[str], metrics: Sequence[str] = tuple(METRICS)
+) -> dict[str, Score]:
+    """Return BLEU (13a, cased), chrF and TER of detokenized text, each with its 95 % interval.
 
     Args:
-        hypotheses: a translation a line.
-        references: one or more sets of translations by people, each of as many lines.
+        hypotheses: one translation per line.
+        references: one or more sets of human translations, each with as many lines.
+        metrics: names of the metrics to compute.
 
     Raises:
-        DataError: there is nothing to score, or a set differs in length (names both counts).
+        DataError: there is nothing to score, or a set differs in length; the message has both counts.
     """
     _check(hypotheses, references)
     scores = {}
-    for name, metric in _metrics().items():
-        result = metric.corpus_score(list(hypotheses), [*map(list, references)], n_bootstrap=N_RESAMPLES)
-        mean, half_width = float(result._mean), float(result._ci)
-        signature = str(metric.get_signature())
+    for name, (signature, [result]) in _bootstrap([hypotheses], references, metrics=metrics).items():
+        assert result.mean is not None
+        assert result.ci is not None
+        mean, half_width = float(result.mean), float(result.ci)
         scores[name] = Score(float(result.score), mean - half_width, mean + half_width, signature)
     return scores
 
@@ -96,32 +81,43 @@ def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
 def compare(
     hypotheses: Sequence[str], others: Sequence[str], *references: Sequence[str]
 ) -> dict[str, Comparison]:
-    """Test two systems against each other by paired bootstrap resampling (Koehn 2004).
+    """Compare two systems by paired bootstrap resampling (Koehn 2004).
 
     Raises:
-        DataError: they differ in length, or a set of references does.
+        DataError: the systems or a set of references differ in length.
     """
     _check(hypotheses, references)
     _check(others, references)
-    metrics = _metrics()
+    comparisons = {}
+    for name, (_, [other, ours]) in _bootstrap([others, hypotheses], references, metrics=[*METRICS]).items():
+        assert ours.p_value is not None
+        # sacreBLEU counts resamples that differ more than the systems do; for equal systems it finds none.
+        p_value = 1.0 if ours.score == other.score else float(ours.p_value)
+        comparisons[name] = Comparison(float(ours.score), float(other.score), p_value)
+    return comparisons
+
+
+def _bootstrap(
+    systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, metrics: Sequence[str]
+) -> dict[str, tuple[str, list[Result]]]:
+    """Return the signature of each metric and the scores of each system; the first one is the baseline.
+
+    Also used for a single system: the interval of `Metric.corpus_score` fails in sacreBLEU 2.6 if a resample
+    matches nothing.
+    """
     test = PairedTest(
-        [("other", list(others)), ("ours", list(hypotheses))],
-        metrics,
+        [(str(number), list(lines)) for number, lines in enumerate(systems)],
+        {name: METRICS[name]() for name in metrics},
         references=[*map(list, references)],
         test_type="bs",
         n_samples=N_RESAMPLES,
     )
-    _, table = test()
-    columns = [column for heading, column in table.items() if heading != "System"]  # in the metrics' order
-    found = {}
-    for name, (other, ours) in zip(metrics, columns, strict=True):
-        assert isinstance(other, Result)
-        assert isinstance(ours, Result)
-        assert ours.p_value is not None
-        # sacreBLEU counts resamples that differ by more than the systems do: for equal ones it counts none.
-        p_value = 1.0 if ours.score == other.score else float(ours.p_value)
-        found[name] = Comparison(float(ours.score), float(other.score), p_value)
-    return found
+    signatures, table = test()
+    columns = [column for heading, column in table.items() if heading != "System"]  # in the order of metrics
+    return {
+        name: (str(signature), [result for result in column if isinstance(result, Result)])
+        for name, signature, column in zip(metrics, signatures.values(), columns, strict=True)
+    }
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -129,7 +125,7 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
         if len(hypotheses) != len(lines):
             which = f" in set {number} of {len(references)}" if len(references) > 1 else ""
             raise DataError(
-                f"{len(hypotheses)} translations and {len(lines)} references{which}; line n of the one must "
+                f"{len(hypotheses)} translations and {len(lines)} references{which}; line n of one must "
                 "belong to line n of the other"
             )
     if not references or not hypotheses:

@@ -1,1 +1,1 @@
-"""Our models for other programs: `folder` writes, `check` compares, `to_ctranslate2` knows CTranslate2."""
+"""Export of models to CTranslate2: conversion, verification and the exported folder."""

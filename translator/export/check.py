@@ -1,4 +1,4 @@
-"""Whether an exported model translates as ours does: the same search by both, compared line by line."""
+"""Verification of an exported model: translate the same lines with both models and compare."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from translator.errors import DataError, ExportError
 from translator.evaluation.metrics import bleu
 from translator.translation.inference import Translator
 
-#: Two greedy outputs whose Σ log p, by our model, are this near differ by a rounding error.
+#: Two greedy outputs may differ by rounding if our model's Σ log p of them differ by at most this.
 CLOSE_CALL = 1e-4
 
-#: Beam searches differ in more than rounding (when to stop, what is summed), so their BLEU is compared.
+#: The two beam searches also differ in stopping and scoring, so only their BLEU scores are compared.
 BEAM_SIZE, MAX_BLEU_DIFFERENCE = 5, 0.1
 
 
 class Engine(Protocol):
-    """Another program with our model in it."""
+    """The exported model, run by another program."""
 
     def search(
         self,
@@ -25,19 +25,19 @@ class Engine(Protocol):
         max_lengths: Sequence[int],
         options: SearchConfig,
     ) -> list[list[int]]:
-        """Translate tokenised sources by the rules of our search; the ids of the best of each, in order."""
+        """Translate tokenized sources with our search options; return the best ids of each, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class CloseCall:
-    """A line that came out otherwise by rounding.
+    """A line that the two models translate differently because of rounding.
 
     Attributes:
-        line: its number, from 1.
-        ours: our translation.
-        theirs: the other program's.
-        log_probs: Σ log p of the two, by our model.
+        line: line number, from 1.
+        ours: our model's translation.
+        theirs: the exported model's translation.
+        log_probs: Σ log p of the two, both by our model.
     """
 
     line: int
@@ -53,13 +53,13 @@ class CloseCall:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a check found.
+    """The result of a verification.
 
     Attributes:
-        n_lines: lines translated greedily by both, blank ones left out.
-        close_calls: those that are not identical; none of them is decided by more than rounding.
-        bleu: ours and the other's with a beam of 5; None without references.
-        n_beam_identical: lines that are identical with that beam; None without references.
+        n_lines: number of lines translated greedily by both models, without blank ones.
+        close_calls: the lines that differ, all of them by rounding.
+        bleu: of our model and of the exported one with beam search; None without references.
+        n_beam_identical: number of lines identical with beam search; None without references.
     """
 
     n_lines: int
@@ -68,95 +68,98 @@ class Agreement:
     n_beam_identical: int | None
 
     def lines(self) -> list[str]:
-        """Return what to print."""
+        """Return the lines to print."""
         n_close = len({call.line for call in self.close_calls})
-        said = [
+        lines = [
             f"greedy: {self.n_lines - n_close:,} of {self.n_lines:,} lines identical, "
             f"{n_close:,} close calls",
             *map(str, self.close_calls),
         ]
         if self.bleu is not None:
             ours, theirs = self.bleu
-            said.append(
+            lines.append(
                 f"beam {BEAM_SIZE}: {self.n_beam_identical:,} of {self.n_lines:,} lines identical, "
                 f"BLEU {ours:.2f}, exported {theirs:.2f}"
             )
-        return said
+        return lines
 
 
 def check(
     translator: Translator, engine: Engine, lines: Sequence[str], references: Sequence[str] | None = None
 ) -> Agreement:
-    """Translate lines by our model and by the exported one, in float32, and compare.
+    """Translate lines with our model and with the exported one, in float32, and compare.
 
-    Greedily, every line must be identical, or our model must score both outputs within `CLOSE_CALL`. With
-    references, the BLEU of both with a beam must be within `MAX_BLEU_DIFFERENCE`.
+    With greedy search, every line must be identical, or our model's scores of both outputs must differ by at
+    most `CLOSE_CALL`. With references, the BLEU scores with beam search must differ by at most
+    `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
-        engine: the exported one.
-        lines: in the source language; blank ones are left out.
+        engine: the exported model.
+        lines: in the source language; blank ones are skipped.
         references: a translation of each line.
 
     Raises:
-        DataError: no line has text.
-        ExportError: the two do not agree; the message shows the first difference.
+        DataError: all lines are blank.
+        ExportError: the models disagree; the message shows the first difference.
     """
-    parts = translator.cut(lines, sentences=False)  # other engines get whole lines
+    parts = translator.cut(lines, sentences=False)  # CTranslate2 users translate whole lines
     if not parts:
         raise DataError("there is no text to check the export with; give a file with some lines")
-    ids, owners = [of_part for _, of_part in parts], [part.number for part, _ in parts]
-    calls = _compare_greedy(translator, engine, ids, owners)
-    n_lines = len(set(owners))
+    ids, line_of = [part_ids for _, part_ids in parts], [part.number for part, _ in parts]
+    calls = _compare_greedy(translator, engine, ids, line_of)
+    n_lines = len(set(line_of))
     if references is None:
         return Agreement(n_lines, calls, None, None)
-    found = search_both(translator, engine, ids, BEAM_SIZE)
-    ours, theirs = (_texts(translator, outputs, owners, len(lines)) for outputs in found)
-    scores = bleu(ours, references), bleu(theirs, references)  # of every line, blank ones too
+    ours, theirs = (
+        _texts(translator, outputs, line_of, len(lines))
+        for outputs in search_both(translator, engine, ids, BEAM_SIZE)
+    )
+    scores = bleu(ours, references), bleu(theirs, references)  # blank lines included
     if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
         raise ExportError(
-            f"the exported model translates otherwise: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
+            f"the exported model translates differently: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
             f"instead of {scores[0]:.2f}; nothing was written"
         )
-    same = sum(ours[number] == theirs[number] for number in set(owners))
+    same = sum(ours[number] == theirs[number] for number in set(line_of))
     return Agreement(n_lines, calls, scores, same)
 
 
 def search_both(
     translator: Translator, engine: Engine, sources: list[list[int]], beam_size: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Both programs' outputs by the same rules: ids of the best translation of each source."""
+    """Return the best ids of each source by our model and by the exported one, with the same options."""
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
-    ours = [found.hypotheses[0].ids for found in translator.search(sources, options)]
+    ours = [result.hypotheses[0].ids for result in translator.search(sources, options)]
     limits = [translator.longest_output(ids, options) for ids in sources]
     theirs = engine.search(sources, limits, options)
     return ours, theirs
 
 
 def _compare_greedy(
-    translator: Translator, engine: Engine, sources: list[list[int]], owners: list[int]
+    translator: Translator, engine: Engine, sources: list[list[int]], line_of: list[int]
 ) -> list[CloseCall]:
     ours, theirs = search_both(translator, engine, sources, 1)
     calls = []
-    for source, owner, our_ids, their_ids in zip(sources, owners, ours, theirs, strict=True):
+    for source, line, our_ids, their_ids in zip(sources, line_of, ours, theirs, strict=True):
         if our_ids == their_ids:
             continue
-        ours_scored, theirs_scored = translator.score_ids([source] * 2, [our_ids, their_ids], batch_size=1)
+        our_score, their_score = translator.score_ids([source] * 2, [our_ids, their_ids], batch_size=1)
         texts = [translator.tokenizer.decode(ids) for ids in (our_ids, their_ids)]
-        call = CloseCall(owner + 1, texts[0], texts[1], (ours_scored, theirs_scored))
-        distance = abs(ours_scored - theirs_scored)
+        call = CloseCall(line + 1, texts[0], texts[1], (our_score, their_score))
+        distance = abs(our_score - their_score)
         if distance > CLOSE_CALL:
             raise ExportError(
-                f"the exported model translates otherwise: line {call.line} becomes {call.theirs!r} instead "
+                f"the exported model's translations differ: line {call.line} becomes {call.theirs!r} instead "
                 f"of {call.ours!r}, {distance:.4f} apart in log p; nothing was written"
             )
         calls.append(call)
     return calls
 
 
-def _texts(translator: Translator, outputs: list[list[int]], owners: list[int], n_lines: int) -> list[str]:
-    """The text of each line, joined from its parts as `Translator.translate` does; empty where blank."""
+def _texts(translator: Translator, outputs: list[list[int]], line_of: list[int], n_lines: int) -> list[str]:
+    """Return the text of each line, joined from its parts as in `Translator.translate`; empty if blank."""
     texts: list[list[str]] = [[] for _ in range(n_lines)]
-    for owner, ids in zip(owners, outputs, strict=True):
-        texts[owner].append(translator.tokenizer.decode(ids))
+    for line, ids in zip(line_of, outputs, strict=True):
+        texts[line].append(translator.tokenizer.decode(ids))
     return [" ".join(text) for text in texts]

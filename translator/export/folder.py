@@ -1,8 +1,8 @@
-"""The exported folder: written beside its place, checked there, and only then put into it.
+"""The exported folder: written under a temporary name, verified, and only then renamed.
 
-model.bin, config.json, shared_vocabulary.json   what CTranslate2 reads
+model.bin, config.json, shared_vocabulary.json   the CTranslate2 model
 tokenizer.model                                  the SentencePiece model, unchanged
-passerelle.json                                  where it came from, how to use it, what the check found
+passerelle.json                                  provenance, usage and the result of the verification
 """
 
 import json
@@ -17,7 +17,7 @@ from translator.data import phrasebook
 from translator.data.input_map import STEPS
 from translator.errors import ExportError
 from translator.export.check import Agreement, check
-from translator.files import rename_whole
+from translator.files import flush_and_rename
 from translator.model_folder import TOKENIZER, LoadedModel, load_model_folder, read_manifest
 from translator.translation.inference import Translator
 
@@ -27,61 +27,62 @@ ABOUT = "passerelle.json"
 def export(
     model_folder: Path, output: Path, lines: Sequence[str], references: Sequence[str] | None = None
 ) -> Agreement:
-    """Write a model folder as one that CTranslate2 reads, if it translates as ours does.
+    """Convert a model folder to a CTranslate2 folder and verify that it translates the same.
 
     Args:
-        model_folder: ours.
-        output: the folder to be made; there is nothing of that name.
-        lines: what both translate, in the source language.
-        references: their translations, to compare BLEU too.
+        model_folder: the model folder to export.
+        output: the folder to create; it must not exist.
+        lines: in the source language, translated by both models for the verification.
+        references: translations of the lines, to compare BLEU scores too.
 
     Returns:
-        What the check found.
+        The result of the verification.
 
     Raises:
         ExportError: `output` exists or has no parent folder, CTranslate2 is not installed, or the exported
-            model translates otherwise; nothing is left behind.
-        ModelError: `model_folder` is no whole model folder, or a weight is not finite.
-        DataError: no line has text.
+            model translates differently. Nothing is written.
+        ModelError: `model_folder` is not a complete model folder, or a weight is not finite.
+        DataError: all lines are blank.
     """
     if output.exists() or output.is_symlink():
-        raise ExportError(f"{output}: exists already; give a name that is free")
+        raise ExportError(f"{output}: exists already; give a new name")
     if not output.absolute().parent.is_dir():
-        raise ExportError(f"{output}: there is no folder {output.parent}; make it first")
+        raise ExportError(f"{output}: there is no folder {output.parent}; create it first")
     try:
         from translator.export import to_ctranslate2
     except ImportError as error:
         raise ExportError(
             f"exporting needs CTranslate2 ({error}); install it: pip install 'passerelle[export]'"
         ) from None
-    bundle = load_model_folder(model_folder)
+    loaded = load_model_folder(model_folder)
     try:
-        beside = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent)
+        temporary = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent)
     except OSError as error:
-        raise ExportError(f"{output}: cannot be written: {error.strerror}; name another folder") from None
-    with beside:
-        partial = Path(beside.name) / output.name
+        raise ExportError(f"{output}: cannot be written: {error.strerror}; give another folder") from None
+    with temporary:
+        partial = Path(temporary.name) / output.name
         partial.mkdir()
-        to_ctranslate2.write_model(partial, bundle.model, bundle.tokenizer, bundle.config.model)
-        (partial / TOKENIZER).write_bytes(bundle.tokenizer.model)
-        translator = Translator(bundle.model, bundle.tokenizer, bundle.config)
-        engine = to_ctranslate2.CTranslate2Engine(partial, bundle.tokenizer)
-        found = check(translator, engine, lines, references)
+        to_ctranslate2.write_model(partial, loaded.model, loaded.tokenizer, loaded.config.model)
+        (partial / TOKENIZER).write_bytes(loaded.tokenizer.model)
+        translator = Translator(loaded.model, loaded.tokenizer, loaded.config)
+        engine = to_ctranslate2.CTranslate2Engine(partial, loaded.tokenizer)
+        agreement = check(translator, engine, lines, references)
         about = {
             "made_by": {"passerelle": metadata.version("passerelle"), "ctranslate2": to_ctranslate2.VERSION},
-            **_about(bundle, model_folder),
-            "check": asdict(found),
+            **_about(loaded, model_folder),
+            "check": asdict(agreement),
         }
         text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
         (partial / ABOUT).write_text(text, encoding="utf-8", newline="\n")
-        rename_whole(partial, output)
-    return found
+        flush_and_rename(partial, output)
+    return agreement
 
 
 def lines_to_check(model_folder: Path) -> list[str]:
-    """Return the lines that an export is checked on by default: 300 by hand, in the source language.
+    """Return the default lines for the verification: the phrasebook's 300 hand-written ones.
 
-    A model of another language than the phrasebook's two is checked on the French; any text will do.
+    They are in the model's source language, or in French if the phrasebook lacks that language: any text can
+    show a difference.
 
     Raises:
         ModelError: the folder has no manifest.
@@ -91,15 +92,15 @@ def lines_to_check(model_folder: Path) -> list[str]:
     return [pair[language] for pair in phrasebook.pairs("challenge")]
 
 
-def _about(bundle: LoadedModel, folder: Path) -> dict[str, Any]:
-    """Where the model came from and how to translate with it as ours does."""
-    tokenizer, config = bundle.tokenizer, bundle.config
-    manifest = {name: bundle.manifest.get(name) for name in ("created", "git_commit", "sha256")}
+def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """Return the provenance of the model, and the settings for translating with it as ours does."""
+    tokenizer, config = loaded.tokenizer, loaded.config
+    manifest = {name: loaded.manifest.get(name) for name in ("created", "git_commit", "sha256")}
     return {
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
         "model": {"name": "/".join(folder.resolve().parts[-2:]), **manifest},
-        # Before the tokenizer. The patterns are Python's; a model from before there was a map has none.
+        # Applied before the tokenizer. Models of older versions have no input map.
         "input_map": {
             "version": config.data.input_map,
             "replace": STEPS if config.data.input_map else [],
@@ -110,11 +111,11 @@ def _about(bundle: LoadedModel, folder: Path) -> dict[str, Any]:
             "file": TOKENIZER,
             "encode": "SentencePieceProcessor.encode(text, out_type=str); CTranslate2 adds the end symbol",
             "decode": "SentencePieceProcessor.decode(pieces)",
-            # Precedes the lower case of a text in capitals, if upper-casing restores the text.
+            # Marks a text in capitals that was lower-cased, if upper-casing restores it.
             "capitals": tokenizer.capitals,
             "max_source_pieces": config.model.max_length - 1,
         },
-        # Arguments of ctranslate2.Translator.translate_batch. Ours ends an output at `max_output` pieces.
+        # Arguments of ctranslate2.Translator.translate_batch. Our search also has the limit `max_output`.
         "translate_batch": {
             "beam_size": config.search.beam_size,
             "length_penalty": config.search.length_penalty,

@@ -1,4 +1,4 @@
-"""Our weights as a CTranslate2 model, and such a model at work. The only importer of `ctranslate2`."""
+"""Conversion of a model to CTranslate2, and translation with the converted model."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,34 +23,34 @@ from translator.symbols import BOS, EOS, UNK
 
 VERSION = str(ctranslate2.__version__)
 
-#: The position table's rows, unless the model takes more: CTranslate2 cuts a source after 1024 pieces.
+#: Minimum rows of the position table: by default CTranslate2 truncates sources to 1024 tokens.
 N_POSITIONS = 1024
 
-#: PyTorch's GELU is the exact one, CTranslate2's name for which is plain GELU.
+#: PyTorch's GELU is exact by default, and so is CTranslate2's `GELU`.
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
 
 
 def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """Write the weights and the vocabulary in float32; CTranslate2 quantises while it loads, if asked.
+    """Write a CTranslate2 model in float32; CTranslate2 can quantise it while loading.
 
     Args:
-        folder: an existing folder; `model.bin`, `config.json` and `shared_vocabulary.json` come into it.
-        model: the weights.
-        tokenizer: its vocabulary, piece by piece in the order of ids.
-        config: the shape of the model.
+        folder: an existing folder, for `model.bin`, `config.json` and `shared_vocabulary.json`.
+        model: the model to convert.
+        tokenizer: its tokenizer, for the vocabulary.
+        config: the model's configuration.
 
     Raises:
         ExportError: a weight is not finite; nothing is written.
     """
     if name := not_finite(model.state_dict()):
-        raise ExportError(f"{name} has {NOT_FINITE}, so the model cannot translate; export another one")
+        raise ExportError(f"{name} has {NOT_FINITE}, so the model cannot translate; export another model")
     spec = _specification(model, config)
     pieces = tokenizer.pieces(range(len(tokenizer)))
     spec.register_source_vocabulary(pieces)
     spec.register_target_vocabulary(pieces)
     spec.config.bos_token, spec.config.eos_token = pieces[BOS], pieces[EOS]
     spec.config.unk_token, spec.config.decoder_start_token = pieces[UNK], pieces[BOS]
-    spec.config.add_source_eos = True  # as ours reads a source: no start symbol, one end symbol
+    spec.config.add_source_eos = True  # our sources have no start symbol and one end symbol
     spec.config.layer_norm_epsilon = next(m.eps for m in model.modules() if isinstance(m, nn.LayerNorm))
     spec.validate()
     spec.optimize()
@@ -58,7 +58,7 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
 
 
 def _specification(model: Transformer, config: ModelConfig) -> Any:
-    """Fill CTranslate2's description of a Transformer with our weights."""
+    """Return CTranslate2's specification of the model, with its weights."""
     spec = TransformerSpec.from_config(
         (config.n_encoder_layers, config.n_decoder_layers),
         config.n_heads,
@@ -66,7 +66,7 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
         activation=ACTIVATIONS[config.activation],
     )
     embedding = _values(model.embedding.weight)
-    # CTranslate2's own sinusoids begin at position 1 and have other frequencies.
+    # CTranslate2's own sinusoids start at position 1 and have other frequencies.
     positions = sinusoids(max(N_POSITIONS, config.max_length), config.width)
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
@@ -97,7 +97,7 @@ def _fill_stack(spec: Any, stack: Stack) -> None:
 
 
 def _fill_linear(spec: Any, *linears: nn.Linear) -> None:
-    """Set one linear map, (out, in), from ours, one below the other."""
+    """Fill one linear layer, (out, in), with the weights of ours, concatenated along the outputs."""
     spec.weight = torch.cat([_values(linear.weight) for linear in linears])
     spec.bias = torch.cat([_values(linear.bias) for linear in linears])
 
@@ -111,10 +111,10 @@ def _values(parameter: Tensor) -> Tensor:
 
 
 class CTranslate2Engine:
-    """An exported folder at work on the CPU, in float32, under the rules of our own search."""
+    """Translation with an exported folder, on the CPU in float32, with our search options."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer):
-        """Load a folder that `write_model` wrote."""
+        """Load a folder written by `write_model`."""
         threads = torch.get_num_threads()
         self._translator = ctranslate2.Translator(
             str(folder), device="cpu", compute_type="float32", inter_threads=1, intra_threads=threads
@@ -131,26 +131,26 @@ class CTranslate2Engine:
         *,
         batch_size: int = 64,
     ) -> list[list[int]]:
-        """Search for the translations of tokenised sources; the ids of the best of each, in order.
+        """Translate tokenized sources; return the best ids of each, in order.
 
         Args:
-            sources: ids, without start and end symbols.
-            max_lengths: most pieces of each output, end symbol included. CTranslate2 has one limit for a
-                call and does not count the end symbol, so those of like length are translated together.
-            options: of which beam and length penalty count.
+            sources: token ids, without start and end symbols.
+            max_lengths: maximum length of each output, end symbol included. CTranslate2 has one limit per
+                call, so sources with equal limits are translated together.
+            options: beam size and length penalty; the other fields are ignored.
             batch_size: sentences decoded together.
         """
         rows_by_length = defaultdict(list)
-        for row, most in enumerate(max_lengths):
-            rows_by_length[most].append(row)
+        for row, max_length in enumerate(max_lengths):
+            rows_by_length[max_length].append(row)
         outputs: list[list[int]] = [[] for _ in sources]
-        for most, rows in rows_by_length.items():
+        for max_length, rows in rows_by_length.items():
             results = self._translator.translate_batch(
                 [[self._pieces[number] for number in sources[row]] for row in rows],
                 beam_size=options.beam_size,
                 length_penalty=options.length_penalty,
                 min_decoding_length=1,
-                max_decoding_length=max(1, most - 1),
+                max_decoding_length=max(1, max_length - 1),  # without the end symbol
                 max_input_length=0,
                 suppress_sequences=self._never,
                 max_batch_size=batch_size,

@@ -1,5 +1,6 @@
-"""What a search asks of a model, and what it answers."""
+"""The interface of a search: the model it steps, its options and its results."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,37 +9,57 @@ from torch import Tensor
 
 
 class Stepper(Protocol):
-    """A model in the middle of decoding B sentences with W hypotheses each; W is 1 at the start."""
+    """The decoding state of a model: B sentences with W hypotheses each. At the start W is 1."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Read the last token of each hypothesis and say what may follow.
+        """Append a token to each hypothesis and return the log-probabilities of the next.
 
         Args:
-            tokens: (B, W) int64.
+            tokens: (B, W) int64, the last token of each hypothesis.
 
         Returns:
-            (B, W, V) float log-probabilities; the caller may overwrite them.
+            (B, W, V) float; the caller may overwrite them.
         """
         ...
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Go on with some sentences and, in each, with some hypotheses.
+        """Select sentences and, in each, the hypotheses to continue.
 
         Args:
-            sentences: (B',) int64, numbers of the sentences that go on: all in order, or fewer in any.
-            parents: (B', W') int64, for each hypothesis to come the one it continues.
+            sentences: (B',) int64, indices of the remaining sentences: all of them in order, or fewer in any
+                order.
+            parents: (B', W') int64, for each new hypothesis the index of the one that it continues.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """A finished output.
+class SearchOptions:
+    """Options of a search.
 
     Attributes:
-        ids: its pieces, without start and end symbols.
-        log_prob: Σ log p of its pieces and of the end symbol.
-        score: `log_prob` / length^α, the end symbol counted.
+        beam_size: W, the number of hypotheses kept.
+        length_penalty: α of `scoring.normalised`.
+        forbidden: (n,) int64, token ids that are never chosen, on the device of the search.
+        n_best: hypotheses wanted for each sentence, at most `beam_size`.
+        prefix: token ids that every output starts with. They count in its score and length.
+    """
+
+    beam_size: int
+    length_penalty: float
+    forbidden: Tensor
+    n_best: int = 1
+    prefix: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished hypothesis.
+
+    Attributes:
+        ids: token ids, without start and end symbols.
+        log_prob: Σ log p of its tokens and of the end symbol.
+        score: `log_prob` / length^α, where the length includes the end symbol.
     """
 
     ids: list[int]
@@ -46,19 +67,19 @@ class Hypothesis:
     score: float
 
 
-#: In place of an output where there is none with a finite score.
+#: The hypothesis of a sentence for which no output has a finite score.
 NOTHING = Hypothesis([], float("-inf"), float("-inf"))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found for one sentence.
+    """The result of a search for one sentence.
 
     Attributes:
-        hypotheses: best first, at most `n_best`, at least one: `NOTHING` where no output with a finite
-            score was found.
-        margin: the closest call of the whole search: no decision hung on a smaller difference of scores,
-            so rounding errors below half of it cannot have changed the result.
+        hypotheses: best first, at most `n_best` and at least one, which is `NOTHING` if no output has a
+            finite score.
+        margin: the smallest score difference that decided anything in the search. Rounding errors below half
+            of it cannot change the result.
     """
 
     hypotheses: list[Hypothesis]
@@ -68,14 +89,14 @@ class Result:
 def mask_log_probs(
     log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
 ) -> None:
-    """Set what may not be chosen to -inf, in place.
+    """Set the log-probabilities of tokens that may not be chosen to -inf, in place.
 
     Args:
         log_probs: (B, W, V).
-        forbidden: ids that are never chosen.
-        end: the end symbol; not chosen at the start, and nothing else is chosen at the limit.
+        forbidden: token ids that are never chosen.
+        end: the end symbol: masked at the start, and the only token left at the limit.
         at_start: whether this is the first token of an output.
-        at_limit: (B,) bool, True where the output must end now; None: nowhere.
+        at_limit: (B,) bool, True for sentences that must end now; None: no sentence must.
     """
     log_probs.index_fill_(-1, forbidden, -torch.inf)
     if at_start:
@@ -87,10 +108,10 @@ def mask_log_probs(
 
 
 def fill_gaps(rows: list[int]) -> list[int]:
-    """Order rows that stay so that few of them move: those beyond the new end go where others have left.
+    """Order the remaining rows so that few of them move: the last ones fill the gaps left by removed ones.
 
     Args:
-        rows: their numbers, rising.
+        rows: indices of the remaining rows, ascending.
     """
     n = len(rows)
     staying = set(rows)

@@ -1,4 +1,4 @@
-"""What a beam search looked at, step by step, for those who want to see it."""
+"""A trace of a beam search: the continuations that it ranked at each step."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +12,13 @@ Fate = Literal["kept", "finished", "pruned"]
 
 @dataclass(frozen=True)
 class Considered:
-    """A continuation that a step looked at.
+    """A continuation that a step ranked.
 
     Attributes:
-        log_prob: Σ log p of the hypothesis and this piece.
-        parent: the hypothesis that it continues: its number among those that the step before kept.
-        piece: id of the piece.
-        fate: kept: goes on; finished: ends with the end symbol, among the best W; pruned: left out.
+        log_prob: Σ log p, the new token included.
+        parent: index of the hypothesis that it continues, among those that the previous step kept.
+        piece: id of the new token.
+        fate: kept: stays in the beam; finished: ends with the end symbol, among the best W; pruned: neither.
     """
 
     log_prob: float
@@ -27,20 +27,20 @@ class Considered:
     fate: Fate
 
 
-#: The continuations that each step looked at, best first; a forced piece is a step with one that is kept.
+#: The continuations of each step, best first. A step of the prefix has a single one, which is kept.
 Trace = list[list[Considered]]
 
 
 def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: int) -> list[Considered]:
-    """Say what becomes of the best continuations of a sentence.
+    """Return the best continuations of a sentence, each with its fate.
 
     Args:
-        scores: (2 W + 1,) best first, -inf where there are not so many.
-        parents: (2 W + 1,) hypotheses that they continue.
-        tokens: (2 W + 1,) pieces that they add.
+        scores: (2 W + 1,) best first, padded with -inf.
+        parents: (2 W + 1,) indices of the hypotheses that they continue.
+        tokens: (2 W + 1,) ids of the new tokens.
         beam_size: W.
     """
-    found: list[Considered] = []
+    continuations: list[Considered] = []
     n_kept = 0
     rows = zip(scores.tolist(), parents.tolist(), tokens.tolist(), strict=True)
     for rank, (log_prob, parent, piece) in enumerate(rows):
@@ -51,5 +51,5 @@ def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: in
             fate = "finished"
         elif piece != EOS and n_kept < beam_size:
             fate, n_kept = "kept", n_kept + 1
-        found.append(Considered(log_prob, parent, piece, fate))
-    return found
+        continuations.append(Considered(log_prob, parent, piece, fate))
+    return continuations

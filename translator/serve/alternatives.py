@@ -13,7 +13,8 @@ from translator.data.tokenizer import WORD_MARK
 from translator.engine.runtime import device_of
 from translator.search.step import mask_log_probs
 from translator.symbols import BOS, EOS
-from translator.translation.inference import EngineStepper, Translator
+from translator.translation.batched_search import EngineStepper
+from translator.translation.inference import Translator
 
 #: Pieces tried per requested alternative; several pieces may start the same word.
 _PIECES_PER_WORD = 3

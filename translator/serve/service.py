@@ -17,7 +17,8 @@ from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 from translator.translation.aligner import Aligner
-from translator.translation.inference import Translation, Translator
+from translator.translation.inference import Translator
+from translator.translation.joining import Translation
 from translator.translation.splitting import Part
 
 #: Maximum characters per batch of lines to align; a longer line forms a batch alone.

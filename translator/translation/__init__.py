@@ -1,1 +1,1 @@
-"""Text in, text out: translating, aligning and evaluating with a loaded model."""
+"""Translation, word alignment and evaluation of texts with a loaded model."""

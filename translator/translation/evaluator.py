@@ -1,4 +1,4 @@
-"""A test set through a translator: hypotheses, scores, a baseline, the speed, and how robust it all is."""
+"""Evaluation of a translator on a test set: scores, a baseline, speed and robustness to typing habits."""
 
 import time
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from translator.translation.inference import Translator
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a test set says about a translator.
+    """The results of a translator on a test set.
 
     Attributes:
-        hypotheses: one translation a line, in order.
-        scores: bleu, chrf and ter, against all references.
-        n_references: how many each line has.
-        bleu_first: BLEU against the first reference alone, where there are several.
-        copy_baseline: BLEU of handing the source back untranslated.
-        n_lines: lines of the test set, all of them scored.
-        n_split: those that were translated in parts, sentence by sentence for example.
-        seconds: spent translating, loading left out.
+        hypotheses: one translation per line, in order.
+        scores: "bleu", "chrf" and "ter", against all references.
+        n_references: number of references per line.
+        bleu_first: BLEU against the first reference only; None if there is only one.
+        copy_baseline: BLEU of the untranslated sources.
+        n_lines: number of lines, all of which are scored.
+        n_split: number of lines translated in several parts, such as sentence by sentence.
+        seconds: translation time, without loading the model.
         beam_size: of the search.
         precision: of the translator.
-        by_origin: BLEU of the lines of each origin, where the test set has several.
+        by_origin: BLEU of the lines of each origin; empty unless the test set has several.
     """
 
     hypotheses: list[str]
@@ -41,7 +41,7 @@ class Evaluation:
     by_origin: dict[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the hypotheses, for JSON."""
+        """Return all results except the hypotheses, for JSON."""
         return {
             **{name: asdict(score) for name, score in self.scores.items()},
             "n_references": self.n_references,
@@ -61,7 +61,7 @@ class Evaluation:
         }
 
     def lines(self, name: str) -> list[str]:
-        """Return what to print: size and speed, each score with interval and signature, the baseline."""
+        """Return the lines to print: size and speed, each score with interval and signature, the baseline."""
         size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
         if self.n_split:
@@ -85,11 +85,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class UnderChange:
-    """What BLEU becomes where every source is changed in one way.
+    """BLEU when all sources are typed differently in one respect.
 
     Attributes:
         bleu: against all references.
-        n_changed: lines that the change changes.
+        n_changed: number of lines that differ after the change.
     """
 
     bleu: float
@@ -104,10 +104,18 @@ def evaluate(
     batch_size: int = 128,
     origins: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Translate every line and score it against its references, and the lines of each origin by themselves.
+    """Translate a test set and score it.
+
+    Args:
+        translator: the translator to evaluate.
+        sources: one text per line.
+        references: one or more sets of human translations, each with as many lines.
+        beam_size: see `Translator.translate`.
+        batch_size: see `Translator.translate`.
+        origins: where each line comes from, to score the lines of each origin separately.
 
     Raises:
-        DataError: there are no lines, or not as many references as sources.
+        DataError: there are no lines, or the numbers of sources and references differ.
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()
@@ -119,7 +127,7 @@ def evaluate(
         hypotheses,
         scores,
         len(references),
-        corpus_scores(hypotheses, references[0])["bleu"] if len(references) > 1 else None,
+        _bleu_score(hypotheses, references[0]) if len(references) > 1 else None,
         baseline,
         len(hypotheses),
         sum(translation.n_parts > 1 for translation in translations),
@@ -127,12 +135,14 @@ def evaluate(
         beam_size or translator.config.search.beam_size,
         translator.precision,
         {
-            origin: corpus_scores(*(_only(origin, origins, side) for side in (hypotheses, *references)))[
-                "bleu"
-            ]
+            origin: _bleu_score(*(_only(origin, origins, side) for side in (hypotheses, *references)))
             for origin in dict.fromkeys(origins or () if len(set(origins or ())) > 1 else ())
         },
     )
+
+
+def _bleu_score(hypotheses: Sequence[str], *references: Sequence[str]) -> Score:
+    return corpus_scores(hypotheses, *references, metrics=("bleu",))["bleu"]
 
 
 def _only(origin: str, origins: Sequence[str] | None, lines: Sequence[str]) -> list[str]:
@@ -147,24 +157,24 @@ def robustness(
     beam_size: int | None = None,
     batch_size: int = 128,
 ) -> dict[str, UnderChange]:
-    """Return BLEU under each change that people make in typing, all lines changed; targets stay.
+    """Return BLEU under each change of `data.noise.CHANGES`, applied to all sources.
 
     Args:
-        translator: the one that is judged.
-        sources: plain.
-        hypotheses: their translations, which stand for lines that a change leaves alone.
-        references: one set or more.
+        translator: the translator to evaluate.
+        sources: one text per line, unchanged.
+        hypotheses: their translations, reused for lines that a change leaves as they are.
+        references: one or more sets of human translations.
         beam_size: see `Translator.translate`.
-        batch_size: see there.
+        batch_size: see `Translator.translate`.
     """
-    known = dict(zip(sources, hypotheses, strict=True))
+    by_source = dict(zip(sources, hypotheses, strict=True))
     changed = {name: [change(source) for source in sources] for name, change in CHANGES.items()}
-    new = list(dict.fromkeys(text for texts in changed.values() for text in texts if text not in known))
-    found = translator.translate(new, beam_size=beam_size, batch_size=batch_size)
-    known |= {text: translation.text for text, translation in zip(new, found, strict=True)}
+    new = list(dict.fromkeys(text for texts in changed.values() for text in texts if text not in by_source))
+    translations = translator.translate(new, beam_size=beam_size, batch_size=batch_size)
+    by_source |= {text: translation.text for text, translation in zip(new, translations, strict=True)}
     return {
         name: UnderChange(
-            bleu([known[text] for text in texts], *references),
+            bleu([by_source[text] for text in texts], *references),
             sum(text != source for text, source in zip(texts, sources, strict=True)),
         )
         for name, texts in changed.items()

@@ -1,22 +1,24 @@
-"""Cutting a text into what a model takes at once: its lines, perhaps their sentences, parts of long ones."""
+"""Split texts into parts that the model translates separately: lines, sentences, segments of long ones."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from translator.data.sentences import split_sentences
+from translator.data.tokenizer import Tokenizer
 
 _WORD = re.compile(r"\S+")
 _LINE_BREAK = re.compile(r"\r?\n")
 
 
 class Part(NamedTuple):
-    """What of a text is translated by itself.
+    """A part of a text that is translated separately.
 
     Attributes:
-        number: of the text that it is of.
-        text: itself.
-        separator: what stands between it and the part before: a space or line breaks; empty at the start.
+        number: index of the text that it belongs to.
+        text: the part itself.
+        separator: what precedes it in the joined translation: a space or line breaks; empty for the first
+            part of a text.
     """
 
     number: int
@@ -24,15 +26,51 @@ class Part(NamedTuple):
     separator: str
 
 
+def tokenized_parts(
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    *,
+    input_map: Callable[[str], str],
+    sentences: bool,
+    language: str,
+    max_tokens: int,
+) -> list[tuple[Part, list[int]]]:
+    """Return the parts of texts in order, each with its token ids.
+
+    Args:
+        texts: any; blank ones have no parts.
+        tokenizer: of the model.
+        input_map: applied to each line.
+        sentences: whether lines are split into sentences.
+        language: ISO 639-1 code of the texts.
+        max_tokens: longer parts are split further, see `split_text`.
+    """
+    parts = [*cut(texts, input_map, sentences=sentences, language=language)]
+    result: list[tuple[Part, list[int]]] = []
+    # Encoded together: one call per part is much slower.
+    for part, ids in zip(parts, tokenizer.encode_batch([part.text for part in parts]), strict=True):
+        if len(ids) <= max_tokens:
+            result.append((part, ids))
+            continue
+        segments = split_text(
+            part.text, lambda text: len(tokenizer.encode(text)) <= max_tokens, language=language
+        )
+        separator = part.separator
+        for segment, segment_ids in zip(segments, tokenizer.encode_batch(segments), strict=True):
+            result.append((Part(part.number, segment, separator), segment_ids))
+            separator = " "
+    return result
+
+
 def cut(
-    texts: Sequence[str], mapped: Callable[[str], str], *, sentences: bool, language: str
+    texts: Sequence[str], input_map: Callable[[str], str], *, sentences: bool, language: str
 ) -> Iterator[Part]:
-    """Cut texts into lines and, if wanted, into sentences; nothing is left of what is blank.
+    """Yield the lines of texts, or the sentences of the lines. Blank lines have no parts.
 
     Args:
         texts: any.
-        mapped: the input map of the model.
-        sentences: whether lines are cut.
+        input_map: applied to each line.
+        sentences: whether lines are split into sentences.
         language: ISO 639-1 code of the texts.
     """
     for number, text in enumerate(texts):
@@ -40,53 +78,53 @@ def cut(
         for n_before, line in enumerate(_LINE_BREAK.split(text)):
             if n_before and separator:
                 separator = separator.strip(" ") + "\n"
-            line = mapped(line).strip()
+            line = input_map(line).strip()
             for part in split_sentences(line, language) if sentences else [line] if line else []:
                 yield Part(number, part, separator)
                 separator = " "
 
 
 def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") -> list[str]:
-    """Cut a text into parts that fit: at sentence ends, else at spaces, else at characters.
+    """Split a text into segments that fit: at sentence ends, else at spaces, else between characters.
 
     Args:
-        text: without white space at either end.
-        fits: whether a part is short enough; a single character always counts as such.
+        text: without whitespace at either end.
+        fits: whether a segment is short enough; a single character is always accepted.
         language: its ISO 639-1 code.
 
     Returns:
-        The parts, without the white space between them, unchanged within; the text itself where it fits.
+        The segments, without the whitespace between them; the text alone if it fits.
     """
     if fits(text):
         return [text]
-    parts = []
+    segments = []
     for sentence in split_sentences(text, language):
-        parts += [sentence] if fits(sentence) else _pack(sentence, fits)
-    return parts
+        segments += [sentence] if fits(sentence) else _pack(sentence, fits)
+    return segments
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    """Put as many words into a part as fit; cut a word that alone does not."""
-    parts: list[str] = []
+    """Fill each segment with as many words as fit; split a word that does not fit alone."""
+    segments: list[str] = []
     words = [match.span() for match in _WORD.finditer(sentence)]
     at = 0
     while at < len(words):
         start, end = words[at]
-        n = _most(len(words) - at, lambda n: fits(sentence[start : words[at + n - 1][1]]))  # noqa: B023
+        n = _largest(len(words) - at, lambda n: fits(sentence[start : words[at + n - 1][1]]))  # noqa: B023
         if n:
             end = words[at + n - 1][1]
             at += n
         else:
-            n = max(1, _most(end - start, lambda n: fits(sentence[start : start + n])))  # noqa: B023
+            n = max(1, _largest(end - start, lambda n: fits(sentence[start : start + n])))  # noqa: B023
             end = start + n
             words[at] = (end, words[at][1])
             at += end == words[at][1]
-        parts.append(sentence[start:end])
-    return parts
+        segments.append(sentence[start:end])
+    return segments
 
 
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The greatest n ≤ limit that fits, by doubling and halving; 0 where none does."""
+def _largest(limit: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest n ≤ limit that fits, by doubling and bisection; 0 if none does."""
     low, high = 0, 1
     while high <= limit and fits(high):
         low, high = high, 2 * high

@@ -1,0 +1,106 @@
+"""Search over any number of tokenized sources, in batches of similar length."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translator.data.batching import pad
+from translator.engine.decoding import DecodingEngine
+from translator.engine.reference import ReferenceDecoding
+from translator.engine.runtime import chunk_size, parallel_map
+from translator.model.transformer import EncoderOutput
+from translator.search import Result, SearchOptions, Trace, search
+from translator.symbols import EOS
+
+#: A sentence whose search had a smaller margin than this is searched again alone. In float32 its scores vary
+#: by up to about 1e-5 with the size of its batch, because sums are taken in a different order. A decision
+#: with a margin of more than twice that is the same in every batch, so translations do not depend on it.
+CLOSE_CALL = 4e-5
+
+
+class EngineStepper:
+    """A decoding engine behind the interface of a search (`search.step.Stepper`)."""
+
+    def __init__(self, engine: DecodingEngine | ReferenceDecoding, memory: EncoderOutput):
+        """Start decoding a batch of encoded sources."""
+        self.engine: Any = engine
+        self.state = engine.start(memory)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Map the last tokens (B, W) to the log-probabilities of the next, (B, W, V) float32."""
+        logits = self.engine.step(tokens, self.state).float()
+        return torch.log_softmax(logits, -1, out=logits)  # in place: allocating the output takes longer
+
+    def reorder(self, sentences: Tensor, parents: Tensor) -> None:
+        """Drop the finished sentences and let each hypothesis continue its parent."""
+        self.state.reorder(sentences, parents)
+
+
+def batched_search(
+    engine: DecodingEngine | ReferenceDecoding,
+    sources: Sequence[Sequence[int]],
+    *,
+    max_lengths: Sequence[int],
+    options: SearchOptions,
+    batch_size: int,
+    repeat_close_calls: bool,
+    trace: Trace | None = None,
+) -> list[Result]:
+    """Search for the translations of tokenized sources, the longest first.
+
+    Args:
+        engine: the model, on the device of `options.forbidden`.
+        sources: token ids without start and end symbols.
+        max_lengths: maximum length of each output, prefix and end symbol included.
+        options: of the search.
+        batch_size: most sentences decoded together. On a CPU batches run in parallel and may be smaller.
+        repeat_close_calls: whether a sentence whose margin is below `CLOSE_CALL` is searched again alone.
+        trace: receives the steps of the search; for a single source.
+
+    Returns:
+        One result per source, in order.
+    """
+    longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
+    on_cpu = options.forbidden.device.type == "cpu"
+    if on_cpu:
+        batch_size = chunk_size(len(sources), torch.get_num_threads(), most=batch_size)
+    batches = [longest_first[start : start + batch_size] for start in range(0, len(sources), batch_size)]
+
+    def search_rows(rows: list[int]) -> list[Result]:
+        return search_batch(
+            engine,
+            [sources[row] for row in rows],
+            max_lengths=[max_lengths[row] for row in rows],
+            options=options,
+            trace=trace,
+        )
+
+    def search_and_repeat(rows: list[int]) -> list[Result]:
+        results = search_rows(rows)
+        for i, result in enumerate(results):
+            if repeat_close_calls and result.margin < CLOSE_CALL and len(rows) > 1:
+                [results[i]] = search_rows([rows[i]])
+        return results
+
+    by_batch = parallel_map(search_and_repeat, batches) if on_cpu else map(search_and_repeat, batches)
+    results = dict(zip(chain(*batches), chain(*by_batch), strict=True))
+    return [results[row] for row in range(len(sources))]
+
+
+@torch.inference_mode()
+def search_batch(
+    engine: DecodingEngine | ReferenceDecoding,
+    sources: Sequence[Sequence[int]],
+    *,
+    max_lengths: Sequence[int],
+    options: SearchOptions,
+    trace: Trace | None = None,
+) -> list[Result]:
+    """Search for the translations of one batch; see `batched_search`."""
+    device = options.forbidden.device
+    source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
+    stepper = EngineStepper(engine, engine.encode(source_ids))
+    return search(stepper, torch.tensor(max_lengths, device=device), options=options, trace=trace)

@@ -1,0 +1,62 @@
+"""Translations of texts, joined from the search results of their parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from translator.data.tokenizer import Tokenizer
+from translator.search import Result
+from translator.search.scoring import normalised
+from translator.translation.splitting import Part
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the n best translations: its text and its score, Σ log p / length^α."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text.
+
+    Attributes:
+        text: the best translation; empty if the source is blank.
+        score: Σ log p / length^α of the best translation; 0 if the source is blank.
+        candidates: the n best, the first being `text`; empty if the source is blank.
+        n_parts: number of parts that were translated separately: lines, their sentences if they are split,
+            and segments of what exceeds the model's maximum length; 0 if the source is blank.
+    """
+
+    text: str
+    score: float
+    candidates: tuple[Candidate, ...]
+    n_parts: int
+
+
+def join_parts(
+    parts: Sequence[tuple[Part, Result]], tokenizer: Tokenizer, *, length_penalty: float, n_best: int
+) -> Translation:
+    """Return the translation of a text; its k-th candidate joins the k-th hypothesis of each part.
+
+    Args:
+        parts: all parts of the text, in order, with their results; none if the text is blank. A part with
+            fewer hypotheses contributes its last one.
+        tokenizer: of the model.
+        length_penalty: α of the scores.
+        n_best: most candidates returned.
+    """
+    candidates = []
+    most = max((len(result.hypotheses) for _, result in parts), default=0)
+    for k in range(min(n_best, most)):
+        hypotheses = [result.hypotheses[min(k, len(result.hypotheses) - 1)] for _, result in parts]
+        texts = [
+            part.separator + tokenizer.decode(h.ids) for (part, _), h in zip(parts, hypotheses, strict=True)
+        ]
+        length = sum(len(hypothesis.ids) + 1 for hypothesis in hypotheses)
+        log_prob = sum(hypothesis.log_prob for hypothesis in hypotheses)
+        candidates.append(Candidate("".join(texts), normalised(log_prob, length, length_penalty)))
+    if not candidates:
+        return Translation("", 0.0, (), 0)
+    return Translation(candidates[0].text, candidates[0].score, tuple(candidates), len(parts))
