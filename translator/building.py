@@ -23,6 +23,7 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
         n_encoder_layers=config.n_encoder_layers,
         n_decoder_layers=config.n_decoder_layers,
         max_length=config.max_length,
+        position_base=config.position_base,
     )
 
 

@@ -69,7 +69,8 @@ def draw(bundle: LoadedModel) -> Callable[[str, str], Translator]:
     """
 
     def make(norm: str, activation: str) -> Translator:
-        shape = bundle.config.model.model_copy(update={"norm": norm, "activation": activation})
+        changes = {"norm": norm, "activation": activation, "position_base": 50.0}
+        shape = bundle.config.model.model_copy(update=changes)
         torch.manual_seed(7)
         model = build_model(shape, len(bundle.tokenizer))
         with torch.no_grad():

@@ -97,7 +97,9 @@ def test_those_lines_are_in_the_source_language(tmp_path: Path, language: str, l
 
 def break_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     right = to_ctranslate2.sinusoids
-    monkeypatch.setattr(to_ctranslate2, "sinusoids", lambda *shape: right(*shape).flip(1).contiguous())
+    monkeypatch.setattr(
+        to_ctranslate2, "sinusoids", lambda *shape, **base: right(*shape, **base).flip(1).contiguous()
+    )
 
 
 def break_beam(monkeypatch: pytest.MonkeyPatch) -> None:

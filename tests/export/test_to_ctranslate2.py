@@ -75,15 +75,15 @@ def test_outputs_that_run_into_the_limit(trained: Trained, tmp_path: Path, lines
     assert len(set(limits)) > 5
 
 
-def interleaved(length: int, width: int) -> torch.Tensor:
+def interleaved(length: int, width: int, *, base: float) -> torch.Tensor:
     """The paper's layout: sine, cosine, sine …"""
-    halves = sinusoids(length, width).view(length, 2, -1)
+    halves = sinusoids(length, width, base=base).view(length, 2, -1)
     return halves.transpose(1, 2).reshape(length, width).contiguous()
 
 
-def one_later(length: int, width: int) -> torch.Tensor:
+def one_later(length: int, width: int, *, base: float) -> torch.Tensor:
     """CTranslate2's offset."""
-    return sinusoids(length + 1, width)[1:].contiguous()
+    return sinusoids(length + 1, width, base=base)[1:].contiguous()
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from translator.model import Transformer
 from translator.model.attention import Attention, KeyValue
 from translator.model.initialisation import initialise
 from translator.model.layers import LayerOptions
+from translator.model.positions import sinusoids
 from translator.symbols import PAD, UNK
 
 # --- Invariance ---------------------------------------------------------------------------------------
@@ -299,3 +300,15 @@ def test_cuda_agrees_with_the_cpu(norm: str) -> None:
     actual = model(SOURCE_IDS.cuda(), TARGET_IN.cuda()).cpu()
     assert_same(actual, expected, 1e-4)
     assert_differs(actual.roll(1, 0), expected, 1e-4)
+
+
+def test_positions_have_the_base_asked_for_at_any_length() -> None:
+    model = Transformer(
+        VOCABULARY_SIZE, OPTIONS, n_encoder_layers=1, n_decoder_layers=1, max_length=8, position_base=50.0
+    )
+    for length in (5, 20):  # tabulated, and beyond
+        table = model.position_table(length)[:length]
+        assert_same(
+            table[:, 1].double(), torch.arange(length).div(50 ** (2 / OPTIONS.width)).sin().double(), 1e-5
+        )
+        assert_differs(table, sinusoids(length, OPTIONS.width))

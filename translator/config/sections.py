@@ -186,6 +186,8 @@ class ModelConfig(Section):
     """Activation function of the feed-forward sublayer."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalisation before each sublayer, or after it as in the original."""
+    position_base: Annotated[float, Field(gt=1)] = 10_000.0
+    """Base of the sinusoidal positions; a smaller one separates the positions of short sentences better."""
     max_length: Annotated[int, Field(ge=8, le=65_536)] = 256
     """Maximum sentence length in tokens, end token included; longer training pairs are left out."""
 

@@ -344,9 +344,11 @@ void layer_norm(long n, long width, const float *x, const float *weight, const f
     }
 }
 
-/* Compute d_x from d_y, and add the gradients of weight and bias to d_weight and d_bias. */
+/* Compute the gradients of x, weight and bias from d_y. */
 void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
                     const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight, float *d_bias) {
+    memset(d_weight, 0, width * sizeof *d_weight);
+    memset(d_bias, 0, width * sizeof *d_bias);
     for (long i = 0; i < n; i++, x += width, d_x += width) {
         rows from = part(d_y, is_bf16, width, i, 0);
         vector sum = {0}, product = {0};

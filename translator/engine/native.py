@@ -229,7 +229,7 @@ class Native:
         self, d_y: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients of x, weight and bias in float32."""
-        d_x, d_weight, d_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
+        d_x, d_weight, d_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         self._c.layer_norm_backward(
             *x.shape, x.data_ptr(), weight.data_ptr(), mean.data_ptr(), rstd.data_ptr(), d_y.data_ptr(),
             d_y.dtype == torch.bfloat16, d_x.data_ptr(), d_weight.data_ptr(), d_bias.data_ptr(),

@@ -67,7 +67,7 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
     )
     embedding = _values(model.embedding.weight)
     # CTranslate2's own sinusoids start at position 1 and have other frequencies.
-    positions = sinusoids(max(N_POSITIONS, config.max_length), config.width)
+    positions = sinusoids(max(N_POSITIONS, config.max_length), config.width, base=config.position_base)
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
     for part, stack in ((spec.encoder, model.encoder), (spec.decoder, model.decoder)):

@@ -32,6 +32,7 @@ class Transformer(nn.Module):
         n_encoder_layers: int,
         n_decoder_layers: int,
         max_length: int = 256,
+        position_base: float = 10_000.0,
     ):
         """Create a model with fresh weights; positions up to `max_length` are precomputed, not a limit."""
         super().__init__()
@@ -39,8 +40,9 @@ class Transformer(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.encoder = Stack(options, n_encoder_layers)
         self.decoder = Stack(options, n_decoder_layers, cross=True)
-        self.register_buffer("positions", sinusoids(max_length, options.width), persistent=False)
-        self.positions: Tensor
+        self.position_base = position_base
+        table = sinusoids(max_length, options.width, base=position_base)
+        self.positions = nn.Buffer(table, persistent=False)
         initialise(self)
 
     def forward(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
@@ -69,8 +71,7 @@ class Transformer(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """Return √D · embedding + position encoding: (B, L) int64 → (B, L, D)."""
         scaled = self.embedding(ids) * self.embedding.embedding_dim**0.5
-        embedded: Tensor = self.dropout(scaled + self.position_table(ids.size(1))[: ids.size(1)])
-        return embedded
+        return self.dropout(scaled + self.position_table(ids.size(1))[: ids.size(1)])  # type: ignore[no-any-return]
 
     def logits(self, states: Tensor) -> Tensor:
         """Project states to logits with the embedding matrix: (…, D) → (…, V)."""
@@ -86,5 +87,4 @@ class Transformer(nn.Module):
         """Return position encodings (L, D) with L ≥ `length`, computing them if there are too few."""
         if length <= len(self.positions):
             return self.positions
-        width, device = self.positions.size(1), self.positions.device
-        return sinusoids(length, width, device=device).to(self.positions.dtype)
+        return sinusoids(length, self.positions.size(1), base=self.position_base).to(self.positions)
