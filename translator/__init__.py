@@ -1,6 +1,6 @@
 """Passerelle: a small French-English Transformer, written to be read, trained and used.
 
-The Python interface consists of two names::
+The Python interface consists of `Translator` and `Translation`, the type of its results::
 
     from translator import Translator
     Translator.load("runs/phrasebook/model").translate(["Bonjour."])[0].text
@@ -16,7 +16,7 @@ __all__ = ["Translation", "Translator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only on first use, so that `translator --help` stays fast."""
+    """Import the two names only on first use. They need torch, and `translator --help` should stay fast."""
     if name in __all__:
         from translator.translation import inference, joining
 

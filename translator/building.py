@@ -28,5 +28,5 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
 
 
 def n_parameters(model: Transformer) -> int:
-    """Return the number of trainable parameters, counting tied weights once."""
+    """Return the number of trainable parameters. Weights that several layers share count once."""
     return sum(parameter.numel() for parameter in model.parameters())

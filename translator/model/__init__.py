@@ -4,10 +4,10 @@ Letters in shape comments throughout the project:
 
     B batch      S source length    T target length    Q query length    K key length
     D width      H heads            E head width D/H   F feed-forward    V vocabulary
-    W beam       M memory width (D, unless another model produced the memory)
+    W beam size  L any length       M width of the memory, which is D unless another model produced it
 
-Batch first. Read in this order: `masks`, `positions`, `attention`, `layers` (a layer and a stack of layers),
-`transformer` (an encoder stack, a decoder stack and one shared embedding), `initialisation`.
+The batch is always the first dimension. Read in this order: `masks`, `positions`, `attention`, `layers`
+(a layer and a stack of layers), `transformer` (two stacks and one shared embedding), `initialisation`.
 `translator.engine` computes the same functions from the same weights, but faster.
 """
 

@@ -4,10 +4,10 @@
 |-------------------------|-----------------|----------------------|---------------------------------------|
 | encoder self-attention  | French          | French               | every real French token               |
 | decoder self-attention  | English so far  | English so far       | the token itself and earlier tokens   |
-| decoder cross-attention | English so far  | encoder output       | every real French token (not causal:  |
-|                         |                 |                      | the whole source is known)            |
+| decoder cross-attention | English so far  | encoder output       | every real French token               |
 
-A memory is projected once (`project`) and can then be attended to any number of times (`forward`).
+A memory is the sequence that keys and values are computed from. It is projected once (`project`) and can then
+be attended to any number of times (`forward`).
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
 
     def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
-        """Create the projections; `memory_width` is M if it differs from D (image features, audio frames …).
+        """Create the projections. `memory_width` is M; None means D, the `width`.
 
         Raises:
             ValueError: `width` is not a multiple of `n_heads`; the message names both.
@@ -42,7 +42,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, memory: Tensor) -> KeyValue:
-        """Project a memory (B, K, M) to keys and values, each (B, H, K, E)."""
+        """Project a memory (B, K, M) to keys and values. Raises ValueError if the memory is not M wide."""
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         key, value = self.key_value(memory).chunk(2, dim=-1)  # (B, K, D) each
@@ -60,10 +60,10 @@ class Attention(nn.Module):
             maps: if given, a list to which the attention weights (B, H, Q, K) are appended.
 
         Returns:
-            (B, Q, D), unaffected by positions where `mask` is False.
+            (B, Q, D), unaffected by the keys and values for which `mask` is False.
 
         Raises:
-            ValueError: `query` is not D wide; the message names both widths. (`project`: `memory` is not M.)
+            ValueError: `query` is not D wide; the message names both widths.
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
@@ -76,12 +76,12 @@ class Attention(nn.Module):
         return output
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """(B, L, D) → (B, H, L, E)."""
+        """Split the last dimension into heads: (B, L, D) → (B, H, L, E)."""
         return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one and are zero where `mask` is False.
+    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one; weights with `mask` False are zero.
 
     Args:
         query: (B, H, Q, E).

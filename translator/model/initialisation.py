@@ -8,8 +8,8 @@ from translator.model.attention import Attention
 def initialise(module: nn.Module) -> None:
     """Initialise all weights in place, drawing from torch's global generator.
 
-    Linear layers: Xavier uniform (Glorot & Bengio 2010), keys and values separately; biases zero. Embeddings:
-    standard deviation 1/√D, so that √D · embedding and the first logits are of order one. Norms: identity.
+    Linear layers: Xavier uniform (Glorot & Bengio 2010), separately for keys and values; bias 0. Embeddings:
+    standard deviation 1/√D, so √D · embedding and the first logits are of order one. Norms: scale 1, bias 0.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

@@ -1,7 +1,7 @@
 """A Transformer layer (self-attention, optional cross-attention, feed-forward) and a stack of layers.
 
-A stack with a padding mask is an encoder. A stack with a causal mask is a language model; with a causal mask
-and cross-attention, it is the decoder of a translation model.
+With a padding mask, a stack is an encoder. With a causal mask, it is a language model. With a causal mask
+and cross-attention, it is the decoder of a translation model. Sections (§) are of Vaswani et al. 2017.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """An encoder layer or, with `cross`, a decoder layer that also attends to a memory (§3.1)."""
+    """An encoder layer (§3.1). With `cross`, a decoder layer, which also attends to a memory."""
 
     def __init__(self, options: LayerOptions, *, cross: bool = False, memory_width: int | None = None):
         super().__init__()
@@ -82,10 +82,10 @@ class Layer(nn.Module):
         """Apply the layer: (B, L, D) → (B, L, D).
 
         Args:
-            mask: mask of self-attention (see `Attention.forward`).
+            mask: mask of self-attention, as in `Attention.forward`.
             cross: the memory, projected by this layer's `cross_attention`.
             cross_mask: mask of cross-attention.
-            maps: if given, the attention weights are appended to it.
+            maps: if given, the attention weights are appended to its lists.
         """
         maps = AttentionMaps() if maps is None else maps
         attend, attend_memory = self.self_attention, self.cross_attention
@@ -96,14 +96,14 @@ class Layer(nn.Module):
         return self._residual(self.feed_norm, x, self.feed_forward)
 
     def _residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Add the sublayer's output to its input, with the norm before the sublayer or after the sum."""
+        """Add the sublayer's output to its input. The norm comes before the sublayer, or after the sum."""
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))  # type: ignore[no-any-return]
         return norm(x + self.dropout(sublayer(x)))  # type: ignore[no-any-return]
 
 
 class Stack(nn.Module):
-    """A sequence of layers, followed by a final norm if they are pre-norm."""
+    """A sequence of layers. If they are pre-norm layers, a final norm follows."""
 
     def __init__(
         self, options: LayerOptions, n_layers: int, *, cross: bool = False, memory_width: int | None = None

@@ -1,4 +1,4 @@
-"""Attention masks: boolean, True = may be attended to, as in PyTorch's `scaled_dot_product_attention`."""
+"""Boolean attention masks. As in PyTorch's `scaled_dot_product_attention`, True = may be attended to."""
 
 import warnings
 
@@ -14,7 +14,7 @@ def padding_mask(ids: Tensor) -> Tensor:
 
 
 def causal_mask(length: int, *, device: torch.device | str | None = None) -> Tensor:
-    """Return a mask that hides later keys: (1, 1, length, length) bool, True where key ≤ query position."""
+    """Return a mask that hides later keys: (1, 1, length, length) bool, True where key position ≤ query's."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
 
 

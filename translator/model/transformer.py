@@ -21,7 +21,7 @@ class EncoderOutput(NamedTuple):
 class Transformer(nn.Module):
     """An encoder-decoder Transformer (Vaswani et al. 2017) with three-way tied embeddings.
 
-    One matrix (V, D) embeds source and target, scaled by √D, and is the output layer (Press & Wolf 2017).
+    One matrix (V, D) is the source embedding, the target embedding and the output layer (Press & Wolf 2017).
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Transformer(nn.Module):
         max_length: int = 256,
         position_base: float = 10_000.0,
     ):
-        """Create a model with fresh weights; positions up to `max_length` are precomputed, not a limit."""
+        """Create a model with fresh weights. `max_length` positions are precomputed; more are allowed."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.width)
         self.dropout = nn.Dropout(options.dropout)
@@ -50,7 +50,7 @@ class Transformer(nn.Module):
 
         Args:
             source_ids: (B, S) int64, padded.
-            target_in: (B, T) int64, padded, starting with the start symbol.
+            target_in: (B, T) int64, padded; each row starts with the start symbol.
         """
         return self.logits(self.decode(self.encode(source_ids), target_in))
 
@@ -62,7 +62,7 @@ class Transformer(nn.Module):
     def decode(
         self, memory: EncoderOutput, target_in: Tensor, *, maps: AttentionMaps | None = None
     ) -> Tensor:
-        """Compute the states of all target positions at once: (B, T) int64 → (B, T, D)."""
+        """Compute the decoder's output at all target positions at once: (B, T) int64 → (B, T, D)."""
         mask = causal_mask(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
         x = self.embed(target_in)
@@ -78,13 +78,13 @@ class Transformer(nn.Module):
         return F.linear(states, self.embedding.weight)
 
     def attention_maps(self, source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
-        """Return the attention weights of every layer and head of the encoder, and of the decoder."""
+        """Return the attention weights of all layers and heads: the encoder's and the decoder's."""
         encoder, decoder = AttentionMaps(), AttentionMaps()
         self.decode(self.encode(source_ids, maps=encoder), target_in, maps=decoder)
         return encoder, decoder
 
     def position_table(self, length: int) -> Tensor:
-        """Return position encodings (L, D) with L ≥ `length`, computing them if there are too few."""
+        """Return position encodings (L, D) with L ≥ `length`; the precomputed ones if these suffice."""
         if length <= len(self.positions):
             return self.positions
         return sinusoids(length, self.positions.size(1), base=self.position_base).to(self.positions)

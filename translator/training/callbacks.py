@@ -21,7 +21,7 @@ LINE_SECONDS = 30
 
 
 class StopRequestedError(Exception):
-    """Raised to stop training after a stop was requested and a checkpoint was saved."""
+    """Ends the training after a stop was requested and a checkpoint was saved."""
 
 
 class RecordProgress(Callback):
@@ -51,7 +51,10 @@ class MovingAverage(WeightAveraging):
 
 
 class KeepBest(ModelCheckpoint):
-    """Saves `best.ckpt`, the checkpoint with the best validation BLEU, even if the run folder is moved."""
+    """Saves `best.ckpt`, the checkpoint with the best validation BLEU.
+
+    The run folder may be moved between sessions.
+    """
 
     def __init__(self, folder: Path):
         super().__init__(
@@ -66,7 +69,7 @@ class KeepBest(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, which Lightning discards if the run folder was renamed.
 
-        If the best checkpoint is lost or damaged, start again without a best score.
+        If `best.ckpt` is lost or damaged, no score is restored; the next validation then counts as the best.
         """
         if state_dict["best_model_path"]:
             try:
@@ -78,10 +81,10 @@ class KeepBest(ModelCheckpoint):
 
 
 class SaveForResuming(Checkpoint):
-    """Saves `last.ckpt` every `seconds`, and after a step if a stop is requested.
+    """Saves `last.ckpt` every `seconds`; if a stop is requested, saves it after the current step and stops.
 
-    If a validation is due after the step, the checkpoint is saved after the validation, because a resumed run
-    would skip it.
+    If a validation is due after the step, the checkpoint is saved after the validation. A run resumed from a
+    checkpoint that was saved before the validation would skip the validation.
     """
 
     def __init__(self, path: Path, seconds: float):
@@ -92,12 +95,12 @@ class SaveForResuming(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Save a checkpoint if it is time and no validation follows."""
+        """Save a checkpoint if one is due and no validation follows."""
         if step_is_complete(trainer, batch_idx) and not validation_is_due(trainer, batch_idx):
             self._save_if_it_is_time(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save a checkpoint if it is time."""
+        """Save a checkpoint if one is due."""
         assert isinstance(pl_module, TranslationModule)
         pl_module.count_time()
         self._save_if_it_is_time(trainer, pl_module)
@@ -145,7 +148,7 @@ class ShowProgress(Callback):
         fraction = progress.fraction(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = ""  # unknown in the first step of a session and the first after a validation
+        speed = ""  # unknown at the first step of a session, and at the first step after a validation
         if seconds:
             per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
             pl_module.log("tokens_per_second", per_second)
@@ -201,7 +204,7 @@ def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
 
 
 def validation_is_due(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether a validation follows this batch, not counting the one at the end of training."""
+    """Return whether a validation follows this batch. The one at the end of training does not count."""
     every = trainer.val_check_batch
     return every is not None and (batch_idx + 1) % every == 0
 

@@ -1,7 +1,7 @@
 """Checkpoint files with a checksum, and a previous checkpoint to fall back on.
 
 A checkpoint is a zip file written by `torch.save`. Its SHA-256 is stored in the same file, as the comment of
-the zip: file and checksum are replaced atomically together, and other programs can still read the file.
+the zip. So one atomic write replaces both, and other programs can still read the file.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ KEYS = (
 
 _MARK = b"sha256:"
 _COMMENT_LENGTH = len(_MARK) + 64
-_END, _END_LENGTH = b"PK\5\6", 22  # the last record of a zip; its last two bytes are the comment's length
+_END, _END_LENGTH = b"PK\5\6", 22  # a zip's last record, which ends with the length of the comment
 
 
 class ChecksummedCheckpointIO(TorchCheckpointIO):
@@ -50,12 +50,13 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last_is_good = False  # a damaged last checkpoint must not replace a good previous one
+        # Whether `last.ckpt` is known to be intact. If it is not, it must not replace `previous.ckpt`.
+        self._last_is_good = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint, renaming `last.ckpt` to `previous.ckpt` if it is good."""
+        """Write a checkpoint. An intact `last.ckpt` that it replaces is renamed to `previous.ckpt`."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         keeps_last = path.name == LAST and self._last_is_good
@@ -66,7 +67,7 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint; if it is damaged, fall back to the previous one and print a note.
 
         Raises:
-            TrainingError: neither can be read.
+            TrainingError: neither of the two checkpoints can be read.
         """
         path = Path(path)
         try:
@@ -87,7 +88,7 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
 
 
 def with_checksum(checkpoint: dict[str, Any]) -> memoryview:
-    """Return the content of a checkpoint file."""
+    """Return the content of a checkpoint file, which includes the checksum."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     content = buffer.getbuffer()
@@ -100,10 +101,10 @@ def with_checksum(checkpoint: dict[str, Any]) -> memoryview:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU and verify it; an old one without a checksum is read with a note.
+    """Read a checkpoint onto the CPU and verify it. If it is old and has no checksum, print a note instead.
 
     Raises:
-        TrainingError: the file does not exist, is damaged, or contains non-finite weights.
+        TrainingError: the file does not exist or is damaged, or a weight or optimiser state is not finite.
     """
     try:
         content = path.read_bytes()
@@ -125,7 +126,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_vocabulary(checkpoint: dict[str, Any], digest: str) -> None:
-    """Check that a checkpoint belongs to a run with the same vocabulary; old checkpoints do not record it.
+    """Check that a checkpoint was written with the vocabulary that has this digest.
+
+    Old checkpoints do not record a digest and are accepted.
 
     Raises:
         TrainingError: the checkpoint was written with another vocabulary.
@@ -141,14 +144,14 @@ def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
     """Check that weights and optimiser state are finite, so that a run can be resumed from the checkpoint.
 
     Raises:
-        TrainingError: they are not; the message names a tensor.
+        TrainingError: a value is not finite; the message names the tensor.
     """
     if name := _not_finite(checkpoint):
         raise TrainingError(diverged(f"{name} has {NOT_FINITE}", steps=steps))
 
 
 def diverged(what: str, *, steps: int) -> str:
-    """Return the error message for a diverged training: what is wrong, and what to do."""
+    """Return the error message for a training that diverged. It says what is wrong and what to do."""
     return (
         f"{what} by step {steps:,}; lower train.learning_rate, raise train.warmup_steps, or set "
         "hardware.precision=32-true, in another run. Earlier checkpoints are kept; of these three settings, "
@@ -157,7 +160,7 @@ def diverged(what: str, *, steps: int) -> str:
 
 
 def _check(path: Path, content: bytes) -> None:
-    """Verify the checksum of a checkpoint file."""
+    """Verify the checksum of a checkpoint file. A zip without a checksum is accepted with a note."""
     comment, before = content[-_COMMENT_LENGTH:], content[-_COMMENT_LENGTH - 2 : -_COMMENT_LENGTH]
     if before == _COMMENT_LENGTH.to_bytes(2, "little") and comment.startswith(_MARK):
         body = memoryview(content)[: -_COMMENT_LENGTH - 2]
@@ -171,13 +174,13 @@ def _check(path: Path, content: bytes) -> None:
 
 
 def _is_plain_zip(content: bytes | memoryview) -> bool:
-    """Return whether content ends like a zip without a comment."""
+    """Return whether `content` ends like a zip file that has no comment."""
     end = bytes(content[-_END_LENGTH:])
     return end.startswith(_END) and end.endswith(b"\0\0")
 
 
 def _not_finite(checkpoint: dict[str, Any]) -> str | None:
-    """Return the name of a tensor of the weights or the optimiser that has a non-finite value, or None."""
+    """Return the name of a weight or an optimiser state that has a value that is not finite, or None."""
 
     def tensors(value: Any, name: str) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor):

@@ -9,10 +9,12 @@ from translator.plotting import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:
-    """Plot the CSV logs of a run, one file per session; where two sessions overlap, the later one counts.
+    """Plot the CSV logs of a run, one file per session.
+
+    If two sessions logged the same step, the values of the later session are plotted.
 
     Returns:
-        False if matplotlib is not installed (it comes with the extra `logs`).
+        True, or False if matplotlib is not installed (it comes with the extra `logs`).
     """
     try:
         figure = blank(9, 7)
@@ -33,7 +35,13 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
 
 
 def read_series(logs: list[Path]) -> dict[str, dict[int, float]]:
-    """Return metric → step → value from CSV logs; values of later files replace those of earlier ones."""
+    """Read CSV logs: the value of each metric at each step.
+
+    If two files have a value for the same step, the value of the later file counts.
+
+    Returns:
+        For each metric, a dictionary from step to value.
+    """
     series: dict[str, dict[int, float]] = {}
     for log in logs:
         with log.open(newline="", encoding="utf-8") as file:

@@ -13,7 +13,8 @@ from translator.data.preparation import Prepared
 
 #: Number of validation lines per batch.
 VALIDATION_CHUNK = 128
-#: Noise is not applied if it multiplies the number of pieces by more than this: one long row pads its batch.
+#: Noise is not applied to a text if it would multiply the text's number of pieces by more than this factor,
+#: because one long row adds padding to all other rows of its batch.
 MOST_GROWTH = 2
 
 
@@ -26,7 +27,7 @@ class ValidationLines(NamedTuple):
 
 
 class TranslationData(LightningDataModule):
-    """Endless training batches from a given position on, and the validation split in batches."""
+    """Provides training batches without end from a given position on, and the validation split in batches."""
 
     def __init__(self, config: Config, prepared: Prepared, validation: Any):
         """Wrap a prepared corpus and a validation split with columns `source` and `target`."""
@@ -40,8 +41,9 @@ class TranslationData(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's training batches, from `start` on.
 
-        The loader has no length, because the number of batches differs between epochs but Lightning would
-        assume that of the first one. Lightning sees a single endless epoch; `Batch.position` is the position.
+        The loader has no length. The number of batches differs between epochs, but Lightning would assume
+        that all epochs are as long as the first. So Lightning sees one endless epoch, and `Batch.position`
+        tells the actual epoch and batch.
         """
         train, trainer = self.config.train, self.trainer
         dropout = bool(self.config.tokenizer.dropout)
@@ -69,7 +71,8 @@ class TranslationData(LightningDataModule):
         """Return the ids of some pairs, with noise on sources and BPE-dropout on both sides, as configured.
 
         Batch sizes are planned without noise, so noise may increase a batch's source tokens to `MOST_GROWTH`
-        times the budget. Text that becomes too long for the model keeps its usual segmentation.
+        times the budget. A source that noise makes too long stays without noise. A text that BPE-dropout
+        makes too long for the model keeps its usual segmentation.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -82,7 +85,7 @@ class TranslationData(LightningDataModule):
     def _add_noise(
         self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int
     ) -> tuple[list[str], list[list[int]]]:
-        """Add noise to sources; return the texts and their ids."""
+        """Add noise to sources. Return the resulting texts and their ids."""
         texts, ids, seed = list(texts), list(ids), self.config.train.seed
         noised = [
             add_noise(text, self.noise, random_of_row(seed, epoch, row))
@@ -99,7 +102,7 @@ class TranslationData(LightningDataModule):
     def _bpe_dropout(
         self, texts: Sequence[str], usual: Sequence[list[int]], position: Position, *, side: int
     ) -> list[list[int]]:
-        """Return a random segmentation of texts (BPE-dropout; Provilkov et al. 2020)."""
+        """Segment texts at random (BPE-dropout; Provilkov et al. 2020), or as usual if they get too long."""
         seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)
         max_length = self.config.model.max_length
@@ -112,7 +115,8 @@ class _Chunks(IterableDataset[ValidationLines]):
 
     def __iter__(self) -> Iterator[ValidationLines]:
         order = sorted(range(len(self.sources)), key=lambda i: (len(self.sources[i]), i))
-        # All ranks get the same number of chunks, the last ones perhaps empty; else ranks would deadlock.
+        # All ranks get the same number of chunks, the last of which may be empty. Otherwise, a rank that has
+        # one more chunk than another would wait for the other rank forever.
         for start in range(0, len(order), VALIDATION_CHUNK * self.n_ranks):
             first = start + self.rank * VALIDATION_CHUNK
             rows = order[first : first + VALIDATION_CHUNK]

@@ -14,10 +14,13 @@ RECORD = "data.json"
 
 
 def check_same_data(folder: Path, prepared: Prepared) -> None:
-    """Check that data and vocabulary are those with which the run was started.
+    """Check that the data and the vocabulary are those with which the run was started.
+
+    A new run, and an old run without a record, pass this check.
 
     Raises:
-        TrainingError: they have changed; the message names the changes.
+        TrainingError: the data or the vocabulary has changed (the message names the changes), or the record
+            is damaged.
     """
     path = folder / RECORD
     changes = _changes(_read(path), _record(prepared)) if path.is_file() else []
@@ -29,7 +32,10 @@ def check_same_data(folder: Path, prepared: Prepared) -> None:
 
 
 def record_data(folder: Path, prepared: Prepared) -> None:
-    """Write the fingerprints, unless the run has a record; an old run without one is assumed unchanged."""
+    """Write the fingerprints, unless the run already has a record of them.
+
+    If an old run is resumed that has no record, print a note that its data are assumed to be unchanged.
+    """
     path = folder / RECORD
     if path.is_file():
         return
@@ -39,7 +45,7 @@ def record_data(folder: Path, prepared: Prepared) -> None:
 
 
 def vocabulary_digest(prepared: Prepared) -> str:
-    """Return the SHA-256 of a vocabulary."""
+    """Return the SHA-256 of the tokenizer, which contains the vocabulary."""
     return hashlib.sha256(prepared.tokenizer.model).hexdigest()
 
 
@@ -56,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Describe each file or split that has changed; if none has, a change of the vocabulary."""
+    """Describe each file or split that has changed. If none has, describe a change of the vocabulary."""
     names = sorted({*before["data"], *now["data"]})
     pairs = [(name, before["data"].get(name), now["data"].get(name)) for name in names]
     if before["data"] == now["data"]:

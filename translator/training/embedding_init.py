@@ -13,13 +13,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from translator.symbols import PAD
 
-#: Maximum number of pairs counted; of more pairs, an evenly spaced sample is used.
+#: Maximum number of pairs that are counted. If there are more, an evenly spaced sample is counted.
 _MAX_PAIRS = 200_000
-#: Maximum distance of neighbours within a sentence.
+#: Maximum distance, in pieces, at which two pieces of a sentence count as neighbours.
 _WINDOW = 3
-#: Decay of a count with the distance of relative positions in source and target: e⁻¹ at 1/8 of the line.
+#: How fast the count of a source and a target piece decays with the distance of their relative positions
+#: (0 to 1) in the two sentences: the count is e⁻¹ at a distance of 1/8.
 _SHARPNESS = 8.0
-#: Norm of the noise relative to the embedding; it separates pieces with equal counts.
+#: Norm of the random part of an embedding of norm 1. The random part separates pieces with equal counts.
 _NOISE = 0.3
 
 
@@ -36,7 +37,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
         width: D.
 
     Returns:
-        (V, D) float32, with rows of about unit length; rows of pieces that never occur are random.
+        (V, D) float32, with rows of about unit length; rows of pieces that are never counted are random.
     """
     counts = _counts(train, n_pieces)
     seen = counts.sum(1)
@@ -53,7 +54,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
 
 def _counts(train: Any, n_pieces: int) -> Tensor:
-    """Return symmetric co-occurrence counts (V, V), within sentences and between source and target."""
+    """Count co-occurrences of pieces within sentences, and between source and target: symmetric, (V, V)."""
     counts = torch.zeros(n_pieces**2)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _MAX_PAIRS), dtype=torch.float64).long()
     for batch in train.select(rows.numpy()).iter(batch_size=200):
@@ -73,7 +74,8 @@ def _counts(train: Any, n_pieces: int) -> Tensor:
 def _neighbours(ids: Tensor) -> Tensor:
     """Return weights 1 / (1 + distance) within the window, (B, L, L).
 
-    A piece is its own neighbour, too. Without that, the rows of a piece and its translation would differ.
+    A piece is also its own neighbour, at distance 0. Otherwise, a piece and its translation would have
+    different rows of counts: each would occur with the other, but not with itself.
     """
     position = torch.arange(ids.size(1))
     distance = (position[:, None] - position).abs()
@@ -82,9 +84,9 @@ def _neighbours(ids: Tensor) -> Tensor:
 
 
 def _parallel(source: Tensor, target: Tensor) -> Tensor:
-    """Return weights (B, S, T) that decay with the distance of relative positions.
+    """Return weights (B, S, T) that decay with the distance between relative positions in the sentences.
 
-    This approximates an alignment, since short translations mostly preserve the word order.
+    The weights approximate a word alignment, since translations of short sentences mostly keep the order.
     """
     source_position, target_position = (
         torch.arange(ids.size(1)) / (ids != PAD).sum(1, keepdim=True).clamp(min=1)  # (B, L)

@@ -26,10 +26,12 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
-    """Write the model folder from the best checkpoint, score the test split, write the manifest.
+    """Write the model folder from the best checkpoint, and score it on the test split if there is one.
+
+    The manifest is written last: the run is finished once the manifest exists.
 
     Raises:
-        TrainingError: the best checkpoint cannot be read.
+        TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
     """
     try:
         best = read_checkpoint(folder / "checkpoints" / BEST)
@@ -69,7 +71,7 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # printed last: if stdout is closed, the model is complete nevertheless
+    if evaluation is not None:  # printed last: if stdout is closed, only this fails
         print("\n".join(evaluation.lines("test")), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
@@ -100,8 +102,8 @@ def git_commit(package: Path = PACKAGE) -> str | None:
         package: the folder of the package `translator`.
 
     Returns:
-        None if the package is not in a work tree of this project. An installed package may lie inside
-        another repository, whose commit would be meaningless.
+        The commit, or None if git is not installed or the package does not lie in a git work tree of this
+        project. An installed package may lie inside another repository, whose commit would be meaningless.
     """
     root = package.parent
     try:
@@ -119,7 +121,10 @@ def git_commit(package: Path = PACKAGE) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Run git in a folder, ignoring variables such as GIT_DIR that hooks set; return None if it fails."""
+    """Run git in a folder and return its output, or None if git fails, prints nothing or is not installed.
+
+    Environment variables such as GIT_DIR, which git hooks set, are not passed on to git.
+    """
     git = shutil.which("git")
     if git is None:
         return None

@@ -1,7 +1,7 @@
 """The lock on a run folder, which prevents two processes from training in it.
 
-The first process of a training locks `session.json` and writes its process id and host to the file. The
-operating system releases the lock when the process ends, however it ends.
+The first process of a training locks `session.json` and writes its own process id and host name to that file.
+The operating system releases the lock when the process ends, even if it is killed.
 """
 
 import json
@@ -21,7 +21,9 @@ SESSION = "session.json"
 
 @contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock on a run folder.
+    """Hold the lock on a run folder for the duration of a block.
+
+    If the file system has no locks, print a note and continue without the lock.
 
     Raises:
         TrainingError: another process holds the lock; the message names the process.

@@ -31,7 +31,7 @@ from translator.training.validation import Validation
 
 DOES_NOT_FIT = "the checkpoint to resume from does not fit; leave --resume out to start another run"
 
-#: Default limit for the number of replicas on machines with many cores; more replicas were not measured.
+#: Highest number of replicas that is chosen automatically. Higher numbers were not measured.
 MAX_REPLICAS = 4
 
 
@@ -44,13 +44,15 @@ class TranslationModule(LightningModule):
         self.model, self.config = model, config
         self.progress = Progress()
         self.position = START
-        #: Translations of the validation split by the last validation.
+        #: Translations of the validation split, made by the last validation.
         self.hypotheses: list[str] = []
-        #: Backend, precision, replicas and threads. Other combinations round differently.
+        #: Backend, precision, and numbers of replicas and threads; set when training starts. With other
+        #: values, results are rounded differently.
         self.computed_with: dict[str, Any] | None = None
-        self._computed_before: dict[str, Any] | None = None  # `computed_with` of the resumed session
+        #: `computed_with` of the session that wrote the checkpoint from which this session resumed.
+        self._computed_before: dict[str, Any] | None = None
         self._clock: float | None = None
-        self._loss_since_save: Tensor | float = 0.0  # a tensor, since reading each loss would synchronize
+        self._loss_since_save: Tensor | float = 0.0  # a tensor: `float(loss)` waits for the GPU
         self._engine: TrainingEngine | ReferenceTraining | None = None
         self._replicas: Replicas | None = None
         self._threads = 1
@@ -59,7 +61,7 @@ class TranslationModule(LightningModule):
     # -- training ----------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Choose the backend and start the replicas."""
+        """Choose the backend, and start the replicas if there are several."""
         backend, reason = choose_training_backend(self.config.hardware.backend, self.device.type)
         if reason is not None:
             self._note(f"hardware.backend: {reason}; training is a fifth slower")
@@ -82,8 +84,8 @@ class TranslationModule(LightningModule):
         if n_replicas > 1 and isinstance(self._engine, TrainingEngine):
             threads_each = max(1, self._threads // n_replicas)
             self._replicas = Replicas(self._engine, n_replicas=n_replicas, threads_each=threads_each)
-            # Operations between shards are short. More threads gain little there, and cost much time when
-            # other processes keep the cores busy.
+            # Outside the replicas, only short operations remain. More threads would hardly speed these up,
+            # and would cost much time when other processes keep the cores busy.
             torch.set_num_threads(1)
 
     def _note(self, message: str) -> None:
@@ -91,7 +93,7 @@ class TranslationModule(LightningModule):
             console.note(message)
 
     def _n_replicas(self) -> int:
-        """Return 1, except in a single process on a CPU with an engine that supports replicas."""
+        """Return the number of replicas: 1 on a GPU, if distributed, and with the reference engine."""
         is_single_cpu_process = self.device.type == "cpu" and self.trainer.world_size == 1
         if not is_single_cpu_process or isinstance(self._engine, ReferenceTraining):
             return 1
@@ -107,8 +109,8 @@ class TranslationModule(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the random seed and the learning rate.
 
-        The generators are reseeded for each batch. A resumed run is therefore reproducible without random
-        states in checkpoints.
+        The random generators get a new seed for each batch. A resumed run is therefore reproducible although
+        checkpoints do not contain the states of the generators.
         """
         trainer = self.trainer
         seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
@@ -124,10 +126,10 @@ class TranslationModule(LightningModule):
         self.log("learning_rate", rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, scaled so that after Lightning's averaging the gradient is the per-token mean.
+        """Return the loss, scaled so that a step's gradient is that of the mean loss per target token.
 
-        Lightning averages over accumulated batches and over ranks. The scale undoes both, and divides by the
-        number of real target tokens in the whole step.
+        Lightning averages gradients over accumulated batches and over ranks. The scale undoes both averages,
+        and divides by the number of target tokens in the whole step, without padding.
         """
         scale = self.config.train.accumulate * self.trainer.world_size / batch.n_step_tokens
         shard_loss = partial(self._shard_loss, factor=scale)
@@ -142,9 +144,10 @@ class TranslationModule(LightningModule):
     def _shard_loss(
         self, engine: TrainingEngine | ReferenceTraining | None, batch: Batch, *, factor: float
     ) -> tuple[Tensor, Tensor]:
-        """Return `factor` times the smoothed loss, and the negative log-likelihood, summed over the batch."""
+        """Return two sums over a batch: `factor` times the smoothed loss, and the negative log-likelihood."""
         assert engine is not None
-        with self.trainer.precision_plugin.forward_context():  # autocast is thread-local
+        # Autocast is a setting of the current thread, and each replica has its own thread.
+        with self.trainer.precision_plugin.forward_context():
             smoothed, nll = engine.loss(batch, self.config.train.label_smoothing)
         return smoothed * factor, nll
 
@@ -157,11 +160,14 @@ class TranslationModule(LightningModule):
         self.count_time()
 
     def count_time(self) -> None:
-        """Add the time since the last call, or since the first step, and stop if the budget is used up."""
+        """Add the time since the last call to the progress, and stop if the budget is used up.
+
+        The first call adds the time since the first step of this session started.
+        """
         now = time.monotonic()
         assert self._clock is not None
         elapsed, self._clock = now - self._clock, now
-        if self.trainer.world_size > 1:  # all ranks use the same clock, so that they stop together
+        if self.trainer.world_size > 1:  # all ranks use the first one's clock, to stop together
             elapsed = self.trainer.strategy.broadcast(elapsed)
         self.progress.seconds += elapsed
         if self.progress.fraction(self.config.train) >= 1:
@@ -183,7 +189,7 @@ class TranslationModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients by norm; Lightning's own implementation rejects every fused optimiser."""
+        """Clip gradients by norm. Lightning's own implementation rejects fused optimisers, so avoid it there."""
         if not self._fused:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val is not None:
@@ -191,13 +197,13 @@ class TranslationModule(LightningModule):
 
     @property
     def _fused(self) -> bool:
-        """Whether to use fused AdamW; with float16, it would unscale gradients only after clipping."""
+        """Whether to use fused AdamW. With float16, it would unscale gradients only after the clipping."""
         return str(self.trainer.precision) != "16-mixed"
 
     # -- checkpoints -------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the progress of the run to a checkpoint, as JSON-like values that load without unpickling.
+        """Add the progress of the run to a checkpoint, as values that load without unpickling.
 
         Raises:
             TrainingError: the training has diverged: a weight, or a loss since the last checkpoint, is not
@@ -220,10 +226,11 @@ class TranslationModule(LightningModule):
             raise TrainingError(diverged(f"the loss became {value}", steps=self.progress.steps))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the progress; the data loader, created afterwards, starts at the restored position.
+        """Restore the progress. The data loader is created afterwards, and starts at the restored position.
 
         Raises:
-            TrainingError: the checkpoint was written by another version or with another vocabulary.
+            TrainingError: the checkpoint was written by another version of this program or with another
+                vocabulary.
         """
         check_vocabulary(checkpoint, vocabulary_digest(self.data.prepared))
         try:
@@ -240,7 +247,7 @@ class TranslationModule(LightningModule):
         """Load weights.
 
         Raises:
-            TrainingError: names or shapes do not match this model.
+            TrainingError: the names or shapes of the weights are not those of this model.
         """
         try:
             return super().load_state_dict(state_dict, strict, assign)
@@ -258,7 +265,7 @@ class TranslationModule(LightningModule):
 
     # -- validation --------------------------------------------------------------------------------
     def on_validation_epoch_start(self) -> None:
-        """Start a validation, with all threads for the search."""
+        """Start a validation. All threads are used for it, even if there are replicas."""
         if self._replicas is not None:
             torch.set_num_threads(self._threads)
         self._validation = Validation(self.model, self.config, self.data)
@@ -272,11 +279,11 @@ class TranslationModule(LightningModule):
         assert self._validation is not None
         loss = partial(self._shard_loss, self._engine, factor=1.0)
         self._refuse_loss(self._validation.add_loss(batch, loss, self.device))
-        with torch.autocast(self.device.type, enabled=False):  # `translator evaluate` uses float32, too
+        with torch.autocast(self.device.type, enabled=False):  # float32, as in `translator evaluate`
             self._validation.translate(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics, which are the same on every rank."""
+        """Combine the results of all ranks, and log the metrics, which are the same on every rank."""
         if self._replicas is not None:
             torch.set_num_threads(1)
         assert self._validation is not None

@@ -2,8 +2,8 @@
 
 Adam scales each value of a gradient separately. Muon instead gives all directions (singular vectors) of a
 matrix equal weight, including those in which its gradients are small. Sources: Jordan et al. 2024 (Muon); Liu
-et al. 2025, "Muon is scalable for LLM training" (step size, so that one learning rate suits Muon and AdamW);
-Amsel et al. 2025, "The Polar Express" (polynomials).
+et al. 2025, "Muon is scalable for LLM training" (the step size with which Muon and AdamW can share one
+learning rate); Amsel et al. 2025, "The Polar Express" (polynomials).
 """
 
 from collections import defaultdict
@@ -21,19 +21,21 @@ POLYNOMIALS = (
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
 )
-#: Number of matrices of one shape multiplied together in bfloat16. In float32, batching gains nothing.
+#: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In float32, matrices
+#: are multiplied one by one, since batching gains nothing there.
 BATCH_SIZE = 8
 #: Decay of the moving average of gradients.
 MOMENTUM = 0.95
-#: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) match AdamW's 0.2. Here
-#: the embedding, trained by AdamW, needs twice the learning rate of the matrices (docs/performance.md).
+#: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) use 0.2, which they find
+#: typical of AdamW. Here it is half as large, because the embedding, which AdamW trains, needs twice the
+#: learning rate of the matrices (docs/performance.md).
 STEP = 0.1
 
 
 class Muon(torch.optim.AdamW):
     """Muon for some matrices and AdamW for all other parameters, as one optimiser.
 
-    A step consumes the gradients of Muon's matrices: they are None afterwards.
+    After a step, the gradients of Muon's matrices are None.
     """
 
     def __init__(
@@ -68,11 +70,11 @@ class Muon(torch.optim.AdamW):
             if group.get("muon"):
                 update = partial(self._update, rate=group["lr"], decay=group["weight_decay"])
                 list(self.map_function(update, self._batches(group["params"])))
-        super().step()  # AdamW skips parameters without a gradient
+        super().step()  # skips Muon's matrices, whose gradients are now None
         return loss
 
     def _batches(self, matrices: list[Tensor]) -> list[list[Tensor]]:
-        """Group the matrices that have a gradient into batches of one shape."""
+        """Group the matrices that have a gradient into batches, each of matrices of the same shape."""
         by_shape = defaultdict(list)
         for matrix in matrices:
             if matrix.grad is not None:
@@ -100,14 +102,16 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return approximately U · Vᵀ for each matrix U · S · Vᵀ, by Newton–Schulz iterations.
+    """Replace each matrix, of singular value decomposition U · S · Vᵀ, by approximately U · Vᵀ.
+
+    The method is Newton–Schulz iteration with `POLYNOMIALS`.
 
     Args:
-        matrices: (M, N, K) float.
+        matrices: a batch of matrices, (batch, rows, columns) float.
         dtype: dtype of the matrix products and of the result.
 
     Returns:
-        (M, N, K).
+        The new matrices, of the same shape.
     """
     is_tall = matrices.size(1) > matrices.size(2)
     x = matrices.mT if is_tall else matrices

@@ -18,7 +18,7 @@ def build_optimizer(
     product_dtype: torch.dtype,
     map_function: Callable[..., Iterable[None]],
 ) -> torch.optim.Optimizer:
-    """Return an optimiser with weight decay on matrices but not on biases and norms.
+    """Return the configured optimiser. Weight decay applies to matrices, not to biases and norms.
 
     Args:
         module: the module to train.

@@ -1,4 +1,4 @@
-"""Process-wide state that a training changes, restored by context managers however the training ends."""
+"""Context managers for process-wide state that a training changes. They restore it even after an error."""
 
 import gc
 import logging
@@ -33,7 +33,7 @@ def exclusive_training() -> Iterator[None]:
 
 @contextmanager
 def preserve_process_state() -> Iterator[None]:
-    """Restore torch's number of threads and random state on exit."""
+    """Restore torch's number of threads and its random state at the end of a block."""
     n_threads = torch.get_num_threads()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
@@ -45,9 +45,9 @@ def preserve_process_state() -> Iterator[None]:
 
 @contextmanager
 def frozen_objects() -> Iterator[None]:
-    """Exclude existing objects, mostly those of imported modules, from garbage collection.
+    """Exclude all existing objects, mostly those of imported modules, from garbage collection in a block.
 
-    Full collections would otherwise scan all of them every few seconds.
+    Otherwise, full collections would scan all these objects every few seconds.
     """
     if gc.get_freeze_count():  # the caller has frozen objects and is responsible for them
         yield
@@ -61,7 +61,7 @@ def frozen_objects() -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's hints about hardware and data loaders; we report what matters ourselves."""
+    """Silence Lightning's hints about hardware and data loaders. This program reports what matters itself."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

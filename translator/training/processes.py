@@ -1,7 +1,7 @@
-"""Distributed training: detection of the launcher, and distribution of the run folder to all processes.
+"""Distributed training: detect the launcher, and tell all processes the run folder.
 
 Variables such as RANK and SLURM_PROCID alone do not mean that training is distributed: shells, notebooks
-and batch jobs leave them set. They count only together with the variables of a launcher.
+and batch jobs leave them set. They are used only if variables of a launcher are set, too.
 """
 
 import os
@@ -26,11 +26,12 @@ from translator.errors import TrainingError
 #: The variable that passes this process's id and the run folder to the processes that Lightning starts.
 RUN_VARIABLE = "PASSERELLE_RUN"
 
-#: Variables from which Lightning would read this process's rank, and the rank and address of its machine.
+#: Variables from which Lightning would read ranks and the number of processes.
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+#: Variables from which Lightning would read the rank of this machine, and the address of the first machine.
 NODE_VARIABLES = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
-#: srun sets all of these in a task; a batch script, which is a single process, has only some of them.
+#: srun sets all of these variables in a task. A batch script, a single process, has only some of them.
 SRUN_VARIABLES = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 
 _trainings = count()
@@ -40,9 +41,10 @@ class Processes(NamedTuple):
     """The launcher of this training and the rank of this process.
 
     Attributes:
-        launcher: name of the launcher; "" if there is none, so that Lightning starts further processes.
+        launcher: name of the launcher; "" if there is none. Then, Lightning starts the further processes.
         n_started: number of processes that the launcher started; without a launcher, number of machines.
-        number: index of this process among them.
+        number: index of this process (without a launcher, of this machine) among the `n_started`; in a
+            process that Lightning started, its index on its machine.
         folder: the run folder, if this process was started by Lightning; else None.
     """
 
@@ -57,7 +59,7 @@ class Processes(NamedTuple):
         return self.number == 0 and self.folder is None
 
     def cluster(self) -> ClusterEnvironment:
-        """Return Lightning's plugin for the launcher, so that Lightning does not guess.
+        """Return Lightning's plugin for the launcher, so that Lightning need not guess the launcher.
 
         Raises:
             TrainingError: Lightning rejects the launcher's variables.
@@ -81,10 +83,11 @@ def find_processes(hardware: HardwareConfig) -> Processes:
     """Detect the launcher from the environment.
 
     Raises:
-        TrainingError: without a launcher, a variable is missing that training on several machines needs.
+        TrainingError: there is no launcher, and the environment lacks a variable that training on several
+            machines then needs.
     """
     owner, _, folder = os.environ.get(RUN_VARIABLE, "").partition(":")
-    # Every child process inherits the variable; only those that Lightning starts have a LOCAL_RANK above 0.
+    # Every child process inherits RUN_VARIABLE. Only those that Lightning starts have a LOCAL_RANK above 0.
     if owner == str(os.getppid()) and _number("LOCAL_RANK") > 0:
         return Processes("", 1, _number("LOCAL_RANK"), Path(folder))
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
@@ -115,9 +118,10 @@ def _number(variable: str) -> int:
 
 @contextmanager
 def launcher_environment(processes: Processes) -> Iterator[None]:
-    """Hide rank variables that no launcher set, and variables with defaults for the trainer, from Lightning.
+    """Hide misleading environment variables from Lightning for the duration of a block.
 
-    On exit, the environment is restored, including variables that Lightning sets.
+    These are rank variables that no launcher set, and PL_TRAINER_…, which change the trainer's defaults. At
+    the end, the environment is restored. This also undoes what Lightning sets in it.
     """
     hidden = {name for name in os.environ if name.startswith("PL_TRAINER_")}
     if processes.folder is not None:
@@ -132,7 +136,7 @@ def launcher_environment(processes: Processes) -> Iterator[None]:
 
 @contextmanager
 def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path]:
-    """Give all processes the run folder that the first one chose.
+    """Yield, in each process, the run folder that the first process chose.
 
     Args:
         folder: the run folder in the first process; None in the others.
@@ -158,12 +162,12 @@ def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path
         yield folder
     finally:
         os.environ.pop(RUN_VARIABLE, None)
-        del store  # the server in the first process runs for as long as this reference exists
+        del store  # the first process serves the store for as long as this reference exists
 
 
 def _store(processes: Processes) -> Any:
-    """Return the key-value store of all processes, at the address that Lightning will use, too."""
-    from torch.distributed.rendezvous import rendezvous  # not in every build of PyTorch
+    """Return a key-value store that all processes share, at the address that Lightning will use later."""
+    from torch.distributed.rendezvous import rendezvous  # some builds of PyTorch lack it
 
     cluster = processes.cluster()
     os.environ |= {"MASTER_ADDR": cluster.main_address, "MASTER_PORT": str(cluster.main_port)}

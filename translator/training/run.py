@@ -1,4 +1,4 @@
-"""A training run: from configuration to finished model folder.
+"""A training run, from the configuration to the finished model folder. A run folder contains:
 
 runs/<name>/config.yaml                complete configuration
            /data.json                  fingerprints of the data and the vocabulary
@@ -53,13 +53,13 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         resume: resume the most recent unfinished run of that name.
 
     Returns:
-        The model folder. In a distributed training, None in all processes but the first.
+        The model folder; in a distributed training, None in all processes but the first.
 
     Raises:
         DataError: the corpus cannot be read.
         TrainingError: there is no run to resume, its configuration or data differ, the hardware does not
             exist, this process is already training, or the training diverged.
-        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint was saved if it was pressed only once.
+        KeyboardInterrupt: Ctrl-C was pressed. Unless it was pressed twice, a checkpoint was saved.
         SystemExit: SIGTERM or SIGHUP was received, and a checkpoint was saved.
     """
     name = config.run.name or name
@@ -138,5 +138,5 @@ def _draw(folder: Path) -> None:
     try:
         if not draw_curves([numbered[n] for n in sorted(numbered)], folder / "curves.png"):
             console.note("no curves.png: it needs pip install 'passerelle[logs]'")
-    except (OSError, ValueError, TypeError, csv.Error) as error:  # a log truncated by a power cut
+    except (OSError, ValueError, TypeError, csv.Error) as error:  # a power cut may truncate a log
         console.note(f"no curves.png: a metrics.csv below {folder / 'logs'} is damaged ({error})")

@@ -17,7 +17,8 @@ FILES = (
     *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),
 )
 
-#: The keys that may change when a run is resumed, by section; None: all keys of the section.
+#: For each section, the keys that may change when a run is resumed. None: all keys of the section. Keys of
+#: sections that are not listed may not change.
 MAY_CHANGE = {
     "run": None,
     "data": {"root", "cache"},
@@ -32,7 +33,8 @@ def run_dir(config: Config, name: str, resume: bool) -> Path:
     """Return the folder to train in, creating it for a new run.
 
     Raises:
-        TrainingError: there is no run to resume, or its configuration differs.
+        TrainingError: there is no run to resume, its configuration differs in a key that may not change, or
+            the new folder cannot be created.
     """
     root = Path(config.run.root).expanduser()
     if not resume:
@@ -43,7 +45,7 @@ def run_dir(config: Config, name: str, resume: bool) -> Path:
 
 
 def new_folder(root: Path, name: str) -> Path:
-    """Create and return `root/name`, or `root/name-2` … if that exists."""
+    """Create and return the first of the folders `root/name`, `root/name-2` … that does not exist yet."""
     n = 1
     while True:
         folder = root / (name if n == 1 else f"{name}-{n}")

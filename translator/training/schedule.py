@@ -11,8 +11,8 @@ class Progress:
 
     Attributes:
         steps: number of optimiser steps.
-        epochs: passes over the training pairs, fractional.
-        seconds: wall-clock time since the first step, including validation, excluding interruptions.
+        epochs: number of passes over the training pairs, with a fraction.
+        seconds: wall-clock time of training and validation, without the time between sessions.
         target_tokens: number of real target tokens trained on, summed over all ranks.
     """
 
@@ -22,7 +22,7 @@ class Progress:
     target_tokens: int = 0
 
     def fraction(self, config: TrainConfig) -> float:
-        """Return the fraction of the budget used, 0 to 1; of several budgets, the one closest to its end."""
+        """Return the used fraction of the budget, 0 to 1. Of several limits, the closest one counts."""
         fractions = [0.0]
         if config.max_steps is not None:
             fractions.append(self.steps / config.max_steps)
@@ -36,8 +36,8 @@ class Progress:
 def learning_rate(config: TrainConfig, progress: Progress) -> float:
     """Return the learning rate of the next step.
 
-    The rate rises linearly over `warmup_steps`, stays constant, and decays linearly to zero over the last
-    `decay_fraction` of the budget.
+    The rate rises linearly over `warmup_steps`, then stays constant, and finally decays linearly to zero over
+    the last `decay_fraction` of the budget.
     """
     warmup = min(1.0, (progress.steps + 1) / (config.warmup_steps + 1))
     decay = min(1.0, (1 - progress.fraction(config)) / config.decay_fraction)

@@ -16,12 +16,13 @@ from translator.training.callbacks import SaveForResuming
 class StopSignals(Callback):
     """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; the second Ctrl-C stops at once.
 
-    Both a context manager around the training and a callback: Lightning installs its own handlers when the
-    training starts. Those would end the training without saving, or wait for other processes mid-step.
+    As a context manager around the training, it installs its signal handlers. When the training starts,
+    Lightning replaces them by handlers that would end the training without saving, or wait for other processes
+    in the middle of a step. Therefore this class is also a callback, which then installs its handlers again.
     """
 
     def __init__(self, saver: SaveForResuming):
-        """Pass stop requests on to `saver`."""
+        """Create handlers that pass a stop request on to `saver`."""
         self._saver = saver
         self._before: dict[int, Handler] = {}
         self._last: int | None = None  # the last signal received
@@ -39,12 +40,12 @@ class StopSignals(Callback):
             signal.signal(number, handler)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Replace Lightning's handlers; at the end, it restores the handlers it found."""
+        """Replace Lightning's handlers. At the end, Lightning restores the handlers that it had replaced."""
         self._listen()
 
     def _listen(self) -> None:
         for number, handler in self._before.items():
-            is_ignored = number in ENDING and handler == signal.SIG_IGN  # as under nohup
+            is_ignored = number in ENDING and handler == signal.SIG_IGN  # by nohup, for example
             signal.signal(number, signal.SIG_IGN if is_ignored else self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
@@ -59,11 +60,11 @@ class StopSignals(Callback):
                 console.note(f"stopping after this step …{hint}")
 
     def raise_signal(self) -> None:
-        """Raise the exception that corresponds to the last signal, after it has ended the training.
+        """Raise the exception that the last signal calls for. Called after the training has ended.
 
         Raises:
             SystemExit: after SIGTERM or SIGHUP, with exit code 128 + signal.
-            KeyboardInterrupt: after Ctrl-C.
+            KeyboardInterrupt: after Ctrl-C, or if no signal was received.
         """
         if self._last is not None and self._last != signal.SIGINT:
             raise SystemExit(128 + self._last) from None

@@ -42,14 +42,14 @@ def fit(
     watchers: Sequence[Callback] = (),
     cluster: ClusterEnvironment | None = None,
 ) -> None:
-    """Run the training loop, resuming from the last checkpoint in the run folder if there is one.
+    """Run the training loop. If the run folder has a checkpoint to resume from, resume from it.
 
     Args:
         module: the module to train.
         data: the data to train on.
         folder: the run folder.
-        watchers: further callbacks, called last.
-        cluster: Lightning's view of the launcher; None: a single process.
+        watchers: further callbacks, which are called after all others.
+        cluster: Lightning's plugin for the launcher; None: there is no launcher.
     """
     config, checkpoints = module.config, folder / "checkpoints"
     saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
@@ -87,26 +87,26 @@ def _fit(
     signals: StopSignals,
     checkpoint: Path | None,
 ) -> None:
-    """Run the training loop, and end this process as a signal to stop demands."""
+    """Run the training loop. If a signal stopped it, raise the exception that this signal calls for."""
     with signals, frozen_objects():
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except StopRequestedError:
-            if not trainer.is_global_zero:  # if another process failed, Lightning would kill the first one
+            if not trainer.is_global_zero:  # if another process raised, Lightning would kill the first
                 return
             console.note(
                 f"stopped at step {module.progress.steps:,} and saved; "
                 "to resume, run the same command with --resume"
             )
             signals.raise_signal()
-        except SystemExit:  # raised by Lightning on a second Ctrl-C, or on SIGTERM before training starts
+        except SystemExit:  # from Lightning: on a second Ctrl-C, or on SIGTERM before training starts
             signals.raise_signal()
         finally:
-            module.teardown("fit")  # Lightning skips it after an exception
+            module.teardown("fit")  # Lightning does not call it after an exception
 
 
 def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
-    """Return the callbacks in the order of their calls."""
+    """Return the callbacks in the order in which Lightning calls them."""
     callbacks: list[Callback] = [signals, RecordProgress()]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))
@@ -131,7 +131,8 @@ def check_hardware(config: Config, processes: Processes) -> None:
     """Check that the configured hardware exists.
 
     Raises:
-        TrainingError: it does not, or the launcher started another number of processes.
+        TrainingError: the hardware does not exist, or the launcher did not start the configured number of
+            processes.
     """
     if config.hardware.backend == "native" and native.load_native() is None:
         raise TrainingError(
@@ -158,7 +159,7 @@ def check_hardware(config: Config, processes: Processes) -> None:
 
 
 def choose_precision(wanted: str, accelerator: str) -> Any:
-    """Return Lightning's precision flag; `auto` is bfloat16 if the device has instructions for it."""
+    """Return Lightning's precision flag. `auto` is bfloat16 if the device supports it, else float32."""
     if wanted != "auto":
         return wanted
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
@@ -168,7 +169,7 @@ def choose_precision(wanted: str, accelerator: str) -> Any:
 
 
 def _loggers(folder: Path) -> list[Logger]:
-    csv_log = CSVLogger(folder, name="logs")  # each session gets a new version_N
+    csv_log = CSVLogger(folder, name="logs")  # each session gets a new folder version_N
     try:
         return [csv_log, TensorBoardLogger(folder, name="logs", version=f"version_{csv_log.version}")]
     except ModuleNotFoundError:

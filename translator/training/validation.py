@@ -26,7 +26,8 @@ class Validation:
 
     @cached_property
     def _translator(self) -> Translator:
-        """Created on first use, because a callback may swap in averaged weights before that."""
+        """The translator of the model. It is created on first use, since a callback may swap in averaged weights
+        before."""
         prepared = self.data.prepared
         splits = learnt_single_sentences(prepared.multi_sentence_share)
         return Translator(self.model, prepared.tokenizer, self.config, splits_sentences=splits)
@@ -34,10 +35,10 @@ class Validation:
     def add_loss(
         self, lines: ValidationLines, loss: Callable[[Batch], tuple[Tensor, Tensor]], device: torch.device
     ) -> float:
-        """Add the loss of some lines by teacher forcing, leaving out blank and over-long ones.
+        """Compute and add the loss of some lines by teacher forcing. Blank and over-long lines are left out.
 
         Returns:
-            The smoothed loss summed over all lines so far.
+            The sum of the smoothed loss over all lines so far.
         """
         encode, max_length = self.data.prepared.tokenizer.encode_batch, self.config.model.max_length
         pairs = [
@@ -64,7 +65,8 @@ class Validation:
         """Combine the results of all ranks.
 
         Returns:
-            Loss and perplexity per real token and BLEU over all lines; and the translations in order.
+            The metrics over all lines (loss and perplexity per token, without padding, and BLEU), and the
+            translations in the order of the lines.
         """
         shards = [(self._hypotheses, self._sums)]
         if n_ranks > 1:
