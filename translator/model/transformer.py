@@ -34,7 +34,7 @@ class Transformer(nn.Module):
         max_length: int = 256,
         position_base: float = 10_000.0,
     ):
-        """Create a model with fresh weights. `max_length` positions are precomputed; more are allowed."""
+        """Create a model with fresh weights. `max_length` positions are precomputed; texts may be longer."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.width)
         self.dropout = nn.Dropout(options.dropout)

@@ -189,7 +189,10 @@ class TranslationModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients by norm. Lightning's own implementation rejects fused optimisers, so avoid it there."""
+        """Clip gradients by norm. Lightning's own implementation is used only if AdamW is not fused.
+
+        It rejects every fused optimiser.
+        """
         if not self._fused:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val is not None:

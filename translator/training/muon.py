@@ -21,14 +21,14 @@ POLYNOMIALS = (
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
 )
-#: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In float32, matrices
-#: are multiplied one by one, since batching gains nothing there.
+#: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In float32,
+#: matrices are multiplied one by one, since batching gains nothing there.
 BATCH_SIZE = 8
 #: Decay of the moving average of gradients.
 MOMENTUM = 0.95
-#: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) use 0.2, which they find
-#: typical of AdamW. Here it is half as large, because the embedding, which AdamW trains, needs twice the
-#: learning rate of the matrices (docs/performance.md).
+#: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) use 0.2 to match AdamW.
+#: Here it is half as large, because the embedding, which AdamW trains, needs twice the learning rate of the
+#: matrices (docs/performance.md).
 STEP = 0.1
 
 

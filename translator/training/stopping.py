@@ -17,8 +17,8 @@ class StopSignals(Callback):
     """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; the second Ctrl-C stops at once.
 
     As a context manager around the training, it installs its signal handlers. When the training starts,
-    Lightning replaces them by handlers that would end the training without saving, or wait for other processes
-    in the middle of a step. Therefore this class is also a callback, which then installs its handlers again.
+    Lightning replaces them by handlers that would end the training without saving, or wait for other
+    processes in the middle of a step. So this class is also a callback, which then installs its own again.
     """
 
     def __init__(self, saver: SaveForResuming):

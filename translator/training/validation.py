@@ -26,8 +26,10 @@ class Validation:
 
     @cached_property
     def _translator(self) -> Translator:
-        """The translator of the model. It is created on first use, since a callback may swap in averaged weights
-        before."""
+        """The translator of the model, created on first use.
+
+        A callback may put averaged weights into the model between `__init__` and the first use.
+        """
         prepared = self.data.prepared
         splits = learnt_single_sentences(prepared.multi_sentence_share)
         return Translator(self.model, prepared.tokenizer, self.config, splits_sentences=splits)
