@@ -101,7 +101,7 @@ def with_checksum(checkpoint: dict[str, Any]) -> memoryview:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU and verify it. If it is old and has no checksum, print a note instead.
+    """Read a checkpoint onto the CPU and verify it. An old one without a checksum is read with a note.
 
     Raises:
         TrainingError: the file does not exist or is damaged, or a weight or optimiser state is not finite.
