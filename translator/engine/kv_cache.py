@@ -20,8 +20,8 @@ class DecoderState:
 
     Each sentence has one cache of K tokens, which all its hypotheses share. A token never moves within this
     cache. A bias restricts the attention of a hypothesis to its ancestors, which are the tokens that it
-    consists of. When beam search reorders hypotheses, only this small bias is reordered, not the keys and
-    values.
+    consists of. When beam search reorders hypotheses, only this small bias is reordered, but no key or
+    value.
 
     Attributes:
         self_kv: for each layer, keys and values of the decoded tokens, (B, 2 H, C, E): the keys of all heads,

@@ -17,8 +17,7 @@ from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
-#: A function that returns the loss of a shard, whose gradients are computed, and another sum, which is only
-#: reported.
+#: Returns the loss of a shard, whose gradients are computed, and another sum, which is only reported.
 ShardLoss = Callable[[TrainingEngine, Batch], tuple[Tensor, Tensor]]
 
 

@@ -146,8 +146,7 @@ class _Beam:
         if bool(ends.any()):
             self._finish(scores, parents, ends)
             self.margins = torch.fmin(self.margins, closest_end(scores, ends, beam_size))
-            # This stable sort moves the continuations that end to the back. The others stay in order of
-            # score.
+            # A stable sort moves the continuations that end to the back and keeps the others in order.
             order = ends.to(torch.int8).argsort(dim=1, stable=True)
             scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
             parents, tokens = parents.gather(1, order), tokens.gather(1, order)

@@ -48,8 +48,7 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
             )
             top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 2)
             chosen_log_probs, chosen = top[:, 0], next_tokens[:, 0]
-            # If even the end symbol has a log-probability of NaN or -inf, the best continuation may be any
-            # token.
+            # If the log-probability of the end symbol is NaN or -inf, the best token may be another one.
             if at_limit is not None:
                 chosen = chosen.masked_fill(at_limit, EOS)
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])

@@ -61,7 +61,7 @@ class Evaluation:
         }
 
     def lines(self, name: str) -> list[str]:
-        """Return the lines to print: size and speed, each score with interval and signature, and the baseline."""
+        """Return the lines to print: size and speed, scores with intervals and signatures, the baseline."""
         size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
         if self.n_split:
