@@ -150,8 +150,8 @@ class _Beam:
             order = ends.to(torch.int8).argsort(dim=1, stable=True)
             scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
             parents, tokens = parents.gather(1, order), tokens.gather(1, order)
-        # The order within the beam does not affect the result, so the only margin is the gap between the
-        # worst continuation that is kept and the best one that is pruned.
+        # The order within the beam does not affect the result, so the only difference that counts is the gap
+        # between the worst continuation that is kept and the best one that is pruned.
         gaps = scores[:, beam_size - 1] - scores[:, beam_size]
         self.margins = torch.fmin(self.margins, gaps)  # fmin ignores NaN, as (-inf) - (-inf) gives
         self.scores, self.tokens = scores[:, :beam_size], tokens[:, :beam_size]
@@ -201,7 +201,7 @@ class _Beam:
 
 
 def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
-    """Return by how much the scores could change before another set of continuations would be finished, (B,).
+    """Return the smallest score difference that decided whether a continuation is finished, (B,).
 
     A continuation that ends is finished if it is among the best W. If it is among them, its gap is its
     distance in score from the best continuation outside them. Otherwise the gap is its distance from the
