@@ -8,5 +8,6 @@
     compiler     compilation of the C operations    runtime      CPU features, memory, threads
     attention, cross_entropy, autocast
 
-`model/` does not import engines; tests/engine/test_parity.py checks that all of them agree with it.
+`model/` does not import engines. tests/engine/test_parity.py checks that all engines agree with `model/`. The
+letters in shapes, such as (B, L, D), are explained in `model/__init__.py`; R is the number of packed rows.
 """

@@ -9,8 +9,9 @@ from torch import Tensor
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Return `model.attention.attention_weights(query, key, mask) @ value`, faster on a CPU.
 
-    Scale and mask are folded into the first matrix product, and the softmax is fast on short rows. PyTorch's
-    fused kernel is slower than the plain formula at these lengths (docs/performance.md).
+    The scale and the mask are part of the first matrix product, and the softmax is fast on short rows. For
+    sentences of usual length, PyTorch's fused kernel is slower than even the plain formula
+    (docs/performance.md).
 
     Args:
         query: (B, H, Q, E).
@@ -21,7 +22,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     Returns:
         (B, H, Q, E).
     """
-    # Under autocast, oneDNN would compile a separate kernel for each (B, Q, K).
+    # Autocast is off here: with it, oneDNN would compile a separate kernel for each (B, Q, K).
     with torch.autocast(query.device.type, enabled=False):
         attended: Tensor = _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
     return attended
@@ -63,7 +64,8 @@ class _Attention(torch.autograd.Function):
 def softmax(scores: Tensor) -> Tensor:
     """Return the softmax over the last dimension, in float32 or a wider dtype.
 
-    PyTorch's softmax is not vectorised for rows shorter than a vector register.
+    Rows of fewer than 16 values are handled here, because PyTorch's softmax is not vectorised for rows
+    shorter than a vector register.
     """
     if scores.size(-1) >= 16:
         return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))

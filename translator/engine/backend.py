@@ -1,4 +1,4 @@
-"""Selection of the backend: made once, by name, for training and for decoding.
+"""Selection of the backend, by name. It is made once for a training run and once for a loaded translator.
 
 | backend   | training                              | decoding                |
 |-----------|---------------------------------------|-------------------------|
@@ -21,10 +21,11 @@ Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend to train with, and why the native backend is unavailable if it was wanted.
+    """Return the backend to train with and, if the native one was wanted but is unavailable, the reason.
 
     Args:
-        wanted: auto, native, torch or reference; `auto` is native on a CPU with a C compiler, else torch.
+        wanted: auto, native, torch or reference. `auto` and `native` choose native on a CPU with a C
+            compiler, else torch.
         device: device type, such as "cpu".
     """
     if wanted == "reference":
@@ -36,7 +37,7 @@ def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | No
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:
-    """Return an engine that computes the loss of a model."""
+    """Return the engine of a backend that computes the loss of a model."""
     if backend == "reference":
         return ReferenceTraining(model)
     return TrainingEngine(model, Ops(load_native() if backend == "native" else None))
@@ -45,5 +46,8 @@ def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | Re
 def decoding_engine(
     model: Transformer, backend: str, *, precision: Precision
 ) -> DecodingEngine | ReferenceDecoding:
-    """Return an engine that decodes with a model; `auto` and `native` mean `torch`, so far the fastest."""
+    """Return an engine that decodes with a model.
+
+    The backends `auto` and `native` mean `torch`, since no native decoding exists.
+    """
     return ReferenceDecoding(model) if backend == "reference" else DecodingEngine(model, precision=precision)

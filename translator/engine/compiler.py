@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.c")
-#: A compiler that runs longer than this is assumed to hang; it normally takes less than a second.
+#: A compiler that runs longer than this is assumed to hang. Compilation normally takes less than a second.
 COMPILER_TIMEOUT_SECONDS = 60
-#: Fast math stays off even if `$CC` enables it: the exponential relies on exact rounding.
+#: Fast math stays off even if `$CC` enables it, as the exponential in `native.c` relies on exact rounding.
 OPTIONS = [
     *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
     *("-shared", "-fPIC"),

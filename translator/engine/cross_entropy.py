@@ -8,7 +8,8 @@ from torch import Tensor
 from translator.engine.autocast import to_autocast_dtype
 from translator.engine.native import Native
 
-#: Rows per chunk of logits; rows converted to float32 at a time on a CPU, few enough to stay in its cache.
+#: `CHUNK` rows of logits exist at a time. Without C operations, a CPU converts `FLOAT32_ROWS` of them to
+#: float32 at a time, which are few enough to stay in its cache.
 CHUNK, FLOAT32_ROWS = 2048, 32
 
 
@@ -21,7 +22,7 @@ def cross_entropy(
     every other token (Szegedy et al. 2016, §7), as in `F.cross_entropy(label_smoothing=ε, reduction="sum")`.
 
     Args:
-        states: (R, D) float; rows from N on are ignored.
+        states: (R, D) float. Row i predicts target i; the rows from N on are ignored.
         weight: (V, D) float, the weight of the output layer.
         targets: (N,) int64, N ≤ R.
         label_smoothing: ε.
@@ -37,9 +38,10 @@ def cross_entropy(
 class _CrossEntropy(torch.autograd.Function):
     """Cross-entropy whose forward also computes the gradient, one chunk of rows at a time.
 
-    Each exponential is therefore computed once, and no chunk of logits outlives the forward or is converted
-    to float32 as a whole. The smoothing term is linear in the logits and needs no pass over them: the mean
-    logit is states · (mean row of the weight), and its gradient is the same for every token.
+    Each exponential is therefore computed only once, and no chunk of logits has to be kept for the backward.
+    On a CPU, no chunk is converted to float32 as a whole either. The smoothing term is linear in the logits,
+    so it needs no pass over them: the mean logit of a state is state · (mean row of the weight), and the
+    gradient of that term is the same for every state.
     """
 
     @staticmethod
@@ -69,7 +71,7 @@ class _CrossEntropy(torch.autograd.Function):
             log_z_sum += log_z.sum()
             if not any(ctx.needs_input_grad):
                 continue
-            logits[n:] = 0  # ignored rows
+            logits[n:] = 0  # the ignored rows get no gradient
             d_states.append(logits @ weight_)
             d_chunk = logits.t() @ states_[chunk]
             d_weight = d_chunk if d_weight is None else d_weight.to(sum_dtype) + d_chunk
@@ -85,7 +87,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # Conversion, scaling and the smoothing term wait until here: two fewer passes over a (V, D) tensor.
+        # The forward leaves the dtype conversion, the scaling and the smoothing term to this method, which
+        # saves two passes over a (V, D) tensor.
         states, weight, d_each_state, d_each_row = ctx.saved_tensors
         d_states = states.to(ctx.sum_dtype) * gradients[0]
         d_states[: ctx.n] -= d_each_state * gradients[0]
@@ -109,7 +112,10 @@ def _softmax_cross_entropy_(
 
 
 def softmax_cross_entropy_(logits: Tensor, targets: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Replace logits by softmax − confidence · one_hot(target), in place; see `Native`."""
+    """Replace logits by softmax − confidence · one_hot(target), in place.
+
+    Arguments and results are those of `Native.softmax_cross_entropy_`, on any device and in any float dtype.
+    """
     float_logits, column = logits.to(torch.promote_types(logits.dtype, torch.float32)), targets[:, None]
     peak, target_logit = float_logits.amax(1), float_logits.gather(1, column)[:, 0]
     probability = float_logits.softmax(1)

@@ -1,7 +1,7 @@
 """The decoding engine: encodes whole sources, then decodes one token of every hypothesis per step.
 
-It computes the same as `Transformer`, from the same weights. Tensors are so small in a step that its time
-depends on the number of operations, so the code is written flat, without modules.
+It computes the same as `Transformer`, from the same weights. The tensors of a decoding step are so small that
+the time of the step depends on the number of operations. The code is therefore written flat, without modules.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from translator.model.transformer import EncoderOutput, Transformer
 
 
 class _Layer(NamedTuple):
-    """The functions of a layer in the order of their use; `cross` is None in an encoder."""
+    """The functions of a layer, in the order of a pre-norm layer. In an encoder, `cross` is None."""
 
     self_norm: Callable[[Tensor], Tensor]
     query_key_value: Linear
@@ -38,10 +38,10 @@ class _Cross(NamedTuple):
 
 
 class DecodingEngine:
-    """Prepacked weights of a model for decoding. Stateless, so concurrent searches can share an engine."""
+    """A model with prepacked weights, for decoding. It has no state, so concurrent searches can share it."""
 
     def __init__(self, model: Transformer, *, precision: Precision = "float32"):
-        """Copy the model's current weights; `precision` is the precision of the linear layers."""
+        """Copy the model's current weights. `precision` is the precision wanted for the linear layers."""
         first = model.decoder.layers[0]
         self.model = model
         self.width, self.n_heads = first.self_attention.width, first.self_attention.n_heads  # D, H
@@ -67,7 +67,7 @@ class DecodingEngine:
 
     def start(self, memory: EncoderOutput) -> DecoderState:
         """Return the decoder state before the first target token, with one hypothesis per sentence."""
-        states, mask = memory.states.detach(), memory.mask  # `DecoderState` is modified in place
+        states, mask = memory.states.detach(), memory.mask  # detached, as `DecoderState` is modified in place
         cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
         n_padding = -mask.size(-1) % ALIGNMENT
         if 0 < n_padding <= ALIGNMENT // 2:
@@ -86,11 +86,12 @@ class DecodingEngine:
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Decode one more target token of each hypothesis.
 
-        For attention, the W hypotheses of a sentence are W query positions; each attends to its ancestors.
+        Self-attention treats the W hypotheses of a sentence as W query positions. Each of them attends only
+        to its own tokens (see `DecoderState`).
 
         Args:
             tokens: (B, W) int64.
-            state: state of the previous tokens; `tokens` are appended to it.
+            state: the state after the previous tokens, which is updated in place.
 
         Returns:
             (B, W, V) logits of the next token.
@@ -108,10 +109,13 @@ class DecodingEngine:
     def _self_attention(
         self, layer: _Layer, x: Tensor, cache: Tensor, start: int, bias: Tensor | None
     ) -> Tensor:
-        """Self-attention sublayer, (B · W, D) → (B · W, D); writes keys and values to `cache` at `start`."""
+        """Compute the self-attention sublayer, (B · W, D) → (B · W, D).
+
+        The keys and values of the new tokens are written to `cache`, from column `start` on.
+        """
         n_sentences, n_heads = len(cache), self.n_heads
         qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)  # (B · W, 3 D)
-        # Not `Tensor.split`, which is written in Python.
+        # `Tensor.split` would be slower, since it is written in Python.
         query, new = self._split_heads(qkv, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
         cache.narrow(2, start, new.size(2)).copy_(new)
         n_keys = start + new.size(2) if bias is None else bias.size(3)
@@ -120,7 +124,7 @@ class DecodingEngine:
         return x if self.pre_norm else layer.self_norm(x)
 
     def _cross_attention(self, layer: _Layer, x: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
-        """Cross-attention sublayer, (B · W, D) → (B · W, D)."""
+        """Compute the cross-attention sublayer, (B · W, D) → (B · W, D)."""
         cross = layer.cross
         assert cross is not None
         query = self._split_heads(cross.query(cross.norm(x) if self.pre_norm else x), len(kv.key))
@@ -128,12 +132,12 @@ class DecodingEngine:
         return x if self.pre_norm else cross.norm(x)
 
     def _feed_forward(self, layer: _Layer, x: Tensor) -> Tensor:
-        """Feed-forward sublayer, (rows, D) → (rows, D)."""
+        """Compute the feed-forward sublayer, (rows, D) → (rows, D)."""
         x = layer.feed_forward(layer.feed_norm(x) if self.pre_norm else x, x)
         return x if self.pre_norm else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, kv: KeyValue, mask: Tensor | None) -> Tensor:
-        """Attend and merge heads: queries (B, H, L, E) → (B · L, D). The mask is boolean or additive."""
+        """Attend, then merge the heads: (B, H, L, E) → (B · L, D). The mask is boolean or additive."""
         attended = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=mask)
         return attended.transpose(1, 2).reshape(-1, self.width)
 
@@ -180,7 +184,7 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
 
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
-        return norm  # the identity: a post-norm stack has no final norm
+        return norm  # the identity, because a post-norm stack has no final norm
     shape, eps = norm.normalized_shape, norm.eps
     weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

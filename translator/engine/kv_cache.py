@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from translator.model.attention import KeyValue
 
-#: The number of keys is padded to a multiple of this, and the padding is masked: CPU softmax processes 16
-#: floats at a time but the remainder one by one (docs/performance.md).
+#: Self-attention pads the number of keys to a multiple of this and masks the padding. Cross-attention does so
+#: if at most half as many keys are missing. The reason: the CPU's softmax processes 16 floats at a time, but
+#: those that remain one by one (docs/performance.md).
 ALIGNMENT = 16
 
 
@@ -17,17 +18,18 @@ ALIGNMENT = 16
 class DecoderState:
     """The decoder state of one search: B sentences with W hypotheses each.
 
-    Each sentence has one cache of K tokens, shared by all its hypotheses; tokens never move in it. A bias
-    restricts attention to the ancestors of a hypothesis. When beam search reorders hypotheses, only this
-    small bias is reordered, not the keys and values.
+    Each sentence has one cache of K tokens, which all its hypotheses share. A token never moves within this
+    cache. A bias restricts the attention of a hypothesis to its ancestors, which are the tokens that it
+    consists of. When beam search reorders hypotheses, only this small bias is reordered, but no key or
+    value.
 
     Attributes:
-        self_kv: for each layer, keys and values of the decoded tokens, (B, 2 H, C, E). The first K of the C
-            columns are in use; the rest is spare capacity.
+        self_kv: for each layer, keys and values of the decoded tokens, (B, 2 H, C, E): the keys of all heads,
+            then their values. The first K of the C columns are in use; the rest is spare capacity.
         cross_kv: for each layer, keys and values of the source, (B, H, S, E) each.
-        cross_bias: (B, 1, 1, S) float, -inf at padding; None if no source is padded.
+        cross_bias: (B, 1, 1, S) float, 0 at real tokens, -inf at padding; None if no source is padded.
         ancestor_bias: (B, W, C) float, 0 where a token is an ancestor of a hypothesis, -inf elsewhere.
-        n_keys: K.
+        n_keys: K, the number of tokens in the cache of each sentence.
         length: T, the number of tokens of each hypothesis.
     """
 
@@ -44,7 +46,7 @@ class DecoderState:
         Returns:
             The column of `self_kv` at which to write the new keys and values, and the attention bias
             (B, 1, W, K'), where K' is K rounded up to a multiple of `ALIGNMENT`. The bias is None for a
-            single hypothesis, whose ancestors are all tokens.
+            single hypothesis per sentence, since all tokens in the cache are then its ancestors.
         """
         start, n_keys = self.n_keys, self.n_keys + n_hypotheses
         n_read = n_keys - n_keys % -ALIGNMENT  # rounded up
@@ -59,12 +61,12 @@ class DecoderState:
         return start, self.ancestor_bias[:, None, :, :n_read] if n_hypotheses > 1 else None
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Select the sentences, and the hypotheses of each, with which the search continues.
+        """Select the sentences with which the search continues, and the hypotheses of each sentence.
 
         Args:
-            sentences: (B',) indices of the sentences: all of them in order, or fewer in any order. A sentence
-                whose index does not change is not copied.
-            parents: (B', W') indices of the hypotheses to continue.
+            sentences: (B',) indices of the remaining sentences: all of them in order, or fewer in any order.
+                The keys and values of a sentence whose index does not change are not copied.
+            parents: (B', W') for each new hypothesis, the index of the hypothesis that it continues.
         """
         n = len(sentences)
         if n < len(self.ancestor_bias):
@@ -84,6 +86,6 @@ class DecoderState:
 
 
 def _grow(kv: Tensor, n_more: int) -> Tensor:
-    """Add `n_more` columns of zeros to a cache (B, 2 H, C, E), keeping each token's values contiguous."""
+    """Add `n_more` columns of zeros to a cache (B, 2 H, C, E), keeping all heads of a token contiguous."""
     tokens = kv.transpose(1, 2)
     return torch.cat([tokens, tokens.new_zeros(len(kv), n_more, *tokens.shape[2:])], 1).transpose(1, 2)

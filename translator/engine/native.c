@@ -26,7 +26,7 @@ long lanes(void) { return LANES; }
 
 static long round_up(long n) { return (n + LANES - 1) / LANES * LANES; }
 
-/* Select yes in lanes where mask is all ones, no in lanes where it is zero. */
+/* Select yes in the lanes where mask is all ones, and no in the lanes where mask is zero. */
 static vector choose(integers mask, vector yes, vector no) {
     return (vector)((mask & (integers)yes) | (~mask & (integers)no));
 }
@@ -45,11 +45,11 @@ static float largest_of(vector x) {
     return largest;
 }
 
-/* e^x for x <= 0, with a relative error of 2e-7, clamped to at least e^-87. Range reduction x = n ln 2 + r and a
-   polynomial for e^r, as in Cephes' expf. */
+/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87. The method is that of Cephes'
+   expf: range reduction to x = n ln 2 + r, and a polynomial for e^r. */
 static vector exponential(vector input) {
     vector x = choose(input > all(-87.0f), input, all(-87.0f));
-    vector shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to an integer n in the low bits */
+    vector shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer n, in the low bits */
     vector n = shifted - 12582912.0f;
     vector r = x - n * 0.693359375f - n * -2.12194440e-4f;
     vector p = 1.9875691500e-4f * r + 1.3981999507e-3f;
@@ -62,7 +62,7 @@ static vector exponential(vector input) {
     return choose(input == input, scaled, input);                                       /* NaN stays NaN */
 }
 
-/* bfloat16 is the upper half of a float32; conversion to bfloat16 rounds to nearest, ties to even. */
+/* A bfloat16 is the upper half of a float32. Conversion to bfloat16 rounds to nearest, ties to even. */
 static float widen(uint16_t x) {
     union { uint32_t bits; float value; } u = {(uint32_t)x << 16};
     return u.value;
@@ -74,7 +74,7 @@ static uint16_t narrow(float x) {
     return x == x ? (uint16_t)rounded : 0x7fc0; /* NaN */
 }
 
-/* Rows of bfloat16 or float32 values in memory: address of the first value, and stride between rows. */
+/* Rows of bfloat16 or float32 values in memory: the address of the first value, and the stride between rows. */
 typedef struct { char *first; long stride; int is_bf16; } rows;
 
 static rows part(void *tensor, int is_bf16, long stride, long row, long column) {
@@ -93,7 +93,7 @@ static void store_vector(rows to, long e, vector x) {
     else *(bf16_vector *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, bf16_vector);
 }
 
-/* Convert n rows of width values to float32: to is (n, width). */
+/* Convert n rows of width values to float32. The shape of `to` is (n, width). */
 static void load(float *restrict to, rows from, long n, long width) {
     for (long i = 0; i < n; i++) {
         const uint16_t *narrow_row = (uint16_t *)from.first + i * from.stride;
@@ -103,7 +103,8 @@ static void load(float *restrict to, rows from, long n, long width) {
     }
 }
 
-/* Convert n rows to float32 and transpose them: to is (width, n rounded up), zero in columns from n on. */
+/* Convert n rows to float32 and transpose them. The shape of `to` is (width, n rounded up); its columns from n on are
+   zero. */
 static void load_transposed(float *restrict to, rows from, long n, long width) {
     long padded = round_up(n);
     for (long e = 0; e < width; e++) {
@@ -115,7 +116,7 @@ static void load_transposed(float *restrict to, rows from, long n, long width) {
     }
 }
 
-/* Convert from (n, width), float32, to the dtype of the rows. */
+/* Convert `from`, which is (n, width) in float32, to the dtype of the rows `to`. */
 static void store(rows to, const float *restrict from, long n, long width) {
     for (long i = 0; i < n; i++) {
         uint16_t *narrow_row = (uint16_t *)to.first + i * to.stride;
@@ -125,7 +126,8 @@ static void store(rows to, const float *restrict from, long n, long width) {
     }
 }
 
-/* Compute ROWS rows and VECTORS registers of columns of c at a time, accumulating in registers. */
+/* In `multiply`: compute blocks of c, of ROWS rows and VECTORS registers of columns, and accumulate each block in
+   registers. */
 #define BLOCK(ROWS, VECTORS)                                                                                  \
     for (; i + ROWS <= m; i += ROWS) {                                                                        \
         vector sum[ROWS][VECTORS] = {0};                                                                      \
@@ -137,7 +139,7 @@ static void store(rows to, const float *restrict from, long n, long width) {
             for (int v = 0; v < VECTORS; v++) AT(c + (i + r) * n + j + v * LANES) = sum[r][v];                \
     }
 
-/* c (m, n) = a (m, k) b (k, n). The strides of a allow it to be transposed; n is a multiple of LANES. */
+/* c (m, n) = a (m, k) b (k, n). The strides of `a` allow a transposed `a`; n is a multiple of LANES. */
 static void multiply(float *restrict c, const float *restrict a, long a_row, long a_column,
                      const float *restrict b, long m, long k, long n) {
     long j = 0;
@@ -172,18 +174,19 @@ static void softmax(float *row, const float *bias, float scale, long n) {
 typedef struct {
     long n_sentences, n_heads, width; /* width of one head */
     const int64_t *query_cu_seqlens, *key_cu_seqlens, *query_indices, *key_indices;
-    long query_length, key_length; /* lengths of the padded batch */
+    long query_length, key_length; /* Q and K of the padded batch */
     int is_bf16;
 } batch;
 
-/* Size in floats of the workspace of varlen_attention and varlen_attention_backward (longest sentence). */
+/* Return the size, in floats, of the workspace of varlen_attention and varlen_attention_backward. It suffices for a
+   sentence as long as the padded batch. */
 long attention_workspace(const batch *of) {
     long q = of->query_length, k = round_up(of->key_length);
     return (3 * k + 3 * q) * of->width + 2 * q * k;
 }
 
-/* attended = softmax(query key^T / sqrt(width)) value for each sentence and head. The softmax goes to weights, for
-   the backward pass. */
+/* attended = softmax(query key^T / sqrt(width)) value for each sentence and head. The softmax is stored in
+   `weights`, for the backward pass. */
 void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mask, const int64_t *mask_strides,
             void *attended, float *weights, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
@@ -247,10 +250,10 @@ void varlen_attention_backward(const batch *of, void *query, void *kv, const flo
 }
 
 /* Compute log Z and the target's logit for each row of logits (n, size), and replace the logits by
-   softmax - confidence * one_hot(target). workspace: size floats, rounded up to a multiple of LANES. */
+   softmax - confidence * one_hot(target). The workspace has size floats, rounded up to a multiple of LANES. */
 void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const int64_t *target, float confidence,
                            float *log_z, float *target_logit, float *workspace) {
-    long padded = round_up(size), whole = size / LANES * LANES; /* whole: columns in full registers */
+    long padded = round_up(size), whole = size / LANES * LANES; /* whole: number of columns in full registers */
     for (long i = 0; i < n; i++) {
         rows row = part(logits, is_bf16, size, i, 0), rest = part(logits, is_bf16, size, i, whole);
         vector peak = all(-INFINITY), sum = {0};
@@ -275,7 +278,8 @@ void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const i
     }
 }
 
-/* xoshiro128++ (Blackman and Vigna 2019) with an independent generator per lane, seeded by splitmix64. */
+/* The random number generator xoshiro128++ (Blackman and Vigna 2019). Each lane has a generator of its own, seeded by
+   splitmix64. */
 typedef uint32_t words __attribute__((vector_size(4 * LANES), may_alias));
 typedef struct { words s[4]; } generator;
 
@@ -303,8 +307,8 @@ static words draw(generator *from) {
     return result;
 }
 
-/* sum = x + dropout(update): an update is dropped if its random byte is below threshold, else multiplied by scale.
-   x may be null, meaning zeros. The same seed drops the same values. */
+/* sum = x + dropout(update). A value of update is dropped if its random byte is below threshold, else multiplied by
+   scale. A null x means zeros. The same seed drops the same values again. */
 void dropout_add(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
                  int update_is_bf16, void *sum, int sum_is_bf16) {
     generator random = seeded(seed);
@@ -344,7 +348,7 @@ void layer_norm(long n, long width, const float *x, const float *weight, const f
     }
 }
 
-/* Compute the gradients of x, weight and bias from d_y. */
+/* Compute the gradients of x, weight and bias from d_y, the gradient of y. */
 void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
                     const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight, float *d_bias) {
     memset(d_weight, 0, width * sizeof *d_weight);

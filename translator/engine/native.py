@@ -19,7 +19,7 @@ from translator.engine.packing import PackedLayout
 
 
 class _Batch(Structure):
-    """The struct `batch` of `native.c`."""
+    """Mirror of the struct `batch` in `native.c`; both must have the same fields."""
 
     _fields_ = [
         *((name, c_long) for name in ("n_sentences", "n_heads", "width")),
@@ -31,24 +31,24 @@ class _Batch(Structure):
 
 
 def load_native() -> "Native | None":
-    """Compile and load the C operations, once per process and compiler.
+    """Return the C operations, compiled and loaded once per process and compiler command.
 
     Returns:
-        None if there is no compiler or it fails; `problem` returns the reason.
+        None if there is no compiler or it fails; `problem` then returns the reason.
     """
     loaded = _load(compiler_command())
     return None if isinstance(loaded, str) else loaded
 
 
 def problem() -> str | None:
-    """Return why the C operations are not available, naming the compiler; None if they are."""
+    """Return why the C operations are not available, naming the compiler; None if they are available."""
     loaded = _load(compiler_command())
     return loaded if isinstance(loaded, str) else None
 
 
 @cache
 def _load(command: str) -> "Native | str":
-    """Return the C operations, or why they are not available."""
+    """Return the C operations or, if they are not available, the reason."""
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             library = Path(folder, "native.so")
@@ -72,7 +72,7 @@ class Native:
         """Declare the argument types of the library's functions.
 
         Raises:
-            AttributeError: the library lacks one of them.
+            AttributeError: the library lacks one of the functions.
         """
         pointer = c_void_p
         library.attention_workspace.argtypes = [POINTER(_Batch)]
@@ -99,7 +99,7 @@ class Native:
         self.lanes = int(library.lanes())
 
     def supports(self, *tensors: Tensor, width: int | None = None) -> bool:
-        """Return whether tensors are float32 or bfloat16 on a CPU and `width` is a multiple of `lanes`."""
+        """Return whether all are float32 or bfloat16 on a CPU and `width` is a multiple of `lanes`."""
         return all(
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in tensors
         ) and (width is None or width % self.lanes == 0)
@@ -111,14 +111,15 @@ class Native:
 
         Args:
             query: (R, D) float32 or bfloat16.
-            kv: (R', 2 D) of the same dtype, keys and values concatenated.
-            mask: (1 or B, 1, 1 or Q, 1 or K) bool.
+            kv: (R', 2 D) of the same dtype as `query`, keys and values concatenated.
+            mask: bool, broadcastable to (B, 1, Q, K), True = may be attended to.
             queries: layout of the queries.
             keys: layout of keys and values.
             n_heads: H.
 
         Returns:
-            The result (R, D), zero in the extra rows, and the weights for `attention_backward`.
+            The attended values, (R, D), and the attention weights that `attention_backward` needs. The extra
+            rows of the attended values (`packing.py`) are zero.
         """
         if mask.dtype != torch.bool:
             raise TypeError(f"the mask is {mask.dtype}, not bool")
@@ -144,7 +145,7 @@ class Native:
         keys: PackedLayout,
         n_heads: int,
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradients of `query` and `kv`, zero in the extra rows."""
+        """Return the gradients of `query` and `kv`. Their extra rows are zero."""
         batch, workspace = self._batch(query, queries, keys, n_heads)
         d_query, d_kv = _zero_beyond(query, queries.n_tokens), _zero_beyond(kv, keys.n_tokens)
         self._c.varlen_attention_backward(
@@ -168,7 +169,7 @@ class Native:
     def softmax_cross_entropy_(
         self, logits: Tensor, targets: Tensor, confidence: float
     ) -> tuple[Tensor, Tensor]:
-        """Replace logits by softmax − confidence · one_hot(target), in place.
+        """Replace logits, in place, by softmax(logits) − confidence · one_hot(target).
 
         Args:
             logits: (N, V) float32 or bfloat16.
@@ -176,7 +177,7 @@ class Native:
             confidence: probability of the target in the target distribution.
 
         Returns:
-            log Z and the target's logit, (N,) float32 each.
+            For each row, log Σ exp(logits) and the logit of the target, (N,) float32 each.
         """
         n, size = logits.shape
         log_z, target_logit, workspace = _float32(n), _float32(n), _float32(size + self.lanes)
@@ -192,10 +193,11 @@ class Native:
         """Return x + dropout(update).
 
         Args:
-            x: float32; None: zeros.
+            x: float32; None means zeros.
             update: float32 or bfloat16, of the same shape as x.
-            seed: seed of the random bytes, one per value; the same seed drops the same values.
-            threshold: values whose random byte is below it are dropped; the others are scaled up.
+            seed: seed of the random bytes, one for each value. The same seed drops the same values again.
+            threshold: values whose random byte is below this number, 0 to 255, are dropped, and the others
+                are scaled up.
             dtype: dtype of the result, float32 or bfloat16.
         """
         result = torch.empty_like(update, dtype=dtype)
@@ -208,14 +210,17 @@ class Native:
     def layer_norm(
         self, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the layer norm of x, and each row's mean and reciprocal standard deviation, (R,) float32.
+        """Return the layer norm of x, and the mean and the reciprocal standard deviation of each row of x.
 
         Args:
             x: (R, D) float32, D a multiple of `lanes`.
             weight: (D,) float32.
             bias: (D,) float32.
             epsilon: added to the variance.
-            dtype: dtype of the result, float32 or bfloat16.
+            dtype: dtype of the layer norm, float32 or bfloat16.
+
+        Returns:
+            (R, D) in `dtype`, (R,) float32 and (R,) float32.
         """
         n, width = x.shape
         y, mean, rstd = torch.empty_like(x, dtype=dtype), _float32(n), _float32(n)
@@ -228,7 +233,7 @@ class Native:
     def layer_norm_backward(
         self, d_y: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of x, weight and bias in float32."""
+        """Return the float32 gradients of x, weight and bias, given the gradient `d_y` of the layer norm."""
         d_x, d_weight, d_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         self._c.layer_norm_backward(
             *x.shape, x.data_ptr(), weight.data_ptr(), mean.data_ptr(), rstd.data_ptr(), d_y.data_ptr(),
@@ -243,7 +248,7 @@ def _float32(n: int) -> Tensor:
 
 
 def _zero_beyond(like: Tensor, n: int) -> Tensor:
-    """Return a tensor like `like`, uninitialised up to row n and zero from there on."""
+    """Return a tensor with the shape and dtype of `like`: uninitialised before row n, zero from row n on."""
     result = torch.empty_like(like)
     result[n:] = 0
     return result

@@ -1,7 +1,7 @@
 """The operations of a training step on packed rows, in PyTorch or in C.
 
-The backend (`backend.py`) creates one `Ops` and passes it to the engine. Where the C operation does not
-support its input (dtype, device, width), the PyTorch operation is used instead.
+`backend.training_engine` creates an `Ops` and passes it to the engine. If a C operation does not support its
+input (dtype, device, width), the PyTorch operation is used instead.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ class DropoutRNG:
     """The random number generator of dropout.
 
     Attributes:
-        generator: the generator; None: torch's global one.
-        masks: if given, a list to which each dropout appends the factors by which it multiplied its input.
+        generator: the generator on a CPU; None: torch's global one.
+        masks: if given, a list to which each dropout on a CPU appends the factors (0 or the scale of what is
+            kept) by which it multiplied its input.
     """
 
     generator: torch.Generator | None = None
@@ -33,7 +34,7 @@ class DropoutRNG:
 
 @dataclass(frozen=True)
 class Ops:
-    """The operations of a training step; if `native` is None, all of them are PyTorch's."""
+    """The operations of a training step. If `native` is None, all of them are in PyTorch."""
 
     native: Native | None = None
 
@@ -59,7 +60,7 @@ class Ops:
             keys: layout of keys and values.
             n_heads: H.
             dropout: probability of dropping an attention weight.
-            rng: generator of the dropout.
+            rng: random number generator of the dropout.
 
         Returns:
             (R, D).
@@ -103,8 +104,9 @@ class Ops:
     def dropout(self, x: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
         """Zero values with the given probability and scale up the others (Srivastava et al. 2014).
 
-        On a CPU, one random byte decides about each value, so the probability is rounded to a multiple of
-        1/256. Drawing bytes is faster than PyTorch's Bernoulli sampling (docs/performance.md).
+        On a CPU, one random byte decides whether a value is dropped, so the probability is rounded to a
+        multiple of 1/256, at most 255/256. Drawing bytes is faster than PyTorch's Bernoulli sampling
+        (docs/performance.md).
         """
         if probability == 0:
             return x
@@ -114,7 +116,7 @@ class Ops:
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=rng.generator)
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        # Written directly as numbers: converting a boolean mask takes much longer.
+        # The comparison writes numbers, because converting a boolean mask to numbers takes much longer.
         mask = torch.ge(random_bytes, threshold, out=torch.empty_like(x, requires_grad=False))
         mask.mul_(256 / (256 - threshold))
         if rng.masks is not None:
@@ -124,12 +126,12 @@ class Ops:
     def cross_entropy(
         self, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """Return the label-smoothed loss and the negative log-likelihood; see `engine.cross_entropy`."""
+        """Call `engine.cross_entropy.cross_entropy` with the C operations, if there are any."""
         return cross_entropy(states, weight, targets, label_smoothing, native=self.native)
 
 
 def _threshold(probability: float) -> int:
-    """Return the threshold for dropout: a value is dropped if its random byte is below it."""
+    """Return the threshold of dropout: a value is dropped if its random byte is below the threshold."""
     return min(round(256 * probability), 255)
 
 

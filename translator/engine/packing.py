@@ -1,9 +1,10 @@
-"""Packed (unpadded, varlen) batches: position-wise operations run on real tokens only.
+"""Packed (unpadded, varlen) batches, in which position-wise operations run on real tokens only.
 
 A padded batch has positions (B, L). A packed batch has rows (R, D), of which the first n are the real tokens,
-sentence by sentence. All operations but attention work on rows. For attention, `split_heads` returns to the
-padded layout, and `merge_heads` to rows. R is n rounded up (`round_rows`); the extra rows contain arbitrary
-finite values that are never read, and their gradient is zero.
+sentence by sentence. All operations but attention work on rows. PyTorch's attention needs the padded layout:
+`split_heads` converts rows to that layout, and `merge_heads` converts its result to rows. The C attention
+reads rows. R is n rounded up (`round_rows`). The extra rows contain arbitrary finite values that no result
+depends on, and their gradient is zero.
 """
 
 from dataclasses import dataclass, field
@@ -18,12 +19,12 @@ class PackedLayout:
     """The positions of the real tokens in a padded batch.
 
     Attributes:
-        shape: B and L.
+        shape: B and L, the shape of the padded batch.
         n_tokens: n, the number of real tokens.
         indices: (R,) int64, the position of each row in the flattened padded batch; 0 for extra rows.
         inverse: (B · L,) int64, the row of each position of the flattened padded batch; n at padding.
-        cu_seqlens: (B + 1,) int64, cumulative sentence lengths: the first row of each sentence, then n.
-        permutations: cache of `_permutations`, keyed by the numbers of heads and parts.
+        cu_seqlens: (B + 1,) int64, cumulative sentence lengths: the first row of each sentence, and last n.
+        permutations: the results of `_permutations` so far, keyed by the numbers of heads and parts.
     """
 
     shape: tuple[int, int]
@@ -51,7 +52,10 @@ class PackedLayout:
         return rows
 
     def split_heads(self, rows: Tensor, n_heads: int, n_parts: int) -> tuple[Tensor, ...]:
-        """Unpack rows (R, parts · H · E) into a (B, H, L, E) for each part; values at padding are finite."""
+        """Unpack rows (R, parts · H · E) into one (B, H, L, E) per part, such as keys and values.
+
+        Values at padding are arbitrary, but finite.
+        """
         flat = rows.view(-1, rows.size(1) // (n_parts * n_heads))  # (R · parts · H, E)
         to_padded, to_rows = self._permutations(n_heads, n_parts)
         heads: Tensor = _Permute.apply(flat, to_padded, to_rows, self.n_tokens * n_parts * n_heads)  # type: ignore[no-untyped-call]
@@ -65,9 +69,9 @@ class PackedLayout:
         return rows.view(-1, n_heads * head_width)
 
     def _permutations(self, n_heads: int, n_parts: int) -> tuple[Tensor, Tensor]:
-        """Return the gather indices (part, b, h, l) → (row, part, h) and their inverse.
+        """Return the indices of the gather from (row, part, h) to (part, b, h, l), and of the gather back.
 
-        Padding and splitting heads take a single gather this way. All layers share the indices.
+        With these indices, padding and splitting heads take a single gather together. All layers share them.
         """
         permutations = self.permutations.get((n_heads, n_parts))
         if permutations is None:
@@ -86,15 +90,15 @@ class PackedLayout:
 def round_rows(n: int) -> int:
     """Return the smallest number above n that has at most four significant bits (8 sizes per power of two).
 
-    oneDNN compiles a bfloat16 kernel for each number of rows, and memory blocks are reused only for equal
-    sizes. Few distinct sizes save more time than the extra rows cost (docs/performance.md).
+    oneDNN compiles a bfloat16 kernel for each number of rows, and memory blocks are reused only for tensors
+    of equal size. Having few distinct sizes saves more time than the extra rows cost (docs/performance.md).
     """
     unit = 1 << max(0, n.bit_length() - 4)
     return (n // unit + 1) * unit
 
 
 class _Permute(torch.autograd.Function):
-    """Gather rows, each real row exactly once, so that backward is a gather too and not a scatter-add."""
+    """Gather rows, each real row exactly once. The backward is therefore also a gather, not a scatter-add."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor, n_rows: int | None) -> Tensor:

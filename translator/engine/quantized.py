@@ -1,8 +1,8 @@
-"""Linear layers with prepacked weights, in one of three precisions.
+"""Linear layers for decoding with prepacked weights, in one of three precisions.
 
 Prepacked weights are in oneDNN's blocked memory layout. They are created and used with the operators that
-PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). Measurements behind each choice are in
-docs/performance.md, "Where the numbers in the code came from".
+PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). The measurements behind each choice are
+in docs/performance.md, "Where the numbers in the code came from".
 """
 
 from collections.abc import Callable
@@ -35,12 +35,13 @@ ONEDNN: dict[Map | None, tuple[str, str]] = {
     F.silu: ("swish", ""),
 }
 
-#: Numbers of rows and of outputs from which prepacked weights are faster; below both, float32 is fastest.
+#: Prepacked weights are faster if the input has at least this many rows or the layer at least this many
+#: outputs. If both numbers are below, float32 without prepacking is fastest.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
 def nearest(precision: Precision, device: str) -> Precision:
-    """Return the precision to use on a device: float32 instead of bfloat16 on CPUs without bfloat16."""
+    """Return the precision to use on a device: float32 instead of bfloat16 on a CPU that has no bfloat16."""
     is_unsupported = precision == "bfloat16" and device == "cpu" and not multiplies_bfloat16()
     return "float32" if is_unsupported else precision
 
@@ -56,14 +57,16 @@ def linear(
     """Return the function x ↦ x · weightᵀ + bias, with input and output in the dtype of `weight`.
 
     Args:
-        weight: (N, K) float, copied; later changes have no effect.
+        weight: (N, K) float. It is copied, so later changes to it have no effect.
         bias: (N,) float, copied.
-        precision: the requested precision. The output layer (many outputs) uses float32 if bfloat16 is
-            requested, because rounded logits tie too often in a search, and int8 if int8 is requested.
-            Other layers use bfloat16 in both cases, since computing an input's scale costs more than int8
-            saves in a small product, and float32 on CPUs without bfloat16.
-        activation: applied to the result; one of `layers.ACTIVATIONS`.
-        keep_bf16: return bfloat16 if the product is in bfloat16, for a result that only feeds another layer.
+        precision: the requested precision. Which precision a CPU uses depends on the number of outputs. A
+            layer with `MANY_OUTPUTS` (the output layer) uses int8 if int8 is requested, but float32 if
+            bfloat16 is requested, because rounded logits tie too often in a search. Other layers use bfloat16
+            in both cases, since in a small product int8 saves less time than computing the scale of the input
+            costs. They use float32 for few rows, and on CPUs without bfloat16.
+        activation: the function applied to the result, one of `layers.ACTIVATIONS`; None: none.
+        keep_bf16: whether a product in bfloat16 is returned in bfloat16. This is for results that only
+            another layer reads.
     """
     weight, bias = weight.detach().clone(), None if bias is None else bias.detach().clone()
     has_many_outputs, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
@@ -97,7 +100,7 @@ def _then(multiply: Map, activation: Map | None) -> Linear:
 def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision: Precision) -> Linear:
     """Return both linear layers of a feed-forward sublayer as one function.
 
-    The tensor between them is the largest of a layer; if it is computed in bfloat16, it stays in bfloat16.
+    The tensor between the two is the largest of a layer. If it is computed in bfloat16, it stays in bfloat16.
     """
     first = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
     second = linear(outer.weight, outer.bias, precision=precision)
@@ -113,7 +116,7 @@ def _unpacked(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Multiply in float32, for few rows: transposed weights are then faster than prepacked ones."""
+    """Return a product in float32 for few rows. Transposed weights are faster there than prepacked ones."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
@@ -121,7 +124,7 @@ def _few(weight: Tensor, bias: Tensor | None) -> Map:
 
 
 def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
-    """Multiply in float32, with the activation or the residual addition fused into the product."""
+    """Return a product in float32, with the activation or the residual addition fused into the product."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     if activation is not None:
         return _then(lambda x: _onednn(x, prepacked, bias, activation), None)
@@ -136,7 +139,7 @@ def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> L
 
 
 def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, keep_bf16: bool) -> Linear:
-    """Multiply in bfloat16, with a relative error of 3e-3."""
+    """Return a product in bfloat16, which has a relative error of 3e-3."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
     bf16_bias = None if bias is None else bias.bfloat16()
     dtype = torch.bfloat16 if keep_bf16 else torch.float32
@@ -144,10 +147,11 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, ke
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """Multiply in int8, with one scale per output and one per row of the input; relative error 1e-2.
+    """Return a product in int8, with one scale per output and one per row of the input.
 
-    On CPUs that add pairs of 8-bit products in 16 bits, the sums can overflow. There, inputs are quantized to
-    7 bits, with a relative error of 2e-2; overflows at 8 bits would increase the error to as much as 5e-2.
+    Its relative error is 1e-2. On CPUs that add pairs of 8-bit products in 16 bits, such sums can overflow.
+    On these CPUs, inputs are quantized to 7 bits, and the relative error is 2e-2. With 8 bits, overflows
+    would increase the error to as much as 5e-2.
     """
     qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127
@@ -157,7 +161,7 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     def multiply(x: Tensor) -> Tensor:
         # One scale per row: with a single scale, rows of small values would be quantized too coarsely.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-        # Unsigned, as AVX-512 instructions require; oneDNN's path for signed inputs is very slow.
+        # Inputs are unsigned, as AVX-512 instructions require. oneDNN's path for signed inputs is very slow.
         rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,

@@ -1,6 +1,7 @@
-"""The reference engine: training and decoding by `translator.model` alone, to check other engines against.
+"""The reference engine: training and decoding by `translator.model` alone.
 
-It uses padded batches, PyTorch's cross-entropy and no cache: every decoding step recomputes all tokens.
+The other engines are checked against it. It uses padded batches and PyTorch's cross-entropy. It has no cache,
+so every decoding step recomputes all tokens.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class ReferenceTraining:
 
 @dataclass
 class ReferenceState:
-    """The state of a search: encoded sources, and all tokens so far, (B, W, T)."""
+    """The state of a search: the encoded sources, and all tokens so far, (B, W, T)."""
 
     memory: EncoderOutput
     tokens: Tensor
@@ -63,7 +64,7 @@ class ReferenceDecoding:
         )
 
     def step(self, tokens: Tensor, state: ReferenceState) -> Tensor:
-        """Decode one more token of each hypothesis: (B, W) int64 → logits of the next token, (B, W, V)."""
+        """Append tokens (B, W) int64 to the hypotheses and return the logits of the next token, (B, W, V)."""
         state.tokens = torch.cat([state.tokens, tokens[..., None]], 2)
         n_hypotheses = tokens.size(1)
         memory = EncoderOutput(*(part.repeat_interleave(n_hypotheses, 0) for part in state.memory))

@@ -1,7 +1,8 @@
-"""Data parallelism on one CPU: each batch is split into shards, and each replica of the model trains on one.
+"""Data parallelism on one CPU: each batch is split into shards, one for each replica of the model.
 
-Replicas run on one thread each and meet once per step. Threads that split every single operation between
-them would instead wait for each other at the end of each operation, thousands of times per step.
+Each replica runs on its own thread, and the replicas wait for each other once per step. The alternative,
+threads that share the work of every single operation, would wait for each other thousands of times per step,
+at the end of each operation.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
-#: Returns the loss of a shard, from which gradients are computed, and another sum to report.
+#: Returns the loss of a shard, whose gradients are computed, and another sum, which is only reported.
 ShardLoss = Callable[[TrainingEngine, Batch], tuple[Tensor, Tensor]]
 
 
@@ -31,9 +32,9 @@ class Replicas:
         """Start the threads.
 
         Args:
-            engine: the first replica, whose model receives the summed gradients.
+            engine: the first replica. Its model receives the summed gradients.
             n_replicas: total number of replicas.
-            threads_each: number of threads within the operations of each replica.
+            threads_each: number of threads that torch uses for each operation of a replica.
         """
         self.engines = [engine, *(engine.replica() for _ in range(n_replicas - 1))]
         self._pool = ThreadPoolExecutor(
@@ -49,14 +50,14 @@ class Replicas:
     def forward_backward(self, batch: Batch, loss: ShardLoss) -> tuple[Tensor, Tensor]:
         """Return the two values of `loss`, each summed over the shards of the batch.
 
-        Each replica runs both the forward and the backward pass of its shard here; `backward()` on the first
-        value only delivers gradients already computed.
+        This method runs both the forward and the backward pass of every shard. Calling `backward()` on the
+        first value afterwards only delivers the gradients that were computed here.
         """
-        shards = batch.shards(len(self.engines))  # fewer shards if there are fewer rows
+        shards = batch.shards(len(self.engines))  # fewer shards than replicas if there are few rows
         shared = list(self.engines[0].model.parameters())
         for engine in self.engines[1:]:
             for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
-                parameter.data = weight.data  # a callback may have replaced the tensor
+                parameter.data = weight.data  # a callback may have replaced `weight.data`
         jobs = [
             self._pool.submit(_forward_backward, loss, *pair)
             for pair in zip(self.engines, shards, strict=False)
@@ -83,20 +84,20 @@ class Replicas:
 def _forward_backward(
     loss: ShardLoss, engine: TrainingEngine, shard: Batch
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return both values of `loss`, and the gradient of the first with respect to each parameter."""
+    """Return both values of `loss`, and the gradient of the first value with respect to each parameter."""
     value, summed = loss(engine, shard)
     return value.detach(), summed.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
-    """Add the gradients of the other replicas, in order, to those of the first, in place."""
+    """Add the gradients of the other shards, in order, to the gradients of the first shard, in place."""
     for total, *addends in zip(*gradients, strict=True):
         for addend in addends:
             total += addend
 
 
 class _PrecomputedGradients(torch.autograd.Function):
-    """A value whose gradients were computed in advance."""
+    """Makes a value differentiable whose gradients with respect to the weights were computed in advance."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
@@ -105,5 +106,6 @@ class _PrecomputedGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        gradients, ctx.gradients = ctx.gradients, None  # autograd copies gradients that are still referenced
+        # Autograd copies gradients that something else still refers to.
+        gradients, ctx.gradients = ctx.gradients, None
         return None, None, *(gradients if factors[0] == 1 else [g * factors[0] for g in gradients])

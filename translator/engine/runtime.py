@@ -15,20 +15,21 @@ from torch import nn
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# glibc's <malloc.h>
+# Parameters of `mallopt`, from glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-#: Smallest useful chunk; items per thread above which each thread gets several chunks.
+#: Bounds used by `chunk_size`: a smaller chunk than `SMALL_CHUNK` does not pay; a thread with more items than
+#: `MEDIUM_CHUNK` gets several chunks.
 SMALL_CHUNK, MEDIUM_CHUNK = 16, 64
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether the CPU has bfloat16 instructions; without them, products are extremely slow."""
+    """Return whether the CPU has bfloat16 instructions. Without them, such products are very slow."""
     return _has_any({"avx512_bf16", "amx_bf16"})
 
 
 def multiplies_int8() -> bool:
-    """Return whether the CPU accumulates int8 products in 32 bits; other CPUs add pairs in 16 bits first."""
+    """Return whether the CPU adds int8 products in 32 bits. Other CPUs first add pairs of them in 16 bits."""
     return _has_any({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
@@ -46,10 +47,10 @@ def tune_malloc() -> bool:
     """Make malloc reuse freed blocks instead of mapping new pages for each tensor.
 
     Every new page costs a page fault and is zeroed, which takes much of the time of training a small model.
-    The drawback: the process keeps its peak memory until it exits.
+    The drawback is that the process keeps its peak memory until it exits.
 
     Returns:
-        Whether malloc was configured; that is possible on Linux with glibc only.
+        Whether malloc was configured, which is possible only on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -63,18 +64,23 @@ def tune_malloc() -> bool:
 
 
 def cap_onednn_cache() -> None:
-    """Limit oneDNN's cache to 256 compiled kernels (default: 1024); call before the first product.
+    """Limit oneDNN's cache to 256 compiled kernels; the default is 1024.
 
-    Each shape of a bfloat16 product has its own kernel with its own scratch memory (docs/performance.md).
+    A limit that the environment already sets is kept. Call this function before the first product. The cache
+    needs much memory, since each shape of a bfloat16 product has its own kernel with its own scratch memory
+    (docs/performance.md).
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # ideep, the layer between PyTorch and oneDNN
 
 
 def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """Apply a function to items in parallel, on as many threads as torch uses here; return results in order.
+    """Apply a function to items in parallel and return the results in order.
 
-    Within an item, torch uses a single thread: the operations of a decoding step are too small to split.
+    The number of threads is the one that torch uses for an operation of the calling thread.
+
+    Within an item, torch uses a single thread, because the operations of a decoding step are too small to be
+    split between threads.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
@@ -84,15 +90,16 @@ def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> l
         return [job.result() for job in jobs]
     finally:
         for job in jobs:
-            job.cancel()  # after an exception, jobs that have not started
+            job.cancel()  # has an effect only after an exception, on jobs that have not started
 
 
 @cache
 def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
     """Return a pool of threads in which torch's operations are single-threaded.
 
-    The pool is kept, since each thread compiles its own kernels. `torch.set_num_threads` also changes the
-    default of threads started later, so the previous value is restored at once.
+    The pool is kept, since each new thread would compile its own kernels. In the threads of the pool,
+    `torch.set_num_threads` also changes the default of threads that the process starts later. The previous
+    default is therefore restored as soon as all threads have started.
     """
     pool = ThreadPoolExecutor(n_threads, "decoding", initializer=use_threads, initargs=(1,))
     all_started = Barrier(n_threads)
@@ -105,7 +112,8 @@ def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
 def use_threads(n_threads: int) -> None:
     """Set the number of threads that torch's operations use when called from this new thread.
 
-    A thread's first torch call applies the process-wide default, so that call is made before the setting.
+    The first call of torch in a thread applies the process-wide default, which would undo the setting.
+    Another call is therefore made before it.
     """
     torch.get_num_threads()
     torch.set_num_threads(n_threads)
@@ -118,7 +126,8 @@ if hasattr(os, "register_at_fork"):
 def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
     """Return a chunk size, at most `most`, that keeps all threads busy until the end.
 
-    Long items come first, which makes the first chunks the slowest; several chunks per thread even this out.
+    Long items come first, which makes the first chunks the slowest. If there are many items, each thread gets
+    several chunks, which evens this out.
     """
     each = -(-n_items // n_threads)
     return min(most, max(each // 4, min(each, MEDIUM_CHUNK), SMALL_CHUNK))

@@ -1,4 +1,4 @@
-"""Greedy search and beam search. They know a model only through the `Stepper` protocol."""
+"""Greedy search and beam search. Both use a model only through the `Stepper` protocol."""
 
 from torch import Tensor
 
@@ -22,7 +22,10 @@ __all__ = [
 def search(
     stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions, trace: Trace | None = None
 ) -> list[Result]:
-    """Run greedy search if the beam size is 1 and no trace is wanted, else `beam_search`; see there."""
+    """Run greedy search if the beam size is 1 and no trace is wanted, else beam search.
+
+    `beam_search` describes the arguments and the result.
+    """
     if options.beam_size == options.n_best == 1 and trace is None:
         return greedy_search(stepper, max_lengths, options=options)
     return beam_search(stepper, max_lengths, options=options, trace=trace)

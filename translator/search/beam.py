@@ -26,24 +26,28 @@ def beam_search(
 ) -> list[Result]:
     """Decode a batch of sentences with beam search.
 
-    With beam size W, each step ranks the 2 W best continuations of a sentence. Those among the best W that
-    end with the end symbol are finished; the best W of the others stay in the beam. A sentence stops when W
-    hypotheses are finished, when a bound shows that no live hypothesis can still enter the n best, or at its
-    maximum length. Finished sentences leave the batch. Exactly equal scores are ordered by hypothesis, then
-    by token id.
+    The beam of a sentence contains W live (unfinished) hypotheses; W is the beam size. A continuation is a
+    live hypothesis with one more token. Each step ranks the 2 W best continuations of a sentence. If one of
+    the best W ends with the end symbol, it becomes a finished hypothesis. Of the continuations that do not
+    end with the end symbol, the best W stay in the beam.
+
+    The search for a sentence is over when W hypotheses are finished, when a bound shows that no live
+    hypothesis can still become one of the n best, or when the maximum length is reached. The sentence then
+    leaves the batch. Continuations with exactly equal scores are ordered by the index of their hypothesis,
+    then by token id.
 
     Args:
-        stepper: the model, before the start symbol.
+        stepper: the decoding state of the model, to which not even the start symbol was appended.
         max_lengths: (B,) int64, maximum length of each output, end symbol included, at least 2.
-        options: of the search.
-        trace: receives the continuations that each step ranked, for a batch of one sentence. The result is
-            the same with and without a trace.
+        options: options of the search.
+        trace: a list to which each step appends the continuations that it ranked. Only a batch of one
+            sentence can be traced. The result is the same with and without a trace.
 
     Returns:
         One result per sentence, in order.
 
     Raises:
-        ValueError: `n_best` exceeds the beam size, or a trace is wanted of several sentences.
+        ValueError: `n_best` exceeds the beam size, or a trace of several sentences is wanted.
     """
     if options.n_best > options.beam_size:
         raise ValueError(f"n_best={options.n_best} is above beam_size={options.beam_size}")
@@ -59,7 +63,7 @@ def beam_search(
 
 @dataclass
 class _Sentence:
-    """The state of one sentence: its finished hypotheses and the smallest margin so far."""
+    """The state of one sentence: its finished hypotheses and its margin so far (see `Result`)."""
 
     max_length: int
     finished: list[Hypothesis] = field(default_factory=list)
@@ -68,10 +72,16 @@ class _Sentence:
     def finish(self, ids: list[int], log_prob: float, alpha: float) -> None:
         score = normalised(log_prob, len(ids) + 1, alpha)
         self.finished.append(Hypothesis(ids, log_prob, score))
-        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: of equals, the first is better
+        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: of equals, the earlier wins
 
     def is_over(self, best_live: float, length: int, options: SearchOptions) -> bool:
-        """Whether enough hypotheses are finished, or no live one can enter the n best."""
+        """Return whether the search for the sentence is over; see `beam_search`.
+
+        Args:
+            best_live: the highest score of its live hypotheses, not normalised.
+            length: number of tokens of each live hypothesis.
+            options: options of the search.
+        """
         if len(self.finished) >= options.beam_size or best_live == -torch.inf or length >= self.max_length:
             return True
         if len(self.finished) < options.n_best:
@@ -90,9 +100,10 @@ class _Sentence:
 
 
 class _Beam:
-    """The live hypotheses: W of each of B active sentences. Before the first choice W is 1.
+    """The live hypotheses of a batch: W for each of B active sentences, whose search is not over.
 
-    Scores are summed in float64, so that the only rounding errors are the model's.
+    Until the first step that chooses tokens, W is 1. Scores are summed in float64, so that practically all
+    rounding errors come from the model.
     """
 
     def __init__(self, stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions, trace: Trace | None):
@@ -119,14 +130,15 @@ class _Beam:
         self.stepper.reorder(self.rows, torch.zeros_like(self.tokens))
 
     def advance(self) -> None:
-        """Append one token to every hypothesis and remove the sentences that are over."""
+        """Append one token to every hypothesis, and remove the sentences whose search is over."""
         length, beam_size = self.history.size(-1) + 1, self.options.beam_size
         log_probs = self.stepper.step(self.tokens)  # (B, W, V)
         at_limit = self.max_lengths <= length if length >= self.min_max_length else None
         mask_log_probs(
             log_probs, forbidden=self.options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
         )
-        # At most W of the best 2 W end, so at least W can stay. One more shows how close the decision was.
+        # At most W of the best 2 W continuations end, one per hypothesis, so at least W of them can stay. One
+        # more continuation shows how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * beam_size + 1)
         ends = tokens == EOS
         if self.trace is not None:
@@ -134,13 +146,14 @@ class _Beam:
         if bool(ends.any()):
             self._finish(scores, parents, ends)
             self.margins = torch.fmin(self.margins, closest_end(scores, ends, beam_size))
-            # A stable sort puts the continuations that do not end first, still in order of score.
+            # A stable sort moves the continuations that end to the back and keeps the others in order.
             order = ends.to(torch.int8).argsort(dim=1, stable=True)
             scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
             parents, tokens = parents.gather(1, order), tokens.gather(1, order)
-        # The order within the beam does not matter, only the gap between the last kept and the first pruned.
+        # The order within the beam does not affect the result, so the only difference that counts is the gap
+        # between the worst continuation that is kept and the best one that is pruned.
         gaps = scores[:, beam_size - 1] - scores[:, beam_size]
-        self.margins = torch.fmin(self.margins, gaps)  # ignores nan, from -inf - -inf
+        self.margins = torch.fmin(self.margins, gaps)  # fmin ignores NaN, as (-inf) - (-inf) gives
         self.scores, self.tokens = scores[:, :beam_size], tokens[:, :beam_size]
         parents = parents[:, :beam_size]
         before = self.history.gather(1, parents[..., None].expand(-1, -1, length - 1))
@@ -148,7 +161,11 @@ class _Beam:
         self._remove_finished(parents)
 
     def _remove_finished(self, parents: Tensor) -> None:
-        """Remove the sentences that are over, and continue the others from `parents`, (B, W)."""
+        """Remove the sentences whose search is over, and let the stepper continue the others.
+
+        Args:
+            parents: (B, W) for each hypothesis, the index of the previous hypothesis that it continues.
+        """
         length = self.history.size(-1)
         best_scores = self.scores[:, 0].tolist()
         remaining = [
@@ -170,7 +187,7 @@ class _Beam:
         self.stepper.reorder(rows, parents)
 
     def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
-        """Record the hypotheses that end among the best W continuations."""
+        """Of the best W continuations, record those that end with the end symbol as finished hypotheses."""
         first = slice(self.options.beam_size)
         rows, ranks = (ends[:, first] & scores[:, first].isfinite()).nonzero(as_tuple=True)
         finished = zip(
@@ -184,14 +201,22 @@ class _Beam:
 
 
 def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
-    """Return the smallest gap by which an ending continuation is inside or outside the best W, (B,).
+    """Return the smallest score difference that decided whether a continuation is finished, (B,).
+
+    A continuation that ends is finished if it is among the best W. If it is among them, its gap is its
+    distance in score from the best continuation outside them. Otherwise the gap is its distance from the
+    worst of them.
 
     Args:
         scores: (B, 2 W + 1), scores of the continuations, best first.
-        ends: (B, 2 W + 1) bool, True if a continuation ends.
+        ends: (B, 2 W + 1) bool, True if a continuation ends with the end symbol.
         beam_size: W.
+
+    Returns:
+        The smallest gap of each sentence; inf if no continuation ends.
     """
     last_inside, first_outside = scores[:, beam_size - 1, None], scores[:, beam_size, None]
     is_inside = torch.arange(scores.size(1), device=scores.device) < beam_size
     gaps = torch.where(is_inside, scores - first_outside, last_inside - scores).masked_fill(~ends, torch.inf)
-    return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)  # nan, from -inf - -inf, is no gap
+    # NaN, which (-inf) - (-inf) gives, is no gap.
+    return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)

@@ -20,8 +20,9 @@ from translator.symbols import BOS, EOS
 
 
 def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions) -> list[Result]:
-    """Decode a batch greedily; finished sentences leave the batch. See `beam_search` for the arguments.
+    """Decode a batch of sentences, choosing the most probable token at each step.
 
+    Finished sentences leave the batch. `beam_search` describes the arguments and the result. The options
     `beam_size` and `n_best` are ignored.
     """
     n, device, prefix = len(max_lengths), max_lengths.device, options.prefix
@@ -47,7 +48,8 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
             )
             top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 2)
             chosen_log_probs, chosen = top[:, 0], next_tokens[:, 0]
-            if at_limit is not None:  # the best of nan and -inf may be any token
+            # If the log-probability of the end symbol is NaN or -inf, the best token may be another one.
+            if at_limit is not None:
                 chosen = chosen.masked_fill(at_limit, EOS)
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])
         log_prob = log_prob + chosen_log_probs

@@ -1,10 +1,10 @@
-"""Top-k over a beam and a vocabulary, faster than `Tensor.topk` over all of it."""
+"""Top-k over all continuations of a beam, faster than one `Tensor.topk` over beam and vocabulary."""
 
 import torch
 from torch import Tensor
 
-#: Tokens per block. The maximum of each block is taken first, and only the blocks with the largest maxima are
-#: searched. On a CPU, `topk` over the whole vocabulary takes longer than the model.
+#: Number of tokens per block. The vocabulary is divided into blocks, and only the blocks with the largest
+#: maxima are searched. On a CPU, `topk` over the whole vocabulary takes longer than a step of the model.
 BLOCK = 100
 
 
@@ -13,17 +13,18 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
 
     Args:
         scores: (B, W) float64, scores of the hypotheses.
-        log_probs: (B, W, V) float, log-probabilities of the next token, -inf for masked ones.
-        n_best: number of continuations.
+        log_probs: (B, W, V) float, log-probabilities of the next token, -inf for masked tokens.
+        n_best: number of continuations to return for each sentence.
 
     Returns:
         Total scores (float64), hypothesis indices and token ids (int64), each (B, `n_best`), best first.
-        Equal scores are ordered by hypothesis, then by token id, except that any of several equal ones may
-        be the last. If W · V < `n_best`, the rest is padded with scores of -inf.
+        Continuations with equal scores are ordered by hypothesis, then by token id. There is one exception:
+        if several continuations tie for the last place, any of them may take it. If W · V < `n_best`, the
+        rest is padded with scores of -inf.
     """
     n_tokens = log_probs.size(2)
     totals, index = _top(scores, log_probs, n_best)
-    # Unlike topk, a stable sort guarantees the order of equal values.
+    # Sentences with ties are sorted again: a stable sort, unlike topk, guarantees the order of equal values.
     tied = totals[:, 1:] == totals[:, :-1]
     if bool(tied.any()):
         rows = (tied & totals[:, 1:].isfinite()).any(1).nonzero().flatten()
@@ -42,7 +43,10 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
 
 
 def _top(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[Tensor, Tensor]:
-    """Return the n best of all W · V totals and their indices, best first; equal ones in any order."""
+    """Return the n best of all W · V total scores, best first, and their indices.
+
+    Equal totals are in any order.
+    """
     n_hypotheses, n_tokens = log_probs.shape[1:]
     n_blocks = n_tokens // BLOCK
     scores = scores[..., None]  # (B, W, 1)

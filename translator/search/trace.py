@@ -15,10 +15,11 @@ class Considered:
     """A continuation that a step ranked.
 
     Attributes:
-        log_prob: Σ log p, the new token included.
-        parent: index of the hypothesis that it continues, among those that the previous step kept.
+        log_prob: Σ log p of its tokens, the new token included.
+        parent: index of the hypothesis that it continues, among the hypotheses that the previous step kept.
         piece: id of the new token.
-        fate: kept: stays in the beam; finished: ends with the end symbol, among the best W; pruned: neither.
+        fate: "finished" if it ends with the end symbol and is among the best W; "kept" if it stays in the
+            beam; "pruned" if it is dropped.
     """
 
     log_prob: float
@@ -27,7 +28,8 @@ class Considered:
     fate: Fate
 
 
-#: The continuations of each step, best first. A step of the prefix has a single one, which is kept.
+#: The continuations of each step, best first. A step that appends a token of the prefix has a single
+#: continuation, which is kept.
 Trace = list[list[Considered]]
 
 
@@ -35,8 +37,8 @@ def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: in
     """Return the best continuations of a sentence, each with its fate.
 
     Args:
-        scores: (2 W + 1,) best first, padded with -inf.
-        parents: (2 W + 1,) indices of the hypotheses that they continue.
+        scores: (2 W + 1,) scores of the continuations, best first, padded with -inf.
+        parents: (2 W + 1,) indices of the hypotheses that the continuations continue.
         tokens: (2 W + 1,) ids of the new tokens.
         beam_size: W.
     """

@@ -18,14 +18,14 @@ from translator.engine.runtime import device_of
 from translator.errors import DataError, UsageError
 from translator.translation.inference import Translator
 
-#: The decoding step whose attention is used for a target token: the step that predicts it ("output") or the
-#: next step, which has it as input ("input").
+#: The decoding step whose attention is used for a target token. "output" is the step that predicts the token;
+#: "input" is the next step, which has the token as input.
 Reading = Literal["output", "input"]
 
 
 @dataclass(frozen=True)
 class _Side:
-    """Some words of a source or target, as tokens.
+    """A sequence of words of a source or of a target, as tokens.
 
     Attributes:
         ids: token ids.
@@ -37,7 +37,7 @@ class _Side:
 
 
 class Aligner:
-    """Links the words of sentences to the words of given translations, by teacher forcing."""
+    """Links the words of sentences to the words of given translations. The decoder is teacher-forced."""
 
     def __init__(
         self,
@@ -49,19 +49,20 @@ class Aligner:
     ):
         """Prepare for alignment with a translator.
 
-        The default layers and step were chosen by experiments, see docs/alignment.md.
+        The defaults of `layer` and `reading` were chosen by experiments, see docs/alignment.md.
 
         Args:
-            translator: from the language of the sources to the language of the targets.
+            translator: a translator from the language of the sources to the language of the targets.
             layer: the decoder layer whose attention heads are averaged, from 1; None: all layers.
-            reverse: a translator in the opposite direction. The links of both are combined by
-                `grow_diagonal`.
-            reading: the decoding step whose attention is used for a target token: the step that predicts it
-                ("output") or the next one, which has it as input ("input", better for deep models: Chen et
-                al. 2020, "Accurate word alignment induction from neural machine translation").
+            reverse: a translator in the opposite direction. The links of both directions are combined by
+                `grow_diagonal`. None: only the links of `translator` are used.
+            reading: the decoding step whose attention is used for a target token, see `Reading`. "input" is
+                better for deep models (Chen et al. 2020, "Accurate word alignment induction from neural
+                machine translation").
 
         Raises:
-            UsageError: a model has no such layer, or `reverse` does not translate in the opposite direction.
+            UsageError: one of the models has no such layer, or `reverse` does not translate in the opposite
+                direction.
         """
         self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
         self._reads_targets = False
@@ -88,20 +89,22 @@ class Aligner:
         tokenized: bool = False,
         batch_size: int = 64,
     ) -> list[list[Link]]:
-        """Return the links of each pair, sorted. A pair with a blank side has none.
+        """Return the sorted links of each pair. A pair with a blank side has no links.
 
-        Sources go through the model's input map, as in translation, and word indices refer to its output. In
-        a tokenized source each word is mapped separately, so the number of words never changes, even if a
-        word becomes empty.
+        Sources go through the model's input map, as in translation. The word indices of a link refer to the
+        mapped source. In a tokenized source, each word is mapped separately, so the number of words never
+        changes, even if a word becomes empty.
 
-        If the translator splits sentences and both sides have equally many, each sentence is aligned
-        separately. A pair that exceeds the model's maximum length is cut into equally many segments on both
-        sides, at the same fractions of their words, and each pair of segments is aligned separately.
+        If the translator splits sentences and both sides have the same number of sentences, then each
+        sentence is aligned separately. If a pair exceeds the model's maximum length, then each side is cut
+        into segments, the same number on both sides and at the same fractions of their words, and each pair
+        of segments is aligned separately.
 
         Args:
             sources: texts.
-            targets: their translations, as many.
-            tokenized: whether words are separated by spaces; otherwise `alignment.words` splits them.
+            targets: their translations, one per source.
+            tokenized: whether the texts are tokenized, that is, their words are separated by spaces.
+                Otherwise `alignment.words` splits the texts into words.
             batch_size: pairs per batch.
 
         Raises:
@@ -119,10 +122,14 @@ class Aligner:
         tokenized: bool = False,
         batch_size: int = 64,
     ) -> list[list[Link]]:
-        """Combine links from `one_way` with those of the reverse model, if there is one."""
+        """Combine links from `one_way` with those of the reverse model.
+
+        If there is no reverse model, the links are returned as they are. The other arguments are those of
+        `align`.
+        """
         if self.reverse is None:
             return list(links)
-        if not tokenized:  # word indices refer to mapped sources, see `align`
+        if not tokenized:  # the word indices of links refer to mapped sources, see `align`
             sources = [self.translator.mapped(source) for source in sources]
         backward = self.reverse.one_way(targets, sources, tokenized=tokenized, batch_size=batch_size)
         return [
@@ -133,7 +140,7 @@ class Aligner:
     def one_way(
         self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False, batch_size: int = 64
     ) -> list[list[Link]]:
-        """Align without the reverse model; see `align`."""
+        """Return the links of the forward model alone. The arguments are those of `align`."""
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} sources and {len(targets)} targets; give as many")
         if batch_size < 1:
@@ -156,14 +163,14 @@ class Aligner:
     def n_words(
         self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False
     ) -> list[tuple[int, int]]:
-        """Return the numbers of source and target words of each pair; see `align`."""
+        """Return the number of source words and of target words of each pair; see `align`."""
         return [
             (len(self._source(source, tokenized)[0]), len(words_of(target, tokenized=tokenized)))
             for source, target in zip(sources, targets, strict=True)
         ]
 
     def _source(self, text: str, tokenized: bool) -> tuple[list[str], str]:
-        """Return the words of a source, some perhaps empty, and the text that the model reads."""
+        """Return the words of a source, of which some may be empty, and the text that the model reads."""
         mapped = self.translator.mapped
         if tokenized:
             mapped_words = [mapped(word) for word in words_of(text, tokenized=True)]
@@ -171,13 +178,14 @@ class Aligner:
                 mapped_words, language=self.translator.config.data.source_language
             )
         unmapped_words, mapped_words = words(text), words(mapped(text))
-        # The sources of a reverse model are targets, whose word indices refer to the unmapped text.
+        # The sources of a reverse model are the targets of `align`, whose word indices refer to the unmapped
+        # text. Such a text is therefore not mapped if mapping changes its number of words.
         if self._reads_targets and len(unmapped_words) != len(mapped_words):
             return unmapped_words, text
         return mapped_words, mapped(text)
 
     def _segments(self, source: str, target: str, tokenized: bool) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Yield the segments of a pair, each with the numbers of source and target words before it."""
+        """Yield the segments of a pair, each with the numbers of source and of target words before it."""
         source_words, source = self._source(source, tokenized)
         target_words = words_of(target, tokenized=tokenized)
         if not any(source_words) or not target_words:
@@ -195,7 +203,7 @@ class Aligner:
             starts = stops
 
     def _sentence_ends(self, source: str, target: str) -> list[tuple[int, int]]:
-        """Return where each sentence ends on both sides. If lines are not split, there is only one."""
+        """Return the end of each sentence on both sides. A text that is not split is one sentence."""
         data, ends = self.translator.config.data, []
         if self.translator.splits_sentences:
             pairs = paired_sentences(source, target, (data.source_language, data.target_language))
@@ -205,7 +213,10 @@ class Aligner:
     def _fitting(
         self, texts: tuple[str, str], spans: list[list[Span]]
     ) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Cut words of a pair into equally many segments on both sides, each at most `_limit` tokens long."""
+        """Group the words of each side of a pair into segments, each at most `_limit` tokens long.
+
+        Both sides have the same number of segments. A single word that is longer than the limit is truncated.
+        """
         max_segments, n = max(map(len, spans)), 1
         while True:
             bounds = [[len(side) * k // n for k in range(n + 1)] for side in spans]
@@ -223,11 +234,11 @@ class Aligner:
 
     @property
     def _limit(self) -> int:
-        """The maximum number of tokens, without the end symbol."""
+        """The maximum number of tokens of a segment, without the end symbol."""
         return self.translator.config.model.max_length - 1
 
     def _side(self, text: str, spans: Sequence[Span]) -> _Side:
-        """Return the words of a text at the given spans, which are consecutive, as tokens."""
+        """Return the words of a text at the given spans, which are consecutive, as a `_Side`."""
         if not spans:
             return _Side([], torch.zeros(0, 0))
         start, end = spans[0][0], spans[-1][1]
@@ -239,7 +250,7 @@ class Aligner:
         )
 
     def _truncated(self, side: _Side) -> _Side:
-        """Truncate a single word that exceeds the maximum length."""
+        """Truncate a segment to `_limit` tokens. It exceeds the limit only if a single word does."""
         return _Side(side.ids[: self._limit], side.weights[: self._limit])
 
     @torch.inference_mode()
@@ -272,7 +283,8 @@ def evaluate_alignments(
     """Score an aligner and a diagonal baseline against human alignments.
 
     Args:
-        aligner: if it has a reverse model, its links are scored with and without it.
+        aligner: the aligner to score. If it has a reverse model, its links are scored with and without that
+            model.
         sources: texts.
         targets: their translations.
         gold: the human alignment of each pair.
@@ -280,7 +292,7 @@ def evaluate_alignments(
         batch_size: pairs per batch.
 
     Returns:
-        Scores of "diagonal", "one_way" and, with a reverse model, "both_ways".
+        The scores under the keys "diagonal" (the baseline), "one_way" and, with a reverse model, "both_ways".
 
     Raises:
         DataError: the numbers of sources, targets and human alignments differ.

@@ -15,9 +15,10 @@ from translator.model.transformer import EncoderOutput
 from translator.search import Result, SearchOptions, Trace, search
 from translator.symbols import EOS
 
-#: A sentence whose search had a smaller margin than this is searched again alone. In float32 its scores vary
-#: by up to about 1e-5 with the size of its batch, because sums are taken in a different order. A decision
-#: with a margin of more than twice that is the same in every batch, so translations do not depend on it.
+#: A sentence whose search had a smaller margin than this is searched again in a batch of its own. In float32,
+#: the scores of a sentence vary by up to about 1e-5 with the size of its batch, because sums are taken in a
+#: different order. A decision whose margin is more than twice that variation is the same in every batch. So
+#: translations do not depend on the batch.
 CLOSE_CALL = 4e-5
 
 
@@ -30,12 +31,12 @@ class EngineStepper:
         self.state = engine.start(memory)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Map the last tokens (B, W) to the log-probabilities of the next, (B, W, V) float32."""
+        """Append tokens (B, W) and return the log-probabilities of the next token, (B, W, V) float32."""
         logits = self.engine.step(tokens, self.state).float()
         return torch.log_softmax(logits, -1, out=logits)  # in place: allocating the output takes longer
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Drop the finished sentences and let each hypothesis continue its parent."""
+        """Keep the given sentences, and let each new hypothesis continue its parent; see `Stepper`."""
         self.state.reorder(sentences, parents)
 
 
@@ -52,13 +53,14 @@ def batched_search(
     """Search for the translations of tokenized sources, the longest first.
 
     Args:
-        engine: the model, on the device of `options.forbidden`.
+        engine: the engine of the model, which is on the device of `options.forbidden`.
         sources: token ids without start and end symbols.
         max_lengths: maximum length of each output, prefix and end symbol included.
-        options: of the search.
-        batch_size: most sentences decoded together. On a CPU batches run in parallel and may be smaller.
+        options: options of the search.
+        batch_size: maximum number of sentences decoded together. On a CPU, batches run in parallel and may be
+            smaller.
         repeat_close_calls: whether a sentence whose margin is below `CLOSE_CALL` is searched again alone.
-        trace: receives the steps of the search; for a single source.
+        trace: as in `beam_search`; only possible for a single source.
 
     Returns:
         One result per source, in order.

@@ -21,10 +21,10 @@ class Evaluation:
         bleu_first: BLEU against the first reference only; None if there is only one.
         copy_baseline: BLEU of the untranslated sources.
         n_lines: number of lines, all of which are scored.
-        n_split: number of lines translated in several parts, such as sentence by sentence.
-        seconds: translation time, without loading the model.
-        beam_size: of the search.
-        precision: of the translator.
+        n_split: number of lines that were translated in several parts, such as sentence by sentence.
+        seconds: the time that translation took, without loading the model.
+        beam_size: beam size of the search.
+        precision: precision of the translator.
         by_origin: BLEU of the lines of each origin; empty unless the test set has several.
     """
 
@@ -61,7 +61,7 @@ class Evaluation:
         }
 
     def lines(self, name: str) -> list[str]:
-        """Return the lines to print: size and speed, each score with interval and signature, the baseline."""
+        """Return the lines to print: size and speed, scores with intervals and signatures, the baseline."""
         size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
         if self.n_split:
@@ -89,7 +89,7 @@ class UnderChange:
 
     Attributes:
         bleu: against all references.
-        n_changed: number of lines that differ after the change.
+        n_changed: number of sources that the change alters.
     """
 
     bleu: float
@@ -109,13 +109,14 @@ def evaluate(
     Args:
         translator: the translator to evaluate.
         sources: one text per line.
-        references: one or more sets of human translations, each with as many lines.
+        references: one or more sets of human translations, each with one line per source.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.
-        origins: where each line comes from, to score the lines of each origin separately.
+        origins: the origin of each line. If there are several origins, the lines of each are also scored
+            separately. None: origins are unknown.
 
     Raises:
-        DataError: there are no lines, or the numbers of sources and references differ.
+        DataError: there are no lines, or a set of references has another number of lines than the sources.
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()
@@ -157,12 +158,13 @@ def robustness(
     beam_size: int | None = None,
     batch_size: int = 128,
 ) -> dict[str, UnderChange]:
-    """Return BLEU under each change of `data.noise.CHANGES`, applied to all sources.
+    """Return BLEU for each change of `data.noise.CHANGES`, when it is applied to all sources.
 
     Args:
         translator: the translator to evaluate.
         sources: one text per line, unchanged.
-        hypotheses: their translations, reused for lines that a change leaves as they are.
+        hypotheses: the translator's translations of the sources. They are reused for sources that a change
+            does not alter.
         references: one or more sets of human translations.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.

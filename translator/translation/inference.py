@@ -26,9 +26,9 @@ from translator.translation.splitting import Part, tokenized_parts
 _BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # whitespace and zero-width characters
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
 
-#: Manifest key: the fraction of training sources that have two or more sentences.
+#: Key of the model's manifest for the fraction of training sources that have two or more sentences.
 SHARE = "multi_sentence_share"
-#: A model trained with a smaller fraction translates each sentence of a line separately by default.
+#: A model for which that fraction is smaller than this translates sentences separately by default.
 MAX_MULTI_SENTENCE_SHARE = 0.05
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -38,7 +38,11 @@ DecodingBackend = Literal["auto", "torch", "reference"]
 
 
 def learnt_single_sentences(multi_sentence_share: object) -> bool:
-    """Return whether a model was trained on lines of one sentence; False if that was not recorded."""
+    """Return whether almost all training sources of a model were single sentences; False if unrecorded.
+
+    Args:
+        multi_sentence_share: what the model's manifest records under `SHARE`; None if it records nothing.
+    """
     if not isinstance(multi_sentence_share, float | int):
         return False
     return multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
@@ -50,7 +54,7 @@ def _check_finite(scores: Iterable[float]) -> None:
 
 
 class Translator:
-    """A model with its tokenizer and search settings. All methods are thread-safe."""
+    """A model with its tokenizer and its search settings. All methods are thread-safe."""
 
     def __init__(
         self,
@@ -64,8 +68,16 @@ class Translator:
     ):
         """Put the model into evaluation mode and prepare it for decoding.
 
-        The decoder keeps its own copies of some weights, so later changes to the model have no defined
-        effect. See `load` for the arguments.
+        The decoding engine keeps its own copies of some weights, so the model should not be changed
+        afterwards: such changes have no defined effect. `load` describes most of the arguments.
+
+        Args:
+            model: on the device to run on.
+            tokenizer: the tokenizer of the model.
+            config: the config with which the model was trained.
+            precision: see `load`.
+            splits_sentences: whether each sentence of a line is translated separately.
+            backend: see `load`.
         """
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
         self.splits_sentences = splits_sentences
@@ -87,16 +99,19 @@ class Translator:
         Args:
             folder: the model folder of a finished run.
             device: the torch device to run on.
-            split_sentences: whether each sentence of a line is translated separately; auto: if the model was
-                trained on lines of one sentence, according to its manifest (`MAX_MULTI_SENTENCE_SHARE`).
-            precision: of the linear layers. bfloat16 and int8 are faster on a CPU, but the translation of a
-                text may then depend on its batch. On a CPU without bfloat16 multiplication, bfloat16 means
-                float32.
-            backend: the decoding implementation; reference: the textbook model, slow and always float32.
+            split_sentences: whether each sentence of a line is translated separately. "auto" means yes if,
+                according to its manifest, almost all training sources of the model were single sentences
+                (`MAX_MULTI_SENTENCE_SHARE`).
+            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but the
+                translation of a text may then depend on the other texts in its batch. On a CPU without
+                bfloat16 multiplication, bfloat16 means float32.
+            backend: the decoding implementation. "reference" is the textbook model, which is slow and always
+                computes in float32.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
-            UsageError: an unknown device, precision, backend or way of splitting.
+            UsageError: the device, precision, backend or `split_sentences` is unknown, or the device cannot
+                be used.
         """
         for name, value, known in (
             ("precision", precision, PRECISIONS),
@@ -123,7 +138,7 @@ class Translator:
         )
 
     def mapped(self, text: str) -> str:
-        """Return a source as the model reads it: after the input map, if the model was trained with one."""
+        """Return a source as the model reads it: mapped, if the model was trained with an input map."""
         return map_input(text) if self.config.data.input_map else text
 
     def translate(
@@ -137,16 +152,16 @@ class Translator:
     ) -> list[Translation]:
         """Translate texts independently of each other.
 
-        The lines of a text are translated separately. If `splits_sentences` is set, so are the sentences of a
-        line, except with a prefix or with `n_best` above 1. In float32 the translation of a text depends
-        neither on the other texts nor on `batch_size`.
+        The lines of a text are translated separately. If `splits_sentences` is set, the sentences of a line
+        are also translated separately, unless there is a prefix or `n_best` is above 1. In float32, the
+        translation of a text depends neither on the other texts nor on `batch_size`.
 
         Args:
-            texts: in the source language; blank ones have empty translations.
-            beam_size: hypotheses kept, 1 being greedy search; None: the model's `search.beam_size`.
-            n_best: candidates of each translation, at most `beam_size`.
-            batch_size: sentences decoded together.
-            prefix: the start of every translation; whitespace at its ends is ignored.
+            texts: texts in the source language. The translation of a blank text is empty.
+            beam_size: number of hypotheses kept; 1 means greedy search; None: the model's `search.beam_size`.
+            n_best: number of candidates of each translation, at most `beam_size`.
+            batch_size: maximum number of sentences decoded together.
+            prefix: the text that every translation starts with. Whitespace at its ends is ignored.
 
         Returns:
             One translation per text, in order.
@@ -173,7 +188,7 @@ class Translator:
         """Map, split and tokenize texts.
 
         Args:
-            texts: in the source language; blank ones have no parts.
+            texts: texts in the source language. Blank texts have no parts.
             sentences: whether lines are split into sentences, if `splits_sentences` is set.
 
         Returns:
@@ -203,10 +218,10 @@ class Translator:
         Args:
             sources: token ids without start and end symbols.
             options: the search settings.
-            n_best: hypotheses per source, at most the beam size.
-            batch_size: sentences decoded together.
+            n_best: number of hypotheses per source, at most the beam size.
+            batch_size: maximum number of sentences decoded together.
             prefix: token ids that every output starts with.
-            trace: receives the steps of the search; for a single source.
+            trace: as in `beam_search`; only possible for a single source.
 
         Returns:
             One result per source, in order.
@@ -242,8 +257,8 @@ class Translator:
 
         Args:
             sources: texts of any length.
-            targets: their translations, as many.
-            batch_size: pairs scored together.
+            targets: their translations, one per source.
+            batch_size: number of pairs scored together.
 
         Raises:
             ModelError: the scores are not finite.
@@ -262,8 +277,8 @@ class Translator:
     def forced(self, prefix: str) -> list[int]:
         """Return the token ids of the start of a translation.
 
-        Whitespace at its end is removed: it would become a token that no translation contains, since a space
-        belongs to the token that follows it.
+        Whitespace at both ends of the prefix is removed. Whitespace at its end would become a token that no
+        translation contains, since a space belongs to the token that follows it.
 
         Raises:
             UsageError: the prefix has a line break.

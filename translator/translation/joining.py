@@ -11,7 +11,7 @@ from translator.translation.splitting import Part
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the n best translations: its text and its score, Σ log p / length^α."""
+    """One of the n best translations of a text, with its score, Σ log p / length^α."""
 
     text: str
     score: float
@@ -24,9 +24,10 @@ class Translation:
     Attributes:
         text: the best translation; empty if the source is blank.
         score: Σ log p / length^α of the best translation; 0 if the source is blank.
-        candidates: the n best, the first being `text`; empty if the source is blank.
-        n_parts: number of parts that were translated separately: lines, their sentences if they are split,
-            and segments of what exceeds the model's maximum length; 0 if the source is blank.
+        candidates: the n best translations, the first of which is `text`; empty if the source is blank.
+        n_parts: number of parts that were translated separately; 0 if the source is blank. A part is a line,
+            or a sentence if lines are split. If a part exceeds the model's maximum length, each of its
+            segments counts as a part instead.
     """
 
     text: str
@@ -38,14 +39,14 @@ class Translation:
 def join_parts(
     parts: Sequence[tuple[Part, Result]], tokenizer: Tokenizer, *, length_penalty: float, n_best: int
 ) -> Translation:
-    """Return the translation of a text; its k-th candidate joins the k-th hypothesis of each part.
+    """Return the translation of a text. Its k-th candidate joins the k-th hypotheses of all parts.
 
     Args:
-        parts: all parts of the text, in order, with their results; none if the text is blank. A part with
-            fewer hypotheses contributes its last one.
-        tokenizer: of the model.
+        parts: all parts of the text, in order, with their results. A blank text has no parts. If a part has
+            fewer than k hypotheses, it contributes its last one.
+        tokenizer: the tokenizer of the model.
         length_penalty: α of the scores.
-        n_best: most candidates returned.
+        n_best: maximum number of candidates.
     """
     candidates = []
     most = max((len(result.hypotheses) for _, result in parts), default=0)

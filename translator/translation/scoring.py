@@ -1,4 +1,4 @@
-"""Scores of given translations by teacher forcing."""
+"""Scores that a model gives to existing translations, by teacher forcing."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from translator.symbols import PAD
 def target_log_probs(
     model: Transformer, sources: Sequence[Sequence[int]], *, targets: Sequence[Sequence[int]], batch_size: int
 ) -> list[float]:
-    """Return Σ log p of each target given its source, end symbol included.
+    """Return Σ log p of each target, end symbol included, given its source.
 
     Args:
-        model: in evaluation mode.
+        model: the model, in evaluation mode.
         sources: token ids without start and end symbols.
-        targets: token ids of their translations, as many.
+        targets: token ids of their translations, one per source.
         batch_size: pairs per batch. Pairs of similar length are batched together.
     """
     pairs = list(zip(sources, targets, strict=True))

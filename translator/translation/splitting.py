@@ -1,4 +1,4 @@
-"""Split texts into parts that the model translates separately: lines, sentences, segments of long ones."""
+"""Split texts into parts that the model translates separately: lines, sentences or segments of long ones."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +15,10 @@ class Part(NamedTuple):
     """A part of a text that is translated separately.
 
     Attributes:
-        number: index of the text that it belongs to.
-        text: the part itself.
-        separator: what precedes it in the joined translation: a space or line breaks; empty for the first
-            part of a text.
+        number: index of the text to which the part belongs.
+        text: the text of the part.
+        separator: what precedes the part in the joined translation: a space or line breaks. It is empty for
+            the first part of a text.
     """
 
     number: int
@@ -38,16 +38,16 @@ def tokenized_parts(
     """Return the parts of texts in order, each with its token ids.
 
     Args:
-        texts: any; blank ones have no parts.
-        tokenizer: of the model.
-        input_map: applied to each line.
+        texts: any texts. Blank texts have no parts.
+        tokenizer: the tokenizer of the model.
+        input_map: function that is applied to each line.
         sentences: whether lines are split into sentences.
         language: ISO 639-1 code of the texts.
-        max_tokens: longer parts are split further, see `split_text`.
+        max_tokens: maximum number of tokens of a part. Longer parts are split further, see `split_text`.
     """
     parts = [*cut(texts, input_map, sentences=sentences, language=language)]
     result: list[tuple[Part, list[int]]] = []
-    # Encoded together: one call per part is much slower.
+    # All parts are encoded in one call, because a call for each part is much slower.
     for part, ids in zip(parts, tokenizer.encode_batch([part.text for part in parts]), strict=True):
         if len(ids) <= max_tokens:
             result.append((part, ids))
@@ -68,8 +68,8 @@ def cut(
     """Yield the lines of texts, or the sentences of the lines. Blank lines have no parts.
 
     Args:
-        texts: any.
-        input_map: applied to each line.
+        texts: any texts.
+        input_map: function that is applied to each line.
         sentences: whether lines are split into sentences.
         language: ISO 639-1 code of the texts.
     """
@@ -85,15 +85,18 @@ def cut(
 
 
 def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") -> list[str]:
-    """Split a text into segments that fit: at sentence ends, else at spaces, else between characters.
+    """Split a text into segments that fit.
+
+    The text is split between sentences. A sentence that does not fit is split at spaces, and a word that does
+    not fit is split between characters.
 
     Args:
         text: without whitespace at either end.
-        fits: whether a segment is short enough; a single character is always accepted.
-        language: its ISO 639-1 code.
+        fits: function that returns whether a segment is short enough. A single character is always accepted.
+        language: ISO 639-1 code of the text.
 
     Returns:
-        The segments, without the whitespace between them; the text alone if it fits.
+        The segments, without the whitespace between them. If the text fits, it is the only segment.
     """
     if fits(text):
         return [text]
@@ -104,7 +107,7 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    """Fill each segment with as many words as fit; split a word that does not fit alone."""
+    """Fill each segment with as many words as fit. A word that does not fit even alone is split."""
     segments: list[str] = []
     words = [match.span() for match in _WORD.finditer(sentence)]
     at = 0
@@ -124,7 +127,7 @@ def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def _largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest n ≤ limit that fits, by doubling and bisection; 0 if none does."""
+    """Return the largest n ≤ limit that fits, found by doubling and bisection, or 0 if not even 1 fits."""
     low, high = 0, 1
     while high <= limit and fits(high):
         low, high = high, 2 * high
