@@ -164,7 +164,7 @@ def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
 
 
 def _other_separator(fields: list[str]) -> str:
-    """Return advice for a row of a single column that seems to have another separator; otherwise, ""."""
+    """Return advice for a row of one column that seems to have another separator; else an empty string."""
     if len(fields) > 1:
         return ""
     if fields[0].startswith("{"):
@@ -216,7 +216,7 @@ def read_records(
 
 
 def pair_of(record: object, source: str, target: str, *, line: int, where: str) -> tuple[str, str]:
-    """Return the two texts of a record, which has either two text columns or a map `translation` of both texts.
+    """Return the two texts of a record, which has either two text columns or a map `translation` of both.
 
     Raises:
         MalformedError: a text is missing or of another type; the message starts with `where`.

@@ -7,8 +7,8 @@ import re
 
 from sentencex import get_sentence_boundaries
 
-#: Maximum number of characters segmented at once. It is limited because `sentencex` takes quadratic time if quotes
-#: are never closed.
+#: Maximum number of characters segmented at once. It is limited because `sentencex` takes quadratic time if
+#: quotes are never closed.
 _WINDOW = 4000
 #: Number of characters, up to and including a mark, that are examined to decide whether it ends a sentence.
 _TAIL = 30
@@ -35,8 +35,8 @@ _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
     r"|janv|févr|juill|sept|oct|nov|déc|\d+(?:ers?|res?|es?|èmes?))\.$"
 )
-#: Initials. The sentence continues with a name (A. Dumas) unless the next word is a `_FIRST_WORD`, one that often
-#: starts a sentence (le plan B. Il dort).
+#: Initials. The sentence continues with a name (A. Dumas), unless the next word is one that often starts a
+#: sentence, a `_FIRST_WORD` (le plan B. Il dort).
 _INITIAL = re.compile(_BEFORE + rf"(?:{_CAPITAL}\.-?\s?)+$")
 _FIRST_WORD = re.compile(
     r"(?:[JTLCDNM]'|Je|Tu|Ils?|Elles?|On|Nous|Vous|Les?|La|Une?|Des|Ce|Cette|Ces|Ça|Mon|Ma|Mes|Son|Sa|Ses|Et|Mais|Ou|"

@@ -128,9 +128,10 @@ def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table
 
 
 def download(url: str, folder: Path, *, force: bool = False) -> Path:
-    """Return the local copy of a file, downloaded first if the folder has none or the server has a newer version.
+    """Download a file into a folder, and return the path of the copy.
 
-    With `force`, the file is always downloaded.
+    If the folder has a copy already and the server reports that the copy is current, the file is not
+    downloaded. With `force`, it is always downloaded.
 
     Raises:
         OSError, ValueError: the address cannot be reached.
