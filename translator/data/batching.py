@@ -130,9 +130,9 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
     Args:
         lengths: lengths of the pairs, none above `max_tokens`.
         max_tokens: upper limit of (number of rows) × (longest row) in a batch. The limit applies to the
-            sources and to the targets, each on their own.
-        seed: seed of the random order, together with `epoch`. Random are the order of the batches and, among
-            pairs of equal lengths, the order of the pairs.
+            sources and to the targets separately.
+        seed: seed of the random order, together with `epoch`. The order of the batches is random, and so is
+            the order of pairs of equal lengths.
         epoch: number of the epoch, from 0.
     """
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
@@ -149,14 +149,14 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
 
 def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
-    """Pack consecutive pairs greedily into batches within the budget. Return `EpochPlan.bounds` of these."""
+    """Pack consecutive pairs greedily into batches within the budget; return their `EpochPlan.bounds`."""
     bounds, start, n = [0], 0, len(target)
     while start < n:
         most = max(1, max_tokens // max(int(source[start]), int(target[start])))
         window = slice(start, min(n, start + most))
         longest = torch.maximum(source[window].cummax(0).values, target[window].cummax(0).values)
         fits = longest * torch.arange(1, len(longest) + 1) <= max_tokens
-        start += max(1, int(fits.sum()))  # `fits` is true up to some row, then false
+        start += max(1, int(fits.sum()))  # all rows that fit precede those that do not
         bounds.append(start)
     return torch.tensor(bounds)
 

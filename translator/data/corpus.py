@@ -35,7 +35,7 @@ def split_names(config: DataConfig) -> list[str]:
     """Return the names of the splits that `open_split` can open, `train` first."""
     if config.format == "phrasebook":
         return list(phrasebook.SPLITS)
-    own = list(config.files) or ["train", "val", "test"]  # those that a Hub data set usually has
+    own = list(config.files) or ["train", "val", "test"]  # the usual splits of a Hub data set
     return [*own, *(name for name in config.held_out if name not in own)]
 
 
@@ -48,7 +48,8 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
         seed: seed of the random choice of held-out pairs.
 
     Raises:
-        DataError: the split does not exist, or it cannot be read. Then the message names the file and line.
+        DataError: the split does not exist, or it cannot be read. The message about a file that cannot be
+            read names the file and, if one line is at fault, the line.
     """
     if split not in split_names(config):
         raise DataError(f"no split {split!r}; the data has: {', '.join(split_names(config))}")
@@ -114,7 +115,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
         )
     shuffled = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
     drawn: list[int] = []
-    for i in range(len(table)):  # a list of all row numbers would take five times the tensor's memory
+    for i in range(len(table)):  # `shuffled` as a list would take five times its memory
         if len(drawn) == n_wanted:
             break
         row = int(shuffled[i])
@@ -128,7 +129,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
 
 
 def fingerprints(config: DataConfig) -> dict[str, str]:
-    """Return digests that identify the data, by the names of what they belong to.
+    """Return digests that identify the data. The key of a digest names the split or file that it belongs to.
 
     For files, the digest is the SHA-256 of each file. For a data set of the Hub, it is the fingerprint that
     the library `datasets` gives each split. The phrasebook has one digest for all of its splits.

@@ -61,8 +61,8 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     The file may be a pipe.
 
     Raises:
-        DataError: the file cannot be read, or it is not text. Then the message names its kind, such as an
-            archive or a document.
+        DataError: the file cannot be read, or it is not text. The message about a file that is not text names
+            the kind of file, such as an archive or a document.
     """
     try:
         with path.open("rb") as file:

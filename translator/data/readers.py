@@ -24,7 +24,7 @@ from translator.data.lines import (
 )
 from translator.errors import DataError
 
-#: If a table has no header, its number of columns is inferred from this many rows.
+#: If a table has no header, its number of columns is inferred from this many rows at its start.
 N_FIRST_ROWS = 1000
 
 

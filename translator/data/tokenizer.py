@@ -210,7 +210,10 @@ class Tokenizer:
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of the ids. Special tokens are skipped, and invalid UTF-8 becomes U+FFFD."""
+        """Return the text of the ids, in capitals if the first id is that of `CAPITALS`.
+
+        Special tokens are skipped, and invalid UTF-8 becomes U+FFFD.
+        """
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
         return text.upper() if self._is_marked(ids) else text
 
@@ -265,7 +268,10 @@ class Tokenizer:
         return *self._substitute(text), case
 
     def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """Split a text in capitals into its lower case and the id of `CAPITALS`; other texts stay as they are."""
+        """Return a text in capitals in lower case, with the id of `CAPITALS` in a list.
+
+        Any other text is returned as it is, with an empty list.
+        """
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
 

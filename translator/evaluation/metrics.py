@@ -61,8 +61,8 @@ def corpus_scores(
         metrics: names of the metrics to compute.
 
     Raises:
-        DataError: there is nothing to score, or a set has another number of lines than `hypotheses`. Then the
-            message has both numbers.
+        DataError: there is nothing to score, or a set has another number of lines than `hypotheses`. In the
+            second case, the message has both numbers.
     """
     _check(hypotheses, references)
     scores = {}
