@@ -21,9 +21,10 @@ _LETTER = r"[^\W\d_]"
 #: (pattern, replacement) of each step, in the order of application. After each step, the text is normalised
 #: to NFC. The steps are plain data so that an exported model can include them.
 STEPS = (
-    # Soft hyphens, byte order marks, and zero width spaces, non-joiners, direction marks and operators.
+    # Removed: soft hyphens, byte order marks, and zero width spaces, non-joiners, direction marks and
+    # operators.
     (r"[\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]", ""),
-    # Zero width joiners outside emoji sequences.
+    # Removed: zero width joiners outside emoji sequences.
     (rf"\u200d(?:(?<![{_EMOJI}\ufe0f]\u200d)|(?![{_EMOJI}]))", ""),
     # Typographic apostrophes. Single quotation marks are the same characters, so they are replaced, too.
     (r"[\u2018\u2019\u201b\u02bc\uff07]", "'"),

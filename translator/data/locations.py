@@ -11,7 +11,7 @@ from translator.files import atomic_write, sha256
 
 
 def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
-    """Return the local path of each language's file. If its name is a web address, download the file first.
+    """Return the local path of each language's file. A file whose name is a web address is downloaded first.
 
     Raises:
         DataError: a file does not exist, is not a regular file, or cannot be fetched.
@@ -88,13 +88,14 @@ def _fetch(config: DataConfig, url: str) -> Path:
     """Return the local copy of a remote file.
 
     If the server has a new version, or the copy is damaged, the file is downloaded again. If the server
-    cannot be reached, an undamaged copy is used without this check.
+    cannot be reached, an undamaged copy is used, although the server may have a new version.
 
     Raises:
         DataError: the server cannot be reached, and there is no undamaged copy.
     """
     folder = cache_folder(config, "downloads")
-    # The record has the path of the copy and its SHA-256. Without a SHA-256 (an old record), it is trusted.
+    # The record has the path and the SHA-256 of the copy. If an old record has no SHA-256, the copy is
+    # trusted.
     record = folder / f"{short_hash(url)}.path"
     lines = record.read_text(errors="replace").split("\n") if record.is_file() else []
     known, digest = [*lines, "", ""][:2]

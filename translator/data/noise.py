@@ -14,7 +14,8 @@ from translator.data.input_map import normalize
 Change = Callable[[str], str]
 
 _QUOTED = re.compile(r"«([^«»]*)»|“([^“”]*)”|\"([^\"]*)\"")
-#: Final marks, but only after other text, so that a text that consists of marks does not become empty.
+#: Final marks after other text. A text that consists only of marks does not match, since it would become
+#: empty.
 _FINAL = re.compile(r"(?<=[^\s.!?…])\s*[.!?…]+\s*$")
 #: The space before a mark. A colon or semicolon without whitespace after it may start an emoticon, so it does
 #: not count.

@@ -25,9 +25,11 @@ _QUOTED = re.compile(r'\s*"(?:[^"]|"")+"\s*')
 def odd_bits(source: str, target: str) -> int:
     """Return the bit flags of the oddities on either side.
 
-    `ENTITY` means an HTML entity; `TOKENISED`, a marker of another tokenizer; `MOJIBAKE`, UTF-8 that was
-    decoded in another encoding; `INVISIBLE`, a soft hyphen, a byte order mark or another zero width
-    character; `QUOTED`, that a whole side is in double quotes.
+    - `ENTITY`: a side has an HTML entity.
+    - `TOKENISED`: a side has a marker of another tokenizer.
+    - `MOJIBAKE`: a side has UTF-8 that was decoded in another encoding.
+    - `INVISIBLE`: a side has a soft hyphen, a byte order mark or another zero width character.
+    - `QUOTED`: the whole text of a side is in double quotes.
     """
     both = f"{source}\n{target}"
     bits = 0

@@ -142,8 +142,8 @@ def _find_held_out(
 ) -> Tensor:
     """Return a bool tensor that tells for each row whether its source is also in another split.
 
-    Two cases are noted in the report: the source is in another split with another translation, or a source
-    there differs only in punctuation and spaces.
+    Two cases are noted in the report: another split has the source with another translation, or another split
+    has a source that differs from the row's source only in punctuation and spaces.
     """
     sources = torch.tensor([source_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
     is_held_out = torch.isin(sources, held_out.sources)

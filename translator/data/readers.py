@@ -47,7 +47,7 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
     for left, right in zip_longest(scan_lines(source), scan_lines(target)):
         n_source += left is not None
         n_target += right is not None
-        if type(left) is Line and type(right) is Line:  # faster than isinstance
+        if type(left) is Line and type(right) is Line:  # comparing types is faster than isinstance
             yield Row(left.number, left.text, right.text, left.notes | right.notes)
         elif left is not None and right is not None:
             yield next(line for line in (left, right) if isinstance(line, MalformedError))
@@ -61,10 +61,9 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
 def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a tab-separated file, in which quotes have no special meaning.
 
-    A row without the source or the target column is malformed; other columns may be missing. A row with too
-    many columns is malformed, too, unless the surplus ones are empty. In a file with a header, these are more
-    columns than the header has; without a header, more than the most frequent number of columns in the first
-    `N_FIRST_ROWS` rows.
+    A row without the source or the target column is malformed; other columns may be missing. A row with more
+    columns than the header is malformed, too, unless the surplus columns are empty. If the file has no
+    header, the most frequent number of columns in the first `N_FIRST_ROWS` rows is used instead.
 
     Args:
         path: the file.
