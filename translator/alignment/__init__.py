@@ -1,1 +1,1 @@
-"""Word alignment without a model: words, links between them, and links from attention weights."""
+"""The parts of word alignment that need no model: words, links, and links from attention weights."""

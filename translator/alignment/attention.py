@@ -10,8 +10,8 @@ from translator.alignment.links import Link
 #: A half-open range of characters in a text, (start, end).
 Span = tuple[int, int]
 
-#: Minimum attention weight for linking a source word that no target word attends to most. Chosen on the
-#: phrasebook's `val` (docs/alignment.md).
+#: Minimum attention weight for linking a source word to which the first step of `links_of` gave no link. The
+#: value was chosen on the split `val` of the phrasebook (docs/alignment.md).
 MIN_WEIGHT = 0.1
 
 
@@ -20,10 +20,10 @@ def word_spans(words: Sequence[str], text: str) -> list[Span]:
 
     Args:
         words: the words of the text in order.
-        text: the words, separated by any whitespace or none.
+        text: the words, with or without whitespace between them.
 
     Raises:
-        ValueError: a word is not in the text.
+        ValueError: a word is not in the text after the words before it.
     """
     spans, end = [], 0
     for word in words:
@@ -34,14 +34,15 @@ def word_spans(words: Sequence[str], text: str) -> list[Span]:
 
 
 def token_weights(tokens: Sequence[Span], words: Sequence[Span]) -> Tensor:
-    """Return the fraction of each token that belongs to each word, by characters; whitespace does not count.
+    """Return the fraction of each token's characters that belongs to each word; whitespace does not count.
 
     Args:
-        tokens: spans of the tokens. The tokens of a character written in bytes all have the same span.
+        tokens: spans of the tokens, in order. If a character is encoded as several bytes, all of its tokens
+            have the span of the character.
         words: spans of the words, in order.
 
     Returns:
-        (tokens, words) float32; each row sums to one, or to zero if the token belongs to no word.
+        (tokens, words) float32; each row sums to one or, if the token belongs to no word, to zero.
     """
     weights = torch.zeros(len(tokens), len(words))
     first = 0
@@ -56,9 +57,9 @@ def token_weights(tokens: Sequence[Span], words: Sequence[Span]) -> Tensor:
 
 
 def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Aggregate attention between tokens to attention between words.
+    """Turn attention between tokens into attention between words.
 
-    The weights are summed over the tokens of a source word and averaged over those of a target word.
+    The weights are summed over the tokens of a source word, and averaged over the tokens of a target word.
 
     Args:
         attention: (target tokens, source tokens) float.
@@ -75,14 +76,15 @@ def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
 def links_of(attention: Tensor, end: Tensor) -> list[Link]:
     """Return the word links that an attention matrix implies.
 
-    Each target word is linked to the source word that it attends to most, unless it attends more to the end
-    symbol. Then each source word without a link is linked to the target word that attends to it most, if the
-    weight exceeds `MIN_WEIGHT`. For the comparison, each column is divided by the square root of its sum, so
-    that a source word that all target words attend to, such as the full stop, does not receive every link.
+    First, each target word is linked to the source word that it attends to most, unless it attends more to
+    the end symbol. Then, each source word without a link is linked to the target word that attends to it
+    most, if the attention exceeds `MIN_WEIGHT`. To find the word with the most attention, each column of the
+    matrix is divided by the square root of its sum. Otherwise, a source word to which all target words
+    attend, such as the full stop, would receive every link.
 
     Args:
-        attention: (T, S) float, from target words (rows) to source words.
-        end: (T,) float, attention of each target word to the end symbol.
+        attention: (target words, source words) float.
+        end: (target words,) float, attention of each target word to the end symbol of the source.
 
     Returns:
         Sorted (source word, target word) links.

@@ -1,7 +1,8 @@
 """Word links: reading and writing them, scoring them, and combining both directions.
 
 A line in Pharaoh format has the links of one sentence pair: `0-0 1-2` links source word 0 to target word 0,
-and source word 1 to target word 2. In human alignments `i-j` is a sure link, `ipj` or `i?j` a possible one.
+and source word 1 to target word 2. In human alignments, `i-j` is a sure link, and `ipj` or `i?j` is a
+possible link.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from translator.errors import DataError
 
-#: Source word i is linked to target word j.
+#: A link (i, j) means that source word i is linked to target word j; words are counted from 0.
 Link = tuple[int, int]
 
 _LINK = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})")
@@ -22,7 +23,7 @@ class Gold:
 
     Attributes:
         sure: links that an aligner must find.
-        possible: links that it may find, including the sure ones.
+        possible: links that an aligner may find. The sure links are among them.
     """
 
     sure: frozenset[Link]
@@ -33,13 +34,13 @@ class Gold:
 class LinkScores:
     """Scores of the links of a corpus, each from 0 to 1 (Och & Ney 2003, §6).
 
-    A is the set of links of all pairs, S the sure and P the possible links of the human alignment. A
-    quotient 0 / 0 is 1.
+    A is the set of the aligner's links in all pairs. S is the set of the sure links of the human alignments,
+    and P the set of their possible links. A quotient 0 / 0 counts as 1.
 
     Attributes:
         precision: |A ∩ P| / |A|.
         recall: |A ∩ S| / |S|.
-        aer: alignment error rate, 1 − (|A ∩ S| + |A ∩ P|) / (|A| + |S|); lower is better.
+        aer: alignment error rate, 1 − (|A ∩ S| + |A ∩ P|) / (|A| + |S|). Lower is better.
         n_links: |A|.
         n_sure: |S|.
     """
@@ -51,7 +52,7 @@ class LinkScores:
     n_sure: int
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return the fields, for JSON."""
+        """Return the fields as a dictionary, to be written as JSON."""
         return asdict(self)
 
 
@@ -61,10 +62,10 @@ def parse_links(
     """Parse a line of links.
 
     Args:
-        line: in Pharaoh format; blank if nothing is linked.
+        line: the links in Pharaoh format; blank if nothing is linked.
         where: file and line, for error messages.
-        one_based: whether words are counted from 1 instead of 0.
-        n_words: numbers of source and target words, if known.
+        one_based: whether the line counts words from 1 instead of 0. The result always counts from 0.
+        n_words: the number of source words and the number of target words, if known.
 
     Raises:
         DataError: an item is not a link, or links a word that does not exist.
@@ -102,7 +103,7 @@ def link_scores(alignments: Sequence[Iterable[Link]], gold: Sequence[Gold]) -> L
     """Score the links of a corpus against human alignments.
 
     Raises:
-        DataError: the numbers of pairs differ.
+        DataError: the number of alignments differs from the number of human alignments.
     """
     if len(alignments) != len(gold):
         raise DataError(f"{len(alignments)} pairs are aligned and the gold has {len(gold)}; give as many")
@@ -126,7 +127,7 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def diagonal(n_source: int, n_target: int) -> list[Link]:
-    """Link each target word to the source word at the same relative position, as a baseline."""
+    """Link each target word to the source word at the same relative position; a baseline for aligners."""
     if not n_source:
         return []
     return [((2 * j + 1) * n_source // (2 * n_target), j) for j in range(n_target)]
@@ -135,15 +136,16 @@ def diagonal(n_source: int, n_target: int) -> list[Link]:
 def grow_diagonal(
     forward: Iterable[Link], backward: Iterable[Link], *, final_and: bool = False
 ) -> list[Link]:
-    """Combine the links of both directions (Koehn, Och & Marcu 2003: grow-diag, grow-diag-final-and).
+    """Combine the links of both directions by grow-diag or grow-diag-final-and (Koehn, Och & Marcu 2003).
 
-    Start with the intersection. Repeatedly add links of the union that neighbour an accepted link,
-    diagonally or not, and have a word that is still without a link.
+    First, the links that both directions have are accepted. Then a link that only one direction has is
+    accepted if it is next to an accepted link (diagonally or not) and at least one of its words has no
+    accepted link yet. This is repeated until no more links are accepted.
 
     Args:
         forward: links of the source-to-target model.
-        backward: links of the target-to-source model, also with the source word first.
-        final_and: whether to finally add links of which both words are without a link.
+        backward: links of the target-to-source model, each also with the source word first.
+        final_and: whether to accept, at the end, also those links of which neither word has an accepted link.
     """
     forward, backward = set(forward), set(backward)
     accepted = forward & backward

@@ -1,4 +1,4 @@
-"""Word segmentation of French and English for alignment."""
+"""Segmentation of French and English text into words, for word alignment."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ _ELIDED = r"(?:jusqu|lorsqu|puisqu|quoiqu|qu|[cdjlmnst])['’]"
 _PARTICLE = (
     r"-(?:t-(?:il|elle|on)|je|tu|ils?|elles?|on|nous|(?<!rendez-)vous|ce|les?|la|lui|leur|moi|toi|y|en|ci|là)"
 )
-#: A clitic at the end of a word, or before another clitic: not the `-en` of `arc-en-ciel`.
+#: A clitic at the end of a word or before another clitic. The `-en` of `arc-en-ciel` is neither.
 _FINAL_PARTICLE = rf"{_PARTICLE}(?=(?:{_PARTICLE})*(?![\w-]))"
-#: English contractions: the ends of `don't`, `Paul's`, `I'm`.
+#: Ends of English contractions: the `n't` of `don't`, the `'s` of `Paul's`, the `'m` of `I'm`.
 _CONTRACTED = r"n['’]t|['’](?:s|re|ve|ll|d|m)"
 
 _SPLITS = [
@@ -25,7 +25,7 @@ _WORD = re.compile(
     r"|\w+(?:['’-]\w+|(?<=\d)[.,:]\d+)*|[^\w\s]",
     re.IGNORECASE,
 )
-#: Words without a space before them, and words without a space after them.
+#: Words that are written without a space before them, and words that are written without a space after them.
 _NO_SPACE_BEFORE = re.compile(rf"{_PARTICLE}|-[mt]['’]|n['’]t|['’]\w+", re.IGNORECASE)
 _NO_SPACE_AFTER = re.compile(r"[\w-]+['’]", re.IGNORECASE)
 
@@ -34,8 +34,8 @@ def words(text: str) -> list[str]:
     """Split a French or English sentence into words.
 
     Words are split at whitespace, after an elision (`l'`, `qu'`), before a hyphenated clitic (`-t-il`, `-là`)
-    or a contraction (`n't`, `'s`), and around punctuation. No character is changed: the words joined are the
-    text without its whitespace.
+    or a contraction (`n't`, `'s`), and around punctuation. No character is changed: if the words are joined
+    without spaces, the result is the text without its whitespace.
     """
     for pattern, replacement in _SPLITS:
         text = pattern.sub(replacement, text)
@@ -43,26 +43,27 @@ def words(text: str) -> list[str]:
 
 
 def words_of(text: str, *, tokenized: bool) -> list[str]:
-    """Return `words` of a text, or its space-separated words if it is already tokenized."""
+    """Return `words(text)` or, if the text is already tokenized, its space-separated words."""
     return [word for word in text.split(" ") if word] if tokenized else words(text)
 
 
 def detokenize(words: Sequence[str], *, language: str) -> str:
-    """Join words to running text, such as a model was trained on.
+    """Join words to running text, the kind of text that a model is trained on.
 
-    There is no space between an elision, clitic or contraction and its neighbour, nor before or after
-    punctuation, except that French has one before `?`, `!`, `:` and `;`. Quotation marks are separated by
-    spaces.
+    Words are separated by spaces, except in these places: after an elision or an opening bracket; before a
+    clitic, a contraction, a closing bracket, a comma, a full stop or an ellipsis; and, unless the text is
+    French, before `?`, `!`, `:` and `;`. Quotation marks have a space on both sides.
 
     Args:
-        words: the words; empty ones are ignored.
-        language: `fr`, or any other.
+        words: the words; empty words are ignored.
+        language: code of the language; only `fr` makes a difference.
     """
     words = [word for word in words if word]
     closing = ",.…)]}" if language == "fr" else ",.…)]}?!:;"
     text = ""
     for before, word in zip(["", *words], words, strict=False):
         joins_previous = _NO_SPACE_BEFORE.fullmatch(word) or word in closing
-        joins_next = _NO_SPACE_AFTER.fullmatch(before) or before in "([{"  # "" too, before the first word
+        # Before the first word, `before` is empty, and an empty string is `in` any string.
+        joins_next = _NO_SPACE_AFTER.fullmatch(before) or before in "([{"
         text += word if joins_previous or joins_next else f" {word}"
     return text

@@ -1,5 +1,7 @@
 """Sentence pairs: from files to batches.
 
-`readers` (files → rows) → `corpus` (every source → one kind of table) → `preflight` (which pairs are fit for
-training) → `tokenizer` (text ↔ ids) → `preparation` (the steps above, cached on disk) → `batching`.
+The modules, in the order in which the data passes through them: `readers` turns files into rows; `corpus`
+turns every source of data into the same kind of table; `preflight` decides which pairs are fit for training;
+`tokenizer` turns text into ids and back; `preparation` runs the steps above and caches their result on disk;
+`batching` groups the pairs into batches.
 """

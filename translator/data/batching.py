@@ -1,7 +1,8 @@
 """Batches of pairs of similar length within a token budget, in a shuffled order that can be resumed.
 
-The order is a pure function of (lengths, seed, epoch). Every rank computes the same one, so two numbers are
-enough to resume from a position, and each rank knows how many target tokens all ranks see in a step.
+The order of an epoch's batches is a pure function of (lengths, seed, epoch), and every rank computes it. So
+two numbers, the epoch and the index of the next batch, are enough to resume, and each rank knows how many
+target tokens all ranks together see in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from translator.symbols import BOS, EOS, PAD
 
 
 class Position(NamedTuple):
-    """A position in the endless sequence of batches, given as its next batch."""
+    """A position in the endless sequence of batches: the epoch and the index of the next batch in it."""
 
     epoch: int
     batch: int
@@ -31,12 +32,14 @@ class Batch:
     """A padded batch of pairs.
 
     Attributes:
-        source_ids: (B, S) int64, encoder input; each row ends in `EOS`, followed by `PAD`.
+        source_ids: (B, S) int64, encoder input; each row has one `EOS`, and only `PAD` after it.
         target_in: (B, T) int64, decoder input; each row starts with `BOS`.
-        target_out: (B, T) int64, the token to predict at each position of `target_in`; rows end in `EOS`.
-        n_step_tokens: target tokens of the optimiser step without padding, over all its batches and ranks.
+        target_out: (B, T) int64, the token to predict at each position of `target_in`; each row has one
+            `EOS`, and only `PAD` after it.
+        n_step_tokens: number of target tokens, without padding, in all batches of the optimiser step to which
+            this batch belongs, on all ranks.
         position: where to resume after this batch's step.
-        epochs: passes over the data completed after this batch's step; may be fractional.
+        epochs: number of passes over the data that are complete after this batch's step; may be fractional.
     """
 
     source_ids: Tensor
@@ -47,7 +50,7 @@ class Batch:
     epochs: float
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Return the batch on another device."""
+        """Return a copy of the batch whose tensors are on a device; see `Tensor.to` for `non_blocking`."""
         return Batch(
             self.source_ids.to(device, non_blocking=non_blocking),
             self.target_in.to(device, non_blocking=non_blocking),
@@ -60,7 +63,7 @@ class Batch:
     def shards(self, n: int) -> list["Batch"]:
         """Split the batch into at most `n` shards of consecutive rows with about the same number of tokens.
 
-        The rows of a batch are sorted by length, so most shards need less padding than the batch.
+        The rows of a batch are sorted by length, so most shards need less padding than the whole batch does.
         """
         source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
         lengths = source_lengths + target_lengths
@@ -92,7 +95,7 @@ class Pairs(Protocol):
 
 
 class Lengths(NamedTuple):
-    """Lengths of the sources and targets in tokens, `EOS` included; (N,) int32 each."""
+    """Lengths of all sources and of all targets, in tokens including `EOS`; each tensor is (N,) int32."""
 
     source: Tensor
     target: Tensor
@@ -104,8 +107,8 @@ class EpochPlan:
 
     Attributes:
         rows: (N,) int64, row numbers of all pairs, batch after batch.
-        bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, and N.
-        n_target_tokens: (n_batches,) int64, target tokens of each batch without padding.
+        bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, and N as the last.
+        n_target_tokens: (n_batches,) int64, number of target tokens of each batch, without padding.
     """
 
     rows: Tensor
@@ -126,8 +129,10 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
     Args:
         lengths: lengths of the pairs, none above `max_tokens`.
-        max_tokens: upper limit of rows × longest row, for sources and targets separately.
-        seed: together with `epoch`, seeds the order of the batches and of pairs of equal lengths.
+        max_tokens: upper limit of (number of rows) × (longest row) in a batch. The limit applies to the
+            sources and to the targets separately.
+        seed: seed of the random order, together with `epoch`. The order of the batches is random, and so is
+            the order of pairs of equal lengths.
         epoch: number of the epoch, from 0.
     """
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
@@ -144,14 +149,14 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
 
 def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
-    """Return the bounds of the batches when consecutive pairs are packed greedily within the budget."""
+    """Pack consecutive pairs greedily into batches within the budget; return their `EpochPlan.bounds`."""
     bounds, start, n = [0], 0, len(target)
     while start < n:
         most = max(1, max_tokens // max(int(source[start]), int(target[start])))
         window = slice(start, min(n, start + most))
         longest = torch.maximum(source[window].cummax(0).values, target[window].cummax(0).values)
         fits = longest * torch.arange(1, len(longest) + 1) <= max_tokens
-        start += max(1, int(fits.sum()))  # `longest` never falls, so `fits` is true and then false
+        start += max(1, int(fits.sum()))  # all rows that fit precede those that do not
         bounds.append(start)
     return torch.tensor(bounds)
 
@@ -159,8 +164,9 @@ def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
 class BatchStream(IterableDataset[Batch]):
     """The endless sequence of batches that one rank trains on, epoch after epoch.
 
-    An optimiser step uses the next `accumulate * n_ranks` batches of the sequence, which the ranks take in
-    turn. A step may span two epochs, so that every epoch contains every pair exactly once.
+    An optimiser step uses the next `accumulate * n_ranks` batches of the sequence. The ranks take these
+    batches in turn. If fewer batches are left in an epoch, the step also takes batches of the next epoch. So
+    no pair is left out or repeated within an epoch.
     """
 
     def __init__(
@@ -184,14 +190,14 @@ class BatchStream(IterableDataset[Batch]):
             lengths: lengths of the pairs.
             max_tokens: see `plan_epoch`.
             seed: see `plan_epoch`.
-            accumulate: batches per rank in an optimiser step.
+            accumulate: number of batches of each rank in an optimiser step.
             rank: index of this rank.
             n_ranks: number of ranks.
-            start: where to start; to resume, the `position` of the last batch trained on.
-            sample: returns source and target ids for the rows of a batch, to be used instead of those in
-                `pairs` (BPE-dropout, noise).
-            keeps_targets: whether `sample` leaves the targets unchanged. If not, each rank samples the
-                targets of all ranks in order to count the tokens of a step.
+            start: where to start. To resume, pass the `position` of the last batch trained on.
+            sample: given the row numbers of a batch and the batch's position, returns the source and target
+                ids that replace the ids in `pairs` (for BPE-dropout and noise).
+            keeps_targets: whether `sample` leaves the targets unchanged. If it changes them, each rank calls
+                `sample` for the batches of all ranks, because it must count the target tokens of the step.
         """
         self.pairs, self.lengths, self.max_tokens, self.seed = pairs, lengths, max_tokens, seed
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
@@ -246,7 +252,10 @@ def make_batch(
     position: Position = START,
     epochs: float = 0.0,
 ) -> Batch:
-    """Add special tokens to the ids of some pairs and pad them into a `Batch`."""
+    """Return a `Batch` of some pairs: their ids with `BOS` and `EOS` added, padded to equal length.
+
+    If `n_step_tokens` is None, this batch is a step of its own, and its target tokens are counted.
+    """
     if n_step_tokens is None:
         n_step_tokens = sum(len(ids) + 1 for ids in targets)
     return Batch(
@@ -260,7 +269,7 @@ def make_batch(
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Return rows of ids as a (B, longest) int64 tensor, padded with `PAD` on the right."""
+    """Return rows of ids as a (rows, longest row) int64 tensor, padded with `PAD` on the right."""
     length = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows], dtype=torch.int64)
 

@@ -1,7 +1,8 @@
-"""Every source of sentence pairs as one kind of table: the phrasebook, text files, Parquet and the Hub.
+"""The same kind of table for every source of pairs: the phrasebook, text files, Parquet files and the Hub.
 
-A split is a memory-mapped table with the columns `line` (from 1, for messages), `source`, `target` and
-`notes` (bit flags of `lines` and `oddities`). The input map has been applied to the sources.
+A split is a memory-mapped table with four columns: `line` is the line number of the pair in its file, from 1,
+for messages; `source` and `target` are its texts; `notes` combines the bit flags of `lines` and `oddities`.
+If `data.input_map` is set, the input map has been applied to the sources.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from translator.data.tables import Table
 from translator.errors import DataError
 from translator.files import find_sealed
 
-#: Increment when a change here or in `readers` alters what is read from the same file.
+#: Version of the cached tables. Increment it when a change here or in `readers` alters the rows of a file.
 READER_VERSION = 3
 
 #: File name of a cached table in its folder.
@@ -34,7 +35,7 @@ def split_names(config: DataConfig) -> list[str]:
     """Return the names of the splits that `open_split` can open, `train` first."""
     if config.format == "phrasebook":
         return list(phrasebook.SPLITS)
-    own = list(config.files) or ["train", "val", "test"]  # a Hub data set's usual names
+    own = list(config.files) or ["train", "val", "test"]  # the usual splits of a Hub data set
     return [*own, *(name for name in config.held_out if name not in own)]
 
 
@@ -43,11 +44,12 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
 
     Args:
         config: the source of the data.
-        split: name of the split; `train` excludes the pairs that `data.held_out` sets aside.
+        split: name of the split. `train` does not contain the pairs that `data.held_out` sets aside.
         seed: seed of the random choice of held-out pairs.
 
     Raises:
-        DataError: the split does not exist or cannot be read; the message names file and line.
+        DataError: the split does not exist, or it cannot be read. The message about a file that cannot be
+            read names the file and, if one line is at fault, the line.
     """
     if split not in split_names(config):
         raise DataError(f"no split {split!r}; the data has: {', '.join(split_names(config))}")
@@ -63,29 +65,47 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
 
 
 def open_malformed(config: DataConfig, split: str) -> Table:
-    """Return the malformed rows of a split, columns `line` and `problem`; held-out splits have none."""
+    """Return the malformed rows of a split, as a table with the columns `line` and `problem`.
+
+    A split of `data.held_out` has no malformed rows, since only well-formed pairs are drawn for it.
+    """
     table = _open_table(config, "train" if split in config.held_out else split)
     rows = _problems(table).nonzero()[0] if split not in config.held_out else []
     return table.select_columns(["line", "problem"]).select(rows)
 
 
 def second_references(config: DataConfig, split: str) -> list[str] | None:
-    """Return a second English reference for each line of a hand-written phrasebook split; else None."""
+    """Return a second reference translation for each line of a split, or None if the split has none.
+
+    Only the hand-written splits of the phrasebook have second references, and only in English.
+    """
     is_english = config.format == "phrasebook" and _column_names(config)[1] == "en"
     return phrasebook.second_references(split) if is_english else None
 
 
 def origins(config: DataConfig, split: str) -> list[str] | None:
-    """Return where each line of a phrasebook split comes from (see `phrasebook.origins`); else None."""
+    """Return the origin of each line of a phrasebook split; see `phrasebook.origins`.
+
+    For data other than the phrasebook, the result is None.
+    """
     is_phrasebook = config.format == "phrasebook" and split not in config.held_out
     return phrasebook.origins(split) if is_phrasebook else None
 
 
 def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str, torch.Tensor]:
-    """Draw the row numbers of each held-out split, in file order, among the pairs with no blank side.
+    """Draw the rows of each held-out split at random from the pairs that have no blank side.
+
+    Args:
+        table: the pairs to draw from.
+        sizes: the number of pairs of each held-out split.
+        seed: seed of the random choice.
+
+    Returns:
+        The row numbers of each held-out split, ascending.
 
     Raises:
-        DataError: the splits together would take more than half of the pairs.
+        DataError: the splits together would take more than half of the pairs, or too many pairs have a blank
+            side.
     """
     n_wanted = sum(sizes.values())
     if 2 * n_wanted > len(table):
@@ -95,7 +115,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
         )
     shuffled = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
     drawn: list[int] = []
-    for i in range(len(table)):  # a list of all row numbers would take five times the tensor's memory
+    for i in range(len(table)):  # `shuffled` as a list would take five times its memory
         if len(drawn) == n_wanted:
             break
         row = int(shuffled[i])
@@ -109,7 +129,10 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
 
 
 def fingerprints(config: DataConfig) -> dict[str, str]:
-    """Return digests that identify the data: SHA-256 of each file, or `datasets`' fingerprint of a Hub split.
+    """Return digests that identify the data. The key of a digest names the split or file that it belongs to.
+
+    For files, the digest is the SHA-256 of each file. For a data set of the Hub, it is the fingerprint that
+    the library `datasets` gives each split. The phrasebook has one digest for all of its splits.
 
     Raises:
         DataError: a file cannot be read or fetched.
@@ -140,7 +163,7 @@ def _problems(table: Table) -> Any:
 
 
 def _open_table(config: DataConfig, split: str) -> Table:
-    """Return a split from the cache, malformed rows included; read and write it first if needed."""
+    """Return the table of a split from the cache, malformed rows included; see `_cached_table`."""
     source, target = _column_names(config)
     if config.format == "phrasebook":
         return _cached_table(config, lambda _: _phrasebook_rows(split, source, target), split, {})
@@ -164,7 +187,7 @@ def _open_table(config: DataConfig, split: str) -> Table:
 
 
 def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
-    """Yield the rows of a table with a `translation` feature or two text columns."""
+    """Yield the rows of a table that has two text columns, or a column `translation` of maps of both."""
     source, target = map(str, _column_names(config))
     if "translation" not in table.column_names:
         readers.pair_of(dict.fromkeys(table.column_names, ""), source, target, line=0, where=where)
@@ -177,11 +200,11 @@ def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
 def _cached_table(
     config: DataConfig, rows: Callable[[Path], Rows], split: str, digests: dict[str, str]
 ) -> Table:
-    """Return the table of a split from the cache, written first if it is missing or damaged.
+    """Return the table of a split from the cache. A missing or damaged table is written first.
 
     Args:
         config: the source of the data.
-        rows: given a folder for temporary files, yields the rows.
+        rows: function that yields the rows; its argument is a folder for temporary files.
         split: name of the split.
         digests: digests that identify the files.
     """
@@ -215,7 +238,7 @@ def _cache_records(rows: Rows, config: DataConfig) -> Iterator[tuple[int, str, s
     """Yield the rows as they are written to the cache, with the input map applied to the sources.
 
     Raises:
-        DataError: every row is malformed; the message is the first row's.
+        DataError: every row is malformed. The message describes what is wrong with the first row.
     """
     first: MalformedError | None = None
     n_malformed = n_pairs = 0
@@ -233,7 +256,7 @@ def _cache_records(rows: Rows, config: DataConfig) -> Iterator[tuple[int, str, s
 
 
 def _load_hub(config: DataConfig, split: str) -> Table:
-    # The split that we call `val` is usually called `validation` on the Hub.
+    # On the Hub, the split that this project calls `val` is usually called `validation`.
     on_hub = config.files.get(split, "validation" if split == "val" else split)
     return tables.load_hub(str(config.dataset), config.subset, str(on_hub), cache_folder(config, "hub"))
 
@@ -249,7 +272,7 @@ def _column_names(config: DataConfig) -> tuple[str | int, str | int]:
 
 
 def _phrasebook_rows(split: str, source: str | int, target: str | int) -> Iterator[readers.Row]:
-    """Yield the rows of a phrasebook split, whose columns are named after the languages."""
+    """Yield the rows of a phrasebook split; the names of its columns are the codes of the languages."""
     for number, pair in enumerate(phrasebook.pairs(split), start=1):
         texts = readers.pair_of(pair, str(source), str(target), line=number, where="phrasebook")
         yield readers.Row(number, *texts, 0)

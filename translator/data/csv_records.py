@@ -11,29 +11,30 @@ from translator.data.lines import MAX_LINE_BYTES, QUOTE, Line, MalformedError, s
 
 
 class Record(NamedTuple):
-    """A row of a table: the number of its first line, from 1, its fields, and the bit flags of its lines."""
+    """A row of a table: the number of its first line (from 1), its fields, and the bit flags of its lines."""
 
     line: int
     fields: list[str]
     notes: int
 
 
-#: A field and the comma or end that follows it. As in `lines`, a lone `\r` is text.
+#: A field, and the comma or the end of the record after it. As in `lines`, a `\r` without `\n` is text.
 _CSV_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\Z)')
+#: A field whose opening quote is not closed in the rest of the text.
 _CSV_OPEN_FIELD = re.compile(r'"(?:[^"]|"")*\Z')
 
 
 def csv_records(path: Path) -> Iterator[Record | MalformedError]:
-    """Yield the records of a file, with an error instead of each malformed record.
+    """Yield the records of a file. For a malformed record, yield an error instead.
 
-    A quote that is never closed, or in a place where RFC 4180 does not allow one, makes only its own line
-    malformed: reading continues with the next line.
+    If a quote is never closed, or stands where RFC 4180 does not allow a quote, only the line with this quote
+    is malformed. Reading continues with the next line.
 
     Raises:
         DataError: see `scan_lines`.
     """
     lines = scan_lines(path)
-    pending: list[Line | MalformedError] = []  # a stack of lines to be read again
+    pending: list[Line | MalformedError] = []  # lines to be read again, the next one last
     while (first := pending.pop() if pending else next(lines, None)) is not None:
         if isinstance(first, MalformedError):
             yield first
@@ -48,7 +49,7 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
                 break
             taken.append(line)
             n_quotes, n_characters = n_quotes + line.text.count('"'), n_characters + len(line.text)
-        # A CRLF inside a quoted field does not end the record; it becomes `\n` and is noted.
+        # A line ending CR LF inside a quoted field does not end the record. It becomes `\n`, with a note.
         fields = _csv_fields("\n".join(line.text for line in taken))
         if isinstance(fields, list):
             yield Record(first.number, fields, reduce(or_, (line.notes for line in taken)))
@@ -69,7 +70,7 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
 
 
 def _opens_a_field(record: str) -> bool:
-    """Whether a record continues on the next line because its last field has an unclosed quote."""
+    """Return whether the last field has an unclosed quote, so that the record continues on the next line."""
     stopped = _csv_fields(record)
     return isinstance(stopped, int) and _CSV_OPEN_FIELD.match(record, stopped) is not None
 

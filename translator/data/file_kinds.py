@@ -1,15 +1,15 @@
-"""Recognition, by their first bytes, of files that were given as text but are not."""
+"""Recognition of files that were given as text but are of another kind, by their first bytes."""
 
 import zipfile
 from pathlib import Path
 
-#: Number of bytes needed from the start of a file.
+#: Number of bytes at the start of a file that are needed to recognise its kind.
 N_HEAD_BYTES = 512
 
 _UNPACK = "unpack it, and name a file in it"
 _AS_TEXT = "save its text as UTF-8, and name that file"
 
-#: (first bytes, kind of file, advice).
+#: (first bytes of a file, kind of the file, advice to the user).
 _BY_MAGIC = (
     (b"PK\x03\x04", "a zip archive", _UNPACK),
     (b"PK\x05\x06", "an empty zip archive", "fetch it again"),
@@ -32,7 +32,7 @@ _BY_MAGIC = (
     (b"\xfe\xff", "text in UTF-16", "convert it to UTF-8"),
 )
 
-#: Name of a file inside a zip archive → kind of document that the archive is.
+#: Maps the name of a file inside a zip archive to the kind of document that such an archive is.
 _IN_ZIP = {
     "word/document.xml": "a Word document",
     "xl/workbook.xml": "an Excel workbook",
@@ -46,7 +46,8 @@ def not_text(path: Path, head: bytes) -> str | None:
 
     Args:
         path: the file.
-        head: its first `N_HEAD_BYTES` bytes, or all of them; for a gzipped file, of the decompressed content.
+        head: the first `N_HEAD_BYTES` bytes of the file, or the whole file if it is shorter. If the file is
+            gzipped, these are bytes of the decompressed content.
     """
     for magic, kind, advice in _BY_MAGIC:
         if head.startswith(magic):
@@ -64,12 +65,12 @@ def _kind_of_zip(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):  # a pipe, or a damaged archive
+    except (OSError, ValueError, zipfile.BadZipFile):  # the file is a pipe or a damaged archive
         names = set()
     documents = [kind for name, kind in _IN_ZIP.items() if name in names]
     return (documents[0], _AS_TEXT) if documents else ("a zip archive", _UNPACK)
 
 
 def _every_second_is_zero(head: bytes, start: int) -> bool:
-    """Return whether exactly every second byte is zero, as in UTF-16 text in Latin letters."""
+    """Return whether every second byte from `start` is zero and no other is, as in UTF-16 Latin letters."""
     return not any(head[start::2]) and all(head[1 - start :: 2])

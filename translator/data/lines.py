@@ -1,7 +1,8 @@
 """The lines of a UTF-8 file, with their text unchanged.
 
-Only `\\n` ends a line: U+2028, U+0085 and a lone `\\r` are text. The `\\r` of a `\\r\\n` ending and a byte
-order mark at the start of the file are removed and noted. Nothing is normalised.
+Only `\\n` ends a line; U+2028, U+0085 and a `\\r` without `\\n` are text. Two things are removed, and noted
+in `Line.notes`: the `\\r` of a line ending `\\r\\n`, and a byte order mark at the start of the file. The text
+is not normalised.
 """
 
 import gzip
@@ -21,22 +22,23 @@ CRLF, BOM = 1, 2
 #: Reasons for which a row is malformed.
 UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
 
-#: Longer lines and CSV records are malformed, so that no file can exhaust memory.
+#: Maximum length of a line or a CSV record. A longer one is malformed, so that no file can exhaust memory.
 MAX_LINE_BYTES = 1_000_000
 LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
 
-#: A file with this many invalid lines, and no valid line beyond ASCII, is in another encoding.
+#: A file is taken to be in another encoding if at least this many lines, and a quarter of all its lines, are
+#: not valid UTF-8, and all other lines are ASCII.
 _N_OTHER_ENCODING = 10
-#: A one-line file with this many lone `\\r` uses them as line endings.
+#: A file of one line with at least this many `\r` is taken to use `\r` as its line ending.
 _N_LONE_CR = 10
 
 
 class MalformedError(DataError):
-    """A row that is not a pair of texts. Readers yield it instead of the row and continue.
+    """The error for a row that is not a pair of texts. Readers yield it in place of the row and continue.
 
     Attributes:
         line: number of the row's first line, from 1.
-        problem: the reason: `UTF8`, `LONG`, `COLUMNS` …
+        problem: the reason, one of the constants `UTF8`, `LONG`, `COLUMNS` …
     """
 
     def __init__(self, line: int, problem: int, message: str):
@@ -45,7 +47,7 @@ class MalformedError(DataError):
 
 
 class Line(NamedTuple):
-    """A line of a file: its number from 1, its text without the line ending, and its bit flags."""
+    """A line of a file: its number (from 1), its text without the line ending, and its bit flags."""
 
     number: int
     text: str
@@ -54,10 +56,13 @@ class Line(NamedTuple):
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Open a plain or gzipped file, recognised by its first two bytes; the file may be a pipe.
+    """Open a file, which is decompressed while it is read if its first two bytes are those of gzip.
+
+    The file may be a pipe.
 
     Raises:
-        DataError: the file cannot be read or is not text; the message names its kind (archive, document …).
+        DataError: the file cannot be read, or it is not text. The message about a file that is not text names
+            the kind of file, such as an archive or a document.
     """
     try:
         with path.open("rb") as file:
@@ -83,7 +88,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Yield the lines of a UTF-8 file.
 
     Raises:
-        DataError: see `scan_lines`; or a line is malformed.
+        DataError: as in `scan_lines`, and also if a line is malformed.
     """
     for line in scan_lines(path):
         if isinstance(line, MalformedError):
@@ -92,14 +97,15 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
-    """Yield the lines of a UTF-8 file, with an error instead of each line that is too long or not UTF-8.
+    """Yield the lines of a UTF-8 file. For a line that is too long or not UTF-8, yield an error instead.
 
     Raises:
-        DataError: the file cannot be read, is not text, is damaged, or is in another encoding throughout.
+        DataError: the file cannot be read, is not text, is a damaged gzip file, is in another encoding
+            throughout, or has lines that end in CR alone.
     """
     with open_binary(path) as file:
         number = n_other = 0
-        has_utf8 = False  # beyond ASCII
+        has_utf8 = False  # whether any valid line has a character beyond ASCII
         try:
             if isinstance(file, gzip.GzipFile):
                 _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))

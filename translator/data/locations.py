@@ -1,4 +1,4 @@
-"""From the names in `data.files` to local files: language codes, `.gz` variants, downloads, the cache."""
+"""From the names in `data.files` to local files: language codes, `.gz` variants, downloads and the cache."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from translator.files import atomic_write, sha256
 
 
 def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
-    """Return the local path of each language's file; a file behind an address is downloaded first.
+    """Return the local path of each language's file. A file whose name is a web address is downloaded first.
 
     Raises:
         DataError: a file does not exist, is not a regular file, or cannot be fetched.
@@ -30,10 +30,10 @@ def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
 
 
 def cache_folder(config: DataConfig, name: str) -> Path:
-    """Return a folder of `data.cache`, created if it does not exist.
+    """Return a folder in `data.cache`; create it if it does not exist.
 
     Raises:
-        DataError: it cannot be created.
+        DataError: the folder cannot be created.
     """
     folder = Path(config.cache).expanduser() / name
     try:
@@ -47,7 +47,7 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file of the corpus.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     try:
         return sha256(path)
@@ -61,7 +61,11 @@ def short_hash(value: object) -> str:
 
 
 def _plain_or_gz(path: Path, root: str | None) -> Path:
-    """Return the path itself, or its variant with or without `.gz` if only that exists."""
+    """Return the path if it exists; else the path with `.gz` added or, if it ends in `.gz`, removed.
+
+    Raises:
+        DataError: neither is a regular file.
+    """
     variant = path.with_suffix("") if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     for candidate in (path, variant):
         if candidate.is_file():
@@ -83,11 +87,16 @@ def _plain_or_gz(path: Path, root: str | None) -> Path:
 def _fetch(config: DataConfig, url: str) -> Path:
     """Return the local copy of a remote file.
 
-    It is downloaded again if the server's version changed or the copy is damaged, and used unchanged if the
-    server cannot be reached.
+    If the server has a new version, or the copy is damaged, the file is downloaded again. If the server
+    cannot be reached, an undamaged copy is used, although the server may have a new version.
+
+    Raises:
+        DataError: the server cannot be reached, and there is no undamaged copy.
     """
     folder = cache_folder(config, "downloads")
-    record = folder / f"{short_hash(url)}.path"  # path and SHA-256 of the copy; older records lack the second
+    # The record has the path and the SHA-256 of the copy. If an old record has no SHA-256, the copy is
+    # trusted.
+    record = folder / f"{short_hash(url)}.path"
     lines = record.read_text(errors="replace").split("\n") if record.is_file() else []
     known, digest = [*lines, "", ""][:2]
 

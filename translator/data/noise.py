@@ -1,7 +1,8 @@
 """Typing noise: missing accents, changed case, other quotation marks …
 
-Each kind of noise is a function from text to text, which returns a text unchanged if it does not apply.
-`data.noise` adds some of them to training sources; `translator evaluate --robustness` measures all of them.
+Each change is a function from text to text. If a change does not apply to a text, it returns the text as it
+is. The option `data.noise` adds some of the changes to training sources; `translator evaluate --robustness`
+measures the effect of all of them on translation.
 """
 
 import re
@@ -13,9 +14,11 @@ from translator.data.input_map import normalize
 Change = Callable[[str], str]
 
 _QUOTED = re.compile(r"«([^«»]*)»|“([^“”]*)”|\"([^\"]*)\"")
-#: Final marks, but only after other text, so that a text of marks alone does not become empty.
+#: Final marks after other text. A text that consists only of marks does not match, since it would become
+#: empty.
 _FINAL = re.compile(r"(?<=[^\s.!?…])\s*[.!?…]+\s*$")
-#: A colon or semicolon is only matched before whitespace: it may otherwise start an emoticon.
+#: The space before a mark. A colon or semicolon without whitespace after it may start an emoticon, so it does
+#: not count.
 _SPACED_MARK = re.compile(r"(?<!\s)\s+(?=[?!]|[:;](?:\s|$))")
 
 
@@ -61,7 +64,7 @@ def guillemets(text: str) -> str:
 
 
 def _quoted(text: str, opening: str, closing: str) -> str:
-    # Spaces inside « » are stripped here: a pattern that excludes them takes cubic time on unclosed quotes.
+    # Spaces inside « » are stripped here. A pattern that leaves them out takes cubic time on unclosed quotes.
     return _QUOTED.sub(
         lambda match: opening + ((match[1] or "").strip() or match[2] or match[3] or "") + closing, text
     )
@@ -77,7 +80,8 @@ def without_space_before_marks(text: str) -> str:
     return _SPACED_MARK.sub("", text)
 
 
-#: Kind of `data.noise` → its variants, in the order of application (so capitals win over lower case).
+#: Maps each kind of `data.noise` to its variants. The kinds are applied in this order, so a text to which
+#: both `lower` and `upper` are applied ends up in capitals.
 KINDS: dict[str, tuple[Change, ...]] = {
     "space": (without_space_before_marks,),
     "quotes": (straight_quotes, curly_quotes, guillemets),
@@ -89,11 +93,13 @@ KINDS: dict[str, tuple[Change, ...]] = {
 
 
 def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
-    """Apply each kind of noise with its own probability, choosing among the variants that change the text.
+    """Apply each kind of noise to a text with the probability of the kind.
+
+    If several variants of a kind change the text, one of them is chosen at random.
 
     Args:
         text: a source.
-        rates: kind → probability; 0 for kinds that are missing.
+        rates: probability of each kind; 0 for a kind that is missing.
         random: random number generator; see `random_of_row`.
     """
     for kind, variants in KINDS.items():
@@ -104,11 +110,11 @@ def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
 
 
 def random_of_row(seed: int, epoch: int, row: int) -> Random:
-    """Return the random number generator for the noise of a row, a function of the arguments alone."""
+    """Return a random number generator for the noise of a row; equal arguments give equal random numbers."""
     return Random((seed << 128) + (epoch << 64) + row)
 
 
-# -- other encodings of the same text: only measured, since the input map undoes them --------------------
+# -- Other encodings of the same text. `data.noise` has none of them, since the input map undoes them. ----
 
 
 def typographic_apostrophes(text: str) -> str:
@@ -136,7 +142,7 @@ def tabs(text: str) -> str:
     return text.replace(" ", "\t")
 
 
-#: Name → change, for all changes that `--robustness` measures.
+#: All changes that `--robustness` measures, by name.
 CHANGES: dict[str, Change] = {
     change.__name__: change
     for change in (

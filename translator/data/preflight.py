@@ -1,7 +1,7 @@
-"""Checks of a corpus: which pairs are unfit for training or only suspicious, and why.
+"""Checks of a corpus: which pairs are unfit for training, which are only suspicious, and why.
 
-The two sides of a pair are kept or left out together. Memory use is 18 bytes per pair plus the sort of the
-hashes, whatever the length of the texts.
+The two sides of a pair are kept or left out together. The checks use 18 bytes of memory per pair, and more
+while the hashes are sorted. The length of the texts does not matter.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from translator.data.report import N_EXAMPLES, REASONS, Report
 
 _NON_WORD = re.compile(r"[\W_]+")
 
-#: Bit flag of the column `notes` → name of the note.
+#: Maps each bit flag of the column `notes` to the name of its note in `report.NOTES`.
 _NOTE_OF_FLAG = {
     lines.CRLF: "crlf",
     lines.BOM: "bom",
@@ -32,14 +32,15 @@ _NOTE_OF_FLAG = {
     oddities.QUOTED: "quoted",
 }
 
-#: Quoted sides are noted if at least this fraction of the pairs has one; a few may be direct speech.
+#: Quoted sides are noted if at least this fraction of the pairs has one. Fewer may well be direct speech.
 _QUOTED_FRACTION = 0.02
 
+#: The verdict on a pair that is kept. The verdict on any other pair is the index of its reason in `REASONS`.
 _KEPT = len(REASONS)
 
 
 def pair_hash(source: str, target: str) -> int:
-    """Return a signed 64-bit hash of a pair; a collision among 40 million pairs has odds of 1 in 20,000."""
+    """Return a signed 64-bit hash of a pair. Two of 40 million pairs collide with probability 1/20,000."""
     return _hash(f"{len(source)}\n{source}{target}")
 
 
@@ -59,7 +60,13 @@ def alike_hash(source: str) -> int:
 
 
 class HeldOut(NamedTuple):
-    """Hashes of the pairs of other splits; each tensor is (N,) int64."""
+    """Hashes of the pairs of the splits other than `train`; each tensor is one-dimensional int64.
+
+    Attributes:
+        sources: `source_hash` of each pair.
+        pairs: `pair_hash` of each pair.
+        alike: `alike_hash` of each pair whose source has a letter or digit.
+    """
 
     sources: Tensor
     pairs: Tensor
@@ -85,12 +92,12 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
     """Check every pair of a training split.
 
     Args:
-        dataset: columns `line`, `source`, `target`, `notes`.
-        config: the limits.
+        dataset: the split, a table with the columns `line`, `source`, `target` and `notes`.
+        config: the limits on lengths, and the languages.
         held_out: hashes of the pairs of the other splits.
 
     Returns:
-        The report, and the row numbers of the pairs fit for training: int64, ascending.
+        The report, and the row numbers of the pairs that are fit for training (int64, ascending).
     """
     n = len(dataset)
     report = Report(n)
@@ -133,9 +140,10 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
 def _find_held_out(
     report: Report, rows: list[tuple[int, str, str, int]], pairs: Tensor, held_out: HeldOut
 ) -> Tensor:
-    """Return whether each row's source is in another split (bool).
+    """Return a bool tensor that tells for each row whether its source is also in another split.
 
-    Sources that are in another split with another translation, or with other punctuation, are noted.
+    Two cases are noted in the report: another split has the source with another translation, or another split
+    has a source that differs from the row's source only in punctuation and spaces.
     """
     sources = torch.tensor([source_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
     is_held_out = torch.isin(sources, held_out.sources)
@@ -150,13 +158,13 @@ def _find_held_out(
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Return (longer + 10) / (shorter + 10) in characters; the 10 avoids extreme ratios of short texts."""
+    """Return (longer + 10) / (shorter + 10) in characters. The 10 keeps the ratio of short texts moderate."""
     shorter, longer = sorted((len(source), len(target)))
     return (longer + 10) / (shorter + 10)
 
 
 def _unfit(source: str, target: str, config: DataConfig) -> str | None:
-    """Return the first reason, as in `REASONS`, for which a pair by itself is unfit for training."""
+    """Return the first reason in `REASONS` for which a pair by itself is unfit for training, or None."""
     if not source.strip() or not target.strip():
         return "empty"
     if max(len(source), len(target)) > config.max_characters:
@@ -167,7 +175,7 @@ def _unfit(source: str, target: str, config: DataConfig) -> str | None:
 
 
 def _notes(source: str, target: str, flags: int) -> list[str]:
-    """Return the notes, as in `NOTES`, on a pair; `flags` were set when it was read."""
+    """Return the notes on a pair, by their names in `report.NOTES`; `flags` were set when it was read."""
     both = source + target
     notes = [note for flag, note in _NOTE_OF_FLAG.items() if flags & flag] if flags else []
     if normalize("NFC", source) != source or normalize("NFC", target) != target:
@@ -182,7 +190,7 @@ def _notes(source: str, target: str, flags: int) -> list[str]:
 
 
 def _repeated(hashes: Tensor) -> Tensor:
-    """Return whether each row's hash occurs in an earlier row (bool)."""
+    """Return a bool tensor that tells for each row whether an earlier row has the same hash."""
     ordered, rows = torch.sort(hashes, stable=True)
     repeated = torch.zeros(len(hashes), dtype=torch.bool)
     repeated[rows[1:][ordered[1:] == ordered[:-1]]] = True

@@ -1,7 +1,7 @@
 """Preparation of a corpus: read it, check it, train the tokenizer, tokenize it, and cache the result on disk.
 
-The cache folder is named after a hash of everything that influences the result. It appears atomically under
-that name, and is rebuilt if it is damaged.
+The name of the cache folder is a hash of everything that influences the result. The folder gets this name
+only when it is complete. A damaged folder is built again.
 """
 
 import hashlib
@@ -26,9 +26,11 @@ from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 from translator.files import find_sealed, remove_partial_folders
 
-#: Increment when a change here, in `preflight` or in `tokenizer` alters the result for the same corpus.
+#: Version of the cached result. Increment it when a change here, in `preflight` or in `tokenizer` alters the
+#: result for the same corpus.
 PREPARATION_VERSION = 5
-#: Sources sampled to estimate the fraction that holds several sentences (5 % to within 0.3 %).
+#: Number of sources sampled to estimate the fraction that holds several sentences. A fraction of 5 % is
+#: estimated to within 0.3 percentage points.
 _MAX_SAMPLED_SOURCES = 20_000
 
 #: The files of the cache folder.
@@ -40,13 +42,14 @@ class Prepared:
     """A corpus ready for training.
 
     Attributes:
-        folder: its cache folder.
-        tokenizer: the tokenizer trained on it.
-        train: ids of the training pairs, columns `source_ids` and `target_ids`; memory-mapped.
-        texts: the same pairs as text, columns `source` and `target`; memory-mapped.
+        folder: the cache folder of the corpus.
+        tokenizer: the tokenizer trained on the corpus.
+        train: ids of the training pairs, a memory-mapped table with the columns `source_ids` and
+            `target_ids`.
+        texts: the same pairs as text, a memory-mapped table with the columns `source` and `target`.
         lengths: lengths of the training pairs; memory-mapped.
-        report: the rows left out or noted, with reasons.
-        fingerprints: digests that identify the data.
+        report: the rows of `train` that were left out or noted, with the reasons.
+        fingerprints: digests that identify the data; see `corpus.fingerprints`.
         vocabulary_message: message to the user if the vocabulary is smaller than configured, else None.
         multi_sentence_share: fraction of the training sources that hold two sentences or more.
     """
@@ -81,7 +84,7 @@ def prepare(config: Config) -> Prepared:
         folder,
         Tokenizer.load(folder / "tokenizer.model"),
         tables.open_arrow(folder / "train.arrow"),
-        texts.select(kept.numpy(), new_fingerprint=folder.name),  # by default, `select` hashes all rows
+        texts.select(kept.numpy(), new_fingerprint=folder.name),  # otherwise, `select` hashes all rows
         Lengths(*torch.load(folder / "lengths.pt", weights_only=True, mmap=True)),
         Report(**saved["report"]),
         fingerprints,
@@ -96,7 +99,7 @@ def open_scored(config: Config, split: str) -> Any:
     Malformed rows are reported on stderr.
 
     Raises:
-        DataError: see `corpus.open_split`; or a row is malformed and `data.strict` is set.
+        DataError: as in `corpus.open_split`, and also if a row is malformed and `data.strict` is set.
     """
     table = corpus.open_split(config.data, split, seed=config.train.seed)
     report = Report(len(table))
@@ -112,7 +115,8 @@ def check_strict(config: Config, report: Report) -> None:
     """If `data.strict` is set, check that no row of any split would be left out.
 
     Raises:
-        DataError: a row would be; the message names the split, the reasons, their counts and first lines.
+        DataError: a row would be left out. The message names the split and, for each reason, the number of
+            rows and the first lines.
     """
     if config.data.strict:
         refuse_unfit(report, "train")
@@ -137,7 +141,7 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
 
 
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
-    """Write `FILES` into a folder; `texts` is the training split."""
+    """Check and tokenize the training split, `texts`, and write `FILES` into a folder."""
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
     report, fit = check_pairs(texts, config.data, held_out)
@@ -150,7 +154,7 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
         )
     try:
         tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
-    except DataError:  # the report may explain why
+    except DataError:  # the report may explain the error
         for note in report.messages():
             console.note(note)
         raise
@@ -190,7 +194,14 @@ def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
 def _tokenize(
     folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int, report: Report
 ) -> tuple[Tensor, Lengths]:
-    """Write `train.arrow` without pairs longer than `max_length`; return the rows kept and their lengths."""
+    """Tokenize the pairs fit for training, and write `train.arrow` without those longer than `max_length`.
+
+    Returns:
+        The numbers of the rows written, and their lengths.
+
+    Raises:
+        DataError: every pair is longer than `max_length`.
+    """
     lengths: list[Tensor] = []
 
     def encode(sources: list[str], targets: list[str]) -> dict[str, list[list[int]]]:

@@ -1,7 +1,7 @@
 """Readers of sentence pairs from text files and tables, which leave the text unchanged.
 
-For a row that is not a pair of texts, a reader yields a `MalformedError` and continues. Blank lines in a
-table are skipped; in two files of parallel lines they count as lines.
+For a row that is not a pair of texts, a reader yields a `MalformedError` and continues. In a table, blank
+lines are skipped. In two files of parallel lines, a blank line is a line like any other.
 """
 
 import json
@@ -24,12 +24,12 @@ from translator.data.lines import (
 )
 from translator.errors import DataError
 
-#: If a table has no header, its number of columns is inferred from this many rows.
+#: If a table has no header, its number of columns is inferred from this many rows at its start.
 N_FIRST_ROWS = 1000
 
 
 class Row(NamedTuple):
-    """A pair: the number of its first line, from 1, both texts, and the bit flags of its lines."""
+    """A pair: the number of its first line (from 1), both texts, and the bit flags of its lines."""
 
     line: int
     source: str
@@ -41,13 +41,13 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
     """Yield the pairs of two files with one sentence per line.
 
     Raises:
-        DataError: see `scan_lines`; or the files have different numbers of lines.
+        DataError: as in `scan_lines`, and also if the files have different numbers of lines.
     """
     n_source = n_target = 0
     for left, right in zip_longest(scan_lines(source), scan_lines(target)):
         n_source += left is not None
         n_target += right is not None
-        if type(left) is Line and type(right) is Line:  # faster than isinstance
+        if type(left) is Line and type(right) is Line:  # comparing types is faster than isinstance
             yield Row(left.number, left.text, right.text, left.notes | right.notes)
         elif left is not None and right is not None:
             yield next(line for line in (left, right) if isinstance(line, MalformedError))
@@ -61,16 +61,18 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
 def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a tab-separated file, in which quotes have no special meaning.
 
-    A row may lack columns other than the two. A row is malformed if it has more columns than the header or,
-    in a file without a header, more than most of the first rows.
+    A row without the source or the target column is malformed; other columns may be missing. A row with more
+    columns than the header is malformed, too, unless the surplus columns are empty. If the file has no
+    header, the most frequent number of columns in the first `N_FIRST_ROWS` rows is used instead.
 
     Args:
         path: the file.
-        source: the source column: its name in the header or, if there is no header, its number from 1.
-        target: the target column, likewise.
+        source: the source column: its name in the header or, if the file has no header, its number from 1.
+        target: the target column, given in the same way as the source column.
 
     Raises:
-        DataError: see `scan_lines`; or the header is missing or lacks one of the columns.
+        DataError: as in `scan_lines`, and also if the header is missing, malformed, or without one of the
+            columns.
     """
     records = (
         line if isinstance(line, MalformedError) else Record(line.number, line.text.split("\t"), line.notes)
@@ -82,7 +84,7 @@ def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row |
 def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a comma-separated file (RFC 4180); see `read_tsv` for the columns.
 
-    A quote in a place where RFC 4180 does not allow one makes only its own line malformed.
+    A quote where RFC 4180 does not allow one makes only the line with this quote malformed.
 
     Raises:
         DataError: see `read_tsv`.
@@ -122,7 +124,7 @@ def _columns(
             advice = _other_separator(fields) or "fix the line"
             yield MalformedError(row.line, COLUMNS, f"{path}:{row.line}: {problem}; {advice}")
             continue
-        # A byte order mark before the header is attributed to the first pair.
+        # The note on a byte order mark before the header goes to the first pair, since the header is no row.
         yield Row(row.line, fields[indices[0]], fields[indices[1]], row.notes | header_notes)
         header_notes = 0
 
@@ -145,7 +147,11 @@ def _column_index(path: Path, header: Record, name: str | int) -> int:
 
 
 def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
-    """Refuse a table without a header if all of its rows have another separator."""
+    """Check that a table without a header is not separated by another character than expected.
+
+    Raises:
+        DataError: each of the first rows contains another separator.
+    """
     fields = [row.fields for row in rows if isinstance(row, Record)]
     has_unsplit_row = any(len(row) == 1 for row in fields)
     for separator in ("\t", ";", "|"):
@@ -157,7 +163,7 @@ def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
 
 
 def _other_separator(fields: list[str]) -> str:
-    """Return advice for a row that was not split because the file has another separator; else nothing."""
+    """Return advice for a row of one column that seems to have another separator; else an empty string."""
     if len(fields) > 1:
         return ""
     if fields[0].startswith("{"):
@@ -187,7 +193,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
             except MalformedError as error:
                 yield error
             except (ValueError, RecursionError) as error:
-                # After the semicolon Python explains how to raise its limit on digits.
+                # The message for a number that is too long has advice for programmers after a semicolon.
                 reason = str(error).partition(";")[0]
                 yield MalformedError(line.number, JSON, f"{where}: not valid JSON: {reason}")
 
@@ -209,7 +215,7 @@ def read_records(
 
 
 def pair_of(record: object, source: str, target: str, *, line: int, where: str) -> tuple[str, str]:
-    """Return the two texts of a record with two text columns, or with a map `translation` of both.
+    """Return the two texts of a record, which has either two text columns or a map `translation` of both.
 
     Raises:
         MalformedError: a text is missing or of another type; the message starts with `where`.

@@ -1,4 +1,4 @@
-"""The report of the checks of a corpus: rows left out of training, and rows that are only noted."""
+"""The report on the checks of a corpus: which rows are left out of training, and which are only noted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from typing import Any
 from translator.data import lines
 from translator.errors import DataError
 
-#: Line numbers kept for each reason or note.
+#: Maximum number of example lines that a report has for each reason or note.
 N_EXAMPLES = 10
 
-#: Reasons for leaving out a training pair; only the first that applies is counted.
+#: Reasons for leaving out a training pair. If several apply to a pair, only the first is counted.
 REASONS = {
     "invalid_utf8": "malformed: not valid UTF-8",
     "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
@@ -27,7 +27,7 @@ REASONS = {
     "too_many_pieces": "a side is longer than model.max_length pieces",
 }
 
-#: `problem` of a malformed row → reason.
+#: Maps the `problem` of a malformed row to the reason.
 _MALFORMED = {
     lines.UTF8: "invalid_utf8",
     lines.LONG: "long_line",
@@ -38,7 +38,7 @@ _MALFORMED = {
     lines.SURROGATE: "surrogate",
 }
 
-#: Oddities that are counted but left unchanged (except the first two, which the reader removes).
+#: Oddities that are counted. The reader removes the first two; the others stay in the text.
 NOTES = {
     "crlf": "lines ended in CR LF (removed)",
     "bom": "file started with a byte order mark (removed)",
@@ -63,9 +63,9 @@ class Report:
 
     Attributes:
         n_pairs: number of pairs in the split.
-        left_out: reason → number of pairs left out of training.
-        noted: note → number of pairs to which it applies.
-        lines: reason or note → the first line numbers, from 1.
+        left_out: maps each reason to the number of pairs left out of training for it.
+        noted: maps each note to the number of pairs to which it applies.
+        lines: maps each reason and note to the first line numbers, from 1, to which it applies.
     """
 
     n_pairs: int
@@ -79,7 +79,7 @@ class Report:
         return self.n_pairs - sum(self.left_out.values())
 
     def count(self, kind: dict[str, int], name: str, at: Iterable[int]) -> None:
-        """Count a reason or note in `left_out` or `noted` for each line of `at`."""
+        """Count a reason or note once for each line in `at`; `kind` is `left_out` or `noted`."""
         for line in at:
             kind[name] = kind.get(name, 0) + 1
             examples = self.lines.setdefault(name, [])
@@ -122,7 +122,7 @@ def refuse_unfit(report: Report, split: str) -> None:
     """Check, for `data.strict`, that no row of a split is left out.
 
     Raises:
-        DataError: a row is; the message names each reason with its count and first lines.
+        DataError: a row is left out. The message names each reason with its count and first lines.
     """
     if report.left_out:
         raise DataError(

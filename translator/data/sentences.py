@@ -1,18 +1,22 @@
-"""Sentence segmentation: `sentencex`, which only this module imports, and corrections for French."""
+"""Sentence segmentation by the library `sentencex`, with corrections for French.
+
+No other module imports `sentencex`.
+"""
 
 import re
 
 from sentencex import get_sentence_boundaries
 
-#: Characters segmented at once, since `sentencex` takes quadratic time if quotes are never closed.
+#: Maximum number of characters segmented at once. It is limited because `sentencex` takes quadratic time if
+#: quotes are never closed.
 _WINDOW = 4000
-#: Characters before a mark that are examined to decide whether it ends a sentence.
+#: Number of characters, up to and including a mark, that are examined to decide whether it ends a sentence.
 _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NON_ASCII_SPACE = re.compile(r"[^\S\x00-\x7f]")
-#: A mark that may end a sentence, closing brackets and quotes, and whitespace.
+#: A mark that may end a sentence, followed by closing brackets or quotes, if any, and whitespace.
 _STOP = re.compile(r"[.!?…][)\]»”\"']*\s+")
 #: Quotations and parentheses: no sentence ends inside them.
 _ENCLOSED = re.compile(r"«[^»]*»|“[^”]*”|(?<!\S)\"[^\"]*\"(?!\w)|\([^()]*\)")
@@ -26,28 +30,30 @@ _CONTINUES = re.compile(
     r"|vs)\.$"
     r"|(?:^|[:;]\s)(?:\d{1,3}|[A-Za-z])\.$"
 )
-#: Abbreviations after which the sentence continues unless a capital follows: p. 12, 8 h., s.v.p., etc.
+#: Abbreviations after which the sentence continues if a small letter or a digit follows: p. 12, s.v.p., etc.
 _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
     r"|janv|févr|juill|sept|oct|nov|déc|\d+(?:ers?|res?|es?|èmes?))\.$"
 )
-#: Initials, followed by a name unless the next word often starts a sentence: A. Dumas; le plan B. Il dort.
+#: Initials. The sentence continues with a name (A. Dumas), unless the next word is one that often starts a
+#: sentence, a `_FIRST_WORD` (le plan B. Il dort).
 _INITIAL = re.compile(_BEFORE + rf"(?:{_CAPITAL}\.-?\s?)+$")
 _FIRST_WORD = re.compile(
     r"(?:[JTLCDNM]'|Je|Tu|Ils?|Elles?|On|Nous|Vous|Les?|La|Une?|Des|Ce|Cette|Ces|Ça|Mon|Ma|Mes|Son|Sa|Ses|Et|Mais|Ou|"
     r"Où|Qui|Que|Quoi|Quand|Comment|Pourquoi|Est-ce|Dans|En|Au|Aux|À|Pour|Puis|Alors|Oui|Non|Merci)\b"
 )
-#: Attributions of direct speech: dit-il, demanda Marie.
+#: Attributions of direct speech, before which the sentence does not end: dit-il, demanda Marie.
 _SPEECH_TAG = re.compile(
     r"[a-zà-ÿ]+-(?:t-)?(?:je|il|elle|on|ils|elles)\b|(?:dit|demand|répond|cri|ajout|murmur|lanç|expliqu|fit)\w*\s"
 )
+#: One word with an exclamation mark, which does not end the sentence before a small letter: Hélas ! il dort.
 _INTERJECTION = re.compile(r"\w+\s?!")
 #: Isolated marks, emoji and emoticons, which belong to the preceding sentence.
 _TRAILING = re.compile(r"(?:(?:[^\w\s«“\"'’(\[—–:;-]|[:;]-?[)(DPp])+(?:\s+|$))+")
 
 
 def split_sentences(text: str, language: str = "fr") -> list[str]:
-    """Return the sentences of a line, without the whitespace around them; a blank line has none.
+    """Return the sentences of a line, each without the whitespace around it. A blank line has no sentences.
 
     Args:
         text: a line.
@@ -59,9 +65,10 @@ def split_sentences(text: str, language: str = "fr") -> list[str]:
 def paired_sentences(
     source: str, target: str, languages: tuple[str, str]
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the spans of each source sentence and its translation.
+    """Return the span of each source sentence, paired with the span of its translation.
 
-    If the sides have different numbers of sentences, the only pair of spans covers both texts completely.
+    If the sides have different numbers of sentences, there is a single pair of spans, which covers both texts
+    completely.
     """
     source_spans, target_spans = sentence_spans(source, languages[0]), sentence_spans(target, languages[1])
     if len(source_spans) != len(target_spans):
@@ -72,7 +79,7 @@ def paired_sentences(
 def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
     """Return the (start, end) character offsets of each sentence; see `split_sentences`."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # most lines: at most one sentence
+    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # at most one sentence, like most lines
         return [(start, end)] if start < end else []
     text, starts = text[:end], [start]
     while len(text) - starts[-1] > _WINDOW:
@@ -89,7 +96,7 @@ def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
 
 
 def _starts(text: str, language: str) -> list[int]:
-    """Return the offset of each sentence but the first."""
+    """Return the character offset at which each sentence starts, except the first sentence."""
     # `sentencex` rejects surrogates and panics at a multi-byte space between a capital and a full stop.
     valid = _NON_ASCII_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
     candidates = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
@@ -108,7 +115,7 @@ def _starts(text: str, language: str) -> list[int]:
 
 
 def _is_complete(sentence: str, rest: str) -> bool:
-    """Return whether the final mark of `sentence` ends it, given the text that follows."""
+    """Return whether `sentence` ends at its last mark, judging also by `rest`, the text that follows."""
     last = sentence[-_TAIL:]
     if not any(map(str.isalnum, sentence)) or _CONTINUES.search(last):
         return False

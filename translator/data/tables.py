@@ -1,7 +1,8 @@
-"""Tables of the `datasets` library, which only this module imports: loading, downloading, writing as Arrow.
+"""Tables of the library `datasets`: loading and downloading them, and writing them as Arrow files.
 
-The text and CSV builders of `datasets` change the text, so such files are read by `readers`. Rows are written
-in batches, since `Dataset.from_generator` encodes them one by one and takes several times as long.
+No other module imports `datasets`. Its builders for text and CSV change the text, so such files are read by
+`readers` instead. Rows are written in batches here, since `Dataset.from_generator` encodes rows one by one,
+which takes several times as long.
 """
 
 import logging
@@ -29,6 +30,7 @@ from translator.errors import DataError, is_out_of_memory
 
 Table: TypeAlias = Dataset
 
+#: Columns of a split.
 COLUMNS = Features(
     {
         "line": Value("int64"),
@@ -37,7 +39,7 @@ COLUMNS = Features(
         "notes": Value("uint8"),
     }
 )
-#: Columns of a cached table, which includes the malformed rows; `problem` is 0 for a valid pair.
+#: Columns of a cached table, which also has the malformed rows. `problem` is 0 if the row is a valid pair.
 _CACHED = Features({**COLUMNS, "problem": Value("uint8")})
 _TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
 
@@ -48,12 +50,12 @@ tqdm.monitor_interval = 0  # otherwise tqdm starts a monitor thread even for dis
 
 
 def open_arrow(path: Path) -> Table:
-    """Open an Arrow file, memory-mapped."""
+    """Return the table in an Arrow file, memory-mapped."""
     return Dataset.from_file(str(path))
 
 
 def write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> int:
-    """Write rows of (line, source, target, notes, problem) to an Arrow file; return their number."""
+    """Write rows of (line, source, target, notes, problem) to an Arrow file; return the number of rows."""
     with ArrowWriter(features=_CACHED, path=str(path)) as writer:
         while batch := list(islice(rows, _BATCH_SIZE)):
             columns = map(list, zip(*batch, strict=True))
@@ -65,11 +67,12 @@ def write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> in
 def write_tokens(
     table: Table, encode: Callable[[list[str], list[str]], dict[str, list[list[int]]]], path: Path
 ) -> Table:
-    """Encode the pairs of a table into an Arrow file; return it memory-mapped.
+    """Write the token ids of the pairs of a table to an Arrow file. Return the new table, memory-mapped.
 
     Args:
-        table: columns `source` and `target`.
-        encode: maps a batch of sources and targets to `source_ids` and `target_ids`; it may drop pairs.
+        table: the pairs, with the columns `source` and `target`.
+        encode: maps the sources and the targets of a batch to `source_ids` and `target_ids`; it may drop
+            pairs.
         path: the Arrow file.
     """
     table.map(
@@ -85,7 +88,11 @@ def write_tokens(
 
 
 def iter_batches(table: Table) -> Iterator[dict[str, list[object]]]:
-    """Yield the rows of a table in batches; rows that are not valid UTF-8 hold bytes instead of text."""
+    """Yield the rows of a table in batches.
+
+    If a text of a row is not valid UTF-8, all columns of the row hold bytes instead, so readers find it
+    malformed.
+    """
     for start in range(0, len(table), _BATCH_SIZE):
         try:
             yield table[start : start + _BATCH_SIZE]
@@ -98,7 +105,7 @@ def iter_batches(table: Table) -> Iterator[dict[str, list[object]]]:
 
 
 def load_parquet(path: Path, cache: Path) -> Table:
-    """Load a Parquet file; `datasets` converts it to Arrow in the cache folder.
+    """Load a Parquet file. `datasets` converts the file to Arrow and stores the result in the cache folder.
 
     Raises:
         DataError: the file cannot be read.
@@ -108,7 +115,7 @@ def load_parquet(path: Path, cache: Path) -> Table:
 
 
 def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table:
-    """Load a split of a Hub data set or of a local folder.
+    """Load a split of a data set that is on the Hub or in a local folder.
 
     Raises:
         DataError: the data set or split does not exist, or cannot be fetched.
@@ -121,7 +128,10 @@ def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table
 
 
 def download(url: str, folder: Path, *, force: bool = False) -> Path:
-    """Download a file, unless the server reports that the copy in the folder is current; `force` always does.
+    """Download a file into a folder, and return the path of the copy.
+
+    If the folder has a copy already and the server reports that the copy is current, the file is not
+    downloaded. With `force`, it is always downloaded.
 
     Raises:
         OSError, ValueError: the address cannot be reached.
@@ -132,7 +142,12 @@ def download(url: str, folder: Path, *, force: bool = False) -> Path:
 
 @contextmanager
 def one_line_errors(what: str, hint: str) -> Iterator[None]:
-    """Turn the errors that `datasets` raises for a name, file or network into one line; silence its log."""
+    """Turn an error of `datasets` into a `DataError` of one line, and keep its log messages off the screen.
+
+    Args:
+        what: what is loaded, for the message.
+        hint: what the user should check, for the message.
+    """
     logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -149,6 +164,6 @@ def one_line_errors(what: str, hint: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's cause, or of the error itself."""
+    """Return the first line of the message of an error's cause or, without a cause, of the error itself."""
     lines = str(error.__cause__ or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

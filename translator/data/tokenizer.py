@@ -1,11 +1,11 @@
-"""The tokenizer: a SentencePiece model of both languages. Only this module imports `sentencepiece`.
+"""The tokenizer: a SentencePiece model of both languages. No other module imports `sentencepiece`.
 
-Encoding is lossless: text is not normalised, spaces are kept, and characters that are not in the vocabulary
-are encoded as bytes, so there are no unknown tokens. SentencePiece represents a space by U+2581; a U+2581 in
-the text is encoded as bytes, too.
+Encoding is lossless: the text is not normalised, spaces are kept, and characters that are not in the
+vocabulary are encoded as bytes, so there are no unknown tokens. Since SentencePiece represents a space by
+U+2581, a U+2581 that is in the text is also encoded as bytes.
 
-A text in capitals is encoded as `CAPITALS` followed by its lower case, whose words are in the vocabulary
-(inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
+A text in capitals is encoded as the token `CAPITALS` and the text in lower case, because the vocabulary has
+the words in lower case (inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
 """
 
 import io
@@ -22,23 +22,32 @@ from translator.config import TokenizerConfig
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
+#: The character that SentencePiece writes for a space in its pieces.
 WORD_MARK = "\u2581"
-#: Piece that marks the rest of the text as capitals; vocabularies of early versions do not have it.
+#: First piece of a text in capitals; the other pieces of such a text are in lower case. Vocabularies of early
+#: versions of this project do not have this piece. With these, a text in capitals is encoded as it is.
 CAPITALS = "<capitals>"
 
-#: A piece for one byte.
+#: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
-#: Substitutes for a U+2581 in the text: noncharacters, which are not used in text by the Unicode standard,
-#: and private-use characters in case it has all of them. Like U+2581, each has three bytes in UTF-8.
+#: Characters that temporarily replace U+2581 in a text. The first are noncharacters, which Unicode does not
+#: intend for text. In case the text has all of these, private-use characters follow. Like U+2581, each has
+#: three bytes in UTF-8.
 _SUBSTITUTES = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
-#: Longer lines are not used to train the tokenizer (SentencePiece's default is 4192 bytes).
+#: Maximum length of a line for training the tokenizer; longer lines are left out. SentencePiece's own default
+#: is 4192 bytes.
 _MAX_SAMPLE_BYTES = 16384
 
 
 class Tokenizer:
-    """A SentencePiece model, safe to use from several threads."""
+    """A SentencePiece model. Several threads may use it at the same time.
+
+    Attributes:
+        model: the serialised SentencePiece model.
+        capitals: `CAPITALS` if the vocabulary has this piece, else None.
+    """
 
     def __init__(self, model: bytes):
         """Load a serialised model.
@@ -48,7 +57,7 @@ class Tokenizer:
         """
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, UnicodeDecodeError) as error:  # the second, if the message is not valid UTF-8
+        except (RuntimeError, UnicodeDecodeError) as error:  # UnicodeDecodeError: the message is not UTF-8
             if is_out_of_memory(error):
                 raise
             raise ModelError(f"tokenizer: not a SentencePiece model: {error}") from None
@@ -63,7 +72,7 @@ class Tokenizer:
         self._bytes = [processor.piece_to_id(f"<0x{value:02X}>") for value in range(256)]
         if UNK in self._bytes:
             raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
-        self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]  # empty or one id
+        self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]  # one id or none
         self.capitals = CAPITALS if self._capitals else None
 
     @classmethod
@@ -71,7 +80,7 @@ class Tokenizer:
         """Load a model from a file.
 
         Raises:
-            ModelError: the file cannot be read or is not a model; see the constructor.
+            ModelError: the file cannot be read, or the constructor does not accept its content.
         """
         try:
             return cls(path.read_bytes())
@@ -87,10 +96,12 @@ class Tokenizer:
             config: kind and size of the vocabulary.
 
         Returns:
-            The tokenizer, and a message to the user if the corpus is too small for the configured size.
+            The tokenizer, and None or a message to the user. The message says that the vocabulary is smaller
+            than configured because the corpus is too small.
 
         Raises:
-            DataError: there is no usable text, or it has more distinct characters than the vocabulary pieces.
+            DataError: there is no usable text, or the text has more distinct characters than the vocabulary
+                is to have pieces.
         """
         sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
         if not any(s.strip() for s in sample):
@@ -118,21 +129,27 @@ class Tokenizer:
         return cls(_train(sample, config, smaller)), message
 
     def __len__(self) -> int:
-        """Return V, the size of the vocabulary."""
+        """Return the size of the vocabulary."""
         return int(self._processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without `BOS` and `EOS`; lone surrogates become U+FFFD."""
+        """Return the ids of a text, without `BOS` and `EOS`. A lone surrogate is encoded as U+FFFD."""
         return self.encode_prefix(text, whole=text)
 
     def encode_prefix(self, text: str, *, whole: str = "") -> list[int]:
-        """Return the ids of a prefix of a text, with `CAPITALS` only if `whole` is given and in capitals."""
+        """Return the ids of a prefix of a text.
+
+        Args:
+            text: the prefix.
+            whole: the whole text. If it is in capitals, the ids are `CAPITALS` and the ids of the prefix in
+                lower case. If it is not in capitals or not given, the prefix is encoded as it is.
+        """
         _, case = self._split_case(whole)
         text, substitute = self._substitute(text.lower() if case else text)
         return case + self._restore(self._processor.encode(text), substitute)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of several texts; see `encode`. Starts threads, so use it for many texts."""
+        """Return the ids of several texts; see `encode`. It starts threads, which is slow for few texts."""
         prepared = [self._prepare(text) for text in texts]
         encoded = self._processor.encode([text for text, _, _ in prepared])
         return [
@@ -143,9 +160,10 @@ class Tokenizer:
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return the ids of a random segmentation of each text, by BPE-dropout (Provilkov et al. 2020).
 
-        Pieces are merged in the order in which the merges were learnt; at every step, each possible merge is
-        skipped with a probability. The ids decode to the same text. The result depends only on the arguments,
-        whereas SentencePiece's own sampling differs between processes even with the same seed.
+        Pieces are merged in the order in which the merges were learnt. At every step, each possible merge is
+        skipped with the probability `dropout`. The ids decode to the same text as those of `encode`. The
+        result depends only on the arguments. SentencePiece's own sampling is not used because its results
+        differ between processes even with the same seed.
 
         Args:
             texts: the texts to encode.
@@ -156,7 +174,7 @@ class Tokenizer:
         sampled = []
         for text in texts:
             text, substitute, case = self._prepare(text)
-            # Like SentencePiece, mark the start of the text and every space; no merge spans two words.
+            # Like SentencePiece, put a mark at the start and for every space. No merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
             ids = [i for word in words for i in self._sample_word(word, dropout, generator)]
@@ -173,23 +191,29 @@ class Tokenizer:
             ]
             if not merges:
                 break
-            _, i = min(merges)  # the earliest learnt, then the leftmost
+            _, i = min(merges)  # the merge learnt first; where it occurs twice, the leftmost
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
         return [i for piece in pieces for i in self._piece_ids(piece)]
 
     def _piece_ids(self, piece: str) -> list[int]:
-        """Return the id of a piece, or those of its bytes if it is not in the vocabulary."""
+        """Return the id of a piece or, if the piece is not in the vocabulary, the ids of its bytes."""
         known = self._ranks.get(piece)
         return [known] if known is not None else [self._bytes[value] for value in piece.encode()]
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
-        """Piece → id of all ordinary pieces; the ids of a BPE vocabulary are in the order of the merges."""
+        """Map each ordinary piece (neither a special token nor a byte) to its id.
+
+        The ids of a BPE vocabulary are in the order in which the merges were learnt.
+        """
         special = {PAD, UNK, BOS, EOS, *self._capitals, *self._bytes}
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of the ids; special tokens are skipped, and invalid UTF-8 becomes U+FFFD."""
+        """Return the text of the ids, in capitals if the first id is that of `CAPITALS`.
+
+        Special tokens are skipped, and invalid UTF-8 becomes U+FFFD.
+        """
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
         return text.upper() if self._is_marked(ids) else text
 
@@ -200,19 +224,20 @@ class Tokenizer:
     def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
         """Return the (start, end) character offsets of each id in a text.
 
-        `CAPITALS` and a separate mark at the start have an empty span. If a character is encoded as several
-        bytes, each of their ids has the span of the character.
+        The span of `CAPITALS` is empty, and so is the span of a word mark that is a piece of its own at the
+        start of the text. If a character is encoded as several bytes, the id of each byte has the span of the
+        character.
 
         Args:
             text: the text that was encoded.
-            ids: its ids, from any segmentation.
+            ids: the ids of the text, in any segmentation.
 
         Raises:
             ValueError: the ids are not an encoding of this text.
         """
         if self._is_marked(ids):
             return [(0, 0), *self.spans(text.lower(), ids[1:])]
-        char_of_byte = [-1]  # for the mark that SentencePiece adds before the text
+        char_of_byte = [-1]  # -1 stands for the word mark that SentencePiece adds before the text
         for i, character in enumerate(text):
             char_of_byte += [i] * len(_as_utf8(character).encode())
         spans, start = [], 0
@@ -229,18 +254,24 @@ class Tokenizer:
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """Ids that search must not generate: `PAD`, `BOS`, `UNK`, and pieces with control characters."""
+        """Ids that decoding must not generate: `PAD`, `BOS`, `UNK`, and pieces with control characters."""
         byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
         piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
         return sorted({*NEVER_EMITTED, *byte_ids, *piece_ids})
 
     def _prepare(self, text: str) -> tuple[str, str, list[int]]:
-        """Return the input for SentencePiece, the substitute for U+2581 in it, and the ids for its case."""
+        """Return the input for SentencePiece, the substitute for U+2581 in it, and the ids to put before it.
+
+        These ids are the id of `CAPITALS` if the text is in capitals, and none otherwise.
+        """
         text, case = self._split_case(text)
         return *self._substitute(text), case
 
     def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """Return the lower case of a text in capitals and the id of `CAPITALS`; another text unchanged."""
+        """Return a text in capitals in lower case, with the id of `CAPITALS` in a list.
+
+        Any other text is returned as it is, with an empty list.
+        """
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
 
@@ -248,7 +279,11 @@ class Tokenizer:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
     def _substitute(self, text: str) -> tuple[str, str]:
-        """Replace U+2581 by a character that is in neither the text nor the vocabulary; return both."""
+        """Replace U+2581 by a character that is in neither the text nor the vocabulary.
+
+        Returns:
+            The new text, and the substitute, which is empty if the text has no U+2581.
+        """
         text = _as_utf8(text)
         if WORD_MARK not in text:
             return text, ""
@@ -256,7 +291,7 @@ class Tokenizer:
         return text.replace(WORD_MARK, substitute), substitute
 
     def _restore(self, ids: list[int], substitute: str) -> list[int]:
-        """Replace the bytes of the substitute by those of U+2581."""
+        """Undo `_substitute` in the ids: replace the bytes of the substitute by the bytes of U+2581."""
         if not substitute:
             return ids
         replaced = [self._bytes[value] for value in substitute.encode()]
@@ -270,7 +305,11 @@ class Tokenizer:
 
 
 def _lowered(text: str) -> str | None:
-    """Return the lower case of a text in capitals, or None if converting it back would change the text."""
+    """Return a text in capitals in lower case.
+
+    The result is None if the text is not in capitals, or if upper-casing the result would not restore the
+    text.
+    """
     lower = text.lower() if text.isupper() else text
     return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
 
@@ -281,7 +320,7 @@ def _as_utf8(text: str) -> str:
 
 
 def _is_control(code: int) -> bool:
-    """Return whether a code point or byte is a control character; bytes from 0x80 are parts of text."""
+    """Return whether a code point or byte is an ASCII control character."""
     return code < 0x20 or code == 0x7F
 
 

@@ -1,4 +1,4 @@
-"""Corpus metrics of translations: BLEU, chrF and TER of sacreBLEU, with confidence intervals."""
+"""Metrics of the translations of a corpus: sacreBLEU's BLEU, chrF and TER, with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from sacrebleu.significance import PairedTest, Result
 
 from translator.errors import DataError
 
-#: Bootstrap resamples for each interval and paired test, drawn with sacreBLEU's own seed (12345).
+#: Number of bootstrap resamples for each interval and each paired test. sacreBLEU draws them with its own
+#: seed (12345).
 N_RESAMPLES = 1000
 
 METRICS: dict[str, type[Metric]] = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
@@ -22,10 +23,10 @@ class Score:
     """A corpus score with its 95 % confidence interval.
 
     Attributes:
-        score: 0 to 100; TER may exceed 100, and lower is better.
-        low: mean of the bootstrap resamples minus half the width of the interval.
-        high: mean plus half the width.
-        signature: sacreBLEU's signature: settings and version.
+        score: 0 to 100. Higher is better, except that for TER lower is better; TER may exceed 100.
+        low: lower end of the interval: the mean of the bootstrap resamples minus half the interval's width.
+        high: upper end of the interval: the same mean plus half the width.
+        signature: sacreBLEU's signature, which names the settings of the metric and the version of sacreBLEU.
     """
 
     score: float
@@ -39,9 +40,9 @@ class Comparison:
     """A paired significance test of two systems on the same sources.
 
     Attributes:
-        score: of our system.
-        other: of the other system.
-        p_value: probability of such a difference by chance.
+        score: score of our system.
+        other: score of the other system.
+        p_value: probability that a difference at least as large arises by chance.
     """
 
     score: float
@@ -56,11 +57,12 @@ def corpus_scores(
 
     Args:
         hypotheses: one translation per line.
-        references: one or more sets of human translations, each with as many lines.
+        references: one or more sets of human translations, each with as many lines as `hypotheses`.
         metrics: names of the metrics to compute.
 
     Raises:
-        DataError: there is nothing to score, or a set differs in length; the message has both counts.
+        DataError: there is nothing to score, or a set has another number of lines than `hypotheses`. In the
+            second case, the message has both numbers.
     """
     _check(hypotheses, references)
     scores = {}
@@ -73,7 +75,7 @@ def corpus_scores(
 
 
 def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
-    """Return the BLEU score alone, without an interval; see `corpus_scores`."""
+    """Return only the BLEU score, without an interval; see `corpus_scores` for the arguments."""
     _check(hypotheses, references)
     return float(BLEU().corpus_score(list(hypotheses), [*map(list, references)]).score)
 
@@ -81,17 +83,24 @@ def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
 def compare(
     hypotheses: Sequence[str], others: Sequence[str], *references: Sequence[str]
 ) -> dict[str, Comparison]:
-    """Compare two systems by paired bootstrap resampling (Koehn 2004).
+    """Compare two systems on each metric, by paired bootstrap resampling (Koehn 2004).
+
+    Args:
+        hypotheses: translations of our system.
+        others: translations of the other system.
+        references: one or more sets of human translations.
 
     Raises:
-        DataError: the systems or a set of references differ in length.
+        DataError: there is nothing to score, or the systems and the references do not all have the same
+            number of lines.
     """
     _check(hypotheses, references)
     _check(others, references)
     comparisons = {}
     for name, (_, [other, ours]) in _bootstrap([others, hypotheses], references, metrics=[*METRICS]).items():
         assert ours.p_value is not None
-        # sacreBLEU counts resamples that differ more than the systems do; for equal systems it finds none.
+        # sacreBLEU counts the resamples whose difference exceeds that of the systems. For equal systems it
+        # finds none, so its p-value would be far too small.
         p_value = 1.0 if ours.score == other.score else float(ours.p_value)
         comparisons[name] = Comparison(float(ours.score), float(other.score), p_value)
     return comparisons
@@ -100,10 +109,10 @@ def compare(
 def _bootstrap(
     systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, metrics: Sequence[str]
 ) -> dict[str, tuple[str, list[Result]]]:
-    """Return the signature of each metric and the scores of each system; the first one is the baseline.
+    """Return for each metric its signature and the scores of all systems. The first system is the baseline.
 
-    Also used for a single system: the interval of `Metric.corpus_score` fails in sacreBLEU 2.6 if a resample
-    matches nothing.
+    This is also used for a single system, because the interval of `Metric.corpus_score` fails in sacreBLEU
+    2.6 if a resample matches nothing.
     """
     test = PairedTest(
         [(str(number), list(lines)) for number, lines in enumerate(systems)],
