@@ -149,8 +149,8 @@ def like(model: Conjugation, infinitive: str) -> Conjugation:
     """Conjugate a verb like another one with the same ending: revenir like venir, construire like conduire.
 
     Raises:
-        ValueError: a form of the model does not start with the part of the model's infinitive that is different
-            in `infinitive`.
+        ValueError: a form of the model does not start with the part of the model's infinitive that is
+            different in `infinitive`.
     """
     tail = 0
     while tail < min(len(model.infinitive), len(infinitive)) and (
@@ -191,7 +191,7 @@ def _join(stem: str, ending: str, *, doubles: bool) -> str:
 
 
 def _silent(stem: str, *, doubles: bool) -> str:
-    """Return the form that the stem of an -er verb has before a silent e: achèt-, préfèr-, appell-, nettoi-."""
+    """Return the form of the stem of an -er verb before a silent e: achèt-, préfèr-, appell-, nettoi-."""
     if doubles:
         return stem + stem[-1]
     if stem.endswith(("oy", "uy", "ay")):
@@ -201,7 +201,7 @@ def _silent(stem: str, *, doubles: bool) -> str:
 
 @cache
 def _spelled(word: str, following: str) -> str:
-    """Return a word as it is spelled before the next word, followed by a space if there is one between them."""
+    """Return a word as spelled before the next word, with a space after it if one separates the words."""
     bare = word.removeprefix("*").removeprefix(GLUE)
     if following.startswith(GLUE):
         return bare
