@@ -17,8 +17,8 @@ HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
 #: Classes of nouns that always have the generic article.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: Nouns for people that the grammar does not combine with a possessive, since some of them would mean something
-#: else: ma femme is my wife, and ma fille is my daughter.
+#: Nouns for people that the grammar does not combine with a possessive, since some of them would mean
+#: something else: ma femme is my wife, and ma fille is my daughter.
 NOT_OWNED = (
     "femme",
     "fille",
@@ -31,9 +31,9 @@ NOT_OWNED = (
     "inconnu",
     "étranger",
 )
-#: The columns are: French pronoun, English pronoun, person of the French verb (index in je, tu, il, nous, vous,
-#: ils), person of the English verb (index in I, you, he, we, you, they), whether the pronoun is feminine (None if
-#: it can be either), and English possessive.
+#: The columns are: French pronoun, English pronoun, person of the French verb (index in je, tu, il, nous,
+#: vous, ils), person of the English verb (index in I, you, he, we, you, they), whether the pronoun is
+#: feminine (None if it can be either), and English possessive.
 SUBJECTS = (
     ("je", "I", 0, 0, None, "my"),
     ("tu", "you", 1, 1, None, "your"),
@@ -49,8 +49,8 @@ SUBJECTS = (
 
 #: Relative frequency of each of `SUBJECTS`, roughly as in speech.
 _SUBJECT_WEIGHTS = (14, 5, 9, 6, 6, 4, 4, 3, 1)
-#: These two map a subject pronoun to a phrase with its person and gender. If a pronoun is written as an ordinary
-#: word of a pattern, then a verb of the pattern agrees with this phrase.
+#: These two map a subject pronoun to a phrase with its person and gender. If a pronoun is written as an
+#: ordinary word of a pattern, then a verb of the pattern agrees with this phrase.
 FRENCH_PRONOUNS: dict[str, Phrase] = {}
 ENGLISH_PRONOUNS: dict[str, Phrase] = {}
 for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
@@ -127,7 +127,7 @@ def again(who: Phrase) -> Phrase | None:
 
 
 def anybody(d: Draw) -> Phrase:
-    """Draw a subject that can do something on purpose, which is nearly always a person."""
+    """Draw a subject that can do something on purpose, which is usually a person."""
     return subject(d, d.pick(d.lexicon.actions))
 
 
@@ -197,7 +197,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 
 def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
-    """Draw the possessor of an object, which is usually the subject `who`; the result is as for `any_owner`."""
+    """Draw the possessor of an object, usually the subject `who`. The result is as for `any_owner`."""
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english

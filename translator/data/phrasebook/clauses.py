@@ -14,7 +14,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, new_tag
 from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
-#: Map the second part of a French negation to the English words that it needs in addition to not, never or only.
+#: Map the second part of a French negation to the English words that it adds to not, never or only.
 NEGATIONS = {
     "pas": (),
     "plus": ("anymore",),
@@ -67,8 +67,8 @@ class Clause:
         linked: map a French pronoun to the tag that it shares with a phrase in `objects`. This phrase is the
             English of the pronoun (explains the rule to me), or the number after en (j'en ai deux).
         also: additional tags of the English verb, if the verb also translates an object (avoir besoin: need).
-        manner: adverb such as vite. It follows the French verb and the English objects; bien, mal and beaucoup
-            precede a French participle or infinitive.
+        manner: adverb such as vite. It follows the French verb and the English objects; bien, mal and
+            beaucoup precede a French participle or infinitive.
         as_present: whether English translates a French future with the present: quand tu viendras, when you
             come.
     """

@@ -1,7 +1,7 @@
-"""Text that a translator copies or reformats: invented names, numbers in digits, dates, hours, prices, addresses.
+"""Text that a translator copies or reformats: invented names, numbers in digits, dates, prices, addresses.
 
-Each function draws an expression and returns its French and its English form. In the examples, the English form
-follows in parentheses if it differs. docs/phrasebook.md lists the conventions.
+Each function draws an expression and returns its French and its English form. In the examples, the English
+form follows in parentheses if it differs. docs/phrasebook.md lists the conventions.
 """
 
 from collections.abc import Callable

@@ -10,8 +10,8 @@ from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
 T = TypeVar("T")
 
-#: Maximum number of attempts of one draw. A word that is rare, or belongs to another scene, may be rejected in each
-#: of them; the word of the last attempt is then accepted.
+#: Maximum number of attempts of one draw. A word that is rare, or belongs to another scene, may be rejected
+#: in each of them; the word of the last attempt is then accepted.
 _MAX_REJECTIONS = 100
 #: Factor by which a word is less likely if it belongs to scenes, but not to the current scene.
 _ELSEWHERE = 0.05
@@ -20,7 +20,8 @@ _ELSEWHERE = 0.05
 class Draw:
     """Draws random words from the lexicon for one sentence after another.
 
-    The class uses only `Random.random`, whose sequence is guaranteed to be the same in every version of Python.
+    The class uses only `Random.random`, whose sequence is guaranteed to be the same in every version of
+    Python.
 
     Attributes:
         constructions: names of the constructions in the current sentence.
@@ -29,12 +30,12 @@ class Draw:
         scene: where the current sentence takes place.
         calm: whether phrases are kept simple, with fewer adjectives and quantities and more pronouns. `start`
             usually sets it to true. Some constructions, such as a condition, always do.
-        known: whether the subject may not be indefinite (un garçon, chaque garçon, quelqu'un), as in questions
-            and negations.
+        known: whether the subject may not be indefinite (un garçon, chaque garçon, quelqu'un), as in
+            questions and negations.
     """
 
     def __init__(self, lexicon: Lexicon, seed: int, *, floor: int = 0) -> None:
-        """Seed the generator. The frequency of a word is ignored until the word has been drawn `floor` times."""
+        """Seed the generator. The frequency of a word counts only after the word was drawn `floor` times."""
         self.lexicon, self._floor = lexicon, floor
         self._random = random.Random(seed).random
         self.constructions: set[str] = set()
@@ -60,7 +61,7 @@ class Draw:
         return item
 
     def _weight(self, word: Noun | Verb | Adjective) -> float:
-        """Return the probability of accepting a word. Its frequency counts only after `floor` draws of the word."""
+        """Return the probability of accepting a word. Its frequency counts only after `floor` draws."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
         common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= self._floor else 1.0

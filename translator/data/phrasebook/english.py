@@ -74,8 +74,8 @@ NEGATED = {
     "will": "wo",
     "can": "ca",
 }
-#: Map a verb to its contraction, which is used after the words in `_PRONOUNS`. The contraction of is also follows
-#: what, who or where at the start of a sentence (what's).
+#: Map a verb to its contraction, which is used after the words in `_PRONOUNS`. The contraction of is also
+#: follows what, who or where at the start of a sentence (what's).
 _SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
 _PRONOUNS = {
     "am": ("i",),
@@ -89,7 +89,7 @@ _NO_CONTRACTION_AFTER = ("where", "what", "how", "than", "as", "who", "when")
 
 
 def contracted(words: list[str]) -> list[str]:
-    """Return the words with contractions, in two words each, so that their number stays the same (I 'm, is n't)."""
+    """Return the words with contractions. Each remains two words, so that the number is the same: is n't."""
     out = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         head = word.lower()
@@ -106,6 +106,6 @@ def contracted(words: list[str]) -> list[str]:
 
 
 def spell(words: list[str]) -> str:
-    """Join words into a sentence: choose a or an, put spaces between words and capitalize the first letter."""
+    """Join words into a sentence: choose a or an, put spaces between them, and add a capital."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

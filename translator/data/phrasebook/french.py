@@ -38,7 +38,7 @@ class Conjugation:
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Return whether `le` becomes `l'` before this word. A `*` at its start prevents the elision (`*hibou`)."""
+    """Return whether `le` becomes `l'` before this word. An initial `*` prevents the elision (`*hibou`)."""
     sounded = re.match(r"[yY][aeiou](?!ux)", word)  # not elided: Youssef, yaourt; elided: yeux
     return word[:1].lower() in VOWELS and not sounded
 
@@ -123,8 +123,8 @@ def from_parts(
     )
 
 
-#: The two stems of subjunctives that are not derived from the present form for `ils`. The second stem is the one
-#: for nous and vous.
+#: The two stems of subjunctives that are not derived from the present form for `ils`. The second stem is the
+#: one for nous and vous.
 _SUBJUNCTIVES = {
     "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
     "aller": ("aill", "all"), "vouloir": ("veuill", "voul"), "valoir": ("vaill", "val"),

@@ -120,7 +120,7 @@ class Lexicon:
         return self._first.get(verb.lemma) is verb
 
     def has_living_twin(self, verb: Verb) -> bool:
-        """Return whether another meaning of the verb can have a person or an animal as its subject (tomber)."""
+        """Return whether another meaning of the verb can have a person or animal as its subject (tomber)."""
         return any(
             v.lemma == verb.lemma and v.subject & leaves(["living"]) for v in self.verbs if v is not verb
         )

@@ -17,7 +17,7 @@ DETERMINERS = {
     "a few": ("", "", "quelques", "", "a few"),
     "general": ("le", "la", "les", "", ""),
 }
-#: Map a French quantity, which is followed by de, to its English before countable and before uncountable nouns.
+#: Map a French quantity (without de) to its English before countable and before uncountable nouns.
 QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),

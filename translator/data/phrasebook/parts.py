@@ -250,7 +250,7 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
 
 
 def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
-    """Add random adverbials of manner, place and time to `clause` itself. `chance` scales their probability."""
+    """Add random adverbials of manner, place and time to `clause`. `chance` scales their probability."""
     verb = clause.verb
     if verb.how and d.chance(chance / 2):
         how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}

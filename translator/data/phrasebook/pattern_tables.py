@@ -113,7 +113,7 @@ def _items(text: str, where: str) -> Items:
 
 
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
-    """Return the positions in `side` of the words of a link. Repeated words are matched from left to right."""
+    """Return the positions in `side` of the words of a link. Repeated words are found from left to right."""
     positions: list[int] = []
     for item in wanted:
         same = [

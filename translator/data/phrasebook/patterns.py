@@ -90,8 +90,8 @@ def fill(
     Args:
         d: source of random choices.
         line: the pattern.
-        subject: subject of the verbs that have no subject before them in the pattern. If it is None, such a verb
-            agrees with a subject that follows it.
+        subject: subject of the verbs that have no subject before them in the pattern. If it is None, such a
+            verb agrees with a subject that follows it.
         tense: tense of the French verbs whose slots name no tense.
         form: form of the English verbs whose slots name no form.
     """
@@ -133,8 +133,8 @@ def _subject(
 ) -> Phrase:
     """Return the phrase with which the word at a position agrees.
 
-    This is the phrase that its slot names (`@person`), otherwise the nearest phrase before the word, otherwise
-    `outer`. If there is no `outer`, a phrase after the word comes before the last resort, il.
+    This is the phrase that its slot names (`@person`), otherwise the nearest phrase before the word,
+    otherwise `outer`. If there is no `outer`, a phrase after the word comes before the last resort, il.
     """
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
@@ -152,7 +152,7 @@ def _is_dependent(slot: Slot) -> bool:
 
 
 def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
-    """Append a phrase to French words. À or de before it is contracted with its article (au, aux, du, des)."""
+    """Append a phrase to French words. Contract à or de before it with its article (au, aux, du, des)."""
     if not fr or fr[-1].text not in ("à", "de"):
         return fr + phrase.fr
     *before, preposition = fr

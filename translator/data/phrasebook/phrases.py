@@ -23,8 +23,8 @@ class Phrase:
 
     Attributes:
         fr, en: the words.
-        person: person of a French verb whose subject is the phrase, as an index in je, tu, il, nous, vous, ils.
-        en_person: person of the English verb, as an index in I, you, he, we, you, they.
+        person: person of its French verb if it is a subject, as an index in je, tu, il, nous, vous, ils.
+        en_person: person of its English verb, as an index in I, you, he, we, you, they.
         feminine: whether French words that agree with the phrase are feminine.
         owner: the English possessive that refers to the phrase, such as his for Paul.
         article: whether `fr` starts with le or les, which contracts with à and de.
@@ -55,8 +55,8 @@ class Sentence(NamedTuple):
     """A pair of sentences.
 
     Attributes:
-        links: sorted pairs (index of a French word, index of an English word) of aligned words, where a sentence
-            is split into words by `translator.alignment.words`.
+        links: sorted pairs (index of a French word, index of an English word) of aligned words, where a
+            sentence is split into words by `translator.alignment.words`.
     """
 
     fr: str
@@ -93,8 +93,8 @@ def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
 def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
     """Build a phrase from a French and an English line of words.
 
-    A word may be followed by `_` and the letters of its tags. Words with a common letter are linked, and so are
-    identical punctuation marks. `{0}` stands for the first of `phrases`, `{1}` for the second.
+    A word may be followed by `_` and the letters of its tags. Words with a common letter are linked, and so
+    are identical punctuation marks. `{0}` stands for the first of `phrases`, `{1}` for the second.
     """
     tags: dict[str, int] = {}
 

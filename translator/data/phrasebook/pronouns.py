@@ -120,8 +120,8 @@ def with_y(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to its pronoun and to the index of the
-#: form in `Conjugation.imperative`.
+#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to its pronoun and to the index of
+#: the form in `Conjugation.imperative`.
 _IMPERATIVE_PERSONS = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 
 

@@ -1,4 +1,4 @@
-"""Constructions of several clauses (conditions, reasons, times, coordination), and clauses with être or avoir."""
+"""Constructions of several clauses (conditions, reasons, times, coordination), and être and avoir."""
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
@@ -56,8 +56,8 @@ def second(
 ) -> Clause:
     """Draw a clause that accompanies the clause `one`.
 
-    `chance` is the probability that a pronoun for the subject of `one` is its subject; this is possible only if
-    that subject is a person or a pronoun.
+    With probability `chance`, its subject is a pronoun for the subject of `one`, provided that the subject of
+    `one` is a person or a pronoun.
     """
     who = beings.again(one.subject) if d.chance(chance) else None
     verb = _doing(d) if who else None

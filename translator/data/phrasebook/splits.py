@@ -1,10 +1,10 @@
 """The splits of the phrasebook.
 
-Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `val` and `test` contain
-pairs from each source, and no French sentence that is in `train`. `test_compositional` consists of sentences of
-the grammar with a combination of two parts (a rare verb and a tense, a noun and an adjective) that never occurs
-in training, although each of the two parts occurs there. `challenge` and `everyday` were written by hand, by
-authors who had not seen the other splits.
+Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `val` and `test`
+contain pairs from each source, and no French sentence that is in `train`. `test_compositional` consists of
+sentences of the grammar with a combination of two parts (a rare verb and a tense, a noun and an adjective)
+that never occurs in training, although each of the two parts occurs there. `challenge` and `everyday` were
+written by hand, by authors who had not seen the other splits.
 """
 
 import csv
@@ -22,16 +22,16 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Number of pairs from patterns and from the grammar in `train`. `train` also contains every hand-written sentence
-#: that is not in `val` or `test`, once.
+#: Number of pairs from patterns and from the grammar in `train`. `train` also contains every hand-written
+#: sentence that is not in `val` or `test`, once.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
 #: Number of pairs from each source in `val`. `test` has the same number.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
 #: Of a thousand combinations of parts, how many are kept out of training.
 _KEPT_BACK = 300
-#: In training, the frequency of a word counts only after the word has been drawn this many times. Therefore rare
-#: words occur too.
+#: In training, the frequency of a word counts only after the word has been drawn this many times. Therefore
+#: rare words occur too.
 _FLOOR = 2
 #: Minimum number of times that each word and each part in `test_compositional` occurs in training.
 _WELL_KNOWN = 5
@@ -81,7 +81,7 @@ def sentences() -> Iterator[Example]:
 
 
 def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Yield a sentence of each pattern in turn, over and over, endlessly. A French sentence may occur again."""
+    """Yield a sentence of each pattern in turn, endlessly. A French sentence may occur again."""
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     while True:
@@ -93,7 +93,7 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
 
 
 def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
-    """Yield sentences of the grammar endlessly. A French sentence may occur again. For `floor`, see `Draw`."""
+    """Yield sentences of the grammar, endlessly. A French sentence may occur again. `floor` is for `Draw`."""
     d = Draw(load(), seed, floor=floor)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:

@@ -23,7 +23,7 @@ def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
 
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
-    """Return the verbs that need no clause with que; if `wanted` is given, only those for which it is true."""
+    """Return the verbs that need no clause with que and, if `wanted` is given, for which it is true."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
@@ -51,7 +51,7 @@ def clause(
         negation: a key of `clauses.NEGATIONS`, or empty.
         verb: the verb; random if None.
         subject: the subject; random if None.
-        omit: the object to omit, `direct` or `second`; empty: no object.
+        omit: the object to omit, `direct` or `second`; empty to omit none.
         simple: whether to omit adverbs, places and times.
     """
     verb = verb or d.pick(d.lexicon.clausal)

@@ -58,7 +58,7 @@ class Adjective:
         forms: masculine singular, feminine singular, masculine plural, feminine plural.
         before_vowel: the masculine singular before a vowel (bel), or empty if it is not special.
         before: whether the adjective precedes the noun in French.
-        comparative, superlative: the English forms. The comparative is `-` if there are none.
+        comparative, superlative: the English forms. The comparative is `-` if the adjective has none.
         applies: classes of the nouns with which the adjective makes sense.
     """
 
@@ -86,12 +86,14 @@ class Verb:
         en: forms of the first English word: base, third person, past, participle, -ing.
         rest: the English words after the first one (`for` of look for).
         particle: the English particle, which follows an object pronoun (`on` of turn it on).
-        state: whether English uses simple tenses where other verbs have a progressive (knows, not is knowing).
+        state: whether English uses simple tenses where other verbs have a progressive (he
+            knows).
         liking: whether a definite object means the whole class (aimer le chocolat).
-        happens: whether nobody does it on purpose, so that the verb has no imperative and does not follow want to.
+        happens: whether nobody does it on purpose, so that the verb has no imperative and does not follow
+            want to.
         preposition: the French preposition before the object (à, de, …), or empty.
         object: classes of the object, or one of `VERBAL`; empty if the verb is intransitive.
-        second: French preposition, classes and English preposition of the second object; None if there is none.
+        second: French preposition, classes and English preposition of the second object; None without one.
     """
 
     lemma: str
@@ -139,8 +141,8 @@ class Verb:
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
 
 
-#: Values in a verb's `object` that are not classes. In this order, they mean that the object is an infinitive, a
-#: destination, a place, or a clause with que.
+#: Values in a verb's `object` that are not classes. In this order, they mean that the object is an
+#: infinitive, a destination, a place, or a clause with que.
 VERBAL = ("inf", "goes", "stays", "that")
 
 
