@@ -89,7 +89,7 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 
 
 def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
-    """Draw a subject that makes sense with a verb. `pronouns` is the probability of trying a pronoun."""
+    """Draw a subject that suits a verb. The probability of a pronoun is `pronouns`, or more if `d.calm`."""
     human = not verb.subject.isdisjoint(HUMAN)
     living = not verb.subject.isdisjoint(LIVING)
     if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
