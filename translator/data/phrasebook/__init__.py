@@ -8,7 +8,7 @@ from translator.data.phrasebook.lexicon import TABLES
 
 LANGUAGES = ("fr", "en")
 SPLITS = ("train", "val", "test", "test_compositional", "challenge", "everyday")
-#: Hand-written splits, with two English references for each French sentence.
+#: The splits that are hand-written. They have two English references for each French sentence.
 BY_HAND = ("challenge", "everyday")
 
 
@@ -26,7 +26,7 @@ def pairs(split: str) -> Iterator[dict[str, str]]:
 
 
 def second_references(split: str) -> list[str] | None:
-    """Return the second English references of a hand-written split; None for the other splits."""
+    """Return the second English reference of each pair of a hand-written split; None for another split."""
     return [other for _, _, other in splits.by_hand(split)] if split in BY_HAND else None
 
 
@@ -38,16 +38,17 @@ def origins(split: str) -> list[str] | None:
 def alignments(split: str) -> Iterator[str]:
     """Iterate over the word alignments of a generated split in Pharaoh format, in the order of `pairs`.
 
-    The line of a hand-written sentence is empty, since those are not aligned.
+    A generated split also contains pairs that were written as a whole. These have no alignment, so their
+    lines are empty.
 
     Raises:
-        KeyError: `split` is hand-written.
+        KeyError: `split` is one of `BY_HAND`.
     """
     return (" ".join(f"{i}-{j}" for i, j in e.sentence.links) for e in splits.generated()[split])
 
 
 def fingerprint() -> str:
-    """Return the SHA-256 of the grammar and its tables, which identifies the text generated from them."""
+    """Return the SHA-256 of the Python files and tables of the phrasebook, which identifies its text."""
     digest = hashlib.sha256()
     for path in sorted([*TABLES.parent.glob("*.py"), *TABLES.rglob("*.tsv")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

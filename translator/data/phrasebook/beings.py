@@ -17,7 +17,8 @@ HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
 #: Classes of nouns that always have the generic article.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: Nouns for people that mean something else after `mon`: ma femme is my wife, ma fille my daughter.
+#: Nouns for people that the grammar does not combine with a possessive, since some of them would mean
+#: something else: ma femme is my wife, and ma fille is my daughter.
 NOT_OWNED = (
     "femme",
     "fille",
@@ -30,7 +31,9 @@ NOT_OWNED = (
     "inconnu",
     "étranger",
 )
-#: French, English, French person (index in je tu il nous vous ils), English person, feminine, possessive.
+#: The columns are: French pronoun, English pronoun, person of the French verb (index in je, tu, il, nous,
+#: vous, ils), person of the English verb (index in I, you, he, we, you, they), whether the pronoun is
+#: feminine (None if it can be either), and English possessive.
 SUBJECTS = (
     ("je", "I", 0, 0, None, "my"),
     ("tu", "you", 1, 1, None, "your"),
@@ -44,9 +47,10 @@ SUBJECTS = (
 )
 
 
-#: Weight of each of `SUBJECTS`, roughly as in speech.
+#: Relative frequency of each of `SUBJECTS`, roughly as in speech.
 _SUBJECT_WEIGHTS = (14, 5, 9, 6, 6, 4, 4, 3, 1)
-#: French and English subject pronoun → phrase for agreement, for pronouns written as words in a pattern.
+#: These two map a subject pronoun to a phrase with its person and gender. If a pronoun is written as an
+#: ordinary word of a pattern, then a verb of the pattern agrees with this phrase.
 FRENCH_PRONOUNS: dict[str, Phrase] = {}
 ENGLISH_PRONOUNS: dict[str, Phrase] = {}
 for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
@@ -57,7 +61,13 @@ FRENCH_PRONOUNS["j'"] = FRENCH_PRONOUNS["je"]
 
 
 def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phrase:
-    """Draw a subject pronoun; if `things`, il and elle are it. The gender of `je`, `tu` … is random."""
+    """Draw a subject pronoun. The gender of je, tu, nous and vous is random.
+
+    Args:
+        d: source of random choices.
+        things: whether the pronoun refers to a thing, so that il and elle are translated as it.
+        only: French pronouns to choose from; all if empty. `things` overrides it.
+    """
     if things:
         only = ("il", "elle", "ils", "elles")
     rows = zip(SUBJECTS, _SUBJECT_WEIGHTS, strict=True)
@@ -79,7 +89,7 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 
 
 def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
-    """Draw a subject that makes sense with a verb."""
+    """Draw a subject that suits a verb. The probability of a pronoun is `pronouns`, or more if `d.calm`."""
     human = not verb.subject.isdisjoint(HUMAN)
     living = not verb.subject.isdisjoint(LIVING)
     if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
@@ -105,7 +115,7 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
 
 
 def again(who: Phrase) -> Phrase | None:
-    """Return a pronoun for a person already mentioned, or None if it is not a person."""
+    """Return a pronoun that refers to `who` again, or None if `who` is neither a person nor a pronoun."""
     if not who.human and not (len(who.fr) == 1 and who.fr[0].text in FRENCH_PRONOUNS):
         return None
     said = who.fr[0].text if len(who.fr) == 1 else ""
@@ -117,7 +127,7 @@ def again(who: Phrase) -> Phrase | None:
 
 
 def anybody(d: Draw) -> Phrase:
-    """Draw a person as a subject."""
+    """Draw a subject that can do something on purpose, which is usually a person."""
     return subject(d, d.pick(d.lexicon.actions))
 
 
@@ -125,13 +135,13 @@ _ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
 
 
 def relative_of(d: Draw, one: Phrase) -> Phrase:
-    """Draw a relative of a person: sa mère."""
+    """Draw a member of a person's family: sa mère."""
     noun = d.noun("family")
     return noun_phrase(noun, "possessive", owner=(2, one.owner))
 
 
 def both(one: Phrase, other: Phrase) -> Phrase:
-    """Join two phrases: Paul et sa mère."""
+    """Join two phrases with et: Paul et sa mère."""
     joined = pattern("{0} et_a {1}", "{0} and_a {1}", one, other)
     joined.person = joined.en_person = 5
     joined.feminine = one.feminine and other.feminine
@@ -140,7 +150,10 @@ def both(one: Phrase, other: Phrase) -> Phrase:
 
 
 def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
-    """Draw a noun phrase with a given noun, as a subject or after a preposition."""
+    """Draw a noun phrase with a given noun, for use as a subject or after a preposition.
+
+    `adjectives` is the probability that the noun has an adjective; `fitting` lowers it if `d.calm`.
+    """
     if noun.classes & GENERAL:
         return noun_phrase(noun, "general", plural=noun.counted)
     plural = noun.counted and d.chance(0.33)
@@ -172,7 +185,11 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
 
 
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
-    """Draw a possessor that is not mentioned; the translation of son is then his."""
+    """Draw a possessor that the sentence does not mention, so that son is translated as his.
+
+    Returns:
+        the index of the possessor in je, tu, il, nous, vous, ils, and the English possessive.
+    """
     alone = noun is not None and noun.lemma in ("mari", "épouse")
     place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
@@ -180,7 +197,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 
 def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
-    """Draw the possessor of an object: usually the subject."""
+    """Draw the possessor of an object, usually the subject `who`. The result is as for `any_owner`."""
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english

@@ -1,7 +1,7 @@
 """A clause in both languages: one verb with its subject, tense, negation, question, pronouns and objects.
 
-This module decides the word order in both languages; `parts` draws the content. `aspect` chooses the English
-tense (see docs/phrasebook.md).
+This module decides the word order in both languages. The module `parts` draws the objects and adverbials. The
+function `aspect` chooses the English tense (see docs/phrasebook.md).
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, new_tag
 from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
-#: Second word of a French negation → English words, in addition to not, never or only.
+#: Map the second part of a French negation to the English words that it adds to not, never or only.
 NEGATIONS = {
     "pas": (),
     "plus": ("anymore",),
@@ -34,9 +34,9 @@ class Pronoun:
 
     Attributes:
         fr: me, le, lui, y, en …
-        en: its English words, which follow the verb.
-        slot: position among several pronouns: me 1, le 2, lui 3, y 4, en 5.
-        direct: (feminine, plural) if it is a direct object, with which the participle agrees.
+        en: the English words of the pronoun, which follow the verb.
+        slot: order among several pronouns before one verb: me 1, le 2, lui 3, y 4, en 5.
+        direct: (feminine, plural) of a direct object, with which the participle agrees; otherwise None.
     """
 
     fr: str
@@ -53,19 +53,24 @@ class Clause:
         tense: present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
             passé récent or en train.
         negation: a key of `NEGATIONS`, or empty.
-        question: empty, est-ce que, inversion, intonation, or `subject` if the subject is the question word.
-        asked: question word at the start of the clause (où).
+        question: how the clause asks: est-ce que, inversion, intonation, or `subject` if the subject is the
+            question word; empty if the clause is not a question.
+        asked: question word or phrase at the start of the clause (où, quel livre).
         objects: objects after the verb, in order; the French side includes prepositions.
         tail: adverbials after the objects.
         frequency: adverb of frequency, next to the finite verb.
-        habit: whether an adverbial expresses a habit.
-        since: whether the action continues since a time in the past.
-        perfect: whether English uses the present perfect: has already eaten.
-        agrees: (feminine, plural) of a direct object before the verb, with which the participle agrees.
-        linked: French pronoun → tag, for a pronoun whose English is one of the objects.
-        also: additional tags of the English verb, if it also translates an object (avoir besoin: need).
-        manner: adverb such as vite, directly after the French verb and after the English objects.
-        as_present: whether a French future is an English present: quand tu viendras, when you come.
+        habit: whether the clause describes a habit, so that the English tense is simple, not progressive.
+        since: whether the action began in the past and still continues (depuis).
+        perfect: whether English translates the passé composé with the present perfect: has already eaten.
+        agrees: (feminine, plural) of a direct object that precedes the verb and is not one of `pronouns`. The
+            participle agrees with this object.
+        linked: map a French pronoun to the tag that it shares with a phrase in `objects`. This phrase is the
+            English of the pronoun (explains the rule to me), or the number after en (j'en ai deux).
+        also: additional tags of the English verb, if the verb also translates an object (avoir besoin: need).
+        manner: adverb such as vite. It follows the French verb and the English objects; bien, mal and
+            beaucoup precede a French participle or infinitive.
+        as_present: whether English translates a French future with the present: quand tu viendras, when you
+            come.
     """
 
     subject: Phrase
@@ -89,7 +94,7 @@ class Clause:
 
 
 def aspect(clause: Clause) -> str:
-    """Return the English tense of a clause."""
+    """Return the English tense of a clause, as `english_verb` expects it."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None
     if clause.tense == "present":
@@ -116,7 +121,7 @@ def aspect(clause: Clause) -> str:
 
 
 def realise(clause: Clause, conjugations: dict[str, Conjugation]) -> Phrase:
-    """Return the words of a clause, without an initial capital and final mark."""
+    """Return the words of a clause in both languages, without an initial capital or a final mark."""
     tags = {"verb": new_tag(), "not": new_tag(), "question": new_tag(), "aux": new_tag()}
     pronouns = sorted(clause.pronouns, key=lambda pronoun: pronoun.slot)
     pronoun_tags = {pronoun.fr: clause.linked.get(pronoun.fr) or new_tag() for pronoun in pronouns}
@@ -163,7 +168,7 @@ def _french(
         out += clause.frequency.fr
     out += middle
     if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
-        out += clause.manner.fr  # il va bien la laver
+        out += clause.manner.fr  # before the object pronoun: il va bien la laver
         out += [*clitics, *main] if before_main else main
     else:
         out += [*clitics, *main] if before_main else main
@@ -179,7 +184,7 @@ _SUBJECT_CLITICS = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elle
 
 
 def _inverted(subject: Phrase, finite: str) -> Word:
-    """Return the subject pronoun that is attached to the verb by inversion: `-t-il`."""
+    """Return the pronoun that inversion attaches to the verb, also if the subject is a noun: `-t-il`."""
     pronoun = subject.fr[0].text
     if len(subject.fr) > 1 or pronoun not in _SUBJECT_CLITICS:
         pronoun = ("elle" if subject.feminine else "il") + ("s" if subject.plural else "")
@@ -190,7 +195,10 @@ def _inverted(subject: Phrase, finite: str) -> Word:
 def _french_verb(
     clause: Clause, tags: dict[str, int], conjugations: dict[str, Conjugation]
 ) -> tuple[Word, list[Word], list[Word]]:
-    """Return the finite verb, fixed words after it, and the participle or infinitive."""
+    """Return the finite verb, the fixed words after it (en train de), and the participle or infinitive.
+
+    The second and third part are empty in tenses that do not have them.
+    """
     verb, person, v, aux = clause.verb, clause.subject.person, (tags["verb"],), (tags["aux"],)
     forms = verb.forms
     simple = {
@@ -259,7 +267,7 @@ def _english(
     out += [Word(word, aux_tag) for word in others]
     out += [Word(word, v + clause.also) for word in main]
     if verb.preposition and verb.rest and clause.objects and main and "inf" not in verb.object:
-        governed = clause.objects[0].fr[0].tags[:1]  # danser avec: dance with
+        governed = clause.objects[0].fr[0].tags[:1]  # danser avec, dance with: link the prepositions
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
     object_words = [
@@ -288,5 +296,5 @@ _SUBJECT_PRONOUNS = ("I", "you", "he", "she", "it", "we", "they")
 
 
 def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
-    """Return the pronouns in English order: the direct object before the indirect one (it to him)."""
+    """Return the pronouns in English order: a pronoun with a preposition comes last (it to him)."""
     return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

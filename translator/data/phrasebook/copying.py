@@ -1,6 +1,7 @@
-"""Text that a translator has to copy: unknown names, numbers in digits, dates, hours, prices, addresses.
+"""Text that a translator copies or reformats: invented names, numbers in digits, dates, prices, addresses.
 
-Each function draws an expression and returns it in both languages; docs/phrasebook.md lists the conventions.
+Each function draws an expression and returns its French and its English form. In the examples, the English
+form follows in parentheses if it differs. docs/phrasebook.md lists the conventions.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def name(d: Draw) -> tuple[str, str]:
 
 
 def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
-    """A units number: 37, 1500, 1 500 (1,500)."""
+    """A number in digits, at least `low`: 37, 1500, 1 500 (1,500). Most are below `high`."""
     value = d.below(low, high if d.chance(0.7) else 20 * high)
     if value < 10_000 and d.chance(0.5):
         return str(value), str(value)
@@ -105,7 +106,7 @@ def _domain(d: Draw) -> str:
 
 _PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
 
-#: Slot of a pattern → the function that fills it.
+#: Map the kind of a slot in a pattern to the function that fills the slot.
 COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "name": name,
     "digits": digits,

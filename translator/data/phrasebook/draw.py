@@ -10,28 +10,32 @@ from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
 T = TypeVar("T")
 
-#: Maximum number of words rejected as rare or as belonging to another scene.
+#: Maximum number of attempts of one draw. A word that is rare, or belongs to another scene, may be rejected
+#: in each of them; the word of the last attempt is then accepted.
 _MAX_REJECTIONS = 100
-#: Relative frequency of words that belong to other scenes.
+#: Factor by which a word is less likely if it belongs to scenes, but not to the current scene.
 _ELSEWHERE = 0.05
 
 
 class Draw:
     """Draws random words from the lexicon for one sentence after another.
 
-    It uses only `Random.random`, whose sequence is guaranteed to be the same in every version of Python.
+    The class uses only `Random.random`, whose sequence is guaranteed to be the same in every version of
+    Python.
 
     Attributes:
         constructions: names of the constructions in the current sentence.
         combinations: pairs of parts in the current sentence, such as a verb and its tense; some are kept out
             of training (see `splits`).
         scene: where the current sentence takes place.
-        calm: whether phrases are kept simple: usually, and always in sentences of several clauses.
-        known: whether subjects only have a definite or possessive article, as in questions and negations.
+        calm: whether phrases are kept simple, with fewer adjectives and quantities and more pronouns. `start`
+            usually sets it to true. Some constructions, such as a condition, always do.
+        known: whether the subject may not be indefinite (un garçon, chaque garçon, quelqu'un), as in
+            questions and negations.
     """
 
     def __init__(self, lexicon: Lexicon, seed: int, *, floor: int = 0) -> None:
-        """Seed the generator. The frequency of a word is ignored until it has been drawn `floor` times."""
+        """Seed the generator. The frequency of a word counts only after the word was drawn `floor` times."""
         self.lexicon, self._floor = lexicon, floor
         self._random = random.Random(seed).random
         self.constructions: set[str] = set()
@@ -41,13 +45,13 @@ class Draw:
         self._times = Counter[str]()
 
     def start(self) -> None:
-        """Start a new sentence."""
+        """Start a new sentence: clear the records and draw its scene."""
         self.constructions, self.combinations = set(), set()
         self.calm, self.known = self.chance(0.7), False
         self.scene = self.pick(self.lexicon.scenes)
 
     def pick(self, items: Sequence[T]) -> T:
-        """Return a random item; frequent words, and words that fit the scene, are more likely."""
+        """Return a random item. Among words, frequent ones and those that fit the scene are more likely."""
         for _ in range(_MAX_REJECTIONS):
             item = items[int(self._random() * len(items))]
             if not isinstance(item, Noun | Verb | Adjective) or self._random() < self._weight(item):
@@ -57,7 +61,7 @@ class Draw:
         return item
 
     def _weight(self, word: Noun | Verb | Adjective) -> float:
-        """Return the probability of accepting a word; its frequency counts after `floor` draws."""
+        """Return the probability of accepting a word. Its frequency counts only after `floor` draws."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
         common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= self._floor else 1.0
@@ -72,13 +76,13 @@ class Draw:
         return low + int(self._random() * (high - low))
 
     def noun(self, *classes: str) -> Noun:
-        """Return a random noun of the classes or groups."""
+        """Return a random noun that belongs to one of the classes or groups."""
         return self.pick(self.lexicon.of(*classes))
 
     def build(self, *constructions: str) -> None:
-        """Record constructions of the current sentence."""
+        """Record that the current sentence contains these constructions."""
         self.constructions.update(constructions)
 
     def combine(self, one: str, other: str) -> None:
-        """Record a combination of parts in the current sentence."""
+        """Record that the current sentence combines these two parts."""
         self.combinations.add((one, other))

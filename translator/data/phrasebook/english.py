@@ -32,7 +32,7 @@ def third(verb: str) -> str:
 
 @cache
 def past(verb: str) -> str:
-    """Return the regular past tense and participle."""
+    """Return the regular past tense, which is also the participle: watched, cried."""
     if verb.endswith("e"):
         return verb + "d"
     return verb[:-1] + "ied" if re.search(r"[^aeiou]y$", verb) else verb + "ed"
@@ -40,7 +40,7 @@ def past(verb: str) -> str:
 
 @cache
 def ing(verb: str) -> str:
-    """Return the -ing form, with the last consonant doubled in short verbs."""
+    """Return the -ing form. The last consonant is doubled in short verbs (stopping) and a few others."""
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")) and verb != "be":
@@ -68,13 +68,14 @@ def _spelled(word: str, following: str) -> str:
 _ATTACHED = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
 
 
-#: Auxiliary before not → its form before n't.
+#: Map an auxiliary to its form before n't.
 NEGATED = {
     **{word: word for word in "is are was were do does did have has had would could should".split()},
     "will": "wo",
     "can": "ca",
 }
-#: Verb → contraction, used after the words in `_PRONOUNS` or after the first word of a question.
+#: Map a verb to its contraction, which is used after the words in `_PRONOUNS`. The contraction of is also
+#: follows what, who or where at the start of a sentence (what's).
 _SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
 _PRONOUNS = {
     "am": ("i",),
@@ -83,12 +84,12 @@ _PRONOUNS = {
     "will": ("i", "you", "he", "she", "it", "we", "they"),
     "would": ("i", "you", "he", "she", "we", "they"),
 }
-#: Words after which a form of be is not contracted: I know where he is now.
+#: Words after which a pronoun is not contracted with its verb: I know where he is now.
 _NO_CONTRACTION_AFTER = ("where", "what", "how", "than", "as", "who", "when")
 
 
 def contracted(words: list[str]) -> list[str]:
-    """Return the same number of words, with contractions in place (I 'm, is n't, we 'll)."""
+    """Return the words with contractions. Each remains two words, so that the number is the same: is n't."""
     out = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         head = word.lower()
@@ -105,6 +106,6 @@ def contracted(words: list[str]) -> list[str]:
 
 
 def spell(words: list[str]) -> str:
-    """Join words to a sentence, choosing a or an, spaces and the initial capital."""
+    """Join words into a sentence: choose a or an, put spaces between them, and add a capital."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

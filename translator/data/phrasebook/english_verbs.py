@@ -1,4 +1,4 @@
-"""English verbs in a tense: auxiliaries, main words and particles."""
+"""The words of an English verb in a given tense: auxiliaries, main words and particle."""
 
 from translator.data.phrasebook.english import BE_PAST, BE_PRESENT
 from translator.data.phrasebook.phrases import Word, spread
@@ -12,9 +12,9 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
 
     Args:
         verb: the verb.
-        tense: English tense; see `aspect`.
+        tense: English tense, as `clauses.aspect` returns it.
         person: index in I, you, he, we, you, they.
-        split: whether an auxiliary is required, for a question or `not`.
+        split: whether the verb must have an auxiliary, because the clause is a question or contains `not`.
     """
     base = verb.en[BASE]
     if base in ("can", "must"):
@@ -42,7 +42,7 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
 
 
 def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return can or must, or their replacements (be able to, have to) in the tenses that they lack."""
+    """Return the words for can or must: the modal verb itself, or its replacement (be able to, have to)."""
     if base == "can":
         if tense in ("present", "progressive"):
             return ["can"], []
@@ -66,6 +66,6 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
 
 
 def english_words(verb: Verb, form: str, tag: int, object_words: list[Word]) -> list[Word]:
-    """Return an English verb with pronoun objects and particle: turn it on, look at it."""
+    """Return the words of an English verb with its object pronouns and particle: turn it on, look at it."""
     main, particle = spread(" ".join((form, *verb.rest)), tag), spread(verb.particle, tag)
     return [*main, *(object_words + particle if object_words else particle)]

@@ -7,7 +7,7 @@ from functools import cache
 from translator.data.phrasebook.english import GLUE
 
 VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
-#: Words whose final vowel is elided before another vowel.
+#: Words that lose their final vowel before a word that starts with a vowel.
 _ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
 _PRESENT = {
     "er": ("e", "es", "e", "ons", "ez", "ent"),
@@ -20,10 +20,10 @@ _FUTURE = ("ai", "as", "a", "ons", "ez", "ont")
 
 @dataclass(frozen=True, slots=True)
 class Conjugation:
-    """The forms of a verb; tuples of six are for je, tu, il, nous, vous, ils.
+    """The forms of a verb. A tuple of six forms is in the order je, tu, il, nous, vous, ils.
 
     Attributes:
-        imperative: forms for tu, nous, vous.
+        imperative: the three forms for tu, nous and vous.
         participle: masculine singular of the past participle.
     """
 
@@ -38,8 +38,8 @@ class Conjugation:
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Return whether `le` becomes `l'` before this word; a `*` before the word prevents it (`*hibou`)."""
-    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # Youssef, yaourt; but yeux
+    """Return whether `le` becomes `l'` before this word. An initial `*` prevents the elision (`*hibou`)."""
+    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # not elided: Youssef, yaourt; elided: yeux
     return word[:1].lower() in VOWELS and not sounded
 
 
@@ -73,10 +73,10 @@ def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
 
     Args:
         infinitive: infinitive without `se`.
-        doubles: whether the consonant doubles before a silent e (appeler: j'appelle).
+        doubles: whether the last consonant of the stem doubles before a silent e (appeler: j'appelle).
 
     Raises:
-        ValueError: the infinitive has another ending.
+        ValueError: the infinitive has none of these endings.
     """
     group, stem = infinitive[-2:], infinitive[:-2]
     if group not in _PRESENT:
@@ -102,14 +102,14 @@ def from_parts(
 ) -> Conjugation:
     """Build a conjugation from its principal parts.
 
-    `imperfect` and `future` are stems; `imperative` is needed only if it is irregular.
+    `imperfect` and `future` are stems. `imperative` is needed only if the imperative is irregular.
     """
     if not imperative:
         tu = present[1]
         if tu.endswith(("es", "as")) and not infinitive.endswith(("re", "oir")):
             tu = tu[:-1]  # mange, va, ouvre
         imperative = (tu, present[3], present[4])
-    # The stem of `nous mangeons` keeps its e only before a and o.
+    # The stems mange- and commenç- become mang- and commenc- before i: mangions, commencions.
     soft = re.sub(r"(?<=g)e$", "", imperfect).removesuffix("ç") + ("c" if imperfect.endswith("ç") else "")
     return Conjugation(
         infinitive,
@@ -123,7 +123,8 @@ def from_parts(
     )
 
 
-#: Irregular subjunctives, not derived from the form for `ils`: the stem, and the one for nous and vous.
+#: The two stems of subjunctives that are not derived from the present form for `ils`. The second stem is the
+#: one for nous and vous.
 _SUBJUNCTIVES = {
     "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
     "aller": ("aill", "all"), "vouloir": ("veuill", "voul"), "valoir": ("vaill", "val"),
@@ -148,7 +149,8 @@ def like(model: Conjugation, infinitive: str) -> Conjugation:
     """Conjugate a verb like another one with the same ending: revenir like venir, construire like conduire.
 
     Raises:
-        ValueError: a form of the model does not share the stem of its infinitive.
+        ValueError: a form of the model does not start with the part of the model's infinitive that is
+            different in `infinitive`.
     """
     tail = 0
     while tail < min(len(model.infinitive), len(infinitive)) and (
@@ -189,7 +191,7 @@ def _join(stem: str, ending: str, *, doubles: bool) -> str:
 
 
 def _silent(stem: str, *, doubles: bool) -> str:
-    """Return the stem of an -er verb before a silent e: achèt-, préfèr-, appell-, nettoi-."""
+    """Return the form of the stem of an -er verb before a silent e: achèt-, préfèr-, appell-, nettoi-."""
     if doubles:
         return stem + stem[-1]
     if stem.endswith(("oy", "uy", "ay")):
@@ -199,7 +201,7 @@ def _silent(stem: str, *, doubles: bool) -> str:
 
 @cache
 def _spelled(word: str, following: str) -> str:
-    """Return a word as it is spelled before the next one, with the space between them if there is one."""
+    """Return a word as spelled before the next word, with a space after it if one separates the words."""
     bare = word.removeprefix("*").removeprefix(GLUE)
     if following.startswith(GLUE):
         return bare
@@ -216,6 +218,9 @@ def _spelled(word: str, following: str) -> str:
 
 
 def spell(words: list[str]) -> str:
-    """Join words to a sentence, with elision, spaces and the initial capital; `-` attaches a word."""
+    """Join words into a sentence, with elision, spaces and an initial capital.
+
+    A word that starts with `-` is attached to the word before it.
+    """
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

@@ -30,7 +30,7 @@ class Lexicon:
 
     @cached_property
     def clausal(self) -> tuple[Verb, ...]:
-        """The verbs that form a clause without a subordinate clause after que."""
+        """The verbs except those that need a subordinate clause with que."""
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
 
     @cached_property
@@ -41,7 +41,7 @@ class Lexicon:
 
     @cached_property
     def scenes(self) -> list[str]:
-        """The scenes of the tables, sorted; if there are none, one scene without a name."""
+        """The scenes of the tables, sorted. If there are none, the only scene is the empty string."""
         return sorted(
             frozenset[str]().union(*(n.scenes for n in self.nouns), *(v.scenes for v in self.verbs))
         ) or [""]
@@ -57,19 +57,19 @@ class Lexicon:
         )
 
     def of(self, *classes: str) -> list[Noun]:
-        """Return the nouns of the classes or groups, in the order of the table."""
+        """Return the nouns that belong to one of the classes or groups, in the order of the table."""
         if classes not in self._nouns_of:
             wanted = leaves(classes)
             self._nouns_of[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
         return self._nouns_of[classes]
 
     def verb_translated(self, lemma: str, *en: str, done_to: tuple[str, ...] = ()) -> Verb:
-        """Return a verb with a translation that is not in its table, such as be for avoir (faim).
+        """Return a verb with a translation that is not in the table, such as be for avoir in avoir faim.
 
         Args:
-            lemma: a verb of the tables or a regular verb; reflexive if it starts with `se`.
+            lemma: a verb of the tables or a regular verb. The verb is reflexive if `lemma` starts with `se`.
             en: base form, third person, past, participle and -ing form of the English verb.
-            done_to: classes of its object; if empty, the verb describes a state.
+            done_to: classes of the verb's object. If empty, the verb has no object and describes a state.
         """
         key = (lemma, en)
         if key not in self._translated:
@@ -109,7 +109,10 @@ class Lexicon:
 
     @cached_property
     def primary(self) -> tuple[Verb, ...]:
-        """The first meaning of each transitive verb, used with object pronouns: je le porte, I wear it."""
+        """The first meaning in the table of each transitive verb.
+
+        Only this meaning is used with an object pronoun: je le porte, I wear it.
+        """
         return tuple(self._first.values())
 
     def is_primary(self, verb: Verb) -> bool:
@@ -117,7 +120,7 @@ class Lexicon:
         return self._first.get(verb.lemma) is verb
 
     def has_living_twin(self, verb: Verb) -> bool:
-        """Return whether the same French verb also has a meaning for people and animals, such as tomber."""
+        """Return whether another meaning of the verb can have a person or animal as its subject (tomber)."""
         return any(
             v.lemma == verb.lemma and v.subject & leaves(["living"]) for v in self.verbs if v is not verb
         )
@@ -133,7 +136,7 @@ class Lexicon:
 
 
 def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
-    """Return (name of the table, French word) for all words."""
+    """Return (part of speech, French word) for every noun, adjective, verb, adverb and name."""
     return {
         *(("noun", noun.lemma) for noun in lexicon.nouns),
         *(("adjective", adjective.lemma) for adjective in lexicon.adjectives),
@@ -144,7 +147,7 @@ def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
 
 
 def rows(table: str) -> Iterator[dict[str, str]]:
-    """Yield the lines of a table as column name → cell; lines that start with `#` are comments."""
+    """Yield each line of a table as a dict from column name to cell, without comments (lines with `#`)."""
     with (TABLES / f"{table}.tsv").open(encoding="utf-8", newline="") as file:
         lines = (line for line in file if line.strip() and not line.startswith("#"))
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""):
@@ -179,16 +182,16 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
         if many == "=":
             fr, en = ("", singular), ("", row["english_plural"] or row["english"])
             if row["english_plural"] == "-":
-                en = (row["english"], "")  # les mathématiques: mathematics is
+                en = (row["english"], "")  # singular in English: les mathématiques, mathematics
         elif many == "-":
             fr, en = (singular, ""), (row["english"], "")
         elif en[0] == en[1] and en[0].endswith("s"):
-            en = ("", en[1])  # un pantalon: pants
+            en = ("", en[1])  # plural in English: un pantalon, pants
         return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where, *_company(row))
 
     genders = row["gender"]
     if genders == "mf" and french.starts_with_vowel(row["french"]):
-        genders = "m"  # the elided article of l'enfant does not show the gender
+        genders = "m"  # masculine only, since the elided article of l'enfant does not show the gender
     for gender in genders:
         yield noun(row["french"], row["plural"], gender == "f")
     if row["feminine"]:

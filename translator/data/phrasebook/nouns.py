@@ -6,7 +6,7 @@ from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, spread
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun
 
-#: Determiner → French masculine, feminine, plural and English singular, plural.
+#: Map a kind of determiner to its French masculine, feminine and plural, and its English singular and plural.
 DETERMINERS = {
     "definite": ("le", "la", "les", "the", "the"),
     "indefinite": ("un", "une", "des", "a", ""),
@@ -17,14 +17,14 @@ DETERMINERS = {
     "a few": ("", "", "quelques", "", "a few"),
     "general": ("le", "la", "les", "", ""),
 }
-#: Quantity before `de` → English before countable and before uncountable nouns.
+#: Map a French quantity (without de) to its English before countable and before uncountable nouns.
 QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),
     "assez": ("enough", "enough"),
     "peu": ("few", "little"),
 }
-#: Possessives for je, tu, il, nous, vous, ils: masculine, feminine, plural.
+#: For each of je, tu, il, nous, vous, ils: the masculine, feminine and plural possessive.
 POSSESSIVES = (
     ("mon", "ma", "mes"),
     ("ton", "ta", "tes"),
@@ -48,11 +48,12 @@ def noun_phrase(
     """Build a noun with its determiner and adjectives.
 
     Args:
-        noun: the noun; if it has only a singular or only a plural, `plural` is ignored.
-        kind: a key of `DETERMINERS` or `QUANTITIES`, `possessive`, `number`, `negated` (pas de) or `bare`.
+        noun: the noun. If the noun has only a singular or only a plural, `plural` is ignored.
+        kind: a key of `DETERMINERS` or `QUANTITIES`, `possessive`, `number`, `all` (tous les), `negated` (pas
+            de), or `bare` for no determiner.
         plural: whether the noun is plural.
         adjectives: at most one that precedes and one that follows the noun in French.
-        owner: for `possessive`: index in je, tu, il …, and the English possessive.
+        owner: for `possessive`: index of the possessor in je, tu, il …, and the English possessive.
         count: for `number`: the number.
     """
     plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
@@ -85,7 +86,7 @@ def noun_phrase(
 def _described(
     noun: Noun, adjectives: tuple[Adjective, ...], head: int, *, plural: bool, en_plural: bool
 ) -> tuple[list[Word], list[Word]]:
-    """Return a noun with its adjectives, which all precede it in English."""
+    """Return the words of a noun with its adjectives. In English, all adjectives precede the noun."""
     text, agreement = noun.fr[plural], noun.feminine + 2 * plural
     before = [adjective for adjective in adjectives if adjective.before]
     after = [adjective for adjective in adjectives if not adjective.before]
@@ -113,7 +114,7 @@ def owner_word(noun: Noun, *, plural: bool) -> str:
 
 
 def _split(text: str, tag: int) -> list[Word]:
-    """Return the words of an entry such as `chemin de fer`, `swimming pool` or `l'eau`."""
+    """Return the words of an entry such as `chemin de fer`, `swimming pool` or `l'eau`, without elision."""
     text = text.replace("d'", "de ").replace("l'", "la ")
     return [Word(part, (tag,)) for part in text.split()]
 
@@ -140,7 +141,7 @@ def _determiner(
     if kind == "number":
         fr, en = number(count, feminine=noun.feminine)
         if noun.fr[0] and not noun.en[0]:
-            en = [*en, "pairs", "of"]  # quatre pantalons: four pairs of pants
+            en = [*en, "pairs", "of"]  # quatre pantalons, four pairs of pants
         return [Word(w, (tag,)) for w in fr], [Word(w, (tag,)) for w in en]
     if kind in QUANTITIES:
         many, much = QUANTITIES[kind]
@@ -164,7 +165,7 @@ def _determiner(
     english_words = (several if en_plural and plural else one).split()
     if kind == "indefinite":
         if plural and described:
-            form = "de"  # de grands arbres
+            form = "de"  # des before an adjective: de grands arbres
         if not noun.fr[0]:
             english_words = []  # des lunettes → glasses
         elif en_plural and not plural:
@@ -181,7 +182,10 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw an adjective, sometimes two, that makes sense with a noun."""
+    """Draw an adjective, sometimes two, that makes sense with a noun.
+
+    `chance` is the probability of an adjective; if `d.calm`, the probability is a third of it.
+    """
     if not d.chance(chance / 3 if d.calm else chance):
         return ()
     candidates = d.lexicon.suiting(noun)
@@ -201,7 +205,10 @@ def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
 
 
 def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Phrase:
-    """Build `la voiture de Paul`: Paul's car; things that belong to things use `of`: le toit de la maison."""
+    """Build a noun with its possessor: la voiture de Paul, Paul's car.
+
+    If the possessor is not a person, English uses of: le toit de la maison, the roof of the house.
+    """
     d.build("possession with de")
     owned = noun_phrase(noun, "definite", plural=plural)
     of = new_tag()
@@ -218,7 +225,7 @@ def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Ph
 
 
 def name(entry: Entry) -> Phrase:
-    """Build the name of a person or town."""
+    """Build the phrase for a name, such as that of a person or town."""
     tag = new_tag()
     is_feminine = entry.gender == "f"
     return Phrase(

@@ -16,7 +16,8 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.places import PLACES, adverb, first_name, location, time, word_for_word
 from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
-#: Object pronouns: French, English, person, and the subjects with which they would be reflexive.
+#: Object pronouns. The columns are: French, English, person, and the persons of the subjects with which the
+#: pronoun would be reflexive.
 _PERSONS = (
     ("me", "me", 0, (0, 3)),
     ("te", "you", 1, (1, 4)),
@@ -31,9 +32,9 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     Args:
         d: source of random choices.
         noun: the noun.
-        who: the subject, for possessives.
-        negation: negation of the clause: after pas, plus and jamais, `un`, `du` and `des` become `de`; after
-            que, English omits `some`.
+        who: the subject, which may be the possessor of the object.
+        negation: negation of the clause. After pas, pas encore, plus and jamais, the articles un, du and des
+            become de. After que, English omits some.
         general: whether a definite object means the whole class: aimer le chocolat.
     """
     plural = noun.counted and d.chance(0.35)
@@ -80,7 +81,7 @@ def _determined(
     plural: bool,
     described: tuple[Adjective, ...],
 ) -> Phrase:
-    """Draw an object with a given kind of determiner, which a negation may change."""
+    """Draw an object with a given kind of determiner. A negation may change the determiner."""
     d.build(kind)
     if kind == "quantity":
         words = ("beaucoup", "trop", "assez", "peu")
@@ -108,7 +109,7 @@ def _determined(
 def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, english: str = "") -> Phrase:
     """Draw an object with a preposition, such as `à mon frère`.
 
-    `english` is the English preposition, or empty if it is part of the verb.
+    `english` is the English preposition, or empty if the preposition is part of the English verb.
     """
     if noun.classes & (GENERAL | {"music", "weather", "instrument"}):
         kind = "definite" if noun.classes & {"instrument"} else "general"
@@ -133,12 +134,12 @@ def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str =
         verb: the verb.
         who: the subject.
         negation: negation of the clause.
-        omit: an object to omit, because it is a pronoun or a question word: `direct` or `second`.
+        omit: the object to omit, `direct` or `second`, because a pronoun or question word stands for it.
     """
     drawn = []
     if verb.object and omit != "direct":
         drawn.append(_object(d, verb, who, negation))
-        if "time" in verb.object and verb.where:  # passer une heure dans le parc
+        if "time" in verb.object and verb.where:  # for example, passer une heure dans le parc
             drawn.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
     if verb.second and omit != "second":
         preposition, classes, english = verb.second
@@ -181,7 +182,10 @@ def actions(d: Draw) -> tuple[Verb, ...]:
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
-    """Draw an infinitive with its objects: manger une pomme, eat an apple; with `ing`, eating an apple."""
+    """Draw an infinitive with its objects: manger une pomme, eat an apple; with `ing`, eating an apple.
+
+    A verb that needs an infinitive itself is replaced by another verb. `who` is the subject.
+    """
     if "inf" in verb.object:
         verb = d.pick([v for v in actions(d) if "inf" not in v.object])
     d.combine(verb.key, "infinitive")
@@ -208,7 +212,7 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
 
 
 def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
-    """Draw a direct object pronoun; `le` is him if the verb takes people as objects, else it."""
+    """Draw a direct object pronoun. `le` is him if a person can be the object of the verb, otherwise it."""
     human = "person" in verb.object
     if human and d.chance(0.5):
         french, english, person, _ = d.pick(
@@ -219,13 +223,20 @@ def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
     d.build("pronoun le la les")
     french = d.pick(("le", "la", "les"))
     if human and french == "la" and starts_with_vowel(verb.forms.infinitive):
-        french = "le"  # the elided l' does not show the gender
+        french = "le"  # la would be elided to l', which does not show the gender
     english = {"le": "him" if human else "it", "la": "her" if human else "it", "les": "them"}[french]
     return Pronoun(french, (english,), 2, (french == "la", french == "les"))
 
 
 def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False) -> Pronoun:
-    """Draw an indirect object pronoun; `to` is the English preposition, or empty."""
+    """Draw an indirect object pronoun.
+
+    Args:
+        d: source of random choices.
+        who: the subject.
+        to: the English preposition, or empty.
+        things_only: whether me, te, nous and vous are excluded.
+    """
     lead = tuple(to.split())
     if d.chance(0.5) and not things_only:
         french, english, _, _ = d.pick(
@@ -239,7 +250,7 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
 
 
 def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
-    """Add random adverbials of manner, place and time to a clause, in place."""
+    """Add random adverbials of manner, place and time to `clause`. `chance` scales their probability."""
     verb = clause.verb
     if verb.how and d.chance(chance / 2):
         how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}

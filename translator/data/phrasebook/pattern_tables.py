@@ -1,4 +1,7 @@
-"""Reading and checking the tables of patterns (see docs/phrasebook.md); errors name file, line and remedy."""
+"""Reading and checking the tables of patterns (see docs/phrasebook.md).
+
+Error messages name the file, the line and a remedy.
+"""
 
 import re
 from collections.abc import Collection, Iterator
@@ -36,9 +39,9 @@ class Pattern:
 
     Attributes:
         fr, en: words and slots in order.
-        links: (position in `fr`, position in `en`) of aligned items.
-        points: numbers, in points.tsv, of the grammar points that it illustrates.
-        where: file and line, for messages.
+        links: pairs (position in `fr`, position in `en`) of aligned items.
+        points: numbers of the grammar points that the pattern illustrates, as in points.tsv.
+        where: file and line of the pattern, for messages.
     """
 
     fr: Items
@@ -49,13 +52,18 @@ class Pattern:
 
     @cached_property
     def shared(self) -> dict[str, tuple[Slot, Slot]]:
-        """Name → French and English slot, for the slots on both sides; the others are words to inflect."""
+        """Map the name of each slot that is on both sides to its French and its English form.
+
+        A slot that is on one side only is not included: it stands for a word to inflect.
+        """
         left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
         return {of: (left[of], right[of]) for of in left if of in right}
 
 
 def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
-    """Yield the patterns of a table, each with the name of the slot that it fills, or `sentence`.
+    """Yield the patterns of a table, each after the name of the slot that it fills.
+
+    `named` says whether the first column of the table is this name. If not, the name is `sentence`.
 
     Raises:
         DataError: a line has too few cells or cannot be parsed.
@@ -74,12 +82,12 @@ def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
 
 
 def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Pattern:
-    """Parse the cells of a line; `check` then checks that its slots exist."""
+    """Parse the cells of a line. Whether its slots exist is not checked here, but by `check`."""
     sides = (_items(fr, where), _items(en, where))
     shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
     lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
     found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
-    for mark in ".,?!;:…":  # from the end, since Mr. and Dr. contain a full stop
+    for mark in ".,?!;:…":  # paired from the end, since Mr. and Dr. add a full stop
         marks = ([at for at, i in enumerate(side) if i == mark][::-1] for side in sides)
         found.update(zip(*marks, strict=False))
     for pair in filter(None, (part.strip() for part in links.split(";"))):
@@ -105,7 +113,7 @@ def _items(text: str, where: str) -> Items:
 
 
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
-    """Return the positions of the words of a link; repeated words are matched from left to right."""
+    """Return the positions in `side` of the words of a link. Repeated words are found from left to right."""
     positions: list[int] = []
     for item in wanted:
         same = [
@@ -125,10 +133,10 @@ class Known(NamedTuple):
     """The names that slots can have.
 
     Attributes:
-        drawn: slots without inflection: named slots, names, numbers, times.
+        drawn: slots that are filled with a drawn phrase: named slots, names, numbers, times and others.
         nouns: classes and lemmas of nouns.
         empty: classes without nouns.
-        french, english: words that can be inflected.
+        french, english: words that a slot on one side can inflect.
         leads: determiners and other modifiers of a noun.
     """
 
@@ -141,7 +149,7 @@ class Known(NamedTuple):
 
 
 def check(tables: dict[str, list[Pattern]], known: Known) -> dict[str, list[Pattern]]:
-    """Return the tables after checking that every slot can be filled and none contains itself.
+    """Check that every slot can be filled and that no slot contains itself; then return the tables.
 
     Raises:
         DataError: a check fails; the message names file, line and remedy.

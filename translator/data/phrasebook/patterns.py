@@ -16,7 +16,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.statements import clause
 from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
 
-#: French determiner of a slot → kind of `noun_phrase`, and whether it is plural.
+#: Map the French determiner in a slot to the `kind` and `plural` arguments of `noun_phrase`.
 KINDS = {
     "un": ("indefinite", False), "des": ("indefinite", True), "le": ("definite", False),
     "les": ("definite", True), "ce": ("demonstrative", False), "ces": ("demonstrative", True),
@@ -31,7 +31,7 @@ TENSES = {
     "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
-#: Number of attempts to fill two slots of the same kind in a pattern differently.
+#: Maximum number of attempts to fill two slots of the same kind in a pattern with different words.
 _MAX_TRIES = 20
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
@@ -57,7 +57,9 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
 
 @cache
 def tables() -> dict[str, list[Pattern]]:
-    """Return `sentence`, or the name of a slot → the patterns that fill it.
+    """Return the patterns by the name of the slot that they fill.
+
+    The patterns of whole sentences are under the name `sentence`.
 
     Raises:
         DataError: a table is invalid; the message names file, line and remedy.
@@ -88,9 +90,10 @@ def fill(
     Args:
         d: source of random choices.
         line: the pattern.
-        subject: subject of the verbs that have no subject before them; None: the subject after them.
-        tense: default tense of the French verbs.
-        form: default form of the English verbs.
+        subject: subject of the verbs that have no subject before them in the pattern. If it is None, such a
+            verb agrees with a subject that follows it.
+        tense: tense of the French verbs whose slots name no tense.
+        form: form of the English verbs whose slots name no form.
     """
     tags: tuple[dict[int, tuple[int, ...]], ...] = ({}, {})
     for link in line.links:
@@ -98,7 +101,7 @@ def fill(
         for side, at in enumerate(link):
             tags[side][at] = (*tags[side].get(at, ()), tag)
     known: dict[str, Phrase] = {}
-    for dependent in (False, True):  # fill the slots with which others agree first
+    for dependent in (False, True):  # first fill the slots with which others agree
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
                 who = _subject(line.fr, at, known, subject, beings.FRENCH_PRONOUNS)
@@ -121,14 +124,18 @@ def fill(
                 texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
             out += [Word(text, tags[side].get(at, ())) for text in texts]
         sides.append(out)
-    first = known.get(getattr(line.fr[0], "of", ""), Phrase())  # others agree with it
+    first = known.get(getattr(line.fr[0], "of", ""), Phrase())  # gives the result its person and gender
     return replace(first, fr=sides[0], en=sides[1])
 
 
 def _subject(
     items: Items, at: int, known: dict[str, Phrase], outer: Phrase | None, pronouns: dict[str, Phrase]
 ) -> Phrase:
-    """Return the phrase with which a word agrees: named (`@person`), else before, around or after it."""
+    """Return the phrase with which the word at a position agrees.
+
+    This is the phrase that its slot names (`@person`), otherwise the nearest phrase before the word,
+    otherwise `outer`. If there is no `outer`, a phrase after the word comes before the last resort, il.
+    """
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
         if lead.startswith("@"):
@@ -145,7 +152,7 @@ def _is_dependent(slot: Slot) -> bool:
 
 
 def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
-    """Append a phrase, contracting a preceding à or de with its article (au, aux, du, des)."""
+    """Append a phrase to French words. Contract à or de before it with its article (au, aux, du, des)."""
     if not fr or fr[-1].text not in ("à", "de"):
         return fr + phrase.fr
     *before, preposition = fr
@@ -193,7 +200,7 @@ def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
     determiners = [lead for lead in right.lead if lead not in ("adj", "poss", "poss--")]
     if determiners and (determiners != ["a"] or sort == "negated"):
         bare = noun_phrase(noun, "bare", plural=phrase.plural).en
-        article = phrase.en[0].tags  # if there is an article, its words are those with these tags
+        article = phrase.en[0].tags  # if there is an article, only its words have these tags
         n = next(i for i, w in enumerate(phrase.en) if w.tags != article or len(phrase.en) == len(bare))
         determiners = (
             ["any"] if determiners == ["a"] and not (noun.counted and phrase.en_person == 2) else determiners
@@ -203,7 +210,7 @@ def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
 
 
 def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
-    """Return a French verb or adjective inflected to agree with `who`."""
+    """Return the words of a French verb or adjective that agrees with `who`."""
     verb = _verb(slot.of)
     if verb is None:
         adjective = next(a for a in d.lexicon.adjectives if a.lemma == slot.of)
@@ -225,7 +232,7 @@ def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
 
 
 def _english(slot: Slot, who: Phrase, form: str) -> str:
-    """Return an English verb inflected to agree with `who`."""
+    """Return the form of an English verb that agrees with `who`."""
     form = next((lead for lead in slot.lead if lead in FORMS), form)
     if slot.of == "be" and form in ("present", "past"):
         return (english.BE_PRESENT if form == "present" else english.BE_PAST)[who.en_person]
@@ -234,7 +241,7 @@ def _english(slot: Slot, who: Phrase, form: str) -> str:
 
 @cache
 def _nouns(of: str) -> list[Noun]:
-    """Return the nouns of some classes (`food|drink`), or with a lemma."""
+    """Return the nouns of the classes `of` (`food|drink`). If there are none, `of` is the lemma of a noun."""
     return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
 
 

@@ -11,7 +11,7 @@ from translator.data.phrasebook.english import GLUE
 
 
 class Word(NamedTuple):
-    """A word on one side, linked to every word on the other side with a common tag."""
+    """A word on one side. It is linked to every word on the other side that shares a tag with it."""
 
     text: str
     tags: tuple[int, ...] = ()
@@ -19,16 +19,16 @@ class Word(NamedTuple):
 
 @dataclass(slots=True)
 class Phrase:
-    """A part of a sentence in both languages, with its features for agreement.
+    """A part of a sentence in both languages, with the features that other words agree with.
 
     Attributes:
         fr, en: the words.
-        person: person of a French verb that agrees with it, as an index in je, tu, il, nous, vous, ils.
-        en_person: person of an English verb, as an index in I, you, he, we, you, they.
-        feminine: whether French words that agree with it are feminine.
-        owner: the English possessive that refers to it, such as his for Paul.
+        person: person of its French verb if it is a subject, as an index in je, tu, il, nous, vous, ils.
+        en_person: person of its English verb, as an index in I, you, he, we, you, they.
+        feminine: whether French words that agree with the phrase are feminine.
+        owner: the English possessive that refers to the phrase, such as his for Paul.
         article: whether `fr` starts with le or les, which contracts with à and de.
-        human: whether it refers to a person.
+        human: whether the phrase refers to a person.
         head: tag of the main word.
     """
 
@@ -44,7 +44,7 @@ class Phrase:
 
     @property
     def plural(self) -> bool:
-        """Whether it is plural in French."""
+        """Whether the phrase is plural in French."""
         return self.person > 2
 
     def __add__(self, other: "Phrase") -> "Phrase":
@@ -55,7 +55,8 @@ class Sentence(NamedTuple):
     """A pair of sentences.
 
     Attributes:
-        links: sorted (French, English) indices of aligned words, as split by `translator.alignment.words`.
+        links: sorted pairs (index of a French word, index of an English word) of aligned words, where a
+            sentence is split into words by `translator.alignment.words`.
     """
 
     fr: str
@@ -78,7 +79,10 @@ def new_tag() -> int:
 
 @cache
 def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
-    """Split `il_a y_a a_a {0}` into words and their tag letters; a punctuation mark is its own tag."""
+    """Split a line such as `il_a y_a a_a {0}` into words, each with the letters of its tags.
+
+    The letter of a punctuation mark is the mark itself.
+    """
     parts = []
     for part in pattern.split():
         text, _, letters = part.partition("_")
@@ -89,8 +93,8 @@ def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
 def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
     """Build a phrase from a French and an English line of words.
 
-    A word may be followed by `_` and the letters of its tags: words with a common letter are linked, as are
-    identical punctuation marks. `{0}` stands for the first of `phrases`.
+    A word may be followed by `_` and the letters of its tags. Words with a common letter are linked, and so
+    are identical punctuation marks. `{0}` stands for the first of `phrases`, `{1}` for the second.
     """
     tags: dict[str, int] = {}
 
@@ -118,13 +122,13 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
         contracted = {"àle": "au", "àles": "aux", "dele": "du", "deles": "des"}.get(preposition + first.text)
         if contracted:
             return [Word(contracted, (tag, *first.tags)), *phrase.fr[1:]]
-    if preposition == "de" and first.text in ("des", "du", "de"):  # de + des pommes → de pommes
+    if preposition == "de" and first.text in ("des", "du", "de"):  # de and des pommes: de pommes
         return [Word("de", (tag, *first.tags)), *phrase.fr[1:]]
     return [Word(preposition, (tag,)), *phrase.fr]
 
 
 def glued(text: str) -> list[str]:
-    """Return the words of a text, with `GLUE` before each that is not preceded by a space."""
+    """Return the words of a text, with `GLUE` before each word that directly follows another word."""
     parts, end = [], 0
     for word in words(text):
         start = text.index(word, end)
@@ -135,7 +139,10 @@ def glued(text: str) -> list[str]:
 
 def finish(phrase: Phrase) -> Sentence:
     """Write a phrase as a sentence and turn its tags into links."""
-    if [word.text for word in phrase.en[-2:]] == [GLUE + ".", "."]:  # at 2:30 p.m.
+    if [word.text for word in phrase.en[-2:]] == [
+        GLUE + ".",
+        ".",
+    ]:  # a single full stop after p.m. at the end
         phrase.en[-2:] = [Word(GLUE + ".", phrase.en[-2].tags + phrase.en[-1].tags)]
     en = english.contracted([word.text for word in phrase.en])
     at: dict[int, list[int]] = {}

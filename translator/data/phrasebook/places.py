@@ -24,7 +24,7 @@ def first_name(d: Draw) -> Phrase:
 
 
 def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phrase:
-    """Draw a place or, if `goes`, a destination: dans le jardin, à Paris, en France, chez Marie."""
+    """Draw a place, or a destination if `goes`: dans le jardin, à Paris, en France, chez Marie."""
     if len(classes) > 2 and d.chance(0.35):
         return d.pick((in_town, in_country, at_home_of))(d, goes=goes)
     noun = d.pick([n for n in d.lexicon.of(*classes) if n.where])
@@ -46,13 +46,13 @@ def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phras
 
 
 def in_town(d: Draw, *, goes: bool) -> Phrase:
-    """Draw à Paris."""
+    """Draw a town after a preposition: à Paris."""
     d.build("town")
     return pattern("à_a {0}", "to_a {0}" if goes else "in_a {0}", named(d, "town"))
 
 
 def country(entry: Entry, preposition: str) -> list[Word]:
-    """Return the French side of a country after à (en, au, aux) or de (de, d', du, des)."""
+    """Return the French words of a country after à (en, au or aux) or de (de, du or des)."""
     own = new_tag()
     vowel = entry.fr[0] in "AEIOUÉÎ"
     words = [Word(part, (own,)) for part in entry.fr.split()]
@@ -64,14 +64,14 @@ def country(entry: Entry, preposition: str) -> list[Word]:
 
 
 def in_country(d: Draw, *, goes: bool) -> Phrase:
-    """Draw en France, au Japon, aux États-Unis."""
+    """Draw a country after a preposition: en France, au Japon, aux États-Unis."""
     d.build("country")
     entry = d.pick([entry for entry in d.lexicon.names if entry.kind == "country"])
     return country_phrase(entry, "à", "to" if goes else "in")
 
 
 def country_phrase(entry: Entry, preposition: str, english: str) -> Phrase:
-    """Build a country after a preposition in both languages."""
+    """Build a country after a French preposition (à or de) and an English one."""
     fr = country(entry, preposition)
     tag = new_tag()
     own = fr[1].tags
@@ -82,7 +82,7 @@ def country_phrase(entry: Entry, preposition: str, english: str) -> Phrase:
 
 
 def at_home_of(d: Draw, *, goes: bool) -> Phrase:
-    """Draw chez Marie, chez moi."""
+    """Draw somebody's home: chez Marie, chez moi."""
     d.build("chez")
     to = "to" if goes else "at"
     if d.chance(0.4):
@@ -92,26 +92,26 @@ def at_home_of(d: Draw, *, goes: bool) -> Phrase:
 
 
 def time(d: Draw, *when: str) -> Phrase:
-    """Draw an expression of time: hier, la semaine prochaine."""
+    """Draw an expression of time of one of the kinds `when`: hier, la semaine prochaine."""
     entry = d.pick([entry for entry in d.lexicon.times if entry.kind in when])
     d.build(f"time {entry.kind}")
     return fixed(entry)
 
 
 def adverb(d: Draw, kind: str) -> Phrase:
-    """Draw an adverb of a class."""
+    """Draw an adverb of a kind such as manner or frequency."""
     entry = d.pick([entry for entry in d.lexicon.adverbs if entry.kind == kind])
     return word_for_word(entry.fr, entry.en)
 
 
 def word_for_word(fr: str, en: str) -> Phrase:
-    """Build an expression whose words are all linked to each other."""
+    """Build an expression in which every French word is linked to every English word."""
     tag = new_tag()
     return Phrase([Word(w, (tag,)) for w in words(fr)], [Word(w, (tag,)) for w in en.split()])
 
 
 def fixed(entry: Entry) -> Phrase:
-    """Build an expression or sentence with the links that are given in its table."""
+    """Build an expression with the links that its table gives."""
     fr, en = words(entry.fr), words(entry.en)
     tags: dict[tuple[int, int], int] = {link: new_tag() for link in entry.links}
     return Phrase(

@@ -40,7 +40,8 @@ def with_indirect_pronoun(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: English verbs with two objects (gives him a book); the others use to (explains the problem to him).
+#: English verbs that can have two objects without a preposition (gives him a book). The other verbs have a
+#: preposition before the person (explains the problem to him).
 _DATIVE = frozenset(("give show lend send tell bring offer sell teach read write serve throw").split())
 
 
@@ -49,7 +50,10 @@ def _gives(verb: Verb) -> bool:
 
 
 def _pronoun_after_object(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
-    """Put the English pronoun after the object, with its link to the French one: explains the rule to me."""
+    """Return a sentence with the English pronoun after the object: explains the rule to me.
+
+    The English pronoun is linked to the French pronoun, which precedes the verb.
+    """
     tag = new_tag()
     drawn.objects.append(Phrase([], [Word(word, (tag,)) for word in pronoun.en]))
     drawn.pronouns, drawn.linked[pronoun.fr] = [Pronoun(pronoun.fr, (), pronoun.slot)], tag
@@ -116,7 +120,8 @@ def with_y(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: Person of an imperative, as an index in je, tu, il … → pronoun, and index of the form in `imperative`.
+#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to its pronoun and to the index of
+#: the form in `Conjugation.imperative`.
 _IMPERATIVE_PERSONS = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 
 

@@ -12,7 +12,10 @@ _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
 
 
 def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
-    """Turn a clause into a question, without inversion if the subject is `je`."""
+    """Turn a clause into a question of a form, one of `FORMS`, which is random if empty.
+
+    There is no inversion if the subject is je.
+    """
     form = form or d.pick(FORMS)
     if form == "inversion" and drawn.subject.person == 0:
         form = "est-ce que"

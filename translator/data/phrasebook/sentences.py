@@ -1,4 +1,4 @@
-"""Constructions of several clauses (conditions, reasons, times, coordination), and être."""
+"""Constructions of several clauses (conditions, reasons, times, coordination), and être and avoir."""
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
@@ -12,12 +12,16 @@ TOLD = ("present",) * 3 + ("passé composé",) * 3 + ("imparfait", "futur", "plu
 
 
 def put(d: Draw, drawn: Clause) -> Phrase:
-    """Return the words of a clause as part of a sentence."""
+    """Return the words of a clause that is part of a sentence, without a final mark."""
     return realise(drawn, d.lexicon.conjugations)
 
 
 def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
-    """Build `C'est …`: he is or she is for a person, it is for a thing, they are for a plural."""
+    """Build a sentence with `C'est …`.
+
+    The English is he is or she is for a person, it is for a thing, and they are for a plural. `french` and
+    `english` are the verb, est and is or était and was.
+    """
     who = ("she" if what.feminine else "he") if what.human else "it"
     if what.en_person == 5:
         who, english = "they", {"is": "are", "was": "were"}[english]
@@ -36,7 +40,7 @@ def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negati
 def be_adjective(
     d: Draw, subject: Phrase, adjective: Adjective, *, tense: str = "present", negation: str = ""
 ) -> Clause:
-    """Build `Elle est contente`, sometimes with très."""
+    """Build a clause like Elle est contente, sometimes with an adverb of degree such as très."""
     tag = new_tag()
     form = adjective.forms[subject.feminine + 2 * subject.plural]
     what = Phrase(spread(form, tag), spread(adjective.en, tag))
@@ -50,7 +54,11 @@ def be_adjective(
 def second(
     d: Draw, one: Clause, *, tense: str, negation: str = "", simple: bool = True, chance: float = 0.7
 ) -> Clause:
-    """Draw a clause that follows another one, usually with the same subject."""
+    """Draw a clause that accompanies the clause `one`.
+
+    With probability `chance`, its subject is a pronoun for the subject of `one`, provided that the subject of
+    `one` is a person or a pronoun.
+    """
     who = beings.again(one.subject) if d.chance(chance) else None
     verb = _doing(d) if who else None
     return clause(d, tense=tense, verb=verb, subject=who, negation=negation, simple=simple)
@@ -99,7 +107,7 @@ def _feels(d: Draw, who: Phrase, tense: str) -> Phrase:
     return put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
 
 
-#: French noun after avoir → English adjective after be.
+#: Pairs of a French noun after avoir and the English adjective after be.
 STATES = (
     ("faim", "hungry"),
     ("soif", "thirsty"),
@@ -113,7 +121,7 @@ STATES = (
 
 
 def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
-    """Build `J'ai faim`: I am hungry."""
+    """Build a clause like J'ai faim, I am hungry."""
     d.build("avoir faim", tense, *([negation] if negation else []))
     french, english = d.pick(STATES)
     verb = d.lexicon.verb_translated("avoir", "be", "is", "was", "been", "being")
@@ -214,7 +222,7 @@ def thinks(d: Draw) -> Phrase:
 
 
 def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
-    """Build the clause before `que`."""
+    """Build the main clause before que: je pense."""
     who = beings.subject(d, verb, pronouns=0.7)
     d.build(tense)
     d.combine(verb.key, tense)

@@ -1,9 +1,10 @@
 """The splits of the phrasebook.
 
-Pairs come from three sources: hand-written sentences, patterns, and the grammar. `val` and `test` contain
-pairs of each, and no French sentence of `train`. `test_compositional` consists of sentences of the grammar
-with a combination of two parts (a rare verb and a tense, a noun and an adjective) that never occurs in
-training, although each of the parts does. The authors of `challenge` and `everyday` had not seen the others.
+Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `val` and `test`
+contain pairs from each source, and no French sentence that is in `train`. `test_compositional` consists of
+sentences of the grammar with a combination of two parts (a rare verb and a tense, a noun and an adjective)
+that never occurs in training, although each of the two parts occurs there. `challenge` and `everyday` were
+written by hand, by authors who had not seen the other splits.
 """
 
 import csv
@@ -21,18 +22,20 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Pairs from patterns and from the grammar in `train`, which also contains every hand-written sentence once.
+#: Number of pairs from patterns and from the grammar in `train`. `train` also contains every hand-written
+#: sentence that is not in `val` or `test`, once.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
-#: Number of pairs of each source in `val`, and in `test`.
+#: Number of pairs from each source in `val`. `test` has the same number.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
-#: Combinations of parts, in a thousand, that are kept out of training.
+#: Of a thousand combinations of parts, how many are kept out of training.
 _KEPT_BACK = 300
-#: Minimum number of times that training draws every word.
+#: In training, the frequency of a word counts only after the word has been drawn this many times. Therefore
+#: rare words occur too.
 _FLOOR = 2
-#: Minimum number of occurrences in training of each word and part in `test_compositional`.
+#: Minimum number of times that each word and each part in `test_compositional` occurs in training.
 _WELL_KNOWN = 5
-#: Combinations with one of the most frequent verbs are never kept out of training.
+#: Number of most frequent verbs. A combination with one of these verbs is never kept out of training.
 _N_COMMON_VERBS = 100
 
 
@@ -46,13 +49,16 @@ class Example(NamedTuple):
 
     @property
     def is_compositional(self) -> bool:
-        """Whether it has a combination of parts that never occurs in training."""
+        """Whether the pair has a combination of parts that is kept out of training."""
         return any(kept_back(one, other) for one, other in self.combinations)
 
 
 @cache
 def kept_back(one: str, other: str) -> bool:
-    """Return whether a combination of parts is kept out of training; a checksum decides."""
+    """Return whether a combination of parts is kept out of training.
+
+    A checksum of the two parts decides, unless one of them is a common verb.
+    """
     if {one, other} & _common():
         return False
     return crc32(f"{one}\t{other}".encode()) % 1000 < _KEPT_BACK
@@ -67,7 +73,7 @@ def _common() -> frozenset[str]:
 
 
 def sentences() -> Iterator[Example]:
-    """Yield the hand-written sentences in an order that does not depend on their themes."""
+    """Yield the sentences written as a whole, ordered by a checksum so that themes are mixed."""
     for pair in sorted(written.sentences(), key=lambda pair: (crc32(pair.fr.encode()), pair.fr)):
         yield Example(
             Sentence(pair.fr, pair.en, ()), "sentences", frozenset(f"point {point}" for point in pair.points)
@@ -75,7 +81,7 @@ def sentences() -> Iterator[Example]:
 
 
 def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Fill in the patterns in turn, endlessly; French sentences may repeat."""
+    """Yield a sentence of each pattern in turn, endlessly. A French sentence may occur again."""
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     while True:
@@ -87,7 +93,7 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
 
 
 def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
-    """Draw sentences of the grammar endlessly (see `Draw`); French sentences may repeat."""
+    """Yield sentences of the grammar, endlessly. A French sentence may occur again. `floor` is for `Draw`."""
     d = Draw(load(), seed, floor=floor)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:
@@ -98,7 +104,7 @@ def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
 
 @cache
 def generated() -> dict[str, list[Example]]:
-    """Return the generated splits by name."""
+    """Return the generated splits by name: train, val, test and test_compositional."""
     taken = {example.sentence.fr.casefold() for example in sentences()}
     split: dict[str, list[Example]] = {"train": [], "val": [], "test": []}
     for origin, stream, n_train in (
@@ -122,7 +128,10 @@ def generated() -> dict[str, list[Example]]:
 
 
 def _compositional(train: list[Example]) -> list[Example]:
-    """Draw sentences with new combinations of parts, whose words and parts are frequent in training."""
+    """Draw sentences with a combination of parts that is not in `train`.
+
+    Every word and every part of these sentences occurs at least `_WELL_KNOWN` times in `train`.
+    """
     words = Counter(word for e in train for side in e.sentence[:2] for word in side.split())
     met = Counter(part for example in train for pair in example.combinations for part in pair)
     by_french: dict[str, Example] = {}
@@ -138,7 +147,7 @@ def _compositional(train: list[Example]) -> list[Example]:
 
 
 def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the sentences of a hand-written split: French, and English references by two people."""
+    """Yield each French sentence of a hand-written split, with English references by two people."""
     with (TABLES / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield row["fr"], row["en"], row["en2"]

@@ -11,25 +11,25 @@ from translator.data.phrasebook.vocabulary import Verb
 
 Construction = Callable[[Draw], Phrase]
 TENSES = ("present", "passé composé", "imparfait", "futur", "futur proche", "conditionnel")
-#: Weight of each tense, roughly as in speech.
+#: Relative frequency of each tense, roughly as in speech.
 TENSE_WEIGHTS = (9, 6, 3, 2, 2, 1)
 _COMMON_TENSES = tuple(t for t, n in zip(TENSES, TENSE_WEIGHTS, strict=True) for _ in range(n))
 _SIMPLE_NEGATIONS = ("pas",) * 5 + ("plus", "jamais")
 
 
 def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
-    """Return the words of a clause with a final mark."""
+    """Return the words of a clause, followed by a final mark."""
     return pattern(f"{{0}} {mark}", f"{{0}} {mark}", realise(clause, d.lexicon.conjugations))
 
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
-    """Return the verbs that form a clause without que, restricted to those for which `wanted` is true."""
+    """Return the verbs that need no clause with que and, if `wanted` is given, for which it is true."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
 
 def primary(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
-    """Return the verbs that can have an object pronoun, restricted to those for which `wanted` is true."""
+    """Return the verbs of `Lexicon.primary`, which can have an object pronoun, for which `wanted` is true."""
     return [verb for verb in d.lexicon.primary if wanted(verb)]
 
 
@@ -47,11 +47,11 @@ def clause(
 
     Args:
         d: source of random choices.
-        tense: one of `TENSES`; random if empty.
-        negation: a key of `clauses.NEGATIONS`.
-        verb: random if None.
-        subject: random if None.
-        omit: an object to omit: `direct` or `second`.
+        tense: a tense that `Clause` allows; random if empty.
+        negation: a key of `clauses.NEGATIONS`, or empty.
+        verb: the verb; random if None.
+        subject: the subject; random if None.
+        omit: the object to omit, `direct` or `second`; empty to omit none.
         simple: whether to omit adverbs, places and times.
     """
     verb = verb or d.pick(d.lexicon.clausal)
@@ -71,7 +71,9 @@ def clause(
     if verb.etre and not verb.reflexive and tense in COMPOUND:
         d.build("passé composé with être")
     drawn = Clause(who, verb, tense, negation)
-    hidden = "pas" if who.fr[-1].text == "ne" else ""  # personne ne veut de pain
+    hidden = (
+        "pas" if who.fr[-1].text == "ne" else ""
+    )  # no article after personne ne: personne ne veut de pain
     drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit)
     if not simple:
         parts.adjuncts(d, drawn)
@@ -95,7 +97,7 @@ def statement(d: Draw) -> Phrase:
 
 
 def tense_statement(tense: str) -> Construction:
-    """Return the construction of one clause in a tense."""
+    """Return the construction that draws a sentence of one clause in the given tense."""
 
     def build(d: Draw) -> Phrase:
         return say(d, clause(d, tense=tense))

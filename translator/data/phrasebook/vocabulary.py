@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from translator.data.phrasebook.french import Conjugation
 
-#: Group of classes → its members, which may be groups.
+#: Map a group of classes to its members, some of which are groups themselves.
 GROUPS = {
     "human": "person family job",
     "animal": "pet farm wild bird insect fish dog",
@@ -22,11 +22,12 @@ class Noun:
 
     Attributes:
         lemma: the dictionary form, the same for boulanger and boulangère.
-        fr, en: singular and plural. The plural of an uncountable noun is empty, as is the singular of a noun
-            that only has a plural. A `*` at the start of `fr` prevents elision.
-        where: French and English preposition for being there, and whether English omits the article.
-        frequency: from 1 (rare) to 5; each step doubles the frequency.
-        scenes: kitchen, station …; empty: any.
+        fr, en: singular and plural. The plural of an uncountable noun is empty, and so is the singular of a
+            noun that only has a plural. A `*` at the start of a French form prevents elision.
+        where: for a place: the French and the English preposition for being there (dans, in), and whether
+            English omits the article. Otherwise None.
+        frequency: from 1 (rare) to 5; a noun of each step is twice as frequent as one of the step before.
+        scenes: the scenes to which the noun belongs (kitchen, station …); if empty, it fits every scene.
     """
 
     lemma: str
@@ -40,7 +41,7 @@ class Noun:
 
     @property
     def is_human(self) -> bool:
-        """Whether it names a person."""
+        """Whether the noun names a person."""
         return not self.classes.isdisjoint(("person", "family", "job"))
 
     @property
@@ -51,7 +52,15 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class Adjective:
-    """An adjective; `forms` are masculine and feminine singular, then plural."""
+    """An adjective.
+
+    Attributes:
+        forms: masculine singular, feminine singular, masculine plural, feminine plural.
+        before_vowel: the masculine singular before a vowel (bel), or empty if it is not special.
+        before: whether the adjective precedes the noun in French.
+        comparative, superlative: the English forms. The comparative is `-` if the adjective has none.
+        applies: classes of the nouns with which the adjective makes sense.
+    """
 
     lemma: str
     forms: tuple[str, str, str, str]
@@ -75,14 +84,16 @@ class Verb:
 
     Attributes:
         en: forms of the first English word: base, third person, past, participle, -ing.
-        rest: the English words after it (`for` of look for).
+        rest: the English words after the first one (`for` of look for).
         particle: the English particle, which follows an object pronoun (`on` of turn it on).
-        state: whether English uses the simple instead of the progressive present.
+        state: whether English uses simple tenses where other verbs have a progressive (he
+            knows).
         liking: whether a definite object means the whole class (aimer le chocolat).
-        happens: whether it is involuntary, so that there is no imperative or "want to".
-        preposition: the French preposition before the object (à, de, …).
-        object: classes of the object, or one of `VERBAL`.
-        second: French preposition, classes and English preposition of a second object.
+        happens: whether nobody does it on purpose, so that the verb has no imperative and does not follow
+            want to.
+        preposition: the French preposition before the object (à, de, …), or empty.
+        object: classes of the object, or one of `VERBAL`; empty if the verb is intransitive.
+        second: French preposition, classes and English preposition of the second object; None without one.
     """
 
     lemma: str
@@ -106,31 +117,32 @@ class Verb:
 
     @property
     def key(self) -> str:
-        """The lemma and its English, which identify the meaning."""
+        """The lemma and its English translation, which together identify the meaning."""
         return f"{self.lemma}={' '.join((self.en[0], *self.rest, self.particle)).strip()}"
 
     @property
     def intransitive(self) -> bool:
-        """Whether it has no object."""
+        """Whether the verb has no object."""
         return not self.object
 
     @property
     def measures(self) -> bool:
-        """Whether its object is a price or a duration: coûter, durer, passer une heure."""
+        """Whether the object is a price or a duration: coûter, durer, passer une heure."""
         return "time" in self.object or (self.object == {"money"} and "person" not in self.subject)
 
     @property
     def takes(self) -> bool:
-        """Whether it is transitive: a direct object, not reflexive, and not a measure."""
+        """Whether the verb is transitive: it has a direct object, is not reflexive and does not measure."""
         return self.direct and not self.reflexive and not self.measures
 
     @property
     def direct(self) -> bool:
-        """Whether it has a direct object that is a noun."""
+        """Whether the verb has a direct object that is a noun."""
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
 
 
-#: Values of a verb's `object` that are not classes: infinitive, destination, place, clause with que.
+#: Values in a verb's `object` that are not classes. In this order, they mean that the object is an
+#: infinitive, a destination, a place, or a clause with que.
 VERBAL = ("inf", "goes", "stays", "that")
 
 
