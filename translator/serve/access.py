@@ -46,7 +46,7 @@ class Access:
     hosts: tuple[str, ...] = ()
 
     def check_host(self, host: str) -> None:
-        """If the service is local only, refuse a Host header that names neither this machine nor a proxy.
+        """If the service is local only, refuse a Host header other than this machine or `hosts`.
 
         Raises:
             RefusedError: with status 421, if the Host header is refused.

@@ -27,7 +27,8 @@ class Alternative:
     Attributes:
         word: the new word.
         text: the new translation, which contains the new word.
-        probability: the probability of the first piece of the new word, given the translation before it.
+        probability: the probability of the first piece of the new word, given the translation before
+            that word.
     """
 
     word: str

@@ -13,8 +13,8 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
-#: When the tokens of a batch are counted, its longest part counts as at least this many tokens. The search for
-#: a shorter part is not faster.
+#: When the tokens of a batch are counted, its longest part counts as at least this many tokens. The search
+#: for a shorter part is not faster.
 MIN_LENGTH = 8
 
 #: Token ids of a sentence, or of a part of a sentence that exceeds the model's maximum length.
@@ -45,11 +45,11 @@ class _Request:
 class Batcher:
     """A fair queue in front of the model.
 
-    While the model computes a batch, new requests wait. The next batch is formed from the parts of the waiting
-    requests. The request with the fewest tokens computed so far comes first, and the tokens of a batch are
-    limited. A long request is therefore computed in several batches, and short requests overtake it. If the
-    model is idle, it starts on a new request at once. Requests that were cancelled, because of a timeout or a
-    closed connection, are skipped.
+    While the model computes a batch, new requests wait. The next batch is formed from the parts of the
+    waiting requests. The request with the fewest tokens computed so far comes first, and the tokens of a
+    batch are limited. A long request is therefore computed in several batches, and short requests overtake
+    it. If the model is idle, it starts on a new request at once. Requests that were cancelled, because of a
+    timeout or a closed connection, are skipped.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Batcher:
         """Create a batcher; `start` starts it.
 
         Args:
-            search: `(parts, n_best) -> results`, the function that computes a batch. It runs on a worker thread.
+            search: `(parts, n_best) -> results`, the function that computes a batch on a worker thread.
             batch_tokens: maximum number of tokens of a batch. A batch has as many tokens as its number of
                 parts times the length of its longest part, including the end symbol. A part that is longer
                 than the maximum forms a batch alone.

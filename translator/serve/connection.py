@@ -90,7 +90,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _close_slowest(self) -> None:
-        """Close the connections whose timers would fire first, as many as necessary to make room for this one."""
+        """Make room for this connection by closing those whose timers would fire first."""
         others = [c for c in self.open_connections - {self} if not c._transport.is_closing()]
         waiting = sorted((c for c in others if c._timer), key=lambda c: c._deadline)
         for connection in waiting[: max(0, len(others) + 1 - self.limits.max_connections)]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 #: default is 1,024.
 _OPEN_FILES = 4096
 
-#: Number of open files that are not connections but libraries and the model.
+#: Number of open files that are reserved for other purposes than connections: libraries and the model.
 _OTHER_FILES = 32
 
 #: Backlog of the listening socket, and so the number of connections that one iteration of the event loop can
-#: accept. Old connections are closed to make room for new ones only after three iterations. Until then, the new
-#: connections are open in addition, and must fit below the limit on open files, too.
+#: accept. Old connections are closed to make room for new ones only after three iterations. Until then, the
+#: new connections are open in addition, and must fit below the limit on open files, too.
 _BACKLOG = 256
 
 

@@ -7,7 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
-#: Paths with labels of their own. All other paths are counted as `other`, so that clients cannot create labels.
+#: Paths with their own labels. All other paths are counted as `other`, so that clients cannot create labels.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
     | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
