@@ -11,13 +11,16 @@ _console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 
 
 def note(message: str) -> None:
-    """Print one line on stderr, or nothing if its terminal was closed."""
+    """Print one line on stderr. If stderr is a terminal that was closed, print nothing."""
     leave_closed_terminal()
     _console.print(message)
 
 
 def leave_closed_terminal() -> None:
-    """Redirect output for a closed terminal to /dev/null, so that writing to it does not raise."""
+    """If stdout or stderr is a terminal that was closed, redirect it to /dev/null.
+
+    Writing to it then does not raise an error.
+    """
     for handle in (1, 2):
         try:
             os.get_terminal_size(handle)
@@ -27,11 +30,11 @@ def leave_closed_terminal() -> None:
 
 
 def log(message: str) -> None:
-    """Print one line on stderr; drop it if it cannot be written."""
+    """Print one line on stderr. A line that cannot be written is dropped."""
     try:
         print(message, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        # The reader is gone for good; Python's flush at exit would fail too.
+        # The reader is gone for good, and without the redirection Python's flush at exit would fail, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     except OSError:  # such as a full disk; the next line may fit again
         pass
@@ -40,13 +43,14 @@ def log(message: str) -> None:
 def is_terminal() -> bool:
     """Return whether stderr is a terminal, where a progress bar can be redrawn.
 
-    With FORCE_COLOR, which CI services set, rich alone would treat a log file as a terminal.
+    The check of `rich` is not enough: if FORCE_COLOR is set, as on CI services, it takes a log file for a
+    terminal.
     """
     return _console.is_terminal and _console.file.isatty()
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar; it shows the task's field `status` after the percentage."""
+    """Return a progress bar, which shows the field `status` of its task after the percentage."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

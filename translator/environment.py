@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Unset environment variables for the duration of a block."""
+    """Unset environment variables for the duration of a block, then restore them."""
     removed = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
@@ -17,7 +17,7 @@ def without(*names: str) -> Iterator[None]:
 
 @contextmanager
 def environment_kept() -> Iterator[None]:
-    """Undo every change that a block makes to the environment variables."""
+    """At the end of a block, undo every change that the block made to the environment variables."""
     before = dict(os.environ)
     try:
         yield

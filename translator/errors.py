@@ -2,16 +2,16 @@
 
 PasserelleError                 exit 1: one line on stderr, never a traceback
 ├── ConfigError                 an invalid configuration file or override
-├── DataError                   a corpus: missing, badly encoded, sides of unequal length, no network
-├── ModelError                  a model folder: missing, damaged, of another version
+├── DataError                   a corpus that cannot be read, downloaded or used
+├── ModelError                  a model folder that is missing, damaged or of another version
 ├── TrainingError               a training run that cannot start or continue
 ├── ExportError                 a failed export, or an exported model that translates differently
 ├── PictureError                a figure that cannot be drawn
 ├── ServeError                  a service that cannot start
 └── UsageError                  exit 2: invalid command-line arguments
 
-A message starts with the dotted key or `file:line`. Then it gives the invalid value, what is allowed and what
-to do.
+A message starts with the place of the error, such as the dotted key of a configuration field or `file:line`.
+Then it gives the invalid value, what is allowed and what to do.
 """
 
 

@@ -1,8 +1,9 @@
 """Atomic writing of files and folders, checksums, and locks.
 
 A file or folder is written under a temporary name, flushed to disk and renamed, so that a killed process or a
-power cut never leaves a partial one under its final name. Temporary files and folders are locked while they
-are being written. Those without a lock were left by killed processes and can be removed.
+power cut never leaves a partial file or folder under its final name. Temporary files and folders are locked
+while they are being written. A temporary file or folder without a lock was left by a killed process and can
+be removed.
 """
 
 import errno
@@ -23,15 +24,16 @@ try:
 except ImportError:  # not POSIX: no locks, so temporary files of killed processes are never removed
     fcntl = None  # type: ignore[assignment]
 
-#: `errno` values if another process holds a lock; some network file systems return the second.
+#: `errno` values of locking if another process holds the lock. Some network file systems return the second.
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
-#: File name: a JSON object with the SHA-256 of each file of a sealed folder.
+#: Name of the file in a sealed folder that holds a JSON object with the SHA-256 of each of its other files.
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
 _RANDOM = "[a-z0-9_]{8}"  # the suffix that `tempfile` adds
-#: Names that we, or older versions, create in a partial folder. A folder with other names is not removed.
+#: Names that this version or an older one creates in a partial folder. A folder that contains any other name
+#: is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
 
 
@@ -84,7 +86,7 @@ def partial_folder(parent: Path) -> Iterator[Path]:
 
 
 def flush_and_rename(partial: Path, path: Path) -> None:
-    """Flush a finished folder and all its contents to disk, then rename it."""
+    """Flush the finished folder `partial` and all its contents to disk, then rename it to `path`."""
     for inside in (*partial.rglob("*"), partial):
         _flush(inside)
     partial.rename(path)
@@ -101,12 +103,14 @@ def is_sealed(folder: Path, names: Collection[str]) -> bool:
 
 
 def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], None]) -> None:
-    """Create a sealed folder, a folder with checksums, unless it exists. Replace a damaged one, with a note.
+    """Create a sealed folder, which is a folder with checksums, unless it exists.
+
+    If the existing folder is damaged, print a note and replace the folder.
 
     Args:
         folder: the folder to create. It appears only once it is complete.
-        names: of its files.
-        write: writes the files into the folder that it is called with.
+        names: the names of its files.
+        write: function that is called with an empty folder and writes the files into it.
     """
     if is_sealed(folder, names):
         return
@@ -133,15 +137,18 @@ def remove_partial_files(folder: Path, names: Collection[str]) -> None:
     Temporary files that a process is still writing are locked and stay.
 
     Args:
-        folder: to clean up.
-        names: of the files that were being written.
+        folder: the folder to clean up.
+        names: the final names of the files that were being written.
     """
     pattern = re.compile(rf"\.({'|'.join(map(re.escape, names))})-{_RANDOM}")
     _remove_unlocked(folder, lambda path: bool(pattern.fullmatch(path.name)) and path.is_file())
 
 
 def remove_partial_folders(parent: Path) -> None:
-    """Remove the folders that killed processes left from `partial_folder`; locked ones stay."""
+    """Remove the folders that killed processes left from `partial_folder`.
+
+    Folders that are locked or contain unknown names stay.
+    """
     pattern = re.compile(_PARTIAL + _RANDOM)
     _remove_unlocked(
         parent,
@@ -174,22 +181,25 @@ def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None
 
 
 def _locked(create: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-    """Return a locked descriptor and its path; try again if it was removed before it was locked."""
+    """Create a temporary file or folder, lock it, and return its descriptor and path.
+
+    If another process removes the file or folder before it is locked, create another one.
+    """
     while True:
         handle, path = create()
         error = lock_error(handle)
         if error is not None and error.errno not in HELD:
-            return handle, path  # locks are not supported, so nothing is removed either
+            return handle, path  # locks are not supported, so no process removes it
         if error is None and os.path.lexists(path):
             return handle, path
         os.close(handle)
 
 
 def lock_error(handle: int) -> OSError | None:
-    """Lock an open file or folder without waiting; return the error if that fails, else None.
+    """Lock an open file or folder without waiting. Return the error if locking fails, else None.
 
-    The error's `errno` is in `HELD` if another process holds the lock, and not in it if locks are not
-    supported.
+    If another process holds the lock, the `errno` of the error is in `HELD`. If locks are not supported, it
+    is another value.
     """
     if fcntl is None:
         return OSError(errno.ENOSYS, "this system has none")
@@ -210,7 +220,8 @@ def _replace_with_link(path: Path, target: Path) -> None:
         os.replace(target, path)
         return
     os.replace(link, path)
-    link.unlink(missing_ok=True)  # os.replace does nothing if both are already the same file
+    # If both names already belong to the same file, os.replace does nothing and leaves `link`.
+    link.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -49,10 +49,10 @@ class LoadedModel:
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
-    """Write all files except the manifest; the folder may exist.
+    """Write all files of a model folder except the manifest. The folder may already exist.
 
     Raises:
-        ModelError: a weight is not finite; nothing is written.
+        ModelError: a weight is not finite. Nothing is written in this case.
     """
     if name := not_finite(weights):
         raise ModelError(f"{folder}: not written: {name} has {NOT_FINITE}; the training diverged")
@@ -64,7 +64,7 @@ def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer,
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest, with the given facts; the other files of the folder must exist."""
+    """Write the manifest, including the given facts. The other files of the folder must already exist."""
     manifest = {
         "format_version": FORMAT_VERSION,
         **facts,
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a model folder.
 
     Raises:
-        ModelError: there is no manifest, or it has another format version.
+        ModelError: there is no manifest, it cannot be read, or its format version is not `FORMAT_VERSION`.
     """
     path = folder / MANIFEST
     try:
@@ -103,7 +103,7 @@ def load_model_folder(folder: Path) -> LoadedModel:
     """Load a model folder and verify each file against the manifest.
 
     Raises:
-        ModelError: a file is missing, damaged or inconsistent with the others, or a weight is not finite; the
+        ModelError: a file is missing, damaged or inconsistent with the others, or a weight is not finite. The
             message names the file.
     """
     manifest = read_manifest(folder)
@@ -118,7 +118,7 @@ def load_model_folder(folder: Path) -> LoadedModel:
 
 
 def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
-    """Load model, tokenizer and configuration from a folder without reading a manifest.
+    """Load the model, tokenizer and configuration from a folder that may not have a manifest yet.
 
     Raises:
         ModelError: the files are inconsistent, or a weight is not finite.
@@ -153,7 +153,7 @@ def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary
     """Check the shapes of large weights before memory for a model of the configured size is allocated.
 
     Raises:
-        RuntimeError: a weight is missing or has another shape.
+        RuntimeError: a weight is missing or does not have the configured shape.
     """
     shapes = {"embedding.weight": (vocabulary_size, config.width)}
     for stack, n_layers in (("encoder", config.n_encoder_layers), ("decoder", config.n_decoder_layers)):
@@ -173,7 +173,7 @@ def not_finite(weights: Mapping[str, Tensor]) -> str | None:
 
 
 def newest_model(root: Path) -> Path:
-    """Return the model folder of the newest finished run below `root`, by the date in its manifest.
+    """Return the model folder of the finished run below `root` whose manifest has the latest date.
 
     Raises:
         ModelError: there is no finished run.
@@ -185,12 +185,14 @@ def newest_model(root: Path) -> Path:
 
 
 def recorded_time(path: Path, key: str, *, otherwise: Path) -> float:
-    """Return the time recorded in a JSON file, in seconds; unlike its mtime, copying does not change it.
+    """Return the time recorded in a JSON file, in seconds since 1970.
+
+    Unlike the mtime of the file, the recorded time stays the same when the file is copied.
 
     Args:
         path: the JSON file, which may be absent or damaged.
-        key: of a date in ISO 8601 format.
-        otherwise: the file whose mtime is returned if there is no such date.
+        key: the key of a date in ISO 8601 format.
+        otherwise: the file whose mtime is returned if the JSON file has no such date.
     """
     try:
         return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))[key]).timestamp()

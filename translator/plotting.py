@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, if it is installed, even if $MPLBACKEND names an unknown backend.
+    """Import matplotlib, if it is installed. The import works even if $MPLBACKEND names an unknown backend.
 
-    Jupyter and Colab set it to their own backend, and importing matplotlib then fails in a Python without
-    that backend. A known backend is used as usual.
+    Jupyter and Colab set this variable to their own backend. In a Python without that backend, a plain import
+    of matplotlib would fail. A known backend is used as usual.
     """
     if "matplotlib" in sys.modules:
         return
@@ -33,8 +33,8 @@ def blank(width: float, height: float) -> "Figure":
     """Return an empty figure.
 
     Args:
-        width: in inches.
-        height: in inches.
+        width: width in inches.
+        height: height in inches.
 
     Raises:
         PictureError: matplotlib is not installed.

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-#: What `signal.getsignal` returns: a function, SIG_DFL, SIG_IGN, or None for a handler not set from Python.
+#: What `signal.getsignal` returns: a function, SIG_DFL or SIG_IGN. It returns None if the handler was
+#: not set by Python.
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 #: Exit codes after SIGINT, SIGTERM and SIGHUP: 128 + the signal number, as in a shell.
@@ -50,8 +51,8 @@ class StopOnce:
 def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
     """Install a signal handler for the duration of a block.
 
-    Does nothing if the current handler is not `instead_of`, or outside the main thread, where Python cannot
-    install handlers.
+    If the current handler is not `instead_of`, it stays. It also stays if the block runs outside the main
+    thread, because Python cannot install handlers there.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signum) != instead_of:
         yield
@@ -60,13 +61,16 @@ def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Ite
     try:
         yield
     finally:
-        if signal.getsignal(signum) is handler:  # keep a handler that the block installed
+        if signal.getsignal(signum) is handler:  # a handler that the block itself installed stays
             signal.signal(signum, instead_of)
 
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into one `SystemExit`, so that `finally` blocks run before the process ends."""
+    """Within a block, raise `SystemExit` on SIGTERM and SIGHUP, but only once for a burst of them.
+
+    The `finally` blocks therefore run before the process ends.
+    """
     stop = StopOnce()
     with ExitStack() as stack:
         for signum in ENDING:

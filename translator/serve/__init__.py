@@ -1,5 +1,5 @@
 """An HTTP service with a web page. Only this package imports FastAPI, uvicorn and Prometheus.
 
-A request passes through `server` and `connection` (sockets, slow clients), `middleware` (access, limits,
-timeouts), `app` (routes) and `batcher` (batches of waiting texts).
+A request passes through these modules in order: `server` and `connection` (sockets, slow clients),
+`middleware` (access, limits, timeouts), `app` (routes) and `batcher` (batches of waiting texts).
 """

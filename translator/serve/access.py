@@ -14,7 +14,7 @@ from translator.serve.limits import RefusedError
 
 KEY_VARIABLE = "PASSERELLE_API_KEY"
 
-#: 16 characters of base64 are 96 bits; much shorter keys can be guessed.
+#: Minimum length of the API key. 16 characters of base64 are 96 bits; a much shorter key could be guessed.
 MIN_KEY_LENGTH = 16
 
 #: Names of this machine in a Host header.
@@ -22,7 +22,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 _PORTS = {"http": 80, "https": 443}
 
-#: A host name without scheme, port and path, in ASCII as browsers send it.
+#: A host name or address, without scheme, port and path, and in ASCII, as browsers send it.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -32,10 +32,12 @@ class Access:
 
     Attributes:
         api_key: the API key that clients must send; None if they need none.
-        local_only: whether the service listens on loopback. A Host header with another name then comes from
-            a domain that was pointed at this machine (DNS rebinding).
+        local_only: whether the service listens on a loopback address. If it does, the Host header of a
+            request must name this machine or one of `hosts`. Any other name is a domain that somebody
+            pointed at this machine (DNS rebinding).
         origins: origins of other websites that may use the service; `*` allows all.
-        hosts: lower-case host names that a proxy on this machine uses, in addition to `LOCAL_NAMES`.
+        hosts: lower-case host names that are accepted in addition to `LOCAL_NAMES`. Clients use them to
+            reach the service through a proxy on this machine.
     """
 
     api_key: str | None = None
@@ -44,10 +46,10 @@ class Access:
     hosts: tuple[str, ...] = ()
 
     def check_host(self, host: str) -> None:
-        """Refuse a request whose Host header does not name this machine.
+        """If the service is local only, refuse a Host header other than this machine or `hosts`.
 
         Raises:
-            RefusedError: 421.
+            RefusedError: with status 421, if the Host header is refused.
         """
         name = _without_port(host)
         if self.local_only and not is_loopback(name) and name not in self.hosts:
@@ -55,24 +57,32 @@ class Access:
             raise RefusedError(421, f"This service only answers to {known} and names given by --public-host")
 
     def allows_origin(self, origin: str, host: str) -> bool:
-        """Return whether a page may use the service: our own page, or one of an allowed origin."""
+        """Return whether a page may use the service.
+
+        Our own page may use it, and so may pages of an allowed origin.
+
+        Args:
+            origin: the Origin header of a request from the page.
+            host: the Host header of that request.
+        """
         try:
             name = urlsplit(origin).netloc
         except ValueError:  # unclosed brackets, an invalid port
             return False
-        # A proxy may listen on a different port than the one in the Host header that it sends.
+        # A proxy may listen on a different port than the one in the Host header that it sends. The ports of
+        # public hosts are therefore not compared.
         is_ours = name != "" and (name == host or _without_port(name) in self.hosts)
         return is_ours or self.is_allowed_origin(origin)
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return whether an origin was given by --allow-origin, so that its pages may read responses."""
+        """Return whether `--allow-origin` allows an origin. Pages of such an origin may read responses."""
         return "*" in self.origins or _origin(origin) in self.origins
 
     def check_address(self, query: bytes) -> None:
-        """Refuse an API key in the query string, which proxies and browsers log.
+        """Refuse an API key in the query string, because proxies and browsers log query strings.
 
         Raises:
-            RefusedError: 400.
+            RefusedError: with status 400, if the query string has the field `api_key`.
         """
         fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
         if any(name.lower() == "api_key" for name, _ in fields):
@@ -82,14 +92,14 @@ class Access:
             )
 
     def check_key(self, key: object, headers: Mapping[str, str]) -> None:
-        """Check the API key of a request.
+        """Check the API key of a request, if the service has a key.
 
         Args:
             key: the field `api_key` of the body, if any.
-            headers: request headers; `Authorization: Bearer` is used if the body has no key.
+            headers: the request headers. If the body has no key, `Authorization: Bearer` is used.
 
         Raises:
-            RefusedError: 400 without a key, 403 for a wrong one.
+            RefusedError: with status 400 if the request has no key, or 403 if its key is wrong.
         """
         if self.api_key is None:
             return
@@ -103,7 +113,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or host name is reachable from this machine only."""
+    """Return whether a host is `localhost` or an address that can be reached from this machine only."""
     address = _address(host)
     if address is None:
         return host.lower().removesuffix(".") == "localhost"
@@ -124,12 +134,15 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _without_port(host: str) -> str:
-    """Return the host of a Host header or an origin, in lower case."""
+    """Return a host in lower case, without the port that it may have in a Host header or an origin."""
     return re.sub(":[0-9]*$", "", host).removesuffix(".").lower()
 
 
 def read_key(path: Path | None) -> str | None:
-    """Read the API key from a file or, without one, from the environment; None if neither has one.
+    """Read the API key from a file or, if `path` is None, from the environment variable `KEY_VARIABLE`.
+
+    Returns:
+        The key, or None if there is neither a file nor the environment variable.
 
     Raises:
         ServeError: the file cannot be read, or the key is too short or not one line of printable ASCII.
@@ -164,7 +177,7 @@ def access_for(
     """Return the access rules for a service that listens on an address.
 
     Raises:
-        ServeError: other machines can reach the address and there is no API key.
+        ServeError: other machines can reach the address but there is no API key, or `read_key` fails.
         UsageError: the address, an origin or a public host is malformed.
     """
     if _address(host) is None and not _HOST.fullmatch(host):
@@ -191,7 +204,10 @@ def access_for(
 
 
 def _origin(text: str) -> str:
-    """Return an origin in lower case without its default port, as browsers send it; "" if it is malformed."""
+    """Return an origin as browsers send it: in lower case and without its default port.
+
+    For a malformed origin, return "".
+    """
     try:
         parts = urlsplit(text.lower())
         port = parts.port

@@ -16,18 +16,19 @@ from translator.symbols import BOS, EOS
 from translator.translation.batched_search import EngineStepper
 from translator.translation.inference import Translator
 
-#: Pieces tried per requested alternative; several pieces may start the same word.
+#: Number of pieces that are tried per requested alternative, because several may start the same word.
 _PIECES_PER_WORD = 3
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """An alternative for a word.
+    """An alternative for a word of a translation.
 
     Attributes:
-        word: the word.
-        text: the translation that contains it.
-        probability: of its first piece, given the translation before it.
+        word: the new word.
+        text: the new translation, which contains the new word.
+        probability: the probability of the first piece of the new word, given the translation before
+            that word.
     """
 
     word: str
@@ -36,7 +37,7 @@ class Alternative:
 
 
 def spans(text: str) -> list[Span]:
-    """Return the start and end of each word of a text, as split by `alignment.words`."""
+    """Return the start and end offsets of each word that `alignment.words` finds in a text."""
     return word_spans(words(text), text)
 
 
@@ -45,19 +46,20 @@ def alternatives(
 ) -> Iterator[Alternative | None]:
     """Find alternatives for one word of a translation, the likeliest first.
 
-    The text before the word is kept and, if the translator splits sentences, so is the text after its
-    sentence. Each of the likeliest pieces at that position is forced in turn, and a search continues from it.
-    If several pieces lead to the same word, only the first counts.
+    The text before the word is kept. If the translator splits sentences, then the text after the word's
+    sentence is kept, too. Each of the likeliest pieces at the position of the word is forced in turn, and a
+    search continues from that piece. If several pieces lead to the same word, only the first counts.
 
     Args:
         translator: the model.
         source: the source line. There are no alternatives in a sentence longer than the model's maximum.
-        target: its translation, from a search or with an alternative chosen before.
+        target: the translation of the source line. It may contain an alternative that was chosen before.
         word: index of the word in `alignment.words(target)`.
         n_wanted: maximum number of alternatives.
 
     Yields:
-        One item per search, so that the caller can stop early: an alternative, or None if there is none.
+        One item per search, so that the caller can stop early: the alternative that the search found, or None
+        if it found no new word.
     """
     positions, source = spans(target), translator.mapped(source)
     if not 0 <= word < len(positions):
@@ -89,7 +91,7 @@ def _alternatives_in_sentence(
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
         new = words(text)[: word + 1]
-        # Skip a piece that continues the word before, or changes how the words before are split.
+        # Skip a piece that only continues the preceding word or changes how the preceding words are split.
         is_new = len(new) == word + 1 and new[:-1] == original[:-1] and new[-1] not in seen
         if is_new:
             seen.add(new[-1])
@@ -102,7 +104,10 @@ def _alternatives_in_sentence(
 def _likeliest(
     translator: Translator, source: Sequence[int], forced: Sequence[int], starts_word: bool, n_pieces: int
 ) -> list[tuple[int, float]]:
-    """Return the likeliest pieces after a prefix, with probabilities, excluding the end symbol."""
+    """Return the likeliest pieces after the prefix `forced`, each with its probability.
+
+    The end symbol is excluded and, if `starts_word` is true, so are pieces that continue a word.
+    """
     device, tokenizer = device_of(translator.model), translator.tokenizer
     memory = translator.engine.encode(torch.tensor([[*source, EOS]], device=device))
     stepper = EngineStepper(translator.engine, memory)
@@ -113,7 +118,7 @@ def _likeliest(
         scores = stepper.step(torch.full_like(zero, token))
     forbidden = torch.tensor(tokenizer.never_emitted, device=device)
     mask_log_probs(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
-    log_probs = scores[0, 0]  # (V,)
+    log_probs = scores[0, 0]  # one value per entry of the vocabulary
     if starts_word:
         pieces = tokenizer.pieces(range(len(tokenizer)))
         continuations = [i for i, piece in enumerate(pieces) if not piece.startswith(WORD_MARK)]

@@ -1,7 +1,7 @@
-"""The application, and its LibreTranslate-compatible routes.
+"""The web application, and its routes that are compatible with LibreTranslate.
 
-The original: https://github.com/LibreTranslate/LibreTranslate (`libretranslate/app.py`). docs/serve.md lists
-the differences.
+The original routes are in `libretranslate/app.py` of https://github.com/LibreTranslate/LibreTranslate.
+docs/serve.md lists the differences.
 """
 
 from collections.abc import AsyncIterator
@@ -36,7 +36,8 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         yield
         await service.batcher.stop()
 
-    # FastAPI's documentation pages load scripts from a CDN, and its redirects are wrong behind a TLS proxy.
+    # Both are off: FastAPI's documentation pages, because they load scripts from a CDN, and its redirects,
+    # because they are wrong behind a TLS proxy.
     app = FastAPI(
         title="Passerelle", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -45,7 +46,7 @@ def make_app(service: Service, access: Access) -> ASGIApp:
     _add_detect(app, service, access)
     _add_status(app, service, access)
     add_page(app, service, access)
-    if access.api_key is not None:  # required by all POST routes and by /metrics
+    if access.api_key is not None:  # all POST routes and /metrics require the key
         document = app.openapi()
         document["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
         for path, operations in document["paths"].items():
@@ -63,7 +64,7 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(request: Request, error: PasserelleError) -> Response:
         return JSONResponse({"error": str(error)}, status_code=400)
 
-    @app.exception_handler(Exception)  # Starlette raises it again, and the middleware logs it
+    @app.exception_handler(Exception)  # Starlette then raises the error again, and the middleware logs it
     async def internal_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": "Internal error"}, status_code=500)
 
@@ -110,7 +111,7 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
             names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
             raise RefusedError(400, f"{names[0]} is not available as a target language from {names[1]}")
         translated = iter(await service.translate(foreign, n_alternatives=n_alternatives))
-        answers = [  # like LibreTranslate, return texts that are in the target language unchanged
+        answers = [  # as in LibreTranslate, a text already in the target language stays unchanged
             Answer(text, []) if language == wanted else next(translated)
             for text, language in zip(texts, languages, strict=True)
         ]
@@ -124,7 +125,11 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
 
 
 def _supported(code: str, service: Service) -> str:
-    """Return which of the two languages of the service a code matches."""
+    """Return the language of the service, source or target, that a code matches.
+
+    Raises:
+        RefusedError: with status 400, if the code matches neither language.
+    """
     language = language_of(code, (service.source_language, service.target_language))
     if language is None:
         raise RefusedError(400, f"{code} is not supported")

@@ -1,4 +1,4 @@
-"""A queue that forms batches of waiting texts, and the threads that compute them."""
+"""A queue that forms batches of waiting texts, and the threads that compute the batches."""
 
 import asyncio
 import heapq
@@ -13,7 +13,8 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
-#: Minimum length of a part when the tokens of a batch are counted; shorter searches are not faster.
+#: When the tokens of a batch are counted, its longest part counts as at least this many tokens. The search
+#: for a shorter part is not faster.
 MIN_LENGTH = 8
 
 #: Token ids of a sentence, or of a part of a sentence that exceeds the model's maximum length.
@@ -27,10 +28,10 @@ class _Request:
     Attributes:
         parts: the token ids to translate.
         n_best: number of translations per part.
-        answer: future of the results.
+        answer: the future that receives the results once all parts are translated.
         n_started: number of parts that have been put into a batch.
-        n_tokens: tokens of these parts.
-        results: results so far, in the order of the parts.
+        n_tokens: number of tokens of the parts that have been put into a batch, including end symbols.
+        results: the results that exist so far, in the order of the parts.
     """
 
     parts: Sequence[Ids]
@@ -44,10 +45,11 @@ class _Request:
 class Batcher:
     """A fair queue in front of the model.
 
-    While the model computes a batch, new requests wait; the next batch is formed from their parts. The
-    request with the fewest tokens computed so far comes first, and the tokens of a batch are limited. A long
-    request is therefore computed in several batches, and short requests overtake it. An idle model starts at
-    once. Cancelled requests (timeout, closed connection) are skipped.
+    While the model computes a batch, new requests wait. The next batch is formed from the parts of the
+    waiting requests. The request with the fewest tokens computed so far comes first, and the tokens of a
+    batch are limited. A long request is therefore computed in several batches, and short requests overtake
+    it. If the model is idle, it starts on a new request at once. Requests that were cancelled, because of a
+    timeout or a closed connection, are skipped.
     """
 
     def __init__(
@@ -61,11 +63,12 @@ class Batcher:
         """Create a batcher; `start` starts it.
 
         Args:
-            search: `(parts, n_best) -> results`; called on a worker thread.
-            batch_tokens: maximum number of tokens of a batch: its number of parts times its longest part,
-                including the end symbol. A longer part forms a batch alone.
-            beam_size: default beam size; with a larger `n_best` a batch has fewer tokens.
-            observe: called with the number of parts of each batch.
+            search: `(parts, n_best) -> results`, the function that computes a batch on a worker thread.
+            batch_tokens: maximum number of tokens of a batch. A batch has as many tokens as its number of
+                parts times the length of its longest part, including the end symbol. A part that is longer
+                than the maximum forms a batch alone.
+            beam_size: default beam size. If `n_best` is larger, batches have proportionally fewer tokens.
+            observe: function that is called with the number of parts of each batch.
         """
         self._search, self._batch_tokens, self._observe = search, batch_tokens, observe
         self._beam_size = beam_size
@@ -98,7 +101,10 @@ class Batcher:
         return await request.answer
 
     async def run(self, function: Callable[[], Answer]) -> Answer:
-        """Run another computation with the model, on a second thread and one at a time."""
+        """Run a computation other than a batch, on a second thread.
+
+        Only one such computation runs at a time.
+        """
         return await self._compute(self._other_work, function)
 
     def n_waiting(self) -> int:
@@ -152,7 +158,10 @@ class Batcher:
                     request.answer.set_result(request.results)
 
     def _next_batch(self) -> list[tuple[_Request, Ids]]:
-        """Remove the next batch from the queue. All of its parts have the `n_best` of the first request."""
+        """Remove the next batch from the queue.
+
+        All parts of a batch have the same `n_best`: that of the request that comes first.
+        """
         self._requests = [r for r in self._requests if not r.answer.done() and r.n_started < len(r.parts)]
         if not self._requests:
             return []

@@ -1,4 +1,4 @@
-"""HTTP connections with a timeout for the client and a bound on how many are open."""
+"""HTTP connections with a timeout for the client and a maximum number of open connections."""
 
 import asyncio
 import math
@@ -7,10 +7,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from translator.serve.limits import Limits
 
-#: Maximum number of pipelined requests on a connection; it is closed after the last of them.
+#: Maximum number of pipelined requests on a connection: those that arrive before the previous response is
+#: complete. The connection is closed after the last of them.
 _MAX_PIPELINED = 4
 
-#: After the client closed its sending side, time to finish a response that the client may still be reading.
+#: Time to finish a response after the client has closed its sending side. The client may still be reading.
 _HALF_CLOSED_SECONDS = 0.5
 
 KEEP_ALIVE_SECONDS = 30
@@ -21,9 +22,10 @@ class BoundedProtocol(H11Protocol):
 
     Uvicorn only limits the time between two requests. It would keep a connection forever if no request
     arrives, a header never ends, or the client does not read. When too many connections are open, the one
-    that has kept the server waiting longest is closed.
+    whose timeout would expire first is closed.
 
-    Of uvicorn's undocumented names this class uses `H11Protocol`, its `cycle` and `on_response_complete`.
+    This class depends on names that uvicorn does not document: `H11Protocol`, and its `cycle` and
+    `on_response_complete`.
     """
 
     limits: Limits
@@ -35,7 +37,7 @@ class BoundedProtocol(H11Protocol):
     _n_pipelined = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start waiting for a request."""
+        """Start waiting for a request. If too many connections are open, close others."""
         super().connection_made(transport)
         self._transport = transport
         self.open_connections.add(self)
@@ -50,7 +52,10 @@ class BoundedProtocol(H11Protocol):
             self._stop_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection open for a short time if a response is due; the client may be gone, too."""
+        """If a response is due, keep the connection open for a short time.
+
+        The client may still be reading, but it may also be gone.
+        """
         if not self._is_processing:
             return False
         self.cycle.keep_alive = False
@@ -72,20 +77,20 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Start waiting for the next request, or for the rest of a refused one."""
         self._wait_for_client()
-        super().on_response_complete()  # starts the next request if it was pipelined
+        super().on_response_complete()  # starts the next request if it has already arrived
         if self._is_processing:
             self._wait_for_client()
             self._n_pipelined += 1
             self.cycle.keep_alive &= self._n_pipelined < _MAX_PIPELINED
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Clean up."""
+        """Stop the timer, and no longer count this connection as open."""
         self._stop_timer()
         self.open_connections.discard(self)
         super().connection_lost(exc)
 
     def _close_slowest(self) -> None:
-        """Close the connections that have kept the server waiting longest, until this one fits."""
+        """Make room for this connection by closing those whose timers would fire first."""
         others = [c for c in self.open_connections - {self} if not c._transport.is_closing()]
         waiting = sorted((c for c in others if c._timer), key=lambda c: c._deadline)
         for connection in waiting[: max(0, len(others) + 1 - self.limits.max_connections)]:
@@ -93,7 +98,7 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def _is_processing(self) -> bool:
-        """Whether a request is complete and its response is not."""
+        """Whether a request has been received completely but its response is not complete."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _wait_for_client(self) -> None:
@@ -104,7 +109,8 @@ class BoundedProtocol(H11Protocol):
         elif self._is_processing:
             self._stop_timer()
         elif self.cycle is None:
-            self._start_timer(seconds + 1)  # the middleware first answers 408 if a header has arrived
+            # One second more, so that the middleware can answer 408 first if a header has arrived.
+            self._start_timer(seconds + 1)
         else:
             self._start_timer(seconds + KEEP_ALIVE_SECONDS)
 

@@ -5,8 +5,8 @@ from translator.data.input_map import map_input
 
 NAMES = {"fr": "French", "en": "English", "de": "German", "es": "Spanish", "it": "Italian", "nl": "Dutch"}
 
-#: Frequent words, elisions and contractions of one language that the other does not have. Words of both are
-#: left out: a, an, but, or, as, on, me, car, pour, son, ton, ma, plus, tout.
+#: For each language, frequent words, elisions and contractions that the other language does not have. Words
+#: that exist in both languages are left out: a, an, but, or, as, on, me, car, pour, son, ton, ma, plus, tout.
 _MARKERS = {
     "fr": frozenset(
         """le la les un une des du de et est sont dans sur avec qui que quoi je tu il elle nous vous ils
@@ -25,8 +25,9 @@ _ACCENTED = frozenset("àâæçéèêëîïôœùûüÿ")
 
 
 def language_of(code: str, languages: tuple[str, str]) -> str | None:
-    """Return the language that a code matches, ignoring case and, if needed, the region; None if none does.
+    """Return the language that a code matches, or None if there is no such language.
 
+    Case is ignored. If no language matches the whole code, the region is ignored, too:
     `FR`, `fr-CA` and `fr_FR` all match `fr`.
     """
     wanted = code.strip().replace("_", "-").lower()
@@ -47,12 +48,12 @@ def name_of(code: str) -> str:
 def detect(text: str, languages: tuple[str, str]) -> list[dict[str, float | str]]:
     """Detect which of two languages a text is in.
 
-    Counts the words that exist in only one of French and English, and words with a French accent. For any
-    other pair of languages the result is the first, with confidence 0.
+    Counts frequent words that exist in French or in English but not in both, and words with a French accent.
+    If the two languages are not French and English, the result is only the first, with confidence 0.
 
     Args:
         text: a text of any length.
-        languages: two language codes; the first wins a tie.
+        languages: two language codes. If the text could equally well be in either, the first wins.
 
     Returns:
         `{"confidence": 0 to 100, "language": code}` for each language, the likelier first.

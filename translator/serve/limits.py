@@ -3,14 +3,16 @@
 import sys
 from dataclasses import dataclass, replace
 
-#: Limit on open files, connections included, that the process asks for; the usual default is 1,024.
+#: Limit on open files, including connections, that the process asks for if its own limit is lower. The usual
+#: default is 1,024.
 _OPEN_FILES = 4096
 
-#: Open files other than connections: libraries and the model.
+#: Number of open files that are reserved for other purposes than connections: libraries and the model.
 _OTHER_FILES = 32
 
-#: Backlog of the listening socket. Accepted connections exist for three iterations of the event loop before
-#: old ones are closed to make room, so the backlog must fit below the limit on open files, too.
+#: Backlog of the listening socket, and so the number of connections that one iteration of the event loop can
+#: accept. Old connections are closed to make room for new ones only after three iterations. Until then, the
+#: new connections are open in addition, and must fit below the limit on open files, too.
 _BACKLOG = 256
 
 
@@ -22,7 +24,7 @@ class Limits:
         max_characters: length of a text, in Unicode code points.
         max_texts: number of texts in a request.
         max_body_bytes: size of a request body.
-        max_requests: number of concurrent requests; more are answered with 503.
+        max_requests: number of requests computed at the same time. Further requests are answered with 503.
         max_alternatives: number of alternatives per text, in addition to the best translation.
         request_seconds: timeout for computing a response, from the end of the request.
         receive_seconds: timeout for receiving a request.
@@ -54,12 +56,14 @@ class RefusedError(Exception):
 
 
 def within_open_files(limits: Limits) -> tuple[Limits, int]:
-    """Raise this process's limit on open files as far as allowed, and fit the connections into it.
+    """Raise this process's limit on open files, and fit the number of connections into that limit.
+
+    The limit is raised to `_OPEN_FILES`, or as far as the system allows.
 
     Returns:
         The limits, with `max_connections` lowered if necessary, and the backlog of the listening socket.
     """
-    if sys.platform == "win32":  # no such limit
+    if sys.platform == "win32":  # Windows has no such limit
         return limits, _BACKLOG
     import resource
 

@@ -7,7 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
-#: Other paths are counted as `other`, so that clients cannot create labels.
+#: Paths with their own labels. All other paths are counted as `other`, so that clients cannot create labels.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
     | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
@@ -46,11 +46,11 @@ class Metrics:
         self.waiting = Gauge("passerelle_texts_waiting", "Texts waiting for a batch.", registry=self.registry)
 
     def watch_queue(self, n_waiting: Callable[[], int]) -> None:
-        """Set the function that returns the number of waiting texts; it is called on every scrape."""
+        """Set the function that returns the number of waiting texts. Every scrape calls that function."""
         self.waiting.set_function(n_waiting)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count a request and its duration."""
+        """Count an answered request and record its duration."""
         route = path if path in _ROUTES else "other"
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)

@@ -1,7 +1,7 @@
 """ASGI middleware: access control, limits, timeouts, security headers and metrics for every request.
 
-It wraps the whole application, so that a request is refused before its body is read, and error responses
-have the security headers, too.
+The middleware wraps the whole application, so that it can refuse a request before the body is read, and so
+that error responses have the security headers, too.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 
-#: Headers of every response that does not set them itself.
+#: Headers that are added to every response, except for those that the response already has.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -62,7 +62,8 @@ class ServiceMiddleware:
             if refusal.status == 413 and "expect" not in Headers(scope=scope):
                 await self._drain(receive)
             await response.end()
-        except Exception as error:  # a bug; only its place is logged, since the message may contain text
+        except Exception as error:
+            # This is a bug. Only its place is logged, since the message may contain text of a client.
             console.log(f"error: {scope['path']!r}: {_place_of(error)}")
             await response.refuse(RefusedError(500, "Internal error"))
             await response.end()
@@ -80,7 +81,7 @@ class ServiceMiddleware:
             await response.send_empty(204, _PREFLIGHT)
             return
         if scope["method"] != "POST":
-            # HEAD is handled as GET; `_Response` leaves out the body.
+            # The application handles HEAD like GET, and `_Response` leaves out the body.
             as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await self._app(as_get, receive, response)
             return
@@ -99,7 +100,7 @@ class ServiceMiddleware:
             await response(message)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        """Receive the request body, within the limits on its size and time."""
+        """Receive the request body, within the limits on its size and on the time that receiving it takes."""
         max_bytes = self._limits.max_body_bytes
         declared = headers.get("content-length", "0")
         too_long = RefusedError(413, f"Invalid request: the body exceeds {max_bytes} bytes")
@@ -125,8 +126,8 @@ class ServiceMiddleware:
     async def _drain(self, receive: Receive) -> None:
         """Discard the rest of a refused body.
 
-        Many clients read the response only after they have sent the whole body. If the connection was closed
-        before that, they would report a connection error instead of the response.
+        Many clients read the response only after they have sent the whole body. If the connection were
+        closed before then, such clients would report a connection error instead of the response.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.receive_seconds):
@@ -134,7 +135,14 @@ class ServiceMiddleware:
                     pass
 
     async def _compute(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
-        """Run the application until it finishes, the timeout expires, or the client disconnects."""
+        """Run the application until it finishes, the timeout expires, or the client disconnects.
+
+        Returns:
+            The messages of the response, or an empty list if the client disconnected.
+
+        Raises:
+            RefusedError: with status 503, if the timeout expired.
+        """
         sent: list[Message] = []
         pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -144,7 +152,7 @@ class ServiceMiddleware:
         async def replay() -> Message:
             if pending:
                 return pending.pop()
-            await asyncio.Event().wait()  # forever: `disconnected` watches the connection
+            await asyncio.Event().wait()  # never returns: `disconnected` watches for the client to disconnect
             raise AssertionError
 
         async def disconnected() -> None:
@@ -202,7 +210,7 @@ class _Response:
         await self({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: RefusedError) -> None:
-        """Send an error, if no response has started; `end` must follow."""
+        """Send an error response, unless a response has started. `end` must be called afterwards."""
         if self.status == 499:
             response = JSONResponse(
                 {"error": refusal.message}, status_code=refusal.status, headers=refusal.headers
@@ -213,7 +221,7 @@ class _Response:
             self._is_open = True
 
     async def end(self) -> None:
-        """Complete the response that `refuse` started, if it did."""
+        """Complete the error response, if `refuse` has started one."""
         if self._is_open:
             await self({"type": "http.response.body", "body": b""})
 

@@ -12,7 +12,7 @@ from translator.serve.limits import RefusedError
 from translator.serve.request_parsing import authorized_fields, text_of
 from translator.serve.service import Service
 
-#: Route → file in `page/`.
+#: Map each route to its file in `page/`.
 _FILES = {
     "/": "index.html",
     "/page.js": "page.js",
@@ -22,8 +22,9 @@ _FILES = {
 }
 _MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-#: For the explanation page, which has a policy for scripts and styles in its HTML (`explain.policy`). The
-#: sandbox gives it an opaque origin, so that its script cannot send requests to this service.
+#: Content-Security-Policy header of the explanation page. The HTML of that page has its own policy for
+#: scripts and styles (`policy` in `explain.page`). The sandbox gives the page an opaque origin, so that its
+#: script cannot send requests to this service.
 _EXPLANATION_POLICY = "frame-ancestors 'none'; sandbox allow-scripts"
 
 
@@ -33,7 +34,8 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
     for path, name in _FILES.items():
         content = (folder / name).read_bytes()
         headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
-        if path == "/":  # with `no-referrer`, browsers send `Origin: null` with the form
+        if path == "/":
+            # With `no-referrer`, browsers would send the form with `Origin: null`, which is refused.
             headers["Referrer-Policy"] = "same-origin"
         _add_file(app, path, content, headers)
     _add_linked(app, service, access)
@@ -50,7 +52,7 @@ def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) 
 
 
 def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
-    """Add /api/translate and /api/align, which return a translation with its word links."""
+    """Add /api/translate and /api/align. Both return a translation with its word links."""
     text, _ = schema.texts(service.limits)
     one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
@@ -83,7 +85,7 @@ def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
 
 def _add_alternatives(app: FastAPI, service: Service, access: Access) -> None:
     text, _ = schema.texts(service.limits)
-    # The descriptions state what JSON Schema cannot express.
+    # The descriptions state conditions that JSON Schema cannot express.
     translation = text | {"description": "400 if it does not have as many lines as the text"}
     word = {"type": "integer", "minimum": 0, "description": "400 if the translation has no such word"}
     alternative = schema.fields(

@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 
-#: Maximum number of form fields; no valid request has as many.
+#: Maximum number of form fields. No valid request has so many.
 _MAX_FIELDS = 100
 
 #: Accepted types of a request body.
@@ -20,14 +20,16 @@ BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipar
 
 
 async def authorized_fields(request: Request, access: Access) -> dict[str, Any]:
-    """Return the fields of a request, after checking its API key; see `fields_of`."""
+    """Return the fields of a request, as `fields_of` does, and check its API key."""
     fields = await fields_of(request)
     access.check_key(fields.get("api_key"), request.headers)
     return fields
 
 
 async def fields_of(request: Request) -> dict[str, Any]:
-    """Return the fields of a request: any JSON values, or strings from a form.
+    """Return the fields of a request.
+
+    If the body is JSON, the fields may have any type. Fields of a form or of the query string are strings.
 
     Raises:
         RefusedError: 400 if the body does not match its Content-Type or is not UTF-8; 415 if its Content-Type
@@ -75,7 +77,7 @@ def _form(body: bytes) -> dict[str, Any]:
         raise _not_utf8() from None
     except ValueError:
         raise RefusedError(400, f"Invalid request: more than {_MAX_FIELDS} fields") from None
-    return dict(reversed(pairs))  # the first of several fields with one name counts
+    return dict(reversed(pairs))  # if several fields have the same name, the first counts
 
 
 def _not_utf8() -> RefusedError:
@@ -101,7 +103,7 @@ async def _parts(request: Request, body: bytes) -> dict[str, Any]:
 
 
 class _Parser(MultiPartParser):
-    """A strict parser: Starlette's accepts truncated forms and decodes invalid UTF-8 as Latin-1."""
+    """A strict parser. Starlette's accepts truncated forms and decodes invalid UTF-8 as Latin-1."""
 
     is_complete = False
 
@@ -146,7 +148,7 @@ def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
 
 
 def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
-    """Return the text of a field; see `texts_of`."""
+    """Return the text of a required field, checked and with line endings replaced as in `texts_of`."""
     return _text(name, string_of(fields, name), limits)
 
 
@@ -173,10 +175,10 @@ def string_of(fields: dict[str, Any], name: str) -> str:
 
 
 def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
-    """Return the number of alternatives requested, by default 0.
+    """Return the number of alternatives that a request asks for, by default 0.
 
     Raises:
-        RefusedError: 400 if the field is not an integer, is below 0 or above the limit.
+        RefusedError: 400 if the field is not an integer, or is below 0 or above the limit.
     """
     value = fields.get("alternatives")
     if value is None or value == "":
@@ -198,5 +200,5 @@ def _too_long(length: int, limit: int) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates, which JSON can contain and UTF-8 cannot, by U+FFFD."""
+    """Replace lone surrogates by U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

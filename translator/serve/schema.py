@@ -43,14 +43,14 @@ def list_of(items: Schema) -> Schema:
 
 
 def texts(limits: Limits) -> tuple[Schema, Schema]:
-    """Return the schemas of one text, and of one text or a list of texts."""
+    """Return two schemas: the first for exactly one text, the second for one text or a list of texts."""
     item = {"type": "string", "maxLength": limits.max_characters}
     text = item | {"minLength": 1}
     return text, {"anyOf": [text, list_of(item) | {"minItems": 1, "maxItems": limits.max_texts}]}
 
 
 def request_body(in_json: Schema, in_form: Schema | None) -> dict[str, Any]:
-    """Return the description of a request body in JSON and, unless None, in the form encodings."""
+    """Return the description of a request body in JSON and, unless `in_form` is None, as a form."""
     schemas = dict.fromkeys(BODY_TYPES, in_form) | {BODY_TYPES[0]: in_json}
     content = {kind: {"schema": schema} for kind, schema in schemas.items() if schema is not None}
     return {"requestBody": {"required": True, "content": content}}
@@ -63,9 +63,9 @@ def responses(
 
     Args:
         body: schema of the successful response; None if it is not JSON.
-        refusals: statuses of errors, in addition to those of every route.
+        refusals: statuses of errors, in addition to the errors of every route.
         kind: Content-Type of the successful response.
-        has_body: whether requests have a body, so that it can be refused.
+        has_body: whether requests have a body. If they do, the errors that concern a body are added.
     """
     statuses = {*_EVERY_ROUTE, *(_EVERY_BODY if has_body else ()), *refusals}
     error = {"application/json": {"schema": ERROR}}
@@ -95,7 +95,7 @@ def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schem
 
 
 def code(language: str) -> Schema:
-    """Return the schema of a language code, in upper or lower case and with any region."""
+    """Return the schema of a language code, in upper or lower case and with or without a region."""
     letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in language)
     region = "" if language == "auto" else "([-_][A-Za-z0-9-]+)?"
     return {"type": "string", "pattern": f"^{''.join(letters)}{region}$"}

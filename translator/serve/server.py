@@ -17,19 +17,22 @@ from translator.serve.access import strip_brackets
 from translator.serve.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
 from translator.serve.limits import Limits, within_open_files
 
-#: Send buffer of a connection. The system's default would hold megabytes for a client that does not read.
+#: Size of the send buffer of a connection. With the system's default, megabytes would be held for a client
+#: that does not read.
 _SEND_BUFFER_BYTES = 65_536
 
-#: On shutdown, time for the batch that is being computed to finish, and time for Python to exit.
+#: On shutdown, the time for the batch that is being computed to finish, and the time for Python to exit.
 _LAST_BATCH_SECONDS, _EXIT_SECONDS = 3, 1
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Listen on an address. Done before the model is loaded, so that errors appear at once.
+    """Return a socket that listens on an address.
+
+    The socket is opened before the model is loaded, so that errors appear at once.
 
     Args:
-        host: name or address; an IPv6 address may have brackets.
-        port: 0 picks any free port.
+        host: a name or an address. An IPv6 address may have brackets.
+        port: the port; 0 means any free port.
 
     Raises:
         ServeError: the address is in use or does not belong to this machine.
@@ -66,15 +69,17 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in progress.
 
-    Shutdown takes at most `limits.request_seconds`, or 3 seconds if that is longer.
+    Shutdown takes at most `limits.request_seconds` or 3 seconds, whichever is longer.
 
     Args:
         app: the application.
         listener: a listening socket.
         limits: limits on connections and clients.
-        when_ready: called once the service accepts requests, with a function that shuts the service down.
+        when_ready: function that is called once the service accepts requests. Its argument is a function that
+            shuts the service down.
     """
-    for name in ("uvicorn", "python_multipart"):  # the response says what is wrong with a request
+    # The messages of these two libraries are not needed: the response says what is wrong with a request.
+    for name in ("uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     limits, backlog = within_open_files(limits)
     protocol = type("Protocol", (BoundedProtocol,), {"limits": limits, "open_connections": set()})
@@ -95,7 +100,8 @@ def run(
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         server.run(sockets=[listener])
         return
-    # After its shutdown, uvicorn raises the signal again, which would end the process with an error.
+    # After its shutdown, uvicorn raises the signal again. If the signal were not ignored then, it would end
+    # the process with an error.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(sockets=[listener])
@@ -117,7 +123,7 @@ class _Server(uvicorn.Server):
     ):
         super().__init__(config)
         self._when_ready = when_ready
-        # A thread that never finishes its computation would keep the process alive.
+        # Without the watchdog, a thread that never finishes would keep the process alive.
         self._watchdog = threading.Timer(shutdown_seconds, _exit_now)
         self._watchdog.daemon = True
 
@@ -125,7 +131,7 @@ class _Server(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            if not self.force_exit:  # on a forced exit, threads may still be computing
+            if not self.force_exit:  # after a forced exit, threads may still compute, so the watchdog stays
                 self._watchdog.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -21,7 +21,8 @@ from translator.translation.inference import Translator
 from translator.translation.joining import Translation
 from translator.translation.splitting import Part
 
-#: Maximum characters per batch of lines to align; a longer line forms a batch alone.
+#: Maximum number of characters, in source and target together, of a batch of lines that are aligned. A longer
+#: line forms a batch alone.
 _LINKED_CHARACTERS = 300
 
 #: Text that an idle model translates as a health check.
@@ -92,7 +93,8 @@ class Service:
 
     async def trouble(self) -> str | None:
         """Return what is wrong with the service, or None. An idle model is tested with a short text."""
-        timeout = self.limits.request_seconds / 2  # for one batch: its requests have not timed out by then
+        # The timeout is for one batch. It expires before the requests of that batch time out.
+        timeout = self.limits.request_seconds / 2
         if self.batcher.has_ended:
             return "The batcher has stopped"
         if not self.batcher.is_working:
@@ -125,7 +127,7 @@ class Service:
         return answers
 
     def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
-        """Join the translated parts of a text."""
+        """Join the translated parts of a text into an answer with up to `n_best` translations."""
         by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
         for part, result in results:
             by_line[part.number].append((part, result))
@@ -138,14 +140,14 @@ class Service:
         """Split a text and its translation into words, and align them line by line.
 
         Returns:
-            `source` (normalized as the model reads it) and `target`: the pieces of the text in order,
-            `[piece, number]` for a word and `[piece, null]` for the text between words.
-            `links`: pairs of a source and a target word number.
+            `source` and `target`: the text (normalized as the model reads it) and its translation, each as a
+            list of pieces in order. A piece is `[word, number]`, or `[text, null]` for text between words.
+            `links`: a list of pairs `[number of a source word, number of a target word]`.
         """
         sources = [self._translator.mapped(line) for line in source.split("\n")]
         targets = target.split("\n")
         links: list[list[int]] = []
-        n_source = n_target = 0  # words in the lines before
+        n_source = n_target = 0  # number of words in the preceding lines
         for i, line_links in enumerate(await self._align(sources, targets)):
             links += [[n_source + s, n_target + t] for s, t in sorted(line_links)]
             n_source += len(spans(sources[i]))
@@ -153,7 +155,7 @@ class Service:
         return {"source": _pieces("\n".join(sources)), "target": _pieces(target), "links": links}
 
     async def _align(self, sources: list[str], targets: list[str]) -> list[list[tuple[int, int]]]:
-        """Return the links of each line; no lines if the texts have different numbers of them."""
+        """Return the links of each line, or an empty list if the texts have different numbers of lines."""
         if len(sources) != len(targets):
             return []
         links: list[list[tuple[int, int]]] = [[] for _ in sources]
@@ -205,15 +207,16 @@ class Service:
         ]
 
     async def explanation(self, text: str, prefix: str) -> str:
-        """Return the page that explains the translation of a line; the translation starts with the prefix.
+        """Return a page that explains how a line is translated if the translation starts with the prefix.
 
         Raises:
-            RefusedError: 400 for several lines or too long a prefix; 501 if explanations are not available.
+            RefusedError: 400 if the text has several lines or the prefix is too long; 501 if the service
+                offers no explanations.
         """
         explain = self._explain
         if explain is None:
             raise RefusedError(501, "This service offers no explanations")
-        if "\n" in text.strip():  # `translate` translates them separately, `explain` would not
+        if "\n" in text.strip():  # `translate` translates lines separately, but `explain` would not
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
         max_length = self._translator.config.model.max_length
         if len(self._translator.forced(prefix)) + 2 > max_length:
@@ -224,13 +227,16 @@ class Service:
 
 
 def _kth_best(lines: Sequence[Translation], k: int) -> str:
-    """Join the k-th best translation of each line, or its last if it has fewer."""
+    """Join the k-th best translations of all lines, counting from 0.
+
+    A line with fewer translations contributes its last one.
+    """
     n_best = (line.candidates for line in lines)
     return "\n".join(candidates[: k + 1][-1].text if candidates else "" for candidates in n_best)
 
 
 def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group consecutive rows into batches of up to `_LINKED_CHARACTERS`."""
+    """Group consecutive rows into batches of up to `_LINKED_CHARACTERS`. A longer row forms a batch alone."""
     batch: list[int] = []
     n_characters = 0
     for row, length in zip(rows, lengths, strict=True):
@@ -244,7 +250,7 @@ def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:
-    """Split a text into words, each with its number, and the text between them."""
+    """Split a text into its words, each with its number, and the texts between words, each with None."""
     pieces: list[tuple[str, int | None]] = []
     last_end = 0
     for number, (start, end) in enumerate(spans(text)):
