@@ -1,4 +1,4 @@
-"""The verbs `export` and `info`, which work on a model folder."""
+"""The subcommands `export` and `info`, which read a model folder."""
 
 import json
 from collections.abc import Iterator

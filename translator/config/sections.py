@@ -15,7 +15,7 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-#: Largest vocabulary for `train.embedding_init=counts`, which needs about 8 bytes per pair of pieces.
+#: Largest vocabulary for `train.embedding_init=counts`, which needs about 8 bytes for each pair of pieces.
 MAX_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
@@ -361,7 +361,7 @@ class InvalidConfigError(ValueError):
     """An invalid configuration.
 
     Attributes:
-        problems: pydantic's error records, each with `type`, `loc`, `input` and optionally `ctx`.
+        problems: pydantic's error records, each with the keys `type`, `loc`, `input` and sometimes `ctx`.
     """
 
     def __init__(self, problems: list[Any]):
