@@ -97,8 +97,8 @@ def check(
     """Translate lines with our model and with the exported model, in float32, and compare the translations.
 
     With greedy search, the two outputs for a line must be identical, or their Σ log p by our model must
-    differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with beam search, and the
-    BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
+    differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with beam search,
+    and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
@@ -169,7 +169,7 @@ def _compare_greedy(
 
 
 def _texts(translator: Translator, outputs: list[list[int]], line_of: list[int], n_lines: int) -> list[str]:
-    """Return the translation of each line, joined from its parts with spaces. A blank line gives an empty one."""
+    """Return the translation of each line, its parts joined with spaces. A blank line gives an empty text."""
     texts: list[list[str]] = [[] for _ in range(n_lines)]
     for line, ids in zip(line_of, outputs, strict=True):
         texts[line].append(translator.tokenizer.decode(ids))
