@@ -1,6 +1,7 @@
 """The command `translator`: its subcommands and exit codes.
 
-Each subcommand imports torch and the packages it needs only when called, so that `--help` is fast.
+A subcommand imports torch and the other packages that it needs only when it is called, so that `--help` is
+fast.
 """
 
 import os
@@ -28,7 +29,7 @@ TOO_LITTLE_MEMORY = (
     "training lower train.max_tokens_per_batch"
 )
 
-#: Exit codes after a signal from another program, and the message for each.
+#: Exit code after SIGTERM or SIGHUP → the message to print.
 ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# In the order in which `--help` lists them.
+# `--help` lists the subcommands in this order.
 app.command("train")(train_command)
 app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
@@ -55,14 +56,18 @@ app.command("info")(info_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: with 0, with 1 after an error, or with 2 after a usage error."""
+    """Run the command line and exit.
+
+    The exit code is 0 after success, 1 after an error and 2 after a usage error. After a signal or a closed
+    output pipe it is 128 + the number of the signal, as in a shell.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # the caller closed it
+        if getattr(sys, name) is None:  # the parent process closed this stream
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
     with signal_handler(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
         code = _run(arguments)
-        if code in (INTERRUPTED, *ENDED):  # another signal during exit would print a traceback
+        if code in (INTERRUPTED, *ENDED):  # a second signal would print a traceback
             for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
         sys.exit(code)
@@ -88,9 +93,10 @@ def _run(arguments: list[str] | None) -> int:
     except (BrokenPipeError, SystemExit) as error:
         if (code := getattr(error, "code", None)) in ENDED:
             return _fail(ENDED[code], code)
-        # The reader of our output closed the pipe (Typer raises SystemExit): exit silently, as filters do.
+        # The program that reads our output closed the pipe, for which Typer may raise SystemExit instead of
+        # BrokenPipeError. Exit silently, as filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = 141  # 128 + SIGPIPE
     except (OSError, MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             code = _fail(TOO_LITTLE_MEMORY, 1)

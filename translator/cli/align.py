@@ -1,4 +1,4 @@
-"""The verb `align`: print word alignments."""
+"""The subcommand `align`: print word alignments."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,9 @@ def align_command(
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
     from translator.alignment.links import format_links
 
-    step = 64 * batch_size  # enough to batch pairs by length, few enough to print the first lines early
+    # Enough pairs that each batch can have pairs of similar length, but few enough for the first lines to be
+    # printed early.
+    step = 64 * batch_size
     for start in range(0, len(sources), step):
         part = slice(start, start + step)
         for links in aligner.align(sources[part], targets[part], tokenized=tokenized, batch_size=batch_size):
@@ -56,7 +58,11 @@ def align_command(
 def load_aligner(
     translator: "Translator", reverse_model: Path | None, *, layer: int | None, device: str
 ) -> "Aligner":
-    """Return an aligner for a loaded model and, if given, a reverse model to load."""
+    """Return an aligner for a loaded model.
+
+    If the folder of a reverse model is given, that model is loaded too, and the aligner combines the links of
+    both.
+    """
     from translator.translation.aligner import Aligner
 
     reverse = None if reverse_model is None else load(reverse_model, device)
@@ -68,11 +74,12 @@ def read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool
 
     Args:
         path: the file.
-        n_words: number of source and target words of each pair.
-        one_based: whether words are numbered from 1.
+        n_words: the number of source words and the number of target words of each pair.
+        one_based: whether the file numbers words from 1 rather than from 0.
 
     Raises:
-        DataError: a line is missing, malformed, or names a word that its pair does not have.
+        DataError: the file does not have one line for each pair, or a line is malformed or names a word that
+            its pair does not have.
     """
     from translator.alignment.links import parse_links
 

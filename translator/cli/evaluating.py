@@ -1,4 +1,4 @@
-"""The verb `evaluate`: score translations or word alignments against references."""
+"""The subcommand `evaluate`: score translations or word alignments against references."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 
 class TestSet(NamedTuple):
-    """A test set.
+    """The sentences that a translator is evaluated on, with their reference translations.
 
     Attributes:
-        name: of the split or the source file.
+        name: name of the split or of the source file.
         sources: lines to translate.
-        references: one set of translations, or several.
-        origins: where each line comes from, if known.
+        references: one or more sets of reference translations, each with a translation of every line.
+        origins: for each line, the part of the phrasebook's generator that made it; None for other lines.
     """
 
     name: str
@@ -135,7 +135,7 @@ def evaluate_command(
             aligner, test_set, alignments, tokenized=tokenized, one_based=one_based, batch_size=batch_size
         )
     print(json.dumps(facts | results, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
-    if output is not None:  # after the scores, which a failed write must not lose
+    if output is not None:  # after the scores are printed, so that a failed write does not lose them
         write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
         console.note(f"translations: {output}")
 
@@ -180,7 +180,7 @@ def _read_test_set(
     source: Path | None,
     references: Sequence[Path],
 ) -> TestSet:
-    """Read the given files, or else a split of the model's data."""
+    """Read the source and reference files if they are given, and otherwise a split of the model's data."""
     if source is not None:
         pairs = [parallel(source, path) for path in references]
         return TestSet(source.name, pairs[0][0], [targets for _, targets in pairs], None)
@@ -205,7 +205,7 @@ def _score_texts(
     batch_size: int,
     robust: bool,
 ) -> tuple[dict[str, object], list[str], list[str]]:
-    """Translate; return the scores as JSON, the scores as lines of text, and the translations."""
+    """Translate a test set; return the scores as JSON, the scores as lines of text, and the translations."""
     from translator.evaluation.metrics import compare as paired_test
     from translator.translation.evaluator import evaluate, robustness
 
@@ -234,7 +234,7 @@ def _score_texts(
 
 
 def _robustness_table(bleu: float, changes: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:
-    """Return BLEU of the unchanged sources, then BLEU under each change, as lines of text."""
+    """Return a table as lines of text: BLEU with the unchanged sources, then with each change of them."""
     lines = [f"{'BLEU of sources as they are':38}{bleu:6.2f}"]
     for name, under in changes.items():
         n_changed = f"{under.n_changed:,} of {n_lines:,} lines changed"
@@ -251,7 +251,7 @@ def _score_links(
     one_based: bool,
     batch_size: int,
 ) -> tuple[dict[str, object], list[str]]:
-    """Return the scores of the links and of the diagonal baseline, as JSON and as lines of text."""
+    """Score the aligner's links and the diagonal baseline; return the scores as JSON and as lines of text."""
     from translator.translation.aligner import evaluate_alignments
 
     sources, targets = test_set.sources, test_set.references[0]

@@ -1,4 +1,4 @@
-"""The verb `explain`: write a page that shows how a translation was found."""
+"""The subcommand `explain`: write a page that shows how a translation was found."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def explain_command(
     from translator.explain import explain, to_html, to_json, to_png
 
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
-    contents = []  # complete before the first file is written, so that an error leaves none
+    contents = []  # all are made before the first file is written, so that an error leaves no file behind
     if output is not None:
         contents.append(("--output", output, to_html(explanation).encode()))
     if png is not None:

@@ -1,4 +1,4 @@
-"""The verbs `export` and `info`, which work on a model folder."""
+"""The subcommands `export` and `info`, which read a model folder."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def export_command(
         Path | None, typer.Option("--check-references", help="Their translations: also compare BLEU.")
     ] = None,
 ) -> None:
-    """Convert a model to CTranslate2, after checking that both translate every line the same."""
+    """Convert a model to CTranslate2, and check that both models translate some lines the same."""
     if references is not None and lines is None:
         raise UsageError("--check-references are translations of the lines of --check; give both")
     from translator.export.folder import export, lines_to_check

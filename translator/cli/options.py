@@ -1,4 +1,4 @@
-"""Options shared by several verbs, and the functions that load what they name."""
+"""Options shared by several subcommands, and functions that load the models and files that options name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from translator.engine.quantized import Precision
     from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
-#: Upper bounds of options; larger values are typing errors that would exhaust memory or overflow int64.
+#: Upper bounds of numbers in options, and of the beam size. Larger values are typing errors, and would
+#: exhaust memory or overflow int64.
 MOST, MOST_BEAM = 1_000_000, 1_000
 
 ModelOption = Annotated[
@@ -45,10 +46,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def model_folder(given: Path | None) -> Path:
-    """Return the model folder, and print it if it was not given explicitly.
+    """Return the model folder, and print a note that names it unless `given` is that folder.
 
     Args:
-        given: a model folder, the folder of a run, or None for the newest finished run below runs/.
+        given: a model folder, the folder of a run (whose model is returned), or None for the model of the
+            newest finished run below runs/.
     """
     from translator.model_folder import MANIFEST, newest_model
 
@@ -70,7 +72,10 @@ def load(
     split_sentences: "SplitSentences" = "auto",
     backend: "DecodingBackend" = "auto",
 ) -> "Translator":
-    """Load a model for decoding; print a note if the CPU does not support the precision."""
+    """Load a model for decoding.
+
+    If the CPU does not support the wanted precision, another one is used, and a note is printed.
+    """
     folder = model_folder(folder)
     from translator.engine.runtime import tune_malloc
     from translator.translation.inference import Translator

@@ -1,4 +1,4 @@
-"""Output files named by options: checks before the work starts, and writing at its end."""
+"""Output files that options name: they are checked before the work starts, and written when it is done."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from translator.errors import PasserelleError, UsageError
 
 
 def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Check that an output file can be written, before a model is loaded.
+    """Check that an output file can be written. Commands call this before they load a model.
 
     Args:
         option: name of the option, for messages.
@@ -17,7 +17,8 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
         inputs: the files that the command reads.
 
     Raises:
-        PasserelleError: the path is a folder, or its parent folder does not exist.
+        PasserelleError: the path is a folder or a link that points back to itself, or its parent folder does
+            not exist.
         UsageError: the path is one of the inputs.
     """
     if path.is_dir():
@@ -33,18 +34,22 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
 
 
 def replaces(path: Path) -> bool:
-    """Return whether writing would replace a regular file, and not write to a device, pipe or open file."""
+    """Return whether writing to the path would replace a regular file.
+
+    Nothing is replaced if the path is that of a device, a pipe or a file that is already open.
+    """
     return path.is_file() and _open_file(path) is None
 
 
 def write_output(option: str, path: Path, content: bytes) -> None:
     """Write an output file.
 
-    A regular file is replaced atomically, through symbolic links. Devices, pipes and files that are already
-    open, such as /dev/stdout, are written to directly, after what was printed before.
+    A regular file is replaced atomically; if the path is a symbolic link, the file that it points to is
+    replaced. Devices, pipes and files that are already open, such as /dev/stdout, are written to directly,
+    after everything that was printed before.
 
     Raises:
-        PasserelleError: the file cannot be written; the message names option and path.
+        PasserelleError: the file cannot be written; the message names the option and the path.
         BrokenPipeError: the reader closed the pipe.
     """
     sys.stdout.flush()
@@ -76,9 +81,10 @@ def _target(path: Path) -> Path:
 def _open_file(path: Path) -> int | None:
     """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
 
-    Opening that path again would overwrite a redirected file from its start.
+    If such a descriptor is redirected to a file, opening the path again would overwrite that file from its
+    start.
     """
-    for _ in range(40):  # the number of links that Linux follows
+    for _ in range(40):  # Linux follows at most 40 links
         if path.name.isdecimal() and path.parent.resolve() == Path("/dev/fd").resolve():
             return int(path.name)
         if not path.is_symlink():

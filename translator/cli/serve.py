@@ -1,4 +1,4 @@
-"""The verb `serve`: run a model as an HTTP service with a web page."""
+"""The subcommand `serve`: run a model as an HTTP service with a web page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from translator.serve.limits import Limits
     from translator.translation.inference import Translator
 
-#: One day: the longest timeout that an option accepts; timers overflow on huge values.
+#: The longest timeout that an option accepts, one day. Huge values would overflow the timers.
 _MOST_SECONDS = 86_400
 
 
@@ -98,7 +98,8 @@ def serve_command(
         request_seconds=request_seconds,
         receive_seconds=receive_seconds,
     )
-    with open_socket(host, port) as listener:  # before the model is loaded, so that errors appear at once
+    # The socket is opened before the model is loaded, so that an error, such as a used port, appears at once.
+    with open_socket(host, port) as listener:
         translator = load(model, device, precision, split_sentences=split_sentences)
         _serve(
             translator, listener, access=access, limits=limits, batch_tokens=batch_tokens, log_text=log_text

@@ -1,4 +1,4 @@
-"""Streaming standard input: group the lines that are waiting, without delaying a single one."""
+"""Standard input as a stream: lines that have arrived are grouped, but no line waits for a later one."""
 
 import io
 import queue
@@ -20,7 +20,7 @@ class InputLine(NamedTuple):
 
     Attributes:
         text: the line without its ending.
-        ending: `\\r` if the line ended in `\\r\\n`, to be restored on output; else empty.
+        ending: `\\r` if the line ended in `\\r\\n`, so that its translation can end the same way; else empty.
         damaged: whether invalid UTF-8 was replaced by U+FFFD.
     """
 
@@ -32,19 +32,21 @@ class InputLine(NamedTuple):
 def standard_input() -> BinaryIO:
     """Return a new buffered reader of stdin.
 
-    Python locks `sys.stdin.buffer` at exit, which would deadlock with a thread that is waiting for a line.
+    `sys.stdin.buffer` cannot be used: Python locks it at exit, and a thread that waits for a line there would
+    still hold the lock.
     """
     return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
 
 def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
-    """Yield the lines that are waiting, in groups of 1 to `most`.
+    """Yield the lines that have arrived, in groups of 1 to `most` lines.
 
-    A thread reads ahead, so that a single line is yielded before the next one arrives.
+    A thread reads ahead, so that this function need not wait for further lines: if only one line has arrived,
+    the group has one line.
 
     Raises:
-        DataError, OSError, MemoryError: a line is too long, or reading fails; the lines before it are yielded
-            first.
+        DataError, OSError, MemoryError: a line is too long, or reading fails. All lines before the failure
+            are yielded first.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(READ_AHEAD)
     failures: list[DataError | OSError | MemoryError] = []

@@ -1,4 +1,4 @@
-"""The verbs `train` and `check-data`."""
+"""The subcommands `train` and `check-data`."""
 
 import json
 import sys
@@ -111,7 +111,7 @@ def _facts(
 
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:
-    """Load the configuration from one file name and any overrides, in any order."""
+    """Load the configuration from arguments: one file name and any number of overrides, in any order."""
     from translator.config.file import load_config
 
     paths = [argument for argument in arguments if "=" not in argument]

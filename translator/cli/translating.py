@@ -1,4 +1,4 @@
-"""The verbs `translate` and `score`."""
+"""The subcommands `translate` and `score`."""
 
 import json
 import sys
@@ -77,14 +77,14 @@ def translate_command(
         from translator.cli.stream import standard_input, waiting_lines
 
         warned = False
-        # Several batches at a time, so that lines can be batched by length.
+        # A group has up to eight batches, so that lines of similar length can share a batch.
         for lines in waiting_lines(standard_input(), most=8 * batch_size):
             warned = warned or _warn_about_encoding(lines, number)
             answer([line.text for line in lines], [line.ending for line in lines])
 
 
 def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
-    """Print a warning for the first line that is probably not UTF-8; return whether there is one."""
+    """Print a warning for the first line that is probably not UTF-8; return whether there is such a line."""
     for number, (text, _, damaged) in enumerate(lines, start=n_before + 1):
         if damaged or 4 * text.count("\0") > len(text):
             problem = "is not valid UTF-8, and was read as U+FFFD" if damaged else "contains NULs"

@@ -15,7 +15,7 @@ from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Former name of a key → its current name, and former → current names of its values.
+#: Former name of a key → the key's current name, and a map from former to current names of the key's values.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.kernels": ("hardware.backend", {"c": "native"}),
     "hardware.workers": ("hardware.replicas", {}),
@@ -52,7 +52,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
 
     def locate(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
-        # An error between several keys has the location of their section, and its message names the keys.
+        # If several keys do not fit together, the location of the error is that of their section, and only
+        # the message names the keys.
         named = [dotted, *re.findall(r"\w+(?:\.\w+)+", message)]
         for name in named:
             for key, override in from_override.items():
@@ -70,7 +71,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
 
 
 def config_from_json(text: str | bytes, *, where: str) -> Config:
-    """Read what `Config.to_json` wrote; if it lacks `data.input_map`, the value is null.
+    """Read a configuration that `Config.to_json` wrote. A missing `data.input_map` is read as null.
 
     Raises:
         ConfigError: the text is not a valid configuration; the message starts with `where`.
@@ -102,7 +103,7 @@ def config_to_yaml(config: Config) -> str:
 
 
 def _default_to_no_input_map(data: Any) -> None:
-    """Set `data.input_map` to null if it is missing: the configuration was saved before there was one."""
+    """Set `data.input_map` to null if it is missing, since the file was saved before input maps existed."""
     section = data.setdefault("data", {}) if isinstance(data, dict) else None
     if isinstance(section, dict):
         section.setdefault("input_map", None)
@@ -134,7 +135,7 @@ def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
-    """Apply overrides to the data in place; return dotted key → the override that set it."""
+    """Apply overrides to the data in place; return a map from each dotted key to the override that set it."""
     from_override: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
@@ -166,7 +167,11 @@ def _set_value(data: dict[str, Any], keys: list[str], value: Any, override: str)
 
 
 def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -> int | None:
-    """Return the line number of a key, or unless `exact` of its closest parent that is in the file."""
+    """Return the line number of a key.
+
+    If the file does not have the key, return None if `exact`, and otherwise the line number of the closest
+    parent of the key that the file has.
+    """
     line = None
     for key in location:
         marks = getattr(data, "lc", None)
@@ -178,7 +183,7 @@ def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -
 
 
 def _validated(data: Any, locate: Callable[[Location, str], str]) -> Config:
-    """Validate the data; `locate` maps the location and message of an error to the start of our message."""
+    """Validate the data; `locate` maps the location and message of an error to the start of the message."""
     try:
         return validate(data)
     except InvalidConfigError as error:
@@ -211,7 +216,10 @@ def _explain(problems: list[Any], locate: Callable[[Location, str], str]) -> str
 
 
 def _advice(value: Any, allowed: str) -> str:
-    """Return what to write instead of an integer like `2.0` or `1e3`, or of `{lang}` without quotes."""
+    """Return advice for two common errors, and otherwise an empty text.
+
+    The errors are a whole number written as `2.0` or `1e3`, and a text such as `{lang}` without quotes.
+    """
     if isinstance(value, float) and value.is_integer() and "a whole number" in allowed:
         return f"; write {value:.0f}"
     if isinstance(value, dict) and list(value.values()) == [None] and "text" in allowed:
@@ -224,7 +232,12 @@ def _shortened(text: str) -> str:
 
 
 def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
-    """Return the section and field of an error, and its key without pydantic's union labels."""
+    """Follow the location of an error into the sections.
+
+    Returns:
+        The innermost section; the field as `SectionClass.name`, or an empty text if the location is not
+        inside a field; and the location without the labels that pydantic adds for the types of a union.
+    """
     section: type[Section] = Config
     keys: list[str | int] = []
     for key in location:

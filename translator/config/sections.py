@@ -15,7 +15,7 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-#: Largest vocabulary for `train.embedding_init=counts`, which needs about 8 bytes per pair of pieces.
+#: Largest vocabulary for `train.embedding_init=counts`, which needs about 8 bytes for each pair of pieces.
 MAX_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
@@ -47,7 +47,7 @@ class RunConfig(Section):
 class NoiseConfig(Section):
     """Typing noise in training sources (translator/data/noise.py): the probability of each change.
 
-    Each epoch draws anew which sentences are changed; 0: none. Targets are never changed.
+    Each epoch draws anew which sentences are changed. With probability 0 none are. Targets are never changed.
     """
 
     space: Rate = 0.0
@@ -87,7 +87,8 @@ class DataConfig(Section):
     subset: str | None = None
     """For `hub`: the name of the data set's configuration, such as `en-fr`."""
     held_out: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Split → number of random pairs moved to it from `train`; for splits that the source lacks."""
+    """Split → number of random pairs that are moved from `train` to this split; only for splits that the
+    corpus does not already have."""
     max_characters: PositiveInt = 1000
     """Training pairs with a side longer than this are left out."""
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
@@ -146,7 +147,7 @@ class TokenizerConfig(Section):
     kind: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocabulary_size: Annotated[int, Field(ge=300, le=64000)] = 8000
-    """Number of pieces, including 261 for special tokens and bytes; smaller if the corpus is small."""
+    """Number of pieces, including 261 for special tokens and bytes; a small corpus gets fewer."""
     sample_sentences: PositiveInt = 200_000
     """Maximum number of random sentences used to build the vocabulary."""
     dropout: Probability = 0.0
@@ -206,7 +207,7 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation. Training ends at the first budget limit reached; the decay is timed by that limit."""
+    """Optimisation. Training ends, with a learning rate of zero, when the first of the budgets is used up."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of all random numbers."""
@@ -221,7 +222,8 @@ class TrainConfig(Section):
     accumulate: PositiveInt = 1
     """Batches per optimiser step; the gradient is the mean over all of their target tokens."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """AdamW (Loshchilov & Hutter 2019); muon: Muon (Jordan et al. 2024) for the layers' matrices."""
+    """adamw: AdamW (Loshchilov & Hutter 2019); muon: Muon (Jordan et al. 2024) for the layers' matrices, and
+    AdamW for the other weights."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Peak learning rate, of AdamW and of Muon."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
@@ -263,7 +265,7 @@ class ValidationConfig(Section):
     n_samples: Annotated[int, Field(ge=0)] = 3
     """Number of translations shown after each validation."""
     patience: PositiveInt | None = None
-    """Stop after this many validations without a better BLEU; null: never."""
+    """Stop training after this many validations in a row without a better BLEU; null: never stop early."""
 
 
 class SearchConfig(Section):
@@ -361,7 +363,7 @@ class InvalidConfigError(ValueError):
     """An invalid configuration.
 
     Attributes:
-        problems: pydantic's error records, each with `type`, `loc`, `input` and optionally `ctx`.
+        problems: pydantic's error records, each with the keys `type`, `loc`, `input` and sometimes `ctx`.
     """
 
     def __init__(self, problems: list[Any]):

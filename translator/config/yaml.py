@@ -14,9 +14,10 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from translator.errors import ConfigError
 
-#: Maximum size of a file, in case a much larger one is given by mistake.
+#: Maximum size of a file in bytes, in case a much larger file is given by mistake.
 MAX_BYTES = 100_000
-#: Maximum number of values with aliases expanded; a few lines of nested aliases expand to billions.
+#: Maximum number of values after aliases are expanded. A few lines of nested aliases can expand to billions
+#: of values.
 MAX_VALUES = 10_000
 #: Maximum depth of nested lists and maps.
 MAX_DEPTH = 50
@@ -67,8 +68,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
     """Parse YAML 1.2 into ruamel's maps and lists, which record their line numbers.
 
     Raises:
-        ConfigError: the text is not valid YAML; the message starts with `where` and, unless that is an
-            override, the line.
+        ConfigError: the text is not valid YAML. The message starts with `where`, followed by the line number
+            (if it is known) unless `where` names an override.
     """
     if _depth(text) > MAX_DEPTH:  # ruamel is very slow for thousands of brackets
         raise ConfigError(f"{where}: lists and maps are nested too deep")
@@ -90,17 +91,26 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
-    # For example a number with too many digits, an invalid date, or a tag on a value of another type.
+    # ruamel raises these, for example, for a number with too many digits, an invalid date, or a tag on a
+    # value of another type.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 
 
-#: An unquoted value that contains `{lang}`, which YAML parses as a map.
+#: Matches an unquoted value with braces, such as `{lang}`. YAML parses the braces as a map.
 _BRACES = re.compile(r"""(?:^|[:,{\[]|-\s)\s*(?P<value>[^\s"'#{}\[\],:]*\{\w+\}[^\s{}\[\],"']*)""")
 
 
 def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | None:
-    """Find an unquoted `{lang}` on or just above one of the lines; return its line number and a message."""
+    """Find an unquoted value with braces on one of the lines or on the line above it.
+
+    Args:
+        text: the YAML text.
+        numbers: line numbers, from 0.
+
+    Returns:
+        The line number of the value, from 0, and a message; None if there is no such value.
+    """
     lines = text.split("\n")
     for number in [near for at in numbers for near in (at, at - 1)]:
         if 0 <= number < len(lines) and (match := _BRACES.search(lines[number])):
@@ -110,7 +120,10 @@ def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | Non
 
 
 def reason_of(error: Exception) -> str:
-    """Return Python's error message about a value, without its advice to raise the limit on digits."""
+    """Return Python's message for an error, up to a semicolon.
+
+    For an integer with too many digits, the rest of the message is the advice to raise Python's limit.
+    """
     return str(error).partition(";")[0]
 
 
@@ -118,7 +131,8 @@ def to_json_types(data: Any, *, where: str) -> Any:
     """Convert parsed YAML to the types of JSON.
 
     Raises:
-        ConfigError: the data has too many values with aliases expanded, or a key that is a list or a map.
+        ConfigError: the data, with aliases expanded, has too many values or is nested too deep; a key is a
+            list or a map; or a value cannot be read.
     """
     _check_size(data, where=where)
     try:
@@ -149,7 +163,7 @@ def _check_size(data: Any, *, where: str) -> None:
 
 
 def _depth(text: str) -> int:
-    """Return the depth of nested brackets, including those in quoted text."""
+    """Return the greatest depth of nested brackets and braces. Those in quoted text count, too."""
     depth = deepest = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth = max(0, depth + (1 if bracket in "[{" else -1))
@@ -161,13 +175,13 @@ def write_yaml(data: Any) -> str:
     """Return JSON-like data as YAML that `parse_yaml` reads back unchanged."""
     buffer = io.StringIO()
     yaml = YAML()
-    yaml.width = 2**31  # ruamel folds long text in a way that does not round-trip
+    yaml.width = 2**31  # no line is folded: text that ruamel folds does not always round-trip
     yaml.dump(_quoted(data), buffer)
     return buffer.getvalue()
 
 
 def _quoted(value: Any) -> Any:
-    """Put text with unprintable characters in double quotes, since ruamel's plain style loses U+0085."""
+    """Put each text with unprintable characters in double quotes; unquoted, ruamel would lose U+0085."""
     if isinstance(value, dict):
         return {_quoted(key): _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):

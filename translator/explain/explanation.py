@@ -22,8 +22,9 @@ from translator.translation.inference import Translator
 
 #: Number of alternatives shown for each chosen piece.
 N_ALTERNATIVES = 5
-#: A piece that is a UTF-8 continuation byte.
+#: Matches a piece that stands for a UTF-8 continuation byte, 0x80 to 0xBF.
 _CONTINUATION_BYTE = re.compile("<0x[89AB].>")
+#: Special symbol → how it is shown.
 NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
 
 
@@ -32,8 +33,9 @@ class AttentionMap:
     """The attention weights of one role: encoder, decoder or cross-attention.
 
     Attributes:
-        weights: (layers, H, Q, K) float32 on the CPU; rows sum to one, masked positions are zero.
-        mask: (Q, K) bool, True = may be attended to.
+        weights: (layers, H, Q, K) float32 on the CPU, for H heads, Q queries and K keys. The weights of a
+            query sum to one; masked positions are zero.
+        mask: (Q, K) bool, True where the query may attend to the key.
     """
 
     weights: Tensor
@@ -41,7 +43,7 @@ class AttentionMap:
 
     @property
     def average(self) -> Tensor:
-        """(Q, K) weights, averaged over all layers and heads."""
+        """The weights (Q, K), averaged over all layers and heads."""
         return self.weights.mean((0, 1))
 
 
@@ -50,9 +52,9 @@ class Choice:
     """The choice of one piece of the translation.
 
     Attributes:
-        probability: of the piece, given the pieces before it.
-        forced: whether the piece was part of the prefix.
-        alternatives: the likeliest other pieces and their probabilities, best first.
+        probability: probability of the piece, given the source and the pieces before it.
+        forced: whether the piece belongs to the prefix that the translation had to start with.
+        alternatives: the likeliest other pieces and their probabilities, likeliest first.
     """
 
     probability: float
@@ -65,28 +67,30 @@ class Explanation:
     """A translation and how the model found it.
 
     Attributes:
-        source: the source text, or its first part if the text is translated in parts.
+        source: the source text as the model reads it. If the text is translated in parts, this is the first
+            part.
         translation: the translation of `source`.
         languages: source and target language codes.
         log_prob: Σ log p of the target pieces, including the end symbol.
-        score: `log_prob` / length^α.
-        beam_size: W of the search.
-        n_parts: number of parts that the text is translated in; only the first is explained.
-        source_pieces: S pieces in readable form, the end symbol last.
-        target_pieces: T pieces in readable form, the end symbol last. Row i of the decoder's maps predicts
-            piece i from the start symbol and the pieces before i.
-        source_words: the words of `source`, as split by `alignment.words`.
-        target_words: the words of `translation`.
+        score: `log_prob` / length^α, where the length includes the end symbol and α is the length penalty.
+        beam_size: number of hypotheses that the search keeps at each step.
+        n_parts: number of parts in which the text is translated. Only the first part is explained.
+        source_pieces: the S source pieces in readable form; the last one is the end symbol.
+        target_pieces: the T target pieces in readable form; the last one is the end symbol. Query i of
+            `decoder` and `cross` belongs to the step that predicts piece i from the start symbol and the
+            pieces before i.
+        source_words: the words of `source`, as split by `alignment/words.py`.
+        target_words: the words of `translation`, split in the same way.
         source_owners: for each source piece, the index of its word; -1 for the end symbol.
         target_owners: for each target piece, the index of its word; -1 for the end symbol.
         encoder: encoder self-attention, (layers, H, S, S).
         decoder: decoder self-attention, (layers, H, T, T).
         cross: cross-attention, (layers, H, T, S).
-        choices: the T choices of the target pieces.
+        choices: for each of the T target pieces, the choice that the search made.
         nodes: the tree of the beam search (see `tree.grow`).
-        node_pieces: the pieces of the nodes in readable form.
-        hypotheses: node index and text of each finished hypothesis, best first.
-        links: pairs of a source and a target word index, from `Aligner`.
+        node_pieces: the piece of each node in readable form.
+        hypotheses: for each finished hypothesis, the index of its last node and its text; best first.
+        links: the word alignment by `Aligner`: pairs of a source word index and a target word index.
     """
 
     source: str
@@ -115,14 +119,15 @@ class Explanation:
 def explain(
     translator: Translator, text: str, *, beam_size: int | None = None, prefix: str = ""
 ) -> Explanation:
-    """Translate a text like `Translator.translate`, and explain how the translation was found.
+    """Translate a text as `Translator.translate` does, and explain how the translation was found.
 
     Attention is recomputed for the chosen hypothesis, by teacher forcing with the same weights. With a
-    float32 translator it equals the attention during the search, up to rounding.
+    float32 translator, the recomputed attention equals the attention during the search, up to rounding.
 
     Args:
         translator: the model.
-        text: a text in the source language. If it is translated in parts, only the first is explained.
+        text: a text in the source language. If it is translated in parts, only the first part is
+            explained.
         beam_size: beam size; None: the model's `search.beam_size`.
         prefix: text that the translation must start with.
 
@@ -170,7 +175,12 @@ def explain(
 def _attention(
     translator: Translator, source_ids: list[int], best: Hypothesis
 ) -> tuple[AttentionMap, AttentionMap, AttentionMap, Tensor]:
-    """Return the maps of the three roles and the log-probabilities (T, V) of a hypothesis, in one pass."""
+    """Recompute a hypothesis by teacher forcing, with all positions at once.
+
+    Returns:
+        The attention maps of the encoder, of the decoder and of the cross-attention, then the
+        log-probabilities (T, V) of all V pieces at each of the T positions.
+    """
     model = translator.model
     batch = make_batch([source_ids], [best.ids]).to(device_of(model))
     encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
@@ -189,8 +199,8 @@ def _attention(
 
 
 def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_forced: int) -> list[Choice]:
-    """Return the choice at each position, with the likeliest alternatives that a search may choose."""
-    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # (T, V)
+    """Return the choice at each position, with the likeliest other pieces that a search may choose there."""
+    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # (T, V), and T ids
     others = probabilities.clone()
     others[:, tokenizer.never_emitted] = -1
     others[0, EOS] = -1  # a translation is never empty
@@ -207,7 +217,10 @@ def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_for
 
 
 def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, str]]:
-    """Return the finished hypotheses, best first; ties are in the order of the search."""
+    """Return the last node and the text of each finished hypothesis, best first.
+
+    Hypotheses with equal scores stay in the order in which the search finished them.
+    """
     scores = {i: node.score for i, node in enumerate(nodes) if node.score is not None}
     hypotheses = []
     for leaf in sorted(scores, key=lambda i: -scores[i]):
@@ -220,7 +233,7 @@ def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, 
 
 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return pieces in readable form: `maison` starts a word, `·nette` continues one."""
+    """Return pieces in readable form: `maison` if a piece starts a word, `·nette` if it continues one."""
 
     def name(i: int, piece: str) -> str:
         if i in NAMES:
@@ -235,8 +248,8 @@ def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text_words: Sequence[str]) -> list[int]:
     """Return, for each piece, the index of the word that contains its first character.
 
-    Words and pieces are segmentations of the same text, apart from whitespace, so it suffices to count
-    characters.
+    The words and the pieces contain the same characters, apart from whitespace. So the word of a piece
+    follows from the number of characters before the piece. If there are no words, the index is -1.
     """
     by_character = [index for index, word in enumerate(text_words) for _ in word]
     owners: list[int] = []

@@ -1,4 +1,4 @@
-"""An explanation as one self-contained HTML page, without network access."""
+"""An explanation as one self-contained HTML page, which loads nothing from the network."""
 
 import base64
 import hashlib
@@ -13,12 +13,14 @@ import torch
 from translator.explain.explanation import AttentionMap, Explanation
 from translator.explain.to_json import without_attention
 
-#: The files of the script, in the order in which they are concatenated.
+#: The files of the page's script, in the order in which they are concatenated.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
 
-#: Maximum characters of the attention maps in a page, and quantization levels of √weight. The maps use the
-#: first level that fits, so that pages of long sentences and large models stay below 2 MB.
+#: Number of characters that the attention maps should not exceed, so that the pages of long sentences and of
+#: large models stay below 2 MB.
 MAX_CHARACTERS = 1_500_000
+#: Each weight is stored as √weight, quantized to a whole number from 0 to one of these numbers. A page uses
+#: the first number with which its maps fit into `MAX_CHARACTERS`, or the last if they fit with none.
 LEVELS = (255, 63, 15)
 
 
@@ -41,8 +43,8 @@ def policy() -> str:
 def to_html(explanation: Explanation) -> str:
     """Return the self-contained page.
 
-    User text is in a block of JSON, escaped so that it cannot close the block. The script inserts it as text,
-    never as markup.
+    Text from the user is in a block of JSON, escaped so that it cannot close the block. The script inserts
+    this text into the page as text, never as markup.
     """
     parts = {
         "policy": policy(),
@@ -51,17 +53,17 @@ def to_html(explanation: Explanation) -> str:
         "data": _script_data({**without_attention(explanation), "maps": _maps(explanation)}),
     }
     head, *rest = _template("page.html").split("{{")
-    # In one pass, so that placeholders in inserted text are not replaced.
+    # All placeholders are replaced in one pass, so that `{{` in inserted text is not read as a placeholder.
     return head + "".join(parts[name] + text for name, _, text in (piece.partition("}}") for piece in rest))
 
 
 def _script_data(facts: dict[str, Any]) -> str:
-    """Return JSON for a script element: without `<`, it cannot contain an end tag or a comment."""
+    """Return JSON for a script element. Each `<` is escaped, since it could start an end tag or a comment."""
     return json.dumps(facts, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
-    """Return the three maps, quantized with the finest levels that fit."""
+    """Return the three attention maps, quantized with the finest of `LEVELS` that fits."""
     attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
     for levels in LEVELS:
         maps = {role: _quantized(weights, levels) for role, weights in attention.items()}
@@ -71,7 +73,10 @@ def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
 
 
 def _quantized(attention: AttentionMap, levels: int) -> dict[str, Any]:
-    """Return a map as base64 of deflated bytes `levels` · √weight; the root keeps small weights apart."""
+    """Return an attention map as one byte for each weight, compressed by zlib and encoded in base64.
+
+    The byte is `levels` · √weight, rounded. Thanks to the square root, small weights remain distinguishable.
+    """
     values = (attention.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
     compressed = zlib.compress(bytes(values), 9)
     n_layers, n_heads, n_queries, n_keys = attention.weights.shape

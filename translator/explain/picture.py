@@ -17,7 +17,7 @@ def to_png(explanation: Explanation) -> bytes:
     axes = figure.subplots()
     image = axes.imshow(e.cross.average.tolist(), cmap="Blues", vmin=0, aspect="equal")
     size = max(4.0, min(10.0, 60 * cell))
-    # `parse_math` would typeset text between dollar signs as a formula.
+    # With `parse_math=True`, matplotlib would typeset text between dollar signs as a formula.
     axes.set_xticks(range(n_source), e.source_pieces, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(range(n_target), e.target_pieces, fontsize=size, parse_math=False)
     axes.set_xlabel(f"keys: the source ({e.languages[0]})")

@@ -10,8 +10,9 @@ from translator.explain.explanation import AttentionMap, Explanation
 def to_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as a value for `json.dumps`.
 
-    Attention maps are lists [layer][head][query][key], with `null` at masked positions; `average` is over all
-    layers and heads. Weights and probabilities have six decimals. See `Explanation` for the other fields.
+    Attention maps are nested lists [layer][head][query][key], with `null` at masked positions; `average` is
+    the mean over all layers and heads. Weights and probabilities are rounded to six decimals. See
+    `Explanation` for the other fields.
     """
     e = explanation
     maps = {"encoder": _map(e.encoder), "decoder": _map(e.decoder), "cross": _map(e.cross)}
@@ -19,7 +20,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def without_attention(explanation: Explanation) -> dict[str, Any]:
-    """Return the value of `to_json` without its attention maps."""
+    """Return the value that `to_json` returns, but without the attention maps."""
     e = explanation
     return {
         "source": e.source,

@@ -1,4 +1,4 @@
-"""The tree of the hypotheses of a beam search."""
+"""The tree of all hypotheses that a beam search considered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from translator.symbols import BOS, EOS
 
 @dataclass(frozen=True)
 class Node:
-    """A piece that the search considered, as the continuation of its parent.
+    """A piece that the search considered as the next one after the piece of its parent node.
 
     Attributes:
-        piece: token id; the start symbol at the root.
+        piece: token id; at the root, that of the start symbol.
         parent: index of the parent in the list of nodes; -1 at the root.
-        depth: number of pieces from the root to this node; 0 at the root.
-        log_prob: Σ log p of these pieces.
+        depth: number of pieces on the path from the root to this node, not counting the start symbol.
+        log_prob: Σ log p of the pieces on that path.
         score: `log_prob` / length^α if this node finishes a hypothesis, else None.
-        fate: kept: continued by the next step; finished: the end of a hypothesis; pruned: dropped from the
-            beam; open: still in the beam when the search ended.
+        fate: what the search did with the node. kept: it stayed in the beam for the next step; finished: it
+            ended a hypothesis; pruned: it was dropped; open: it was still in the beam when the search ended.
         chosen: whether the node is on the path to the translation.
     """
 
@@ -38,12 +38,13 @@ def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]
     """Build the tree of a search from its trace.
 
     Args:
-        trace: the steps of the search.
+        trace: the continuations that each step of the search ranked.
         best: the hypothesis that became the translation.
-        length_penalty: α of the search.
+        length_penalty: α in the score `log_prob` / length^α.
 
     Returns:
-        The root, then the nodes of each step, best first. A parent precedes its children.
+        The root, then the nodes of the first step, best first, then those of the second step, and so on. A
+        parent precedes its children.
     """
     nodes = [Node(BOS, -1, 0, 0.0, None, "kept")]
     live = [0]
@@ -63,7 +64,7 @@ def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]
 
 
 def path_to(nodes: Sequence[Node], pieces: Sequence[int]) -> list[int]:
-    """Return the indices of the nodes on the path that spells some pieces, starting with the root.
+    """Return the indices of the nodes on the path that spells `pieces`. The root comes first.
 
     Raises:
         KeyError: the tree has no such path.

@@ -9,10 +9,12 @@ from translator.errors import DataError, ExportError
 from translator.evaluation.metrics import bleu
 from translator.translation.inference import Translator
 
-#: Two greedy outputs may differ by rounding if our model's Σ log p of them differ by at most this.
+#: If the greedy outputs of the two models differ, then rounding is accepted as the cause if our model's
+#: Σ log p of the two outputs differ by at most this.
 CLOSE_CALL = 1e-4
 
-#: The two beam searches also differ in stopping and scoring, so only their BLEU scores are compared.
+#: With beam search, the two programs also differ in when they stop and in how they score. So single lines may
+#: differ, and only the BLEU scores must be close.
 BEAM_SIZE, MAX_BLEU_DIFFERENCE = 5, 0.1
 
 
@@ -25,7 +27,11 @@ class Engine(Protocol):
         max_lengths: Sequence[int],
         options: SearchConfig,
     ) -> list[list[int]]:
-        """Translate tokenized sources with our search options; return the best ids of each, in order."""
+        """Translate tokenized sources with our search options.
+
+        Returns:
+            For each source, in order, the token ids of the best output.
+        """
         ...
 
 
@@ -37,7 +43,7 @@ class CloseCall:
         line: line number, from 1.
         ours: our model's translation.
         theirs: the exported model's translation.
-        log_probs: Σ log p of the two, both by our model.
+        log_probs: Σ log p of `ours` and of `theirs`, both computed by our model.
     """
 
     line: int
@@ -56,10 +62,11 @@ class Agreement:
     """The result of a verification.
 
     Attributes:
-        n_lines: number of lines translated greedily by both models, without blank ones.
-        close_calls: the lines that differ, all of them by rounding.
-        bleu: of our model and of the exported one with beam search; None without references.
-        n_beam_identical: number of lines identical with beam search; None without references.
+        n_lines: number of lines that both models translated. Blank lines are not counted.
+        close_calls: the lines that the two models translate differently with greedy search, always because of
+            rounding.
+        bleu: BLEU of our model and of the exported model, with beam search; None without references.
+        n_beam_identical: number of lines with identical translations by beam search; None without references.
     """
 
     n_lines: int
@@ -68,7 +75,7 @@ class Agreement:
     n_beam_identical: int | None
 
     def lines(self) -> list[str]:
-        """Return the lines to print."""
+        """Return the result as lines of text."""
         n_close = len({call.line for call in self.close_calls})
         lines = [
             f"greedy: {self.n_lines - n_close:,} of {self.n_lines:,} lines identical, "
@@ -87,16 +94,16 @@ class Agreement:
 def check(
     translator: Translator, engine: Engine, lines: Sequence[str], references: Sequence[str] | None = None
 ) -> Agreement:
-    """Translate lines with our model and with the exported one, in float32, and compare.
+    """Translate lines with our model and with the exported model, in float32, and compare the translations.
 
-    With greedy search, every line must be identical, or our model's scores of both outputs must differ by at
-    most `CLOSE_CALL`. With references, the BLEU scores with beam search must differ by at most
-    `MAX_BLEU_DIFFERENCE`.
+    With greedy search, the two outputs for a line must be identical, or their Σ log p by our model must
+    differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with beam search,
+    and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
         engine: the exported model.
-        lines: in the source language; blank ones are skipped.
+        lines: lines in the source language; blank lines are skipped.
         references: a translation of each line.
 
     Raises:
@@ -115,7 +122,7 @@ def check(
         _texts(translator, outputs, line_of, len(lines))
         for outputs in search_both(translator, engine, ids, BEAM_SIZE)
     )
-    scores = bleu(ours, references), bleu(theirs, references)  # blank lines included
+    scores = bleu(ours, references), bleu(theirs, references)  # blank lines count, too
     if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
         raise ExportError(
             f"the exported model translates differently: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
@@ -128,7 +135,11 @@ def check(
 def search_both(
     translator: Translator, engine: Engine, sources: list[list[int]], beam_size: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Return the best ids of each source by our model and by the exported one, with the same options."""
+    """Translate tokenized sources with both models and the same options.
+
+    Returns:
+        For each source the token ids of our model's best output, then the same of the exported model.
+    """
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
     ours = [result.hypotheses[0].ids for result in translator.search(sources, options)]
     limits = [translator.longest_output(ids, options) for ids in sources]
@@ -158,7 +169,7 @@ def _compare_greedy(
 
 
 def _texts(translator: Translator, outputs: list[list[int]], line_of: list[int], n_lines: int) -> list[str]:
-    """Return the text of each line, joined from its parts as in `Translator.translate`; empty if blank."""
+    """Return the translation of each line, its parts joined with spaces. A blank line gives an empty text."""
     texts: list[list[str]] = [[] for _ in range(n_lines)]
     for line, ids in zip(line_of, outputs, strict=True):
         texts[line].append(translator.tokenizer.decode(ids))

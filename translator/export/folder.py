@@ -27,13 +27,13 @@ ABOUT = "passerelle.json"
 def export(
     model_folder: Path, output: Path, lines: Sequence[str], references: Sequence[str] | None = None
 ) -> Agreement:
-    """Convert a model folder to a CTranslate2 folder and verify that it translates the same.
+    """Convert a model folder to a CTranslate2 folder, and verify that both models translate alike.
 
     Args:
         model_folder: the model folder to export.
         output: the folder to create; it must not exist.
-        lines: in the source language, translated by both models for the verification.
-        references: translations of the lines, to compare BLEU scores too.
+        lines: lines in the source language, which both models translate for the verification.
+        references: translations of the lines. If they are given, BLEU scores are compared, too.
 
     Returns:
         The result of the verification.
@@ -79,10 +79,10 @@ def export(
 
 
 def lines_to_check(model_folder: Path) -> list[str]:
-    """Return the default lines for the verification: the phrasebook's 300 hand-written ones.
+    """Return the default lines for the verification: the 300 hand-written lines of the phrasebook.
 
-    They are in the model's source language, or in French if the phrasebook lacks that language: any text can
-    show a difference.
+    The lines are in the model's source language. If the phrasebook does not have that language, they are in
+    French, since text in any language can show a difference.
 
     Raises:
         ModelError: the folder has no manifest.
@@ -93,14 +93,14 @@ def lines_to_check(model_folder: Path) -> list[str]:
 
 
 def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
-    """Return the provenance of the model, and the settings for translating with it as ours does."""
+    """Return the provenance of the model, and the settings with which it translates as our model does."""
     tokenizer, config = loaded.tokenizer, loaded.config
     manifest = {name: loaded.manifest.get(name) for name in ("created", "git_commit", "sha256")}
     return {
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
         "model": {"name": "/".join(folder.resolve().parts[-2:]), **manifest},
-        # Applied before the tokenizer. Models of older versions have no input map.
+        # The input map is applied to a text before the tokenizer. Models of older versions have none.
         "input_map": {
             "version": config.data.input_map,
             "replace": STEPS if config.data.input_map else [],
@@ -111,7 +111,8 @@ def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
             "file": TOKENIZER,
             "encode": "SentencePieceProcessor.encode(text, out_type=str); CTranslate2 adds the end symbol",
             "decode": "SentencePieceProcessor.decode(pieces)",
-            # Marks a text in capitals that was lower-cased, if upper-casing restores it.
+            # Symbol that marks an all-capitals text. Such a text is lower-cased before encoding, but only if
+            # upper-casing gives back the original. Old models have no such symbol.
             "capitals": tokenizer.capitals,
             "max_source_pieces": config.model.max_length - 1,
         },

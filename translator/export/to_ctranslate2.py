@@ -23,10 +23,12 @@ from translator.symbols import BOS, EOS, UNK
 
 VERSION = str(ctranslate2.__version__)
 
-#: Minimum rows of the position table: by default CTranslate2 truncates sources to 1024 tokens.
+#: Minimum number of rows of the position table. By default CTranslate2 truncates sources to 1024 tokens, so
+#: it may need as many positions.
 N_POSITIONS = 1024
 
-#: PyTorch's GELU is exact by default, and so is CTranslate2's `GELU`.
+#: Our name of an activation function → CTranslate2's. Both programs compute the exact GELU, not its tanh
+#: approximation.
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
 
 
@@ -36,7 +38,7 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
     Args:
         folder: an existing folder, for `model.bin`, `config.json` and `shared_vocabulary.json`.
         model: the model to convert.
-        tokenizer: its tokenizer, for the vocabulary.
+        tokenizer: the model's tokenizer, whose pieces become the vocabulary.
         config: the model's configuration.
 
     Raises:
@@ -50,7 +52,7 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
     spec.register_target_vocabulary(pieces)
     spec.config.bos_token, spec.config.eos_token = pieces[BOS], pieces[EOS]
     spec.config.unk_token, spec.config.decoder_start_token = pieces[UNK], pieces[BOS]
-    spec.config.add_source_eos = True  # our sources have no start symbol and one end symbol
+    spec.config.add_source_eos = True  # our sources end with the end symbol, but have no start symbol
     spec.config.layer_norm_epsilon = next(m.eps for m in model.modules() if isinstance(m, nn.LayerNorm))
     spec.validate()
     spec.optimize()
@@ -66,12 +68,12 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
         activation=ACTIVATIONS[config.activation],
     )
     embedding = _values(model.embedding.weight)
-    # CTranslate2's own sinusoids start at position 1 and have other frequencies.
+    # CTranslate2's own sinusoids start at position 1 and have other frequencies, so ours are written.
     positions = sinusoids(max(N_POSITIONS, config.max_length), config.width, base=config.position_base)
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
     for part, stack in ((spec.encoder, model.encoder), (spec.decoder, model.decoder)):
-        part.scale_embeddings = True  # by √D
+        part.scale_embeddings = True  # by √D, where D is the width
         part.position_encodings.encodings = positions
         _fill_stack(part, stack)
     return spec
@@ -97,7 +99,10 @@ def _fill_stack(spec: Any, stack: Stack) -> None:
 
 
 def _fill_linear(spec: Any, *linears: nn.Linear) -> None:
-    """Fill one linear layer, (out, in), with the weights of ours, concatenated along the outputs."""
+    """Fill one linear layer of CTranslate2 with one or more of ours.
+
+    The weights (out, in) and the biases (out,) of our layers are concatenated along the outputs.
+    """
     spec.weight = torch.cat([_values(linear.weight) for linear in linears])
     spec.bias = torch.cat([_values(linear.bias) for linear in linears])
 
@@ -131,14 +136,14 @@ class CTranslate2Engine:
         *,
         batch_size: int = 64,
     ) -> list[list[int]]:
-        """Translate tokenized sources; return the best ids of each, in order.
+        """Translate tokenized sources; return the token ids of the best output for each, in order.
 
         Args:
             sources: token ids, without start and end symbols.
             max_lengths: maximum length of each output, end symbol included. CTranslate2 has one limit per
                 call, so sources with equal limits are translated together.
             options: beam size and length penalty; the other fields are ignored.
-            batch_size: sentences decoded together.
+            batch_size: maximum number of sentences decoded together.
         """
         rows_by_length = defaultdict(list)
         for row, max_length in enumerate(max_lengths):
@@ -150,7 +155,7 @@ class CTranslate2Engine:
                 beam_size=options.beam_size,
                 length_penalty=options.length_penalty,
                 min_decoding_length=1,
-                max_decoding_length=max(1, max_length - 1),  # without the end symbol
+                max_decoding_length=max(1, max_length - 1),  # CTranslate2 does not count the end symbol
                 max_input_length=0,
                 suppress_sequences=self._never,
                 max_batch_size=batch_size,
