@@ -532,6 +532,7 @@ def test_several_references(run: Run, trained: Trained, model: Path, tmp_path: P
     assert "--alignments needs one translation of each sentence" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("languages", "n_references"), [(("fr", "en"), 2), (("en", "fr"), 1)])
 def test_what_people_wrote_of_the_phrasebook_has_two_references(
     run: Run, model: Path, tmp_path: Path, languages: tuple[str, str], n_references: int

@@ -113,6 +113,7 @@ def test_explanations_are_those_of_the_plain_line(
         assert ours.source == source
 
 
+@pytest.mark.slow
 def test_the_command_line_translates_scores_evaluates_and_aligns_alike(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

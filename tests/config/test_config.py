@@ -222,6 +222,7 @@ def test_training_needs_a_budget(file: Path) -> None:
         assert accepted(file, f"train: {{{budget}}}\n").train.seed == 1
 
 
+@pytest.mark.slow
 @given(width=st.integers(1, 3000), n_heads=st.integers(1, 40))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_suggested_widths_are_accepted_and_lie_around(file: Path, width: int, n_heads: int) -> None:
@@ -498,6 +499,7 @@ TEXT = st.text(
 )
 
 
+@pytest.mark.slow
 @given(
     root=TEXT,
     cache=TEXT,

@@ -237,6 +237,7 @@ def test_position_and_epochs_tell_what_is_done() -> None:
     assert (step.position, step.epochs) == (batches[n].position, batches[n].epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [None, resegmented], ids=["fixed", "sampled"])
 @given(
     lengths=LENGTHS,

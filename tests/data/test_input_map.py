@@ -77,6 +77,7 @@ def test_the_normal_form_of_a_long_run_of_marks_is_unicode_s(text: str, mark: st
             assert normalize(form, long) == unicodedata.normalize(form, long)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "marks", ["\u0301\u0327", "\u0327\u0301", "\u0f73", "\u0344\u0323", "\u0301\u200b\u0327"]
 )

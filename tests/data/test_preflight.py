@@ -299,6 +299,7 @@ def test_the_meter_sees_objects_and_tensors() -> None:
     assert 2e6 < bytes_at_once(lambda: "x" * 2_000_000) < 2.1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["short", "long"])
 def test_filtering_holds_at_most_64_bytes_a_pair(length: int) -> None:
     """The difference between two sizes is measured, which cancels the memory of a batch of rows."""

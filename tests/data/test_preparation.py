@@ -271,6 +271,7 @@ def test_an_interruption_leaves_nothing_half_written(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, "sha256.json"])
 def test_a_damaged_preparation_is_made_anew_with_a_note(
     tiny_config: Make, capsys: pytest.CaptureFixture[str], name: str

@@ -70,6 +70,7 @@ def test_nothing_is_lost_and_none_is_blank(parts: list[str]) -> None:
     assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["« ", "M. Le chat, ", "A. B. ", "! a", ":) a. ", "( a. "])
 def test_a_long_line_takes_no_quadratic_time(unit: str) -> None:
     started = time.monotonic()

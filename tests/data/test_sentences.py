@@ -49,6 +49,7 @@ def test_there_are_many() -> None:
     assert len(written.sentences()) >= 15_000
 
 
+@pytest.mark.slow
 def test_words_are_many() -> None:
     forms = {word.lower() for pair in written.sentences() for word in words(pair.fr) if word.isalpha()}
     assert len(forms) >= 7_000

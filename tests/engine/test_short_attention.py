@@ -47,6 +47,7 @@ def test_value_and_gradients_are_those_of_the_plain_products(name: str) -> None:
     assert not torch.allclose(of_ours[2], of_other[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradients_are_the_finite_differences(name: str) -> None:
     inputs, mask = case_of(name)

@@ -347,6 +347,7 @@ def noisy(table: Table, amplitude: float, seed: int) -> Table:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (4, 1), (4, 3)])
 @ALPHAS
 def test_noise_below_half_the_margin_changes_no_answer(beam_size: int, n_best: int, alpha: float) -> None:

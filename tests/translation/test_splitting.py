@@ -30,6 +30,7 @@ def without_space(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+@pytest.mark.slow
 @given(TEXTS, st.integers(1, 40))
 def test_parts_fit_are_not_blank_and_are_the_text_without_space_between(text: str, n: int) -> None:
     text = text.strip()
