@@ -78,7 +78,7 @@ class Attention(nn.Module):
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one; weights are zero where `mask` is False.
+    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one; entries are 0 where `mask` is False.
 
     Args:
         query: (B, H, Q, E).
