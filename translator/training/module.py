@@ -126,7 +126,7 @@ class TranslationModule(LightningModule):
         self.log("learning_rate", rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, scaled so that a step's gradient is the gradient of its mean loss per target token.
+        """Return the loss, scaled so that a step's gradient is that of the step's mean loss per target token.
 
         Lightning averages gradients over accumulated batches and over ranks. The scale undoes both averages,
         and divides by the number of target tokens in the whole step, without padding.
@@ -200,7 +200,7 @@ class TranslationModule(LightningModule):
 
     @property
     def _fused(self) -> bool:
-        """Whether to use fused AdamW: not with float16, where it would unscale gradients after the clipping."""
+        """Whether to use fused AdamW: not with float16, where it would unscale gradients after clipping."""
         return str(self.trainer.precision) != "16-mixed"
 
     # -- checkpoints -------------------------------------------------------------------------------
