@@ -1,4 +1,4 @@
-"""Build a model from its configuration."""
+"""Build a model as a configuration describes it."""
 
 from translator.config import ModelConfig
 from translator.model.layers import LayerOptions
@@ -28,5 +28,5 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
 
 
 def n_parameters(model: Transformer) -> int:
-    """Return the number of trainable parameters. Weights that several layers share count once."""
+    """Return the number of trainable parameters. Weights that several layers share are counted once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -17,15 +17,15 @@ def note(message: str) -> None:
 
 
 def leave_closed_terminal() -> None:
-    """If stdout or stderr is a terminal that was closed, redirect it to /dev/null.
+    """If stdout or stderr is a terminal that was closed, redirect the stream to /dev/null.
 
-    Writing to it then does not raise an error.
+    After that, writing to the stream does not raise an error.
     """
     for handle in (1, 2):
         try:
             os.get_terminal_size(handle)
         except OSError as error:
-            if error.errno == errno.EIO:  # files and pipes give another error
+            if error.errno == errno.EIO:  # for a file or a pipe, the error is another one
                 os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
@@ -34,23 +34,23 @@ def log(message: str) -> None:
     try:
         print(message, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        # The reader is gone for good, and without the redirection Python's flush at exit would fail, too.
+        # The pipe's reader is gone for good. Redirect stderr, because Python's flush at exit would fail, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    except OSError:  # such as a full disk; the next line may fit again
+    except OSError:  # the disk is full, for example; there may be room for the next line
         pass
 
 
 def is_terminal() -> bool:
     """Return whether stderr is a terminal, where a progress bar can be redrawn.
 
-    The check of `rich` is not enough: if FORCE_COLOR is set, as on CI services, it takes a log file for a
-    terminal.
+    The check that `rich` does is not enough, because `rich` takes a log file for a terminal if FORCE_COLOR is
+    set, as it is on CI services.
     """
     return _console.is_terminal and _console.file.isatty()
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar, which shows the field `status` of its task after the percentage."""
+    """Return a progress bar that shows, after the percentage, the field `status` of its task."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,7 +63,7 @@ def progress_bar() -> Progress:
 
 
 def use_utf8() -> None:
-    """Set the standard streams to UTF-8 regardless of the locale, without newline translation on output."""
+    """Make the standard streams use UTF-8, whatever the locale is, and write newlines untranslated."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -3,7 +3,7 @@
 PasserelleError                 exit 1: one line on stderr, never a traceback
 ├── ConfigError                 an invalid configuration file or override
 ├── DataError                   a corpus that cannot be read, downloaded or used
-├── ModelError                  a model folder that is missing, damaged or of another version
+├── ModelError                  a model folder that is missing, damaged or of another format version
 ├── TrainingError               a training run that cannot start or continue
 ├── ExportError                 a failed export, or an exported model that translates differently
 ├── PictureError                a figure that cannot be drawn
@@ -11,7 +11,7 @@ PasserelleError                 exit 1: one line on stderr, never a traceback
 └── UsageError                  exit 2: invalid command-line arguments
 
 A message starts with the place of the error, such as the dotted key of a configuration field or `file:line`.
-Then it gives the invalid value, what is allowed and what to do.
+Then it says which value is invalid, what is allowed and what to do.
 """
 
 
@@ -56,10 +56,10 @@ class UsageError(PasserelleError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out, in Python, torch or other C++ code."""
+    """Return whether an error means that memory ran out, whether in Python, in torch or in other C++ code."""
     words = (
         *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "can't start new thread"),
-        "ALLOC_FAILED",  # cuBLAS and cuDNN
+        "ALLOC_FAILED",  # from cuBLAS and cuDNN
     )
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in words)

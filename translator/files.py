@@ -21,19 +21,21 @@ from translator import console
 
 try:
     import fcntl
-except ImportError:  # not POSIX: no locks, so temporary files of killed processes are never removed
+except ImportError:  # not POSIX: there are no locks, so temporary files of killed processes are never removed
     fcntl = None  # type: ignore[assignment]
 
-#: `errno` values of locking if another process holds the lock. Some network file systems return the second.
+#: The values of `errno` after locking has failed because another process holds the lock. The second one comes
+#: from some network file systems.
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
-#: Name of the file in a sealed folder that holds a JSON object with the SHA-256 of each of its other files.
+#: Name of the file that makes a folder a sealed folder. It contains a JSON object that maps the name of each
+#: other file in the folder to its SHA-256.
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
 _RANDOM = "[a-z0-9_]{8}"  # the suffix that `tempfile` adds
-#: Names that this version or an older one creates in a partial folder. A folder that contains any other name
-#: is not removed.
+#: Names of the files and folders that this or an older version of the program creates in a partial folder. A
+#: partial folder that contains any other name is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
 
 
@@ -44,15 +46,15 @@ def sha256(path: Path) -> str:
 
 
 def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
-    """Write a file atomically: it is never partially written, not even after a power cut.
+    """Write a file atomically, so that even a power cut does not leave a partially written file at `path`.
 
     Args:
         path: the file to create or replace.
         content: the bytes to write.
-        keep: a second path, to which the previous file is moved once the new one is on disk.
+        keep: another path. The file that is replaced is moved there, once the new content is on disk.
     """
     handle, partial = _locked(lambda: tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent))
-    with os.fdopen(handle, "wb") as file:  # stays open, and so locked, until it is renamed
+    with os.fdopen(handle, "wb") as file:  # the file stays open, and thus locked, until it is renamed
         try:
             file.write(content)
             file.flush()
@@ -71,7 +73,7 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
-    """Create a locked temporary folder and remove it, with its remaining contents, at the end."""
+    """Create a locked temporary folder and at the end of the block, remove it and what is left in it."""
 
     def create() -> tuple[int, str]:
         name = tempfile.mkdtemp(prefix=_PARTIAL, dir=parent)
@@ -94,7 +96,7 @@ def flush_and_rename(partial: Path, path: Path) -> None:
 
 
 def is_sealed(folder: Path, names: Collection[str]) -> bool:
-    """Return whether a folder has files of these names whose checksums match its `CHECKSUMS` file."""
+    """Return whether a folder has all files `names`, with the checksums that its `CHECKSUMS` file records."""
     try:
         checksums = json.loads((folder / CHECKSUMS).read_bytes())
         return all(checksums[name] == sha256(folder / name) for name in names)
@@ -103,13 +105,13 @@ def is_sealed(folder: Path, names: Collection[str]) -> bool:
 
 
 def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], None]) -> None:
-    """Create a sealed folder, which is a folder with checksums, unless it exists.
+    """Create a sealed folder (a folder with a file of checksums), unless it already exists.
 
-    If the existing folder is damaged, print a note and replace the folder.
+    If the folder exists but is damaged, print a note and replace the folder.
 
     Args:
         folder: the folder to create. It appears only once it is complete.
-        names: the names of its files.
+        names: the names of the files in the folder, except `CHECKSUMS`.
         write: function that is called with an empty folder and writes the files into it.
     """
     if is_sealed(folder, names):
@@ -127,14 +129,14 @@ def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], No
         try:
             flush_and_rename(new, folder)
         except OSError:
-            if not is_sealed(folder, names):  # otherwise another process has created it meanwhile
+            if not is_sealed(folder, names):  # otherwise, another process has since created the folder
                 raise
 
 
 def remove_partial_files(folder: Path, names: Collection[str]) -> None:
-    """Remove the temporary files that killed processes left in a folder from `atomic_write`.
+    """Remove from a folder the temporary files of `atomic_write` that killed processes left there.
 
-    Temporary files that a process is still writing are locked and stay.
+    Temporary files that a process is still writing are locked and are left in place.
 
     Args:
         folder: the folder to clean up.
@@ -145,9 +147,9 @@ def remove_partial_files(folder: Path, names: Collection[str]) -> None:
 
 
 def remove_partial_folders(parent: Path) -> None:
-    """Remove the folders that killed processes left from `partial_folder`.
+    """Remove from `parent` the temporary folders of `partial_folder` that killed processes left there.
 
-    Folders that are locked or contain unknown names stay.
+    Folders that are locked or contain a name that is not in `_IN_PARTIAL` are left in place.
     """
     pattern = re.compile(_PARTIAL + _RANDOM)
     _remove_unlocked(
@@ -169,19 +171,19 @@ def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None
         except OSError:  # removed by another process, or not readable
             continue
         try:
-            if lock_error(handle) is None:  # otherwise it is being written, or locks are not supported
+            if lock_error(handle) is None:  # otherwise, it is being written, or locks are not supported
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-        except OSError:  # not permitted to remove it
+        except OSError:  # this process may not remove it
             pass
         finally:
             os.close(handle)
 
 
 def _locked(create: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-    """Create a temporary file or folder, lock it, and return its descriptor and path.
+    """Create a temporary file or folder with `create`, lock it, and return its descriptor and path.
 
     If another process removes the file or folder before it is locked, create another one.
     """
@@ -198,8 +200,8 @@ def _locked(create: Callable[[], tuple[int, str]]) -> tuple[int, str]:
 def lock_error(handle: int) -> OSError | None:
     """Lock an open file or folder without waiting. Return the error if locking fails, else None.
 
-    If another process holds the lock, the `errno` of the error is in `HELD`. If locks are not supported, it
-    is another value.
+    If another process holds the lock, the `errno` of the error is in `HELD`. If locks are not supported,
+    `errno` has another value.
     """
     if fcntl is None:
         return OSError(errno.ENOSYS, "this system has none")
@@ -211,16 +213,19 @@ def lock_error(handle: int) -> OSError | None:
 
 
 def _replace_with_link(path: Path, target: Path) -> None:
-    """Atomically replace `path` by a hard link to `target`, so that `target` never disappears."""
+    """Atomically replace `path` by a hard link to `target`, so that `target` never disappears.
+
+    On a file system without hard links, rename `target` to `path` instead.
+    """
     link = path.with_name(f".{path.name}")
     link.unlink(missing_ok=True)
     try:
         os.link(target, link)
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         os.replace(target, path)
         return
     os.replace(link, path)
-    # If both names already belong to the same file, os.replace does nothing and leaves `link`.
+    # If `link` and `path` already were the same file, os.replace has done nothing, and `link` still exists.
     link.unlink(missing_ok=True)
 
 

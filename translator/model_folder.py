@@ -1,11 +1,11 @@
-"""The model folder: everything needed for translation, without pickled files.
+"""The model folder: all files needed for translation, none of which is pickled.
 
     model.safetensors   the weights
     tokenizer.model     the SentencePiece model
     config.json         the complete training configuration, including the version of the input map
     manifest.json       format version, SHA-256 of the other files, provenance, scores
 
-The manifest is written last, so a folder with a manifest is complete.
+Because the manifest is written last, a folder that has a manifest is complete.
 """
 
 import json
@@ -31,7 +31,7 @@ from translator.model.transformer import Transformer
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG, MANIFEST = "model.safetensors", "tokenizer.model", "config.json", "manifest.json"
 
-#: For error messages about a tensor with nan or infinite values.
+#: Part of error messages about tensors that have NaN or infinite values.
 NOT_FINITE = "values that are not finite (nan or inf)"
 
 #: Packages whose versions are recorded in the manifest.
@@ -64,7 +64,7 @@ def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer,
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest, including the given facts. The other files of the folder must already exist."""
+    """Write the manifest, which includes `facts`. The other files of the folder must already exist."""
     manifest = {
         "format_version": FORMAT_VERSION,
         **facts,
@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def load_model_folder(folder: Path) -> LoadedModel:
-    """Load a model folder and verify each file against the manifest.
+    """Load a model folder, after verifying each file against its SHA-256 in the manifest.
 
     Raises:
         ModelError: a file is missing, damaged or inconsistent with the others, or a weight is not finite. The
@@ -118,10 +118,10 @@ def load_model_folder(folder: Path) -> LoadedModel:
 
 
 def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
-    """Load the model, tokenizer and configuration from a folder that may not have a manifest yet.
+    """Load the model, tokenizer and configuration from a folder, which need not have a manifest yet.
 
     Raises:
-        ModelError: the files are inconsistent, or a weight is not finite.
+        ModelError: a file is damaged or inconsistent with the others, or a weight is not finite.
     """
     try:
         config = config_from_json((folder / CONFIG).read_bytes(), where=str(folder / CONFIG))
@@ -150,7 +150,7 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
 
 
 def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
-    """Check the shapes of large weights before memory for a model of the configured size is allocated.
+    """Check the shapes of large weights, so that no memory is allocated for a model that does not fit them.
 
     Raises:
         RuntimeError: a weight is missing or does not have the configured shape.
@@ -168,12 +168,12 @@ def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary
 
 
 def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with an infinite or nan value, or None."""
+    """Return the name of the first tensor with an infinite or NaN value, or None if there is none."""
     return next((name for name, value in weights.items() if not value.isfinite().all()), None)
 
 
 def newest_model(root: Path) -> Path:
-    """Return the model folder of the finished run below `root` whose manifest has the latest date.
+    """Return the model folder of the finished run below `root` whose manifest records the latest date.
 
     Raises:
         ModelError: there is no finished run.
@@ -192,7 +192,7 @@ def recorded_time(path: Path, key: str, *, otherwise: Path) -> float:
     Args:
         path: the JSON file, which may be absent or damaged.
         key: the key of a date in ISO 8601 format.
-        otherwise: the file whose mtime is returned if the JSON file has no such date.
+        otherwise: the file whose mtime is returned if no such date can be read from the JSON file.
     """
     try:
         return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))[key]).timestamp()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def import_matplotlib() -> None:
     """Import matplotlib, if it is installed. The import works even if $MPLBACKEND names an unknown backend.
 
-    Jupyter and Colab set this variable to their own backend. In a Python without that backend, a plain import
-    of matplotlib would fail. A known backend is used as usual.
+    Jupyter and Colab set this variable to their own backend. In a Python environment without that backend, a
+    plain import of matplotlib would fail. If the backend is known, it is used as usual.
     """
     if "matplotlib" in sys.modules:
         return
@@ -51,7 +51,7 @@ def blank(width: float, height: float) -> "Figure":
 
 
 def png(figure: "Figure", *, dots_per_inch: int = 120) -> bytes:
-    """Return a figure as the content of a PNG file. Characters that no font has are drawn as boxes."""
+    """Render a figure and return the content of the PNG. Characters that no font has are drawn as boxes."""
     file = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-#: What `signal.getsignal` returns: a function, SIG_DFL or SIG_IGN. It returns None if the handler was
-#: not set by Python.
+#: What `signal.getsignal` returns: a function, SIG_DFL, SIG_IGN, or None if the handler was not
+#: installed from Python.
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 #: Exit codes after SIGINT, SIGTERM and SIGHUP: 128 + the signal number, as in a shell.
 INTERRUPTED, TERMINATED, HUNG_UP = 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + 1
 
-#: Signals that other programs send to end this one; Windows has no SIGHUP.
+#: Signals that other programs send to end this program; Windows has no SIGHUP.
 ENDING = (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 #: Signals that arrive within this many seconds count as one.
@@ -23,16 +23,16 @@ BURST_SECONDS = 1.0
 
 
 class StopOnce:
-    """A signal handler that raises one exception for a burst of signals.
+    """A signal handler that raises only one exception for a burst of signals.
 
-    A second exception would interrupt the cleanup after the first and print a traceback.
+    A second exception would interrupt the cleanup that follows the first one, and print a traceback.
     """
 
     def __init__(self) -> None:
         self._raised_at = -BURST_SECONDS
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Raise, unless this handler raised within the last `BURST_SECONDS`.
+        """Raise an exception, unless this handler raised one within the last `BURST_SECONDS` seconds.
 
         Raises:
             KeyboardInterrupt: on SIGINT.
@@ -51,8 +51,8 @@ class StopOnce:
 def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Iterator[None]:
     """Install a signal handler for the duration of a block.
 
-    If the current handler is not `instead_of`, it stays. It also stays if the block runs outside the main
-    thread, because Python cannot install handlers there.
+    The current handler is left in place if it is not `instead_of`, or if the block runs outside the main
+    thread, because Python can install handlers only in the main thread.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signum) != instead_of:
         yield
@@ -61,7 +61,7 @@ def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Ite
     try:
         yield
     finally:
-        if signal.getsignal(signum) is handler:  # a handler that the block itself installed stays
+        if signal.getsignal(signum) is handler:  # leave a handler that the block installed
             signal.signal(signum, instead_of)
 
 
@@ -69,7 +69,7 @@ def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Ite
 def exit_on_signals() -> Iterator[None]:
     """Within a block, raise `SystemExit` on SIGTERM and SIGHUP, but only once for a burst of them.
 
-    The `finally` blocks therefore run before the process ends.
+    Because of this exception, `finally` blocks run before the process ends.
     """
     stop = StopOnce()
     with ExitStack() as stack:

@@ -4,11 +4,11 @@ Letters in shape comments throughout the project:
 
     B batch      S source length    T target length    Q query length    K key length
     D width      H heads            E head width D/H   F feed-forward    V vocabulary
-    W beam size  L any length       M width of the memory, which is D unless another model produced it
+    W beam size  L any length       M width of a memory, which is D unless another model computed it
 
-The batch is always the first dimension. Read in this order: `masks`, `positions`, `attention`, `layers`
-(a layer and a stack of layers), `transformer` (two stacks and one shared embedding), `initialisation`.
-`translator.engine` computes the same functions from the same weights, but faster.
+The batch is always the first dimension. Read the modules in this order: `masks`, `positions`, `attention`,
+`layers` (a layer and a stack of layers), `transformer` (two stacks and one shared embedding),
+`initialisation`. `translator.engine` computes the same functions from the same weights, but faster.
 """
 
 from translator.model.transformer import Transformer

@@ -1,4 +1,4 @@
-"""Multi-head attention: one class for all three roles, which differ only in their inputs and masks.
+"""Multi-head attention: one class for its three roles, which differ only in their inputs and masks.
 
 | role                    | queries from    | keys and values from | attends to                            |
 |-------------------------|-----------------|----------------------|---------------------------------------|
@@ -6,8 +6,8 @@
 | decoder self-attention  | English so far  | English so far       | the token itself and earlier tokens   |
 | decoder cross-attention | English so far  | encoder output       | every real French token               |
 
-A memory is the sequence that keys and values are computed from. It is projected once (`project`) and can then
-be attended to any number of times (`forward`).
+The sequence from which keys and values are computed is called the memory. It is projected once (`project`)
+and can then be attended to any number of times (`forward`).
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class KeyValue(NamedTuple):
-    """Projected keys and values, each (B, H, K, E)."""
+    """The keys and values that were computed from a memory, each (B, H, K, E)."""
 
     key: Tensor
     value: Tensor
@@ -26,7 +26,7 @@ class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
 
     def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
-        """Create the projections. `memory_width` is M; None means D, the `width`.
+        """Create the projections. `width` is D, and `memory_width` is M; None means that M is D.
 
         Raises:
             ValueError: `width` is not a multiple of `n_heads`; the message names both.
@@ -42,7 +42,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, memory: Tensor) -> KeyValue:
-        """Project a memory (B, K, M) to keys and values. Raises ValueError if the memory is not M wide."""
+        """Project a memory (B, K, M) to keys and values. Raises ValueError if its width is not M."""
         if memory.size(-1) != self.memory_width:
             raise ValueError(f"memory is {memory.size(-1)} wide, this attention reads {self.memory_width}")
         key, value = self.key_value(memory).chunk(2, dim=-1)  # (B, K, D) each
@@ -51,19 +51,16 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, kv: KeyValue, mask: Tensor | None = None, *, maps: list[Tensor] | None = None
     ) -> Tensor:
-        """Attend from each query position to keys and values.
+        """Attend from each query position to the keys and values. Raises ValueError if `query` is not D wide.
 
         Args:
             query: (B, Q, D) float.
             kv: keys and values from `project`.
-            mask: bool, broadcastable to (B, H, Q, K), True = may be attended to; None: no mask.
+            mask: bool, broadcastable to (B, H, Q, K), True where a key may be attended to; None: no mask.
             maps: if given, a list to which the attention weights (B, H, Q, K) are appended.
 
         Returns:
             (B, Q, D), unaffected by the keys and values for which `mask` is False.
-
-        Raises:
-            ValueError: `query` is not D wide; the message names both widths.
         """
         if query.size(-1) != self.width:
             raise ValueError(f"query is {query.size(-1)} wide, this attention reads {self.width}")
@@ -81,7 +78,7 @@ class Attention(nn.Module):
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one; weights with `mask` False are zero.
+    """Return softmax(query · keyᵀ / √E), (B, H, Q, K). Rows sum to one; entries are 0 where `mask` is False.
 
     Args:
         query: (B, H, Q, E).

@@ -1,4 +1,4 @@
-"""Weight initialisation."""
+"""Initialisation of the weights of a model."""
 
 from torch import nn
 
@@ -8,8 +8,8 @@ from translator.model.attention import Attention
 def initialise(module: nn.Module) -> None:
     """Initialise all weights in place, drawing from torch's global generator.
 
-    Linear layers: Xavier uniform (Glorot & Bengio 2010), separately for keys and values; bias 0. Embeddings:
-    standard deviation 1/√D, so √D · embedding and the first logits are of order one. Norms: scale 1, bias 0.
+    Linear layers: Xavier uniform (Glorot & Bengio 2010), separately for keys and values; bias 0. Norms: scale
+    1, bias 0. Embeddings: standard deviation 1/√D, so that √D · embedding and first logits are of order one.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

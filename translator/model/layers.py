@@ -1,7 +1,7 @@
 """A Transformer layer (self-attention, optional cross-attention, feed-forward) and a stack of layers.
 
 With a padding mask, a stack is an encoder. With a causal mask, it is a language model. With a causal mask
-and cross-attention, it is the decoder of a translation model. Sections (§) are of Vaswani et al. 2017.
+and cross-attention, it is the decoder of a translation model. Section numbers (§): Vaswani et al. 2017.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ class LayerOptions:
     attention_dropout: float = 0.0  # on the attention weights
     activation_dropout: float = 0.0  # inside the feed-forward sublayer
     activation: Literal["relu", "gelu", "silu"] = "relu"
-    norm: Literal["pre", "post"] = "pre"  # pre: x + f(norm(x)), plus a final norm; post: norm(x + f(x))
+    norm: Literal["pre", "post"] = "pre"  # pre: x + f(norm(x)) with a sublayer f; post: norm(x + f(x))
 
 
 @dataclass
 class AttentionMaps:
-    """Attention weights of a stack: one tensor (B, H, Q, K) per layer, in the order of the layers."""
+    """Attention weights of a stack: in each list one tensor (B, H, Q, K) per layer, from first to last."""
 
     self_attention: list[Tensor] = field(default_factory=list)
     cross_attention: list[Tensor] = field(default_factory=list)
@@ -54,7 +54,7 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """An encoder layer (§3.1). With `cross`, a decoder layer, which also attends to a memory."""
+    """An encoder layer (§3.1) or, if `cross` is true, a decoder layer, which also attends to a memory."""
 
     def __init__(self, options: LayerOptions, *, cross: bool = False, memory_width: int | None = None):
         super().__init__()
@@ -83,27 +83,29 @@ class Layer(nn.Module):
 
         Args:
             mask: mask of self-attention, as in `Attention.forward`.
-            cross: the memory, projected by this layer's `cross_attention`.
+            cross: keys and values of the memory, from `project` of this layer's `cross_attention`.
             cross_mask: mask of cross-attention.
-            maps: if given, the attention weights are appended to its lists.
+            maps: if given, an object to whose lists the attention weights are appended.
         """
         maps = AttentionMaps() if maps is None else maps
         attend, attend_memory = self.self_attention, self.cross_attention
-        own, memory = maps.self_attention, maps.cross_attention
-        x = self._residual(self.self_norm, x, lambda h: attend(h, attend.project(h), mask, maps=own))
+        self_maps, cross_maps = maps.self_attention, maps.cross_attention
+        x = self._residual(self.self_norm, x, lambda h: attend(h, attend.project(h), mask, maps=self_maps))
         if attend_memory is not None and cross is not None:
-            x = self._residual(self.cross_norm, x, lambda h: attend_memory(h, cross, cross_mask, maps=memory))
+            x = self._residual(
+                self.cross_norm, x, lambda h: attend_memory(h, cross, cross_mask, maps=cross_maps)
+            )
         return self._residual(self.feed_norm, x, self.feed_forward)
 
     def _residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Add the sublayer's output to its input. The norm comes before the sublayer, or after the sum."""
+        """Add the output of a sublayer to its input. Pre-norm normalises the input, post-norm the sum."""
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))  # type: ignore[no-any-return]
         return norm(x + self.dropout(sublayer(x)))  # type: ignore[no-any-return]
 
 
 class Stack(nn.Module):
-    """A sequence of layers. If they are pre-norm layers, a final norm follows."""
+    """A sequence of layers. If the layers are pre-norm layers, a final norm follows the last one."""
 
     def __init__(
         self, options: LayerOptions, n_layers: int, *, cross: bool = False, memory_width: int | None = None
@@ -114,7 +116,7 @@ class Stack(nn.Module):
         self.norm = nn.LayerNorm(options.width) if options.norm == "pre" else nn.Identity()
 
     def project(self, memory: Tensor) -> list[KeyValue]:
-        """Project a memory (B, K, M) for the cross-attention of each layer."""
+        """Project a memory (B, K, M) to keys and values for the cross-attention of each layer."""
         return [layer.cross_attention.project(memory) for layer in self.layers if layer.cross_attention]
 
     def forward(
@@ -126,7 +128,7 @@ class Stack(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Apply all layers. `cross` has one entry per layer; the other arguments are as for `Layer`."""
+        """Apply all layers. `cross` has one entry per layer; the other arguments are those of a layer."""
         for i, layer in enumerate(self.layers):
             x = layer(x, mask, cross=None if cross is None else cross[i], cross_mask=cross_mask, maps=maps)
         return self.norm(x)  # type: ignore[no-any-return]

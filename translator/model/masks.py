@@ -1,4 +1,4 @@
-"""Boolean attention masks. As in PyTorch's `scaled_dot_product_attention`, True = may be attended to."""
+"""Boolean attention masks: True where a key may be attended to, as in `scaled_dot_product_attention`."""
 
 import warnings
 
@@ -9,12 +9,12 @@ from translator.symbols import PAD
 
 
 def padding_mask(ids: Tensor) -> Tensor:
-    """Return a mask that hides padded keys: (B, K) ids → (B, 1, 1, K) bool."""
+    """Return a mask that hides padding from all queries: (B, K) ids → (B, 1, 1, K) bool."""
     return (ids != PAD)[:, None, None, :]
 
 
 def causal_mask(length: int, *, device: torch.device | str | None = None) -> Tensor:
-    """Return a mask that hides later keys: (1, 1, length, length) bool, True where key position ≤ query's."""
+    """Return a mask that hides the keys after each query's own position: (1, 1, length, length) bool."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
 
 

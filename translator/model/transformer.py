@@ -12,7 +12,7 @@ from translator.model.positions import sinusoids
 
 
 class EncoderOutput(NamedTuple):
-    """A batch of encoded sources."""
+    """The encoder's output for a batch of source texts."""
 
     states: Tensor  # (B, S, D) float
     mask: Tensor  # (B, 1, 1, S) bool, True at real source tokens
@@ -34,7 +34,7 @@ class Transformer(nn.Module):
         max_length: int = 256,
         position_base: float = 10_000.0,
     ):
-        """Create a model with fresh weights. `max_length` positions are precomputed; texts may be longer."""
+        """Create an untrained model. `max_length` position encodings are precomputed; texts may be longer."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.width)
         self.dropout = nn.Dropout(options.dropout)
@@ -49,8 +49,8 @@ class Transformer(nn.Module):
         """Return the logits of the next token at each target position, (B, T, V).
 
         Args:
-            source_ids: (B, S) int64, padded.
-            target_in: (B, T) int64, padded; each row starts with the start symbol.
+            source_ids: (B, S) int64, padded on the right.
+            target_in: (B, T) int64, padded on the right; each row starts with the start symbol.
         """
         return self.logits(self.decode(self.encode(source_ids), target_in))
 
@@ -63,6 +63,7 @@ class Transformer(nn.Module):
         self, memory: EncoderOutput, target_in: Tensor, *, maps: AttentionMaps | None = None
     ) -> Tensor:
         """Compute the decoder's output at all target positions at once: (B, T) int64 → (B, T, D)."""
+        # Targets need no padding mask, because they are padded on the right, behind every real token.
         mask = causal_mask(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
         x = self.embed(target_in)
@@ -78,13 +79,13 @@ class Transformer(nn.Module):
         return F.linear(states, self.embedding.weight)
 
     def attention_maps(self, source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
-        """Return the attention weights of all layers and heads: the encoder's and the decoder's."""
+        """Return the attention weights of all layers and heads, first the encoder's, then the decoder's."""
         encoder, decoder = AttentionMaps(), AttentionMaps()
         self.decode(self.encode(source_ids, maps=encoder), target_in, maps=decoder)
         return encoder, decoder
 
     def position_table(self, length: int) -> Tensor:
-        """Return position encodings (L, D) with L ≥ `length`; the precomputed ones if these suffice."""
+        """Return at least `length` position encodings, (L, D). Use the precomputed ones if they suffice."""
         if length <= len(self.positions):
             return self.positions
         return sinusoids(length, self.positions.size(1), base=self.position_base).to(self.positions)

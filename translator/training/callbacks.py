@@ -21,7 +21,7 @@ LINE_SECONDS = 30
 
 
 class StopRequestedError(Exception):
-    """Ends the training after a stop was requested and a checkpoint was saved."""
+    """Raised to end the training after a stop was requested and a checkpoint was saved."""
 
 
 class RecordProgress(Callback):
@@ -30,17 +30,18 @@ class RecordProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Record the step if this batch completed one."""
+        """If this batch completed an optimiser step, record the step."""
         assert isinstance(pl_module, TranslationModule)
         if step_is_complete(trainer, batch_idx):
             pl_module.record_step(batch)
 
 
 class MovingAverage(WeightAveraging):
-    """An exponential moving average of the weights, whose decay increases during the first updates.
+    """An exponential moving average of the weights. Its decay increases during the first updates.
 
     The decay of update n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`.
-    With a constant decay, the average would be dominated by the initial weights early in a run.
+    The decay increases because, with a constant decay, the initial weights would dominate the average early
+    in a run.
     """
 
     def __init__(self, decay: float):
@@ -67,9 +68,9 @@ class KeepBest(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, which Lightning discards if the run folder was renamed.
+        """Restore the best score, which Lightning would discard if the run folder was renamed.
 
-        If `best.ckpt` is lost or damaged, no score is restored; the next validation then counts as the best.
+        If `best.ckpt` is lost or damaged, no score is restored, so the next validation counts as the best.
         """
         if state_dict["best_model_path"]:
             try:
@@ -81,10 +82,11 @@ class KeepBest(ModelCheckpoint):
 
 
 class SaveForResuming(Checkpoint):
-    """Saves `last.ckpt` every `seconds`; if a stop is requested, saves it after the current step and stops.
+    """Saves `last.ckpt` every `seconds` seconds and, if a stop is requested, after the current step.
 
-    If a validation is due after the step, the checkpoint is saved after the validation. A run resumed from a
-    checkpoint that was saved before the validation would skip the validation.
+    After a stop request, the training ends once the checkpoint is saved. If a validation is due after the
+    step, the checkpoint is saved after the validation, because a run that is resumed from a checkpoint saved
+    before the validation would skip the validation.
     """
 
     def __init__(self, path: Path, seconds: float):
@@ -95,7 +97,7 @@ class SaveForResuming(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Save a checkpoint if one is due and no validation follows."""
+        """Save a checkpoint if one is due and no validation is due after this batch."""
         if step_is_complete(trainer, batch_idx) and not validation_is_due(trainer, batch_idx):
             self._save_if_it_is_time(trainer, pl_module)
 
@@ -123,7 +125,7 @@ class SaveForResuming(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """Displays progress, speed and remaining time, and each validation with sample translations."""
+    """Displays progress, speed and remaining time; after a validation, also metrics and some translations."""
 
     def __init__(self, n_samples: int):
         self.n_samples = n_samples
@@ -148,7 +150,7 @@ class ShowProgress(Callback):
         fraction = progress.fraction(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = ""  # unknown at the first step of a session, and at the first step after a validation
+        speed = ""  # the speed is unknown at the first step of a session and at the first after a validation
         if seconds:
             per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
             pl_module.log("tokens_per_second", per_second)
@@ -173,7 +175,7 @@ class ShowProgress(Callback):
         assert isinstance(pl_module, TranslationModule)
         if not trainer.is_global_zero:
             return
-        self._recent = []  # exclude the validation from the training speed
+        self._recent = []  # so that the time of the validation does not lower the speed
         metrics, data, texts = trainer.callback_metrics, pl_module.data, pl_module.hypotheses
         console.note(
             f"step {pl_module.progress.steps:,} after {_clock(pl_module.progress.seconds)}: "
@@ -199,12 +201,12 @@ class ShowProgress(Callback):
 
 
 def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether the optimiser stepped after this batch."""
+    """Return whether this batch completed an optimiser step."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 def validation_is_due(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether a validation follows this batch. The one at the end of training does not count."""
+    """Return whether a validation, other than the one at the end of training, follows this batch."""
     every = trainer.val_check_batch
     return every is not None and (batch_idx + 1) % every == 0
 

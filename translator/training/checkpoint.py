@@ -1,7 +1,8 @@
 """Checkpoint files with a checksum, and a previous checkpoint to fall back on.
 
-A checkpoint is a zip file written by `torch.save`. Its SHA-256 is stored in the same file, as the comment of
-the zip. So one atomic write replaces both, and other programs can still read the file.
+A checkpoint is a zip file written by `torch.save`. The SHA-256 of its content is stored in the same
+file, as the comment of the zip, so that one atomic write replaces both the content and the checksum. Other
+programs can still read the file.
 """
 
 import hashlib
@@ -38,25 +39,25 @@ KEYS = (
 
 _MARK = b"sha256:"
 _COMMENT_LENGTH = len(_MARK) + 64
-_END, _END_LENGTH = b"PK\5\6", 22  # a zip's last record, which ends with the length of the comment
+_END, _END_LENGTH = b"PK\5\6", 22  # a zip's last record; it ends with the length of the comment
 
 
 class ChecksummedCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints atomically with a checksum, keeps the previous one, and verifies what it reads.
+    """Writes checkpoints atomically and with checksums, keeps the previous one, and verifies what it reads.
 
-    Lightning's own implementation is not atomic: it writes to the system's temporary folder and, if that is
-    on another disk, copies the file.
+    Lightning's own implementation is not atomic, because it writes to the system's temporary folder. If that
+    folder is on another disk, the file must then be copied.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Whether `last.ckpt` is known to be intact. If it is not, it must not replace `previous.ckpt`.
+        # Whether `last.ckpt` is known to be intact. Only an intact `last.ckpt` may replace `previous.ckpt`.
         self._last_is_good = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint. An intact `last.ckpt` that it replaces is renamed to `previous.ckpt`."""
+        """Write a checkpoint. If it replaces an intact `last.ckpt`, keep the old file as `previous.ckpt`."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         keeps_last = path.name == LAST and self._last_is_good
@@ -64,10 +65,10 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
         self._last_is_good = self._last_is_good or path.name == LAST
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:
-        """Read a checkpoint; if it is damaged, fall back to the previous one and print a note.
+        """Read a checkpoint. If it is damaged, read the previous one instead, and print a note.
 
         Raises:
-            TrainingError: neither of the two checkpoints can be read.
+            TrainingError: the checkpoint is damaged, and the previous one does not exist or is damaged, too.
         """
         path = Path(path)
         try:
@@ -88,23 +89,26 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
 
 
 def with_checksum(checkpoint: dict[str, Any]) -> memoryview:
-    """Return the content of a checkpoint file, which includes the checksum."""
+    """Return the content of a checkpoint file, including the checksum."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     content = buffer.getbuffer()
     assert _is_plain_zip(content)
     digest = hashlib.sha256(content[:-2]).hexdigest()
-    content.release()  # a buffer with an exported view cannot grow
+    content.release()  # because a buffer cannot grow while a view of it exists
     buffer.seek(-2, io.SEEK_END)
     buffer.write(_COMMENT_LENGTH.to_bytes(2, "little") + _MARK + digest.encode())
     return buffer.getbuffer()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU and verify it. An old one without a checksum is read with a note.
+    """Read a checkpoint onto the CPU and verify it.
+
+    An old checkpoint without a checksum is accepted, but a note is printed.
 
     Raises:
-        TrainingError: the file does not exist or is damaged, or a weight or optimiser state is not finite.
+        TrainingError: the file cannot be read or is damaged, or a weight or a value of the optimiser state is
+            not finite.
     """
     try:
         content = path.read_bytes()
@@ -113,7 +117,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _check(path, content)
     try:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # PyTorch raises many types, with misleading advice in its messages
+    except Exception as error:  # PyTorch raises many types; their messages give misleading advice
         if is_out_of_memory(error):
             raise
         raise TrainingError(f"{path}: damaged: it is not a checkpoint of this program") from None
@@ -141,7 +145,7 @@ def check_vocabulary(checkpoint: dict[str, Any], digest: str) -> None:
 
 
 def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
-    """Check that weights and optimiser state are finite, so that a run can be resumed from the checkpoint.
+    """Check that a run can be resumed from a checkpoint: its weights and optimiser state must be finite.
 
     Raises:
         TrainingError: a value is not finite; the message names the tensor.
@@ -151,7 +155,7 @@ def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
 
 
 def diverged(what: str, *, steps: int) -> str:
-    """Return the error message for a training that diverged. It says what is wrong and what to do."""
+    """Return the error message for a training that diverged, which says what is wrong and what to do."""
     return (
         f"{what} by step {steps:,}; lower train.learning_rate, raise train.warmup_steps, or set "
         "hardware.precision=32-true, in another run. Earlier checkpoints are kept; of these three settings, "
@@ -160,7 +164,7 @@ def diverged(what: str, *, steps: int) -> str:
 
 
 def _check(path: Path, content: bytes) -> None:
-    """Verify the checksum of a checkpoint file. A zip without a checksum is accepted with a note."""
+    """Verify the checksum of a checkpoint file. Accept a zip file without one, but print a note."""
     comment, before = content[-_COMMENT_LENGTH:], content[-_COMMENT_LENGTH - 2 : -_COMMENT_LENGTH]
     if before == _COMMENT_LENGTH.to_bytes(2, "little") and comment.startswith(_MARK):
         body = memoryview(content)[: -_COMMENT_LENGTH - 2]
@@ -180,7 +184,7 @@ def _is_plain_zip(content: bytes | memoryview) -> bool:
 
 
 def _not_finite(checkpoint: dict[str, Any]) -> str | None:
-    """Return the name of a weight or an optimiser state that has a value that is not finite, or None."""
+    """Return the name of a tensor of the weights or the optimiser state that is not finite, or None."""
 
     def tensors(value: Any, name: str) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""`curves.png`: loss, BLEU and learning rate over the steps."""
+"""`curves.png`: loss, BLEU and learning rate, plotted over the steps."""
 
 import csv
 from pathlib import Path
@@ -9,12 +9,13 @@ from translator.plotting import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:
-    """Plot the CSV logs of a run, one file per session.
+    """Plot the CSV logs of a run: one file for each session, in the order of the sessions.
 
     If two sessions logged the same step, the values of the later session are plotted.
 
     Returns:
-        True, or False if matplotlib is not installed (it comes with the extra `logs`).
+        Whether the picture was drawn. It is not drawn if matplotlib, a dependency of the extra `logs`, is not
+        installed.
     """
     try:
         figure = blank(9, 7)
@@ -35,12 +36,12 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
 
 
 def read_series(logs: list[Path]) -> dict[str, dict[int, float]]:
-    """Read CSV logs: the value of each metric at each step.
+    """Read from CSV logs the value of each metric at each step.
 
     If two files have a value for the same step, the value of the later file counts.
 
     Returns:
-        For each metric, a dictionary from step to value.
+        For each metric, a dictionary that maps steps to values.
     """
     series: dict[str, dict[int, float]] = {}
     for log in logs:

@@ -13,13 +13,13 @@ from translator.data.preparation import Prepared
 
 #: Number of validation lines per batch.
 VALIDATION_CHUNK = 128
-#: Noise is not applied to a text if it would multiply the text's number of pieces by more than this factor,
-#: because one long row adds padding to all other rows of its batch.
+#: Noise is not applied to a text if the noise would multiply the text's number of pieces by more than this
+#: factor, because one long row adds padding to all other rows of its batch.
 MOST_GROWTH = 2
 
 
 class ValidationLines(NamedTuple):
-    """A batch of the validation split: row numbers and the text of both sides."""
+    """A batch of lines of the validation split: their row numbers, sources and references."""
 
     rows: list[int]
     sources: list[str]
@@ -27,7 +27,7 @@ class ValidationLines(NamedTuple):
 
 
 class TranslationData(LightningDataModule):
-    """Provides training batches without end from a given position on, and the validation split in batches."""
+    """Provides training batches, endlessly from the position `start` on, and validation batches."""
 
     def __init__(self, config: Config, prepared: Prepared, validation: Any):
         """Wrap a prepared corpus and a validation split with columns `source` and `target`."""
@@ -41,9 +41,9 @@ class TranslationData(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's training batches, from `start` on.
 
-        The loader has no length. The number of batches differs between epochs, but Lightning would assume
-        that all epochs are as long as the first. So Lightning sees one endless epoch, and `Batch.position`
-        tells the actual epoch and batch.
+        The loader has no length, because Lightning would assume that all epochs are as long as the first,
+        whereas the number of batches differs between epochs. Lightning therefore sees one endless epoch;
+        `Batch.position` keeps track of the actual epoch and batch.
         """
         train, trainer = self.config.train, self.trainer
         dropout = bool(self.config.tokenizer.dropout)
@@ -62,17 +62,17 @@ class TranslationData(LightningDataModule):
         return DataLoader(stream, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[ValidationLines]:
-        """Return this rank's shard of the validation split, with lines of similar length batched together."""
+        """Return this rank's shard of the validation split, in batches of lines of similar length."""
         trainer = self.trainer
         rank, n_ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
 
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the ids of some pairs, with noise on sources and BPE-dropout on both sides, as configured.
+        """Return the ids of some pairs, after applying the configured noise (to sources) and BPE-dropout.
 
         Batch sizes are planned without noise, so noise may increase a batch's source tokens to `MOST_GROWTH`
-        times the budget. A source that noise makes too long stays without noise. A text that BPE-dropout
-        makes too long for the model keeps its usual segmentation.
+        times the budget. If noise makes a source too long, the source is used without noise. If
+        BPE-dropout makes a text too long for the model, the usual segmentation of the text is used.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -102,7 +102,10 @@ class TranslationData(LightningDataModule):
     def _bpe_dropout(
         self, texts: Sequence[str], usual: Sequence[list[int]], position: Position, *, side: int
     ) -> list[list[int]]:
-        """Segment texts at random (BPE-dropout; Provilkov et al. 2020), or as usual if they get too long."""
+        """Return the ids of texts that are segmented at random (BPE-dropout; Provilkov et al. 2020).
+
+        If a text gets too long for the model, return its `usual` ids instead.
+        """
         seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)
         max_length = self.config.model.max_length
@@ -115,8 +118,8 @@ class _Chunks(IterableDataset[ValidationLines]):
 
     def __iter__(self) -> Iterator[ValidationLines]:
         order = sorted(range(len(self.sources)), key=lambda i: (len(self.sources[i]), i))
-        # All ranks get the same number of chunks, the last of which may be empty. Otherwise, a rank that has
-        # one more chunk than another would wait for the other rank forever.
+        # All ranks get the same number of chunks, and the last chunk of a rank may be empty. Otherwise, a
+        # rank that has one more chunk than another would wait for the other rank forever.
         for start in range(0, len(order), VALIDATION_CHUNK * self.n_ranks):
             first = start + self.rank * VALIDATION_CHUNK
             rows = order[first : first + VALIDATION_CHUNK]

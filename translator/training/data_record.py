@@ -1,4 +1,4 @@
-"""Fingerprints of a run's data and vocabulary, stored in its folder and checked when the run is resumed."""
+"""Fingerprints of a run's data and vocabulary, stored in the run folder and checked on resuming."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ RECORD = "data.json"
 def check_same_data(folder: Path, prepared: Prepared) -> None:
     """Check that the data and the vocabulary are those with which the run was started.
 
-    A new run, and an old run without a record, pass this check.
+    A new run passes this check. So does an old run that has no record.
 
     Raises:
         TrainingError: the data or the vocabulary has changed (the message names the changes), or the record
@@ -34,7 +34,8 @@ def check_same_data(folder: Path, prepared: Prepared) -> None:
 def record_data(folder: Path, prepared: Prepared) -> None:
     """Write the fingerprints, unless the run already has a record of them.
 
-    If an old run is resumed that has no record, print a note that its data are assumed to be unchanged.
+    If a run that is older than such records is resumed, print a note that its data are assumed to be
+    unchanged.
     """
     path = folder / RECORD
     if path.is_file():
@@ -62,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Describe each file or split that has changed. If none has, describe a change of the vocabulary."""
+    """Describe each file or split that has changed. If none has, describe any change of the vocabulary."""
     names = sorted({*before["data"], *now["data"]})
     pairs = [(name, before["data"].get(name), now["data"].get(name)) for name in names]
     if before["data"] == now["data"]:

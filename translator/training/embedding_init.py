@@ -1,7 +1,7 @@
 """Initial embeddings from co-occurrence counts: pieces that occur in similar contexts start close together.
 
-In its first minutes, a model mostly learns which pieces are used alike and which are translations of each
-other. Counting co-occurrences in the training pairs gives much of this knowledge within seconds.
+In the first minutes of training, a model mostly learns which pieces are used alike and which are translations
+of each other. Counting co-occurrences in the training pairs gives much of this knowledge within seconds.
 """
 
 from typing import Any
@@ -17,19 +17,20 @@ from translator.symbols import PAD
 _MAX_PAIRS = 200_000
 #: Maximum distance, in pieces, at which two pieces of a sentence count as neighbours.
 _WINDOW = 3
-#: How fast the count of a source and a target piece decays with the distance of their relative positions
-#: (0 to 1) in the two sentences: the count is e⁻¹ at a distance of 1/8.
+#: How fast the count of a source and a target piece decays with the distance between their relative
+#: positions (0 to 1) in the two sentences: the count is e⁻¹ at a distance of 1/8.
 _SHARPNESS = 8.0
-#: Norm of the random part of an embedding of norm 1. The random part separates pieces with equal counts.
+#: Norm of the random part of each embedding; the whole embedding has a norm of about 1. The random part
+#: separates the embeddings of pieces that have equal counts.
 _NOISE = 0.3
 
 
 def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
-    """Return embeddings computed by a truncated SVD of the positive pointwise mutual information (PPMI).
+    """Return embeddings, computed by a truncated SVD of the positive pointwise mutual information (PPMI).
 
     Method: Levy & Goldberg 2014, with context smoothing and singular value weighting as in Levy, Goldberg &
-    Dagan 2015. A random rotation, drawn from torch's global generator, spreads the leading directions over
-    all heads.
+    Dagan 2015. A random rotation, drawn from torch's global generator, spreads the leading singular
+    directions over all heads.
 
     Args:
         train: a dataset with columns `source_ids` and `target_ids`, lists of ids.
@@ -54,7 +55,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
 
 def _counts(train: Any, n_pieces: int) -> Tensor:
-    """Count co-occurrences of pieces within sentences, and between source and target: symmetric, (V, V)."""
+    """Return symmetric counts (V, V) of co-occurrences within sentences and between source and target."""
     counts = torch.zeros(n_pieces**2)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _MAX_PAIRS), dtype=torch.float64).long()
     for batch in train.select(rows.numpy()).iter(batch_size=200):
@@ -72,9 +73,9 @@ def _counts(train: Any, n_pieces: int) -> Tensor:
 
 
 def _neighbours(ids: Tensor) -> Tensor:
-    """Return weights 1 / (1 + distance) within the window, (B, L, L).
+    """Return a weight for each pair of positions, (B, L, L): 1 / (1 + distance) within the window, else 0.
 
-    A piece is also its own neighbour, at distance 0. Otherwise, a piece and its translation would have
+    A piece is also its own neighbour, at distance 0. If it were not, a piece and its translation would have
     different rows of counts: each would occur with the other, but not with itself.
     """
     position = torch.arange(ids.size(1))
@@ -86,7 +87,7 @@ def _neighbours(ids: Tensor) -> Tensor:
 def _parallel(source: Tensor, target: Tensor) -> Tensor:
     """Return weights (B, S, T) that decay with the distance between relative positions in the sentences.
 
-    The weights approximate a word alignment, since translations of short sentences mostly keep the order.
+    The weights approximate a word alignment, because translations of short sentences mostly keep the order.
     """
     source_position, target_position = (
         torch.arange(ids.size(1)) / (ids != PAD).sum(1, keepdim=True).clamp(min=1)  # (B, L)

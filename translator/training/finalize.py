@@ -28,7 +28,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
     """Write the model folder from the best checkpoint, and score it on the test split if there is one.
 
-    The manifest is written last: the run is finished once the manifest exists.
+    The manifest is written last, because its existence marks the run as finished.
 
     Raises:
         TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
@@ -71,7 +71,7 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # printed last: if stdout is closed, only this fails
+    if evaluation is not None:  # printed last, so that a closed stdout prevents nothing else
         print("\n".join(evaluation.lines("test")), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
@@ -103,7 +103,8 @@ def git_commit(package: Path = PACKAGE) -> str | None:
 
     Returns:
         The commit, or None if git is not installed or the package does not lie in a git work tree of this
-        project. An installed package may lie inside another repository, whose commit would be meaningless.
+        project. An installed package may lie inside another repository, whose commit would say nothing
+        about the code.
     """
     root = package.parent
     try:

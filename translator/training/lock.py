@@ -1,4 +1,4 @@
-"""The lock on a run folder, which prevents two processes from training in it.
+"""The lock on a run folder, which prevents two processes from training in the same folder.
 
 The first process of a training locks `session.json` and writes its own process id and host name to that file.
 The operating system releases the lock when the process ends, even if it is killed.

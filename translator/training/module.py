@@ -1,4 +1,4 @@
-"""The Lightning module: training steps, checkpoint contents and validation of a Transformer."""
+"""The Lightning module: training steps, validation and checkpoint contents of a Transformer."""
 
 import math
 import time
@@ -39,20 +39,20 @@ class TranslationModule(LightningModule):
     """A model in training: loss, optimiser, learning rate, budget, and validation by beam search."""
 
     def __init__(self, model: Transformer, config: Config):
-        """Wrap a model to train."""
+        """Wrap a model that is to be trained."""
         super().__init__()
         self.model, self.config = model, config
         self.progress = Progress()
         self.position = START
         #: Translations of the validation split, made by the last validation.
         self.hypotheses: list[str] = []
-        #: Backend, precision, and numbers of replicas and threads; set when training starts. With other
-        #: values, results are rounded differently.
+        #: Backend, precision, and numbers of replicas and threads; set when training starts. If one
+        #: of them differs, results are rounded differently.
         self.computed_with: dict[str, Any] | None = None
         #: `computed_with` of the session that wrote the checkpoint from which this session resumed.
         self._computed_before: dict[str, Any] | None = None
         self._clock: float | None = None
-        self._loss_since_save: Tensor | float = 0.0  # a tensor: `float(loss)` waits for the GPU
+        self._loss_since_save: Tensor | float = 0.0  # becomes a tensor: `float` waits for the GPU
         self._engine: TrainingEngine | ReferenceTraining | None = None
         self._replicas: Replicas | None = None
         self._threads = 1
@@ -93,14 +93,14 @@ class TranslationModule(LightningModule):
             console.note(message)
 
     def _n_replicas(self) -> int:
-        """Return the number of replicas: 1 on a GPU, if distributed, and with the reference engine."""
+        """Return the number of replicas: 1 on a GPU, in distributed training or with the reference engine."""
         is_single_cpu_process = self.device.type == "cpu" and self.trainer.world_size == 1
         if not is_single_cpu_process or isinstance(self._engine, ReferenceTraining):
             return 1
         return self.config.hardware.replicas or min(torch.get_num_threads(), MAX_REPLICAS)
 
     def teardown(self, stage: str) -> None:
-        """Stop the replicas' threads; further calls have no effect."""
+        """Stop the replicas' threads. Calling this method again has no effect."""
         if self._replicas is not None:
             self._replicas.close()
             self._replicas = None
@@ -126,7 +126,7 @@ class TranslationModule(LightningModule):
         self.log("learning_rate", rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, scaled so that a step's gradient is that of the mean loss per target token.
+        """Return the loss, scaled so that a step's gradient is that of the step's mean loss per target token.
 
         Lightning averages gradients over accumulated batches and over ranks. The scale undoes both averages,
         and divides by the number of target tokens in the whole step, without padding.
@@ -146,7 +146,7 @@ class TranslationModule(LightningModule):
     ) -> tuple[Tensor, Tensor]:
         """Return two sums over a batch: `factor` times the smoothed loss, and the negative log-likelihood."""
         assert engine is not None
-        # Autocast is a setting of the current thread, and each replica has its own thread.
+        # Autocast is entered here, in the replica's thread, because it is a setting of the current thread.
         with self.trainer.precision_plugin.forward_context():
             smoothed, nll = engine.loss(batch, self.config.train.label_smoothing)
         return smoothed * factor, nll
@@ -160,14 +160,14 @@ class TranslationModule(LightningModule):
         self.count_time()
 
     def count_time(self) -> None:
-        """Add the time since the last call to the progress, and stop if the budget is used up.
+        """Add the time since the last call to the progress, and stop the training if the budget is used up.
 
         The first call adds the time since the first step of this session started.
         """
         now = time.monotonic()
         assert self._clock is not None
         elapsed, self._clock = now - self._clock, now
-        if self.trainer.world_size > 1:  # all ranks use the first one's clock, to stop together
+        if self.trainer.world_size > 1:  # all ranks use the first rank's clock, so that they stop together
             elapsed = self.trainer.strategy.broadcast(elapsed)
         self.progress.seconds += elapsed
         if self.progress.fraction(self.config.train) >= 1:
@@ -189,9 +189,9 @@ class TranslationModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients by norm. Lightning's own implementation is used only if AdamW is not fused.
+        """Clip gradients by norm.
 
-        It rejects every fused optimiser.
+        If AdamW is fused, Lightning's own implementation cannot be used, because it rejects fused optimisers.
         """
         if not self._fused:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -200,13 +200,13 @@ class TranslationModule(LightningModule):
 
     @property
     def _fused(self) -> bool:
-        """Whether to use fused AdamW. With float16, it would unscale gradients only after the clipping."""
+        """Whether to use fused AdamW: not with float16, where it would unscale gradients after clipping."""
         return str(self.trainer.precision) != "16-mixed"
 
     # -- checkpoints -------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the progress of the run to a checkpoint, as values that load without unpickling.
+        """Add the progress of the run to a checkpoint, in a form that loads with `weights_only=True`.
 
         Raises:
             TrainingError: the training has diverged: a weight, or a loss since the last checkpoint, is not
@@ -268,7 +268,7 @@ class TranslationModule(LightningModule):
 
     # -- validation --------------------------------------------------------------------------------
     def on_validation_epoch_start(self) -> None:
-        """Start a validation. All threads are used for it, even if there are replicas."""
+        """Start a validation. It uses all threads, even if there are replicas."""
         if self._replicas is not None:
             torch.set_num_threads(self._threads)
         self._validation = Validation(self.model, self.config, self.data)
@@ -282,7 +282,7 @@ class TranslationModule(LightningModule):
         assert self._validation is not None
         loss = partial(self._shard_loss, self._engine, factor=1.0)
         self._refuse_loss(self._validation.add_loss(batch, loss, self.device))
-        with torch.autocast(self.device.type, enabled=False):  # float32, as in `translator evaluate`
+        with torch.autocast(self.device.type, enabled=False):  # in float32, as in `translator evaluate`
             self._validation.translate(batch)
 
     def on_validation_epoch_end(self) -> None:

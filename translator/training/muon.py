@@ -1,8 +1,8 @@
 """Muon: an optimiser that orthogonalises the averaged gradient of each matrix.
 
-Adam scales each value of a gradient separately. Muon instead gives all directions (singular vectors) of a
-matrix equal weight, including those in which its gradients are small. Sources: Jordan et al. 2024 (Muon); Liu
-et al. 2025, "Muon is scalable for LLM training" (the step size with which Muon and AdamW can share one
+Adam scales each value of a gradient separately. Muon instead gives equal weight to all singular
+directions of a gradient, including those in which the gradient is small. Sources: Jordan et al. 2024 (Muon);
+Liu et al. 2025, "Muon is scalable for LLM training" (the step size with which Muon and AdamW can share one
 learning rate); Amsel et al. 2025, "The Polar Express" (polynomials).
 """
 
@@ -15,19 +15,20 @@ import torch
 from torch import Tensor
 
 #: Coefficients (a, b, c) of polynomials a x + b x³ + c x⁵, applied in turn: the first three of Amsel et al.
-#: They map singular values between 0.0015 and 1 to between 0.2 and 1.9. More iterations train no better.
+#: They map singular values between 0.0015 and 1 to values between 0.2 and 1.9. More than three polynomials do
+#: not improve the training.
 POLYNOMIALS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
 )
 #: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In float32,
-#: matrices are multiplied one by one, since batching gains nothing there.
+#: matrices are multiplied one by one, because batches are no faster there.
 BATCH_SIZE = 8
 #: Decay of the moving average of gradients.
 MOMENTUM = 0.95
 #: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) use 0.2 to match AdamW.
-#: Here it is half as large, because the embedding, which AdamW trains, needs twice the learning rate of the
+#: Here, it is half of that, because the embedding, which AdamW trains, needs twice the learning rate of the
 #: matrices (docs/performance.md).
 STEP = 0.1
 
@@ -54,14 +55,14 @@ class Muon(torch.optim.AdamW):
             others: parameter groups, trained by AdamW.
             map_function: `map`, or a parallel version of it for Muon's batches of matrices.
             product_dtype: dtype of Muon's matrix products.
-            options: AdamW's options; Muon uses their learning rate and weight decay, too.
+            options: AdamW's options, of which Muon uses the learning rate and the weight decay, too.
         """
         self.map_function, self.product_dtype = map_function, product_dtype
         super().__init__([{"params": list(matrices), "muon": True}, *others], **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Perform one step; return the loss that `closure` returns, as in every torch optimiser."""
+        """Perform one step and return the loss that `closure` returns, as in every torch optimiser."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -82,7 +83,7 @@ class Muon(torch.optim.AdamW):
         n = 1 if self.product_dtype == torch.float32 else BATCH_SIZE
         return [same[start : start + n] for same in by_shape.values() for start in range(0, len(same), n)]
 
-    @torch.no_grad()  # again, because gradient mode is thread-local
+    @torch.no_grad()  # repeated, because gradient mode is thread-local and this may run in another thread
     def _update(self, matrices: list[Tensor], rate: float, decay: float) -> None:
         updates = []
         for matrix in matrices:
@@ -102,7 +103,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """Replace each matrix, of singular value decomposition U · S · Vᵀ, by approximately U · Vᵀ.
+    """Return approximately U · Vᵀ for each matrix, whose singular value decomposition is U · S · Vᵀ.
 
     The method is Newton–Schulz iteration with `POLYNOMIALS`.
 

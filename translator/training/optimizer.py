@@ -1,4 +1,4 @@
-"""The optimiser of a run: AdamW, or Muon for the weights of linear layers and AdamW for the rest."""
+"""The optimiser of a run: AdamW alone, or Muon for the weights of linear layers and AdamW for the rest."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

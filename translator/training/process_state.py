@@ -1,4 +1,4 @@
-"""Context managers for process-wide state that a training changes. They restore it even after an error."""
+"""Context managers for process-wide state that a training changes. They restore it even after errors."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ def exclusive_training() -> Iterator[None]:
     """Prevent two trainings from running in this process at the same time.
 
     Raises:
-        TrainingError: a training is already running, in any thread.
+        TrainingError: a training is already running, in this or another thread.
     """
     if not _training.acquire(blocking=False):
         raise TrainingError(
@@ -45,9 +45,10 @@ def preserve_process_state() -> Iterator[None]:
 
 @contextmanager
 def frozen_objects() -> Iterator[None]:
-    """Exclude all existing objects, mostly those of imported modules, from garbage collection in a block.
+    """For the duration of a block, exclude from garbage collection all objects that exist at its start.
 
-    Otherwise, full collections would scan all these objects every few seconds.
+    Otherwise, full collections would scan these objects, which mostly belong to imported modules, every few
+    seconds.
     """
     if gc.get_freeze_count():  # the caller has frozen objects and is responsible for them
         yield
@@ -61,7 +62,7 @@ def frozen_objects() -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's hints about hardware and data loaders. This program reports what matters itself."""
+    """Silence Lightning's hints about hardware and data loaders. The program does its own reporting."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""Distributed training: detect the launcher, and tell all processes the run folder.
+"""Distributed training: detect the launcher, and pass the run folder to all processes.
 
-Variables such as RANK and SLURM_PROCID alone do not mean that training is distributed: shells, notebooks
-and batch jobs leave them set. They are used only if variables of a launcher are set, too.
+Variables such as RANK and SLURM_PROCID alone do not mean that training is distributed, because
+shells, notebooks and batch jobs leave them set. They are used only if variables of a launcher are set, too.
 """
 
 import os
@@ -23,7 +23,8 @@ from translator.config import HardwareConfig
 from translator.environment import environment_kept
 from translator.errors import TrainingError
 
-#: The variable that passes this process's id and the run folder to the processes that Lightning starts.
+#: The environment variable that passes this process's id and the run folder to the processes that Lightning
+#: starts.
 RUN_VARIABLE = "PASSERELLE_RUN"
 
 #: Variables from which Lightning would read ranks and the number of processes.
@@ -31,7 +32,8 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "SLURM_PROCI
 #: Variables from which Lightning would read the rank of this machine, and the address of the first machine.
 NODE_VARIABLES = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
-#: srun sets all of these variables in a task. A batch script, a single process, has only some of them.
+#: srun sets all of these variables in each task. A batch script is a single process, in which only
+#: some of them are set.
 SRUN_VARIABLES = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 
 _trainings = count()
@@ -41,10 +43,10 @@ class Processes(NamedTuple):
     """The launcher of this training and the rank of this process.
 
     Attributes:
-        launcher: name of the launcher; "" if there is none. Then, Lightning starts the further processes.
-        n_started: number of processes that the launcher started; without a launcher, number of machines.
-        number: index of this process (without a launcher, of this machine) among the `n_started`; in a
-            process that Lightning started, its index on its machine.
+        launcher: name of the launcher; "" if there is none. Then, Lightning starts any further processes.
+        n_started: number of processes that the launcher started or, without a launcher, number of machines.
+        number: index of this process among the `n_started` processes or, without a launcher, index of this
+            machine. In a process that Lightning started, index of the process on its machine.
         folder: the run folder, if this process was started by Lightning; else None.
     """
 
@@ -59,7 +61,7 @@ class Processes(NamedTuple):
         return self.number == 0 and self.folder is None
 
     def cluster(self) -> ClusterEnvironment:
-        """Return Lightning's plugin for the launcher, so that Lightning need not guess the launcher.
+        """Return Lightning's plugin for the launcher, so that Lightning does not have to guess it.
 
         Raises:
             TrainingError: Lightning rejects the launcher's variables.
@@ -83,11 +85,12 @@ def find_processes(hardware: HardwareConfig) -> Processes:
     """Detect the launcher from the environment.
 
     Raises:
-        TrainingError: there is no launcher, and the environment lacks a variable that training on several
-            machines then needs.
+        TrainingError: training on several machines is configured, there is no launcher, and an environment
+            variable that is then needed is not set.
     """
     owner, _, folder = os.environ.get(RUN_VARIABLE, "").partition(":")
-    # Every child process inherits RUN_VARIABLE. Only those that Lightning starts have a LOCAL_RANK above 0.
+    # Every child process inherits RUN_VARIABLE. Only child processes that Lightning started have a LOCAL_RANK
+    # above 0.
     if owner == str(os.getppid()) and _number("LOCAL_RANK") > 0:
         return Processes("", 1, _number("LOCAL_RANK"), Path(folder))
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
@@ -120,8 +123,9 @@ def _number(variable: str) -> int:
 def launcher_environment(processes: Processes) -> Iterator[None]:
     """Hide misleading environment variables from Lightning for the duration of a block.
 
-    These are rank variables that no launcher set, and PL_TRAINER_…, which change the trainer's defaults. At
-    the end, the environment is restored. This also undoes what Lightning sets in it.
+    The hidden variables are rank variables that no launcher set, and all PL_TRAINER_… variables, which would
+    change the trainer's defaults. At the end, the environment is restored, which also undoes the changes that
+    Lightning made.
     """
     hidden = {name for name in os.environ if name.startswith("PL_TRAINER_")}
     if processes.folder is not None:
@@ -140,7 +144,10 @@ def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path
 
     Args:
         folder: the run folder in the first process; None in the others.
-        processes: the processes of this training.
+        processes: the launcher, and the rank of this process.
+
+    Raises:
+        TrainingError: the processes cannot reach each other.
     """
     store = None
     if processes.folder is not None:
@@ -156,18 +163,18 @@ def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path
             raise TrainingError(f"the first process did not start: {str(error).splitlines()[0]}") from None
     assert folder is not None
     os.environ.pop(RUN_VARIABLE, None)
-    if not processes.launcher and processes.folder is None:  # Lightning will start further processes
+    if not processes.launcher and processes.folder is None:  # Lightning starts any further processes
         os.environ[RUN_VARIABLE] = f"{os.getpid()}:{folder.absolute()}"
     try:
         yield folder
     finally:
         os.environ.pop(RUN_VARIABLE, None)
-        del store  # the first process serves the store for as long as this reference exists
+        del store  # until here, because the first process serves the store only while this reference exists
 
 
 def _store(processes: Processes) -> Any:
     """Return a key-value store that all processes share, at the address that Lightning will use later."""
-    from torch.distributed.rendezvous import rendezvous  # some builds of PyTorch lack it
+    from torch.distributed.rendezvous import rendezvous  # here, because some builds of PyTorch lack it
 
     cluster = processes.cluster()
     os.environ |= {"MASTER_ADDR": cluster.main_address, "MASTER_PORT": str(cluster.main_port)}

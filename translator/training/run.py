@@ -50,15 +50,15 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
     Args:
         config: configuration of the run.
         name: name of the run if `run.name` is not set.
-        resume: resume the most recent unfinished run of that name.
+        resume: whether to resume the most recently trained unfinished run of that name.
 
     Returns:
         The model folder; in a distributed training, None in all processes but the first.
 
     Raises:
         DataError: the corpus cannot be read.
-        TrainingError: there is no run to resume, its configuration or data differ, the hardware does not
-            exist, this process is already training, or the training diverged.
+        TrainingError: there is no run to resume, its configuration or data have changed, the hardware does
+            not exist, this process is already training, or the training diverged.
         KeyboardInterrupt: Ctrl-C was pressed. Unless it was pressed twice, a checkpoint was saved.
         SystemExit: SIGTERM or SIGHUP was received, and a checkpoint was saved.
     """
@@ -76,7 +76,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
 
 
 def _train(config: Config, name: str, resume: bool, processes: Processes) -> Path | None:
-    commit = git_commit()  # read now, because the files may change during training
+    commit = git_commit()  # read now, because the source files may change during training
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     check_hardware(config, processes)

@@ -1,4 +1,4 @@
-"""The run folder: created for a new run, or found and checked for a run to resume."""
+"""The run folder: created for a new run, or found and checked for a run that is resumed."""
 
 import re
 from pathlib import Path
@@ -17,8 +17,8 @@ FILES = (
     *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),
 )
 
-#: For each section, the keys that may change when a run is resumed. None: all keys of the section. Keys of
-#: sections that are not listed may not change.
+#: For each section of the configuration, the keys that may change when a run is resumed; None means all keys.
+#: In sections that are not listed, no key may change.
 MAY_CHANGE = {
     "run": None,
     "data": {"root", "cache"},
@@ -30,7 +30,7 @@ MAY_CHANGE = {
 
 
 def run_dir(config: Config, name: str, resume: bool) -> Path:
-    """Return the folder to train in, creating it for a new run.
+    """Return the folder to train in. For a new run, create the folder.
 
     Raises:
         TrainingError: there is no run to resume, its configuration differs in a key that may not change, or

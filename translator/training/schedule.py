@@ -11,7 +11,7 @@ class Progress:
 
     Attributes:
         steps: number of optimiser steps.
-        epochs: number of passes over the training pairs, with a fraction.
+        epochs: number of passes over the training pairs; may be fractional.
         seconds: wall-clock time of training and validation, without the time between sessions.
         target_tokens: number of real target tokens trained on, summed over all ranks.
     """
@@ -22,7 +22,7 @@ class Progress:
     target_tokens: int = 0
 
     def fraction(self, config: TrainConfig) -> float:
-        """Return the used fraction of the budget, 0 to 1. Of several limits, the closest one counts."""
+        """Return the used fraction of the budget, 0 to 1. Of several limits, the most used one counts."""
         fractions = [0.0]
         if config.max_steps is not None:
             fractions.append(self.steps / config.max_steps)

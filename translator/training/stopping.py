@@ -14,11 +14,12 @@ from translator.training.callbacks import SaveForResuming
 
 
 class StopSignals(Callback):
-    """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; the second Ctrl-C stops at once.
+    """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; a Ctrl-C after that stops at once.
 
-    As a context manager around the training, it installs its signal handlers. When the training starts,
-    Lightning replaces them by handlers that would end the training without saving, or wait for other
-    processes in the middle of a step. So this class is also a callback, which then installs its own again.
+    This class is a context manager, which installs its signal handlers around the training. When the training
+    starts, Lightning replaces these handlers by its own, which would end the training without saving, or wait
+    for other processes in the middle of a step. Therefore this class is also a callback, which installs its
+    handlers again after Lightning has replaced them.
     """
 
     def __init__(self, saver: SaveForResuming):
@@ -45,7 +46,7 @@ class StopSignals(Callback):
 
     def _listen(self) -> None:
         for number, handler in self._before.items():
-            is_ignored = number in ENDING and handler == signal.SIG_IGN  # by nohup, for example
+            is_ignored = number in ENDING and handler == signal.SIG_IGN  # ignored by nohup, for example
             signal.signal(number, signal.SIG_IGN if is_ignored else self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
@@ -56,14 +57,14 @@ class StopSignals(Callback):
         elif not is_repeated:
             self._saver.stop_requested = True
             hint = " (Ctrl-C again stops at once, without saving)" if signum == signal.SIGINT else ""
-            with suppress(RuntimeError):  # the signal interrupted another write to stderr
+            with suppress(RuntimeError):  # raised if the signal interrupted a write to stderr
                 console.note(f"stopping after this step …{hint}")
 
     def raise_signal(self) -> None:
-        """Raise the exception that the last signal calls for. Called after the training has ended.
+        """Raise the exception that the last signal calls for. To be called after the training has ended.
 
         Raises:
-            SystemExit: after SIGTERM or SIGHUP, with exit code 128 + signal.
+            SystemExit: after SIGTERM or SIGHUP, with the exit code 128 + the signal number.
             KeyboardInterrupt: after Ctrl-C, or if no signal was received.
         """
         if self._last is not None and self._last != signal.SIGINT:

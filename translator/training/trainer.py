@@ -42,14 +42,14 @@ def fit(
     watchers: Sequence[Callback] = (),
     cluster: ClusterEnvironment | None = None,
 ) -> None:
-    """Run the training loop. If the run folder has a checkpoint to resume from, resume from it.
+    """Run the training loop. If the run folder has a `last.ckpt` or `previous.ckpt`, resume from it.
 
     Args:
         module: the module to train.
         data: the data to train on.
         folder: the run folder.
         watchers: further callbacks, which are called after all others.
-        cluster: Lightning's plugin for the launcher; None: there is no launcher.
+        cluster: Lightning's plugin for the launcher, or None if there is no launcher.
     """
     config, checkpoints = module.config, folder / "checkpoints"
     saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
@@ -92,7 +92,7 @@ def _fit(
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except StopRequestedError:
-            if not trainer.is_global_zero:  # if another process raised, Lightning would kill the first
+            if not trainer.is_global_zero:  # if this process raised, Lightning would kill the first
                 return
             console.note(
                 f"stopped at step {module.progress.steps:,} and saved; "
@@ -102,7 +102,7 @@ def _fit(
         except SystemExit:  # from Lightning: on a second Ctrl-C, or on SIGTERM before training starts
             signals.raise_signal()
         finally:
-            module.teardown("fit")  # Lightning does not call it after an exception
+            module.teardown("fit")  # because Lightning does not call it after an exception
 
 
 def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
@@ -159,7 +159,7 @@ def check_hardware(config: Config, processes: Processes) -> None:
 
 
 def choose_precision(wanted: str, accelerator: str) -> Any:
-    """Return Lightning's precision flag. `auto` is bfloat16 if the device supports it, else float32."""
+    """Return Lightning's precision flag. `auto` means bfloat16 if the device supports it, else float32."""
     if wanted != "auto":
         return wanted
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():

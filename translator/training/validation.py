@@ -19,16 +19,17 @@ class Validation:
     """Accumulates losses and translations over this rank's shard of the validation split."""
 
     def __init__(self, model: Transformer, config: Config, data: TranslationData):
-        """Start with nothing accumulated."""
+        """Start without any losses or translations."""
         self.model, self.config, self.data = model, config, data
         self._sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, number of tokens
         self._hypotheses: dict[int, str] = {}
 
     @cached_property
     def _translator(self) -> Translator:
-        """The translator of the model, created on first use.
+        """The translator of the model.
 
-        A callback may put averaged weights into the model between `__init__` and the first use.
+        It is created on first use, not in `__init__`, because a callback may put averaged weights into the
+        model in between.
         """
         prepared = self.data.prepared
         splits = learnt_single_sentences(prepared.multi_sentence_share)
@@ -37,10 +38,12 @@ class Validation:
     def add_loss(
         self, lines: ValidationLines, loss: Callable[[Batch], tuple[Tensor, Tensor]], device: torch.device
     ) -> float:
-        """Compute and add the loss of some lines by teacher forcing. Blank and over-long lines are left out.
+        """Compute the loss of some lines by teacher forcing, and add it to the sums.
+
+        Blank and over-long lines are left out.
 
         Returns:
-            The sum of the smoothed loss over all lines so far.
+            The sum of the smoothed loss over all lines that have been added so far.
         """
         encode, max_length = self.data.prepared.tokenizer.encode_batch, self.config.model.max_length
         pairs = [
