@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from translator.model.attention import KeyValue
 
 #: Self-attention pads the number of keys to a multiple of this number, and masks the padding. Cross-attention
-#: does the same if this adds at most half as many keys. Padding saves time, because the CPU's softmax processes
-#: 16 floats at a time, but processes the remaining floats one by one (docs/performance.md).
+#: does the same if this adds at most half as many keys. Padding saves time, because the CPU's softmax
+#: processes 16 floats at a time, but processes the remaining floats one by one (docs/performance.md).
 ALIGNMENT = 16
 
 

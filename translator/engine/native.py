@@ -98,7 +98,7 @@ class Native:
         self.lanes = int(library.lanes())
 
     def supports(self, *tensors: Tensor, width: int | None = None) -> bool:
-        """Return whether all tensors are float32 or bfloat16 on a CPU and `width` is a multiple of `lanes`."""
+        """Return whether all `tensors` are float32 or bfloat16 on a CPU, and `lanes` divides `width`."""
         return all(
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in tensors
         ) and (width is None or width % self.lanes == 0)

@@ -5,7 +5,8 @@ sentence by sentence. R is n rounded up (see `round_rows`). The extra rows conta
 result depends on these values, and their gradient is zero.
 
 All operations but PyTorch's attention work on rows. PyTorch's attention needs the padded layout. Therefore
-`split_heads` converts its input from rows to the padded layout, and `merge_heads` converts its result to rows.
+`split_heads` converts the inputs of this attention from rows to the padded layout, and `merge_heads` converts
+its result to rows.
 """
 
 from dataclasses import dataclass, field

@@ -152,8 +152,8 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     """Return a product in int8, with one scale per output and one per row of the input.
 
     The relative error of the product is 1e-2. Some CPUs add pairs of 8-bit products in 16 bits, and these
-    sums can overflow. On such CPUs, inputs are therefore quantized to 7 bits, which makes the relative error 2e-2.
-    With 8 bits, overflows would make it as large as 5e-2.
+    sums can overflow. On such CPUs, inputs are therefore quantized to 7 bits, which makes the relative error
+    2e-2. With 8 bits, overflows would make it as large as 5e-2.
     """
     qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127

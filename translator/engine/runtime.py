@@ -47,8 +47,8 @@ def tune_malloc() -> bool:
     """Make malloc reuse freed blocks instead of mapping new pages for each tensor.
 
     For every new page, the kernel handles a page fault and zeroes the page. When a small model is trained,
-    this takes much of the time. The drawback of reusing blocks is that the process keeps its peak memory until
-    it exits.
+    this takes much of the time. The drawback of reusing blocks is that the process keeps its peak memory
+    until it exits.
 
     Returns:
         Whether malloc was configured, which is possible only on Linux with glibc.
