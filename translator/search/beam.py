@@ -139,8 +139,9 @@ class _Beam:
         mask_log_probs(
             log_probs, forbidden=self.options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
         )
-        # Each hypothesis has only one continuation that ends. Therefore, of the best 2 W continuations, at most
-        # W end, and at least W can stay in the beam. One more continuation shows how close the decision was.
+        # Each hypothesis has only one continuation that ends. Therefore, of the best 2 W continuations, at
+        # most W end, and at least W can stay in the beam. One more continuation shows how close the decision
+        # was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * beam_size + 1)
         ends = tokens == EOS
         if self.trace is not None:
@@ -215,7 +216,8 @@ def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
     A continuation that ends with the end symbol becomes a finished hypothesis if it is among the best W
     continuations. The gap of such a continuation is the change of score that would reverse this decision. If
     the continuation is among the best W, the gap is the difference between its score and the best score
-    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and its score.
+    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and its
+    score.
 
     Args:
         scores: (B, 2 W + 1), scores of the continuations, best first.

@@ -37,7 +37,7 @@ class _Side:
 
 
 class Aligner:
-    """Links the words of texts to the words of given translations, which the decoder reads (teacher forcing)."""
+    """Links the words of texts to the words of given translations, using teacher forcing."""
 
     def __init__(
         self,
@@ -55,15 +55,15 @@ class Aligner:
             translator: a translator from the language of the sources to the language of the targets.
             layer: number of the decoder layer whose attention heads are averaged, counted from 1. None means
                 that the heads of all layers are averaged.
-            reverse: a translator in the opposite direction. If it is given, `grow_diagonal` combines the links
-                of both directions. If it is None, only the links of `translator` are used.
+            reverse: a translator in the opposite direction. If it is given, `grow_diagonal` combines the
+                links of both directions. If it is None, only the links of `translator` are used.
             reading: the decoding step whose attention is used for a target token (see `Reading`). "input" is
                 better for deep models (Chen et al. 2020, "Accurate word alignment induction from neural
                 machine translation").
 
         Raises:
-            UsageError: one of the models has no layer with the number `layer`, or `reverse` does not translate
-                in the opposite direction.
+            UsageError: one of the models has no layer with the number `layer`, or `reverse` does not
+                translate in the opposite direction.
         """
         self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
         self._reads_targets = False
@@ -92,14 +92,14 @@ class Aligner:
     ) -> list[list[Link]]:
         """Return the sorted links of each pair. A pair with a blank side has no links.
 
-        Each source is mapped by the model's input map, as in translation, and the word indices of a link refer
-        to the mapped source. In a tokenized source, each word is mapped separately. The number of words
+        Each source is mapped by the model's input map, as in translation, and the word indices of a link
+        refer to the mapped source. In a tokenized source, each word is mapped separately. The number of words
         therefore never changes, even if a word becomes empty.
 
         If the translator splits sentences and both sides of a pair have the same number of sentences, then
-        each pair of sentences is aligned separately. If one side of a pair exceeds the model's maximum length,
-        then both sides are cut into the same number of segments, at the same fractions of their words, and each
-        pair of segments is aligned separately.
+        each pair of sentences is aligned separately. If one side of a pair exceeds the model's maximum
+        length, then both sides are cut into the same number of segments, at the same fractions of their
+        words, and each pair of segments is aligned separately.
 
         Args:
             sources: texts.
@@ -148,7 +148,7 @@ class Aligner:
             raise UsageError(f"batch size {batch_size} is below 1")
         links: list[list[Link]] = [[] for _ in sources]
         pairs: list[tuple[_Side, _Side]] = []
-        offsets: list[tuple[int, int, int]] = []  # index of the pair, of the first source word, of the first target word
+        offsets: list[tuple[int, int, int]] = []  # indices of the pair and of its first two words
         for number, texts in enumerate(zip(sources, targets, strict=True)):
             for source, target, i, j in self._segments(*texts, tokenized):
                 pairs.append((source, target))
@@ -164,7 +164,7 @@ class Aligner:
     def n_words(
         self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False
     ) -> list[tuple[int, int]]:
-        """Return the numbers of source words and target words of each pair. The arguments are those of `align`."""
+        """Return the numbers of source and target words of each pair. The arguments are those of `align`."""
         return [
             (len(self._source(source, tokenized)[0]), len(words_of(target, tokenized=tokenized)))
             for source, target in zip(sources, targets, strict=True)
@@ -186,7 +186,7 @@ class Aligner:
         return mapped_words, mapped(text)
 
     def _segments(self, source: str, target: str, tokenized: bool) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Yield the segments of a pair: both sides, and the numbers of source and target words before them."""
+        """Yield each segment of a pair: both sides, and the numbers of source and target words before it."""
         source_words, source = self._source(source, tokenized)
         target_words = words_of(target, tokenized=tokenized)
         if not any(source_words) or not target_words:
@@ -204,7 +204,7 @@ class Aligner:
             starts = stops
 
     def _sentence_ends(self, source: str, target: str) -> list[tuple[int, int]]:
-        """Return, for each pair of sentences, where they end. If the texts are not split, they are one pair."""
+        """Return where each pair of sentences ends. If the texts are not split, they are one pair."""
         data, ends = self.translator.config.data, []
         if self.translator.splits_sentences:
             pairs = paired_sentences(source, target, (data.source_language, data.target_language))
@@ -291,7 +291,8 @@ def evaluate_alignments(
     """Score an aligner and a diagonal baseline against human alignments.
 
     Args:
-        aligner: the aligner to score. If it has a reverse model, it is scored both with and without that model.
+        aligner: the aligner to score. If it has a reverse model, it is scored both with and without that
+            model.
         sources: texts.
         targets: the translations of the sources, one per source.
         gold: the human alignment of each pair.

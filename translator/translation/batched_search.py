@@ -15,10 +15,10 @@ from translator.model.transformer import EncoderOutput
 from translator.search import Result, SearchOptions, Trace, search
 from translator.symbols import EOS
 
-#: If the search for a sentence had a smaller margin than this, the sentence is searched again in a batch of its
-#: own, so that its translation does not depend on the other sentences. In float32, the scores of a sentence vary
-#: by up to about 1e-5 with the size of its batch, because sums are taken in a different order. A decision whose
-#: margin is more than twice this variation is the same in every batch.
+#: If the search for a sentence had a smaller margin than this, the sentence is searched again in a batch of
+#: its own, so that its translation does not depend on the other sentences. In float32, the scores of a
+#: sentence vary by up to about 1e-5 with the size of its batch, because sums are taken in a different order.
+#: A decision whose margin is more than twice this variation is the same in every batch.
 CLOSE_CALL = 4e-5
 
 
@@ -33,7 +33,7 @@ class EngineStepper:
     def step(self, tokens: Tensor) -> Tensor:
         """Append tokens (B, W), and return the log-probabilities of the next token, (B, W, V) float32."""
         logits = self.engine.step(tokens, self.state).float()
-        return torch.log_softmax(logits, -1, out=logits)  # in place, because allocating the output takes longer
+        return torch.log_softmax(logits, -1, out=logits)  # in place, as allocation takes longer
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
         """Select the sentences and the hypotheses to continue; see `Stepper.reorder`."""
@@ -57,8 +57,8 @@ def batched_search(
         sources: token ids of each source, without the start symbol and the end symbol.
         max_lengths: maximum length of each output, including the prefix and the end symbol.
         options: options of the search.
-        batch_size: maximum number of sentences that are decoded together. On a CPU, several batches are decoded
-            in parallel, and they may be smaller.
+        batch_size: maximum number of sentences that are decoded together. On a CPU, several batches are
+            decoded in parallel, and they may be smaller.
         repeat_close_calls: whether a sentence whose margin is below `CLOSE_CALL` is searched again in a batch
             of its own.
         trace: as in `beam_search`. A trace requires that there is only one source.

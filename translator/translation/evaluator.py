@@ -116,11 +116,11 @@ def evaluate(
         references: one or more sets of human translations, each with one translation per source.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.
-        origins: the origin of each line, or None if the origins are unknown. If there are several origins, the
-            lines of each origin are also scored separately.
+        origins: the origin of each line, or None if the origins are unknown. If there are several origins,
+            the lines of each origin are also scored separately.
 
     Raises:
-        DataError: there are no sources, or a set of references differs from the sources in its number of lines.
+        DataError: there are no sources, or a set of references has fewer or more lines than the sources.
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()

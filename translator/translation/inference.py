@@ -99,12 +99,12 @@ class Translator:
         Args:
             folder: the model folder of a finished run.
             device: the torch device on which the model is to run.
-            split_sentences: whether each sentence of a line is translated separately. "auto" means that this is
-                done if, according to the manifest of the model, almost all its training sources were single
-                sentences (see `MAX_MULTI_SENTENCE_SHARE`).
-            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but with them the
-                translation of a text may depend on the other texts in its batch. On a CPU without bfloat16
-                instructions, bfloat16 means float32.
+            split_sentences: whether each sentence of a line is translated separately. "auto" means that this
+                is done if, according to the manifest of the model, almost all its training sources were
+                single sentences (see `MAX_MULTI_SENTENCE_SHARE`).
+            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but with them
+                the translation of a text may depend on the other texts in its batch. On a CPU without
+                bfloat16 instructions, bfloat16 means float32.
             backend: the decoding implementation. "reference" is `translator.model` itself, which is slow and
                 always computes in float32.
 
@@ -279,8 +279,9 @@ class Translator:
     def forced(self, prefix: str) -> list[int]:
         """Return the token ids of a prefix, with which translations are to start.
 
-        Whitespace at both ends of the prefix is removed, because whitespace at its end would become a token of
-        its own, which no translation contains. In a translation, a space belongs to the token that follows it.
+        Whitespace at both ends of the prefix is removed, because whitespace at its end would become a token
+        of its own, which no translation contains. In a translation, a space belongs to the token that follows
+        it.
 
         Raises:
             UsageError: the prefix has a line break.

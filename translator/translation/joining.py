@@ -25,9 +25,9 @@ class Translation:
         text: the best translation; empty if the source is blank.
         score: Σ log p / length^α of the best translation; 0 if the source is blank.
         candidates: the n best translations, the first of which is `text`; empty if the source is blank.
-        n_parts: number of parts that were translated separately; 0 if the source is blank. A part is a line, or
-            a sentence if lines are split into sentences. If a line or a sentence exceeds the model's maximum
-            length, it is split into segments, and each segment is a part.
+        n_parts: number of parts that were translated separately; 0 if the source is blank. A part is a line,
+            or a sentence if lines are split into sentences. If a line or a sentence exceeds the model's
+            maximum length, it is split into segments, and each segment is a part.
     """
 
     text: str

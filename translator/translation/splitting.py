@@ -20,8 +20,8 @@ class Part(NamedTuple):
     Attributes:
         number: index of the text to which the part belongs.
         text: the text of the part.
-        separator: the string that precedes the translation of the part in the translation of the text: a space
-            or line breaks. It is empty for the first part of a text.
+        separator: the string that precedes the translation of the part in the translation of the text: a
+            space or line breaks. It is empty for the first part of a text.
     """
 
     number: int
@@ -92,8 +92,8 @@ def cut(
 def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") -> list[str]:
     """Split a text into segments that are short enough.
 
-    A text that is too long is split between sentences. A sentence that is too long is split at whitespace, and
-    a word that is too long is split between characters.
+    A text that is too long is split between sentences. A sentence that is too long is split at whitespace,
+    and a word that is too long is split between characters.
 
     Args:
         text: a text without whitespace at either end.
@@ -102,7 +102,8 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
         language: ISO 639-1 code of the language of the text.
 
     Returns:
-        The segments, without the whitespace between them. If the text is short enough, it is the only segment.
+        The segments, without the whitespace between them. If the text is short enough, it is the only
+        segment.
     """
     if fits(text):
         return [text]
@@ -113,7 +114,7 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    """Split a sentence into segments of as many words as fit. A word that does not fit even alone is split."""
+    """Split a sentence into segments of as many words as fit. A word that alone does not fit is split."""
     segments: list[str] = []
     words = [match.span() for match in _WORD.finditer(sentence)]
     at = 0
@@ -133,7 +134,7 @@ def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def _largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest n ≤ limit that fits, or 0 if not even 1 fits. It is found by doubling and bisection."""
+    """Find the largest n ≤ limit that fits, by doubling and bisection. Return 0 if not even 1 fits."""
     low, high = 0, 1
     while high <= limit and fits(high):
         low, high = high, 2 * high
