@@ -1,13 +1,14 @@
 """Engines: fast implementations of what `translator.model` computes, from the same weights.
 
-    backend      selection of an implementation     decoding     encoding and steps of a search
+    backend      selection of an implementation     decoding     encoding, and the steps of a search
     training     loss of packed batches             kv_cache     decoder state between steps
-    ops          PyTorch or native operations       quantized    prepacked linear layers in three precisions
+    ops          operations in PyTorch or C         quantized    prepacked linear layers in three precisions
     packing      batches without padding            reference    `translator.model` as an engine
     native       operations in C, called via ctypes replicas     one thread per shard of a batch
     compiler     compilation of the C operations    runtime      CPU features, memory, threads
     attention, cross_entropy, autocast
 
 `model/` does not import engines. tests/engine/test_parity.py checks that all engines agree with `model/`. The
-letters in shapes, such as (B, L, D), are explained in `model/__init__.py`; R is the number of packed rows.
+letters in shapes, such as (B, L, D), are explained in `model/__init__.py`. In addition, R is the number of
+packed rows (see `packing`).
 """

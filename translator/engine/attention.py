@@ -9,20 +9,21 @@ from torch import Tensor
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """Return `model.attention.attention_weights(query, key, mask) @ value`, faster on a CPU.
 
-    The scale and the mask are part of the first matrix product, and the softmax is fast on short rows. For
-    sentences of usual length, PyTorch's fused kernel is slower than even the plain formula
-    (docs/performance.md).
+    It is faster because the first matrix product also applies the scale and the mask, and because the softmax
+    is fast on short rows. PyTorch's fused kernel is not used, because for sentences of usual length it is
+    slower than even the plain formula (docs/performance.md).
 
     Args:
         query: (B, H, Q, E).
         key: (B, H, K, E).
         value: (B, H, K, E).
-        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: no mask.
+        mask: bool, broadcastable to (B, H, Q, K), True where a query may attend to a key. Each query must
+            have at least one such key. None means that there is no mask.
 
     Returns:
-        (B, H, Q, E).
+        The attended values, (B, H, Q, E).
     """
-    # Autocast is off here: with it, oneDNN would compile a separate kernel for each (B, Q, K).
+    # Autocast is off here, because with it oneDNN would compile a separate kernel for each (B, Q, K).
     with torch.autocast(query.device.type, enabled=False):
         attended: Tensor = _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
     return attended
@@ -64,8 +65,8 @@ class _Attention(torch.autograd.Function):
 def softmax(scores: Tensor) -> Tensor:
     """Return the softmax over the last dimension, in float32 or a wider dtype.
 
-    Rows of fewer than 16 values are handled here, because PyTorch's softmax is not vectorised for rows
-    shorter than a vector register.
+    For rows of at least 16 values, this is PyTorch's softmax. For shorter rows, the softmax is computed here
+    with other operations, because PyTorch's is not vectorised for rows shorter than a vector register.
     """
     if scores.size(-1) >= 16:
         return scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
@@ -74,11 +75,11 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 def by_head(x: Tensor) -> Tensor:
-    """Reshape (B, H, L, E) → (B · H, L, E), contiguous, in float32 or a wider dtype."""
+    """Reshape (B, H, L, E) → (B · H, L, E). The result is contiguous, in float32 or a wider dtype."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return x.to(dtype, memory_format=torch.contiguous_format).flatten(0, 1)
 
 
 def widen(x: Tensor) -> Tensor:
-    """Convert dtypes narrower than float32 to float32; return other tensors unchanged."""
+    """Convert a tensor to float32 if its dtype is narrower than that; else return it unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

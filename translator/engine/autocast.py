@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype to which autocast converts x in matrix products, or, without autocast, its dtype."""
+    """Return the dtype to which autocast converts x in matrix products; without autocast, the dtype of x."""
     device = x.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return x.dtype
@@ -13,5 +13,5 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:
-    """Convert x to the autocast dtype. The products that read x then need not convert it once each."""
+    """Convert x to `autocast_dtype(x)`, so that several products that read x need not each convert it."""
     return x.to(autocast_dtype(x))

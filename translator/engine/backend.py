@@ -1,4 +1,4 @@
-"""Selection of the backend, by name. It is made once for a training run and once for a loaded translator.
+"""Selection of the backend by its name, once for a training run and once for a loaded translator.
 
 | backend   | training                              | decoding                |
 |-----------|---------------------------------------|-------------------------|
@@ -21,11 +21,14 @@ Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend to train with and, if the native one was wanted but is unavailable, the reason.
+    """Return the backend to train with, and a reason or None.
+
+    The reason says why the native backend is unavailable. It is returned only if the torch backend takes the
+    place of the native one for this reason.
 
     Args:
-        wanted: auto, native, torch or reference. `auto` and `native` choose native on a CPU with a C
-            compiler, else torch.
+        wanted: auto, native, torch or reference. For both `auto` and `native`, the backend is native if the
+            device is a CPU and the C operations can be compiled, else torch.
         device: device type, such as "cpu".
     """
     if wanted == "reference":
@@ -37,7 +40,7 @@ def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | No
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:
-    """Return the engine of a backend that computes the loss of a model."""
+    """Return an engine that computes the loss of a model with a backend."""
     if backend == "reference":
         return ReferenceTraining(model)
     return TrainingEngine(model, Ops(load_native() if backend == "native" else None))
@@ -48,6 +51,6 @@ def decoding_engine(
 ) -> DecodingEngine | ReferenceDecoding:
     """Return an engine that decodes with a model.
 
-    The backends `auto` and `native` mean `torch`, since no native decoding exists.
+    The backends `auto` and `native` mean `torch`, because decoding has no C operations.
     """
     return ReferenceDecoding(model) if backend == "reference" else DecodingEngine(model, precision=precision)

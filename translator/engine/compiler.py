@@ -6,9 +6,10 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("native.c")
-#: A compiler that runs longer than this is assumed to hang. Compilation normally takes less than a second.
+#: A compiler that runs longer than this is assumed to hang, because it normally takes less than a second.
 COMPILER_TIMEOUT_SECONDS = 60
-#: Fast math stays off even if `$CC` enables it, as the exponential in `native.c` relies on exact rounding.
+#: Fast math is turned off even if `$CC` contains an option that turns it on, because the exponential in
+#: `native.c` relies on exact rounding.
 OPTIONS = [
     *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
     *("-shared", "-fPIC"),
@@ -16,12 +17,12 @@ OPTIONS = [
 
 
 def compiler_command() -> str:
-    """Return the command of the C compiler: `$CC`, or `cc`."""
+    """Return the command that runs the C compiler: `$CC` if that variable is set and not blank, else `cc`."""
     return os.environ.get("CC", "").strip() or "cc"
 
 
 def compile_library(command: str, library: Path) -> str | None:
-    """Compile `native.c`; return None if that succeeded, else the reason why it failed."""
+    """Compile `native.c` into the file `library`. Return None if that succeeded, else why it failed."""
     try:
         arguments = [*shlex.split(command), *OPTIONS, str(SOURCE), "-o", str(library), "-lm"]
         process = subprocess.run(

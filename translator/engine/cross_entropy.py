@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy of the tied output layer, without holding all logits in memory."""
+"""Label-smoothed cross-entropy of the output layer, without holding all logits in memory at once."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from translator.engine.autocast import to_autocast_dtype
 from translator.engine.native import Native
 
-#: `CHUNK` rows of logits exist at a time. Without C operations, a CPU converts `FLOAT32_ROWS` of them to
-#: float32 at a time, which are few enough to stay in its cache.
+#: Logits are computed for `CHUNK` rows at a time. Without C operations, a CPU converts these rows to float32
+#: in blocks of `FLOAT32_ROWS`, because a block of this size stays in the CPU's cache.
 CHUNK, FLOAT32_ROWS = 2048, 32
 
 
@@ -22,26 +22,26 @@ def cross_entropy(
     every other token (Szegedy et al. 2016, §7), as in `F.cross_entropy(label_smoothing=ε, reduction="sum")`.
 
     Args:
-        states: (R, D) float. Row i predicts target i; the rows from N on are ignored.
+        states: (R, D) float. Row i predicts target i. The rows after the first N are ignored.
         weight: (V, D) float, the weight of the output layer.
         targets: (N,) int64, N ≤ R.
         label_smoothing: ε.
-        native: the C operations; None: PyTorch operations only.
+        native: the C operations. If it is None, only PyTorch operations are used.
 
     Returns:
-        Two scalars in float32 or a wider dtype; only the first has a gradient.
+        Two scalars in float32 or a wider dtype. Only the first, the loss, has a gradient.
     """
     smoothed, nll = _CrossEntropy.apply(states, weight, targets, label_smoothing, native)  # type: ignore[no-untyped-call]
     return smoothed, nll
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Cross-entropy whose forward also computes the gradient, one chunk of rows at a time.
+    """Cross-entropy whose forward pass also computes the gradient, one chunk of rows at a time.
 
-    Each exponential is therefore computed only once, and no chunk of logits has to be kept for the backward.
-    On a CPU, no chunk is converted to float32 as a whole either. The smoothing term is linear in the logits,
-    so it needs no pass over them: the mean logit of a state is state · (mean row of the weight), and the
-    gradient of that term is the same for every state.
+    Each exponential is therefore computed only once, and no logits have to be kept for the backward pass.
+
+    The smoothing term contains the mean logit of each state, which is state · (mean row of the weight). This
+    term therefore needs no pass over the logits, and its gradient is the same for every state.
     """
 
     @staticmethod
@@ -71,7 +71,7 @@ class _CrossEntropy(torch.autograd.Function):
             log_z_sum += log_z.sum()
             if not any(ctx.needs_input_grad):
                 continue
-            logits[n:] = 0  # the ignored rows get no gradient
+            logits[n:] = 0  # so that the ignored rows get no gradient
             d_states.append(logits @ weight_)
             d_chunk = logits.t() @ states_[chunk]
             d_weight = d_chunk if d_weight is None else d_weight.to(sum_dtype) + d_chunk
@@ -87,8 +87,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # The forward leaves the dtype conversion, the scaling and the smoothing term to this method, which
-        # saves two passes over a (V, D) tensor.
+        # The dtype conversion, the scaling and the smoothing term are left to this method. Doing them in the
+        # forward pass would take two more passes over a (V, D) tensor.
         states, weight, d_each_state, d_each_row = ctx.saved_tensors
         d_states = states.to(ctx.sum_dtype) * gradients[0]
         d_states[: ctx.n] -= d_each_state * gradients[0]
@@ -99,7 +99,7 @@ class _CrossEntropy(torch.autograd.Function):
 def _softmax_cross_entropy_(
     logits: Tensor, targets: Tensor, confidence: float, native: Native | None
 ) -> tuple[Tensor, Tensor]:
-    """Call `Native.softmax_cross_entropy_` if it supports the logits, else its PyTorch counterpart."""
+    """Call `Native.softmax_cross_entropy_` if it supports the logits, else the PyTorch function below."""
     if native is not None and native.supports(logits):
         return native.softmax_cross_entropy_(logits, targets, confidence)
     n_rows = FLOAT32_ROWS if logits.device.type == "cpu" else CHUNK
@@ -112,9 +112,10 @@ def _softmax_cross_entropy_(
 
 
 def softmax_cross_entropy_(logits: Tensor, targets: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Replace logits by softmax − confidence · one_hot(target), in place.
+    """Replace logits, in place, by softmax(logits) − confidence · one_hot(target).
 
-    Arguments and results are those of `Native.softmax_cross_entropy_`, on any device and in any float dtype.
+    The arguments and results are those of `Native.softmax_cross_entropy_`, but the tensors can be on any
+    device and the logits can have any float dtype.
     """
     float_logits, column = logits.to(torch.promote_types(logits.dtype, torch.float32)), targets[:, None]
     peak, target_logit = float_logits.amax(1), float_logits.gather(1, column)[:, 0]

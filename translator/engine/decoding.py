@@ -1,7 +1,8 @@
-"""The decoding engine: encodes whole sources, then decodes one token of every hypothesis per step.
+"""The decoding engine. It encodes whole sources, then decodes one token of every hypothesis per step.
 
-It computes the same as `Transformer`, from the same weights. The tensors of a decoding step are so small that
-the time of the step depends on the number of operations. The code is therefore written flat, without modules.
+The engine computes the same as `Transformer`, from the same weights. The tensors of a decoding step are so
+small that the duration of the step depends mainly on its number of operations. The code therefore calls as
+few operations as possible, and calls them directly instead of through modules.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,10 @@ from translator.model.transformer import EncoderOutput, Transformer
 
 
 class _Layer(NamedTuple):
-    """The functions of a layer, in the order of a pre-norm layer. In an encoder, `cross` is None."""
+    """The functions of a layer, in the order in which a pre-norm layer calls them.
+
+    In an encoder, `cross` is None.
+    """
 
     self_norm: Callable[[Tensor], Tensor]
     query_key_value: Linear
@@ -38,10 +42,10 @@ class _Cross(NamedTuple):
 
 
 class DecodingEngine:
-    """A model with prepacked weights, for decoding. It has no state, so concurrent searches can share it."""
+    """A model prepacked for decoding. It has no state, so concurrent searches can share it."""
 
     def __init__(self, model: Transformer, *, precision: Precision = "float32"):
-        """Copy the model's current weights. `precision` is the precision wanted for the linear layers."""
+        """Copy and prepack the model's current weights. `precision` is requested for the linear layers."""
         first = model.decoder.layers[0]
         self.model = model
         self.width, self.n_heads = first.self_attention.width, first.self_attention.n_heads  # D, H
@@ -67,7 +71,7 @@ class DecodingEngine:
 
     def start(self, memory: EncoderOutput) -> DecoderState:
         """Return the decoder state before the first target token, with one hypothesis per sentence."""
-        states, mask = memory.states.detach(), memory.mask  # detached, as `DecoderState` is modified in place
+        states, mask = memory.states.detach(), memory.mask  # detached, as the state is modified in place
         cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
         n_padding = -mask.size(-1) % ALIGNMENT
         if 0 < n_padding <= ALIGNMENT // 2:
@@ -86,15 +90,15 @@ class DecodingEngine:
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Decode one more target token of each hypothesis.
 
-        Self-attention treats the W hypotheses of a sentence as W query positions. Each of them attends only
-        to its own tokens (see `DecoderState`).
+        Self-attention treats the W hypotheses of a sentence as W query positions. Each hypothesis attends
+        only to its own tokens (see `DecoderState`).
 
         Args:
             tokens: (B, W) int64.
-            state: the state after the previous tokens, which is updated in place.
+            state: the decoder state after the previous tokens. It is updated in place.
 
         Returns:
-            (B, W, V) logits of the next token.
+            The logits of the next token, (B, W, V).
         """
         n_sentences, n_hypotheses = tokens.shape
         start, bias = state.append(n_hypotheses)
@@ -111,11 +115,11 @@ class DecodingEngine:
     ) -> Tensor:
         """Compute the self-attention sublayer, (B · W, D) → (B · W, D).
 
-        The keys and values of the new tokens are written to `cache`, from column `start` on.
+        The keys and values of the new tokens are first written to `cache`, from column `start` on.
         """
         n_sentences, n_heads = len(cache), self.n_heads
         qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)  # (B · W, 3 D)
-        # `Tensor.split` would be slower, since it is written in Python.
+        # `Tensor.split` would be slower, because it is written in Python.
         query, new = self._split_heads(qkv, n_sentences).split_with_sizes([n_heads, 2 * n_heads], 1)
         cache.narrow(2, start, new.size(2)).copy_(new)
         n_keys = start + new.size(2) if bias is None else bias.size(3)
@@ -137,18 +141,18 @@ class DecodingEngine:
         return x if self.pre_norm else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, kv: KeyValue, mask: Tensor | None) -> Tensor:
-        """Attend, then merge the heads: (B, H, L, E) → (B · L, D). The mask is boolean or additive."""
+        """Attend, then merge the heads: (B, H, L, E) → (B · L, D). The mask can be boolean or additive."""
         attended = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=mask)
         return attended.transpose(1, 2).reshape(-1, self.width)
 
     def _split_heads(self, x: Tensor, n_sentences: int) -> Tensor:
-        """Reshape (B · L, heads · E) or (B, L, heads · E) → (B, heads, L, E)."""
+        """Reshape (B · L, heads · E) or (B, L, heads · E) to (B, heads, L, E)."""
         head_width = self.width // self.n_heads
         return x.view(n_sentences, -1, x.size(-1) // head_width, head_width).transpose(1, 2)
 
 
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a boolean mask as an additive one: 0 where it is True, -inf where it is False."""
+    """Convert a boolean mask to an additive one: 0 where it is True, -inf where it is False."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
@@ -184,7 +188,7 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
 
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
-        return norm  # the identity, because a post-norm stack has no final norm
+        return norm  # this is the identity, because a post-norm stack has no final norm
     shape, eps = norm.normalized_shape, norm.eps
     weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

@@ -8,26 +8,27 @@ from torch.nn import functional as F
 
 from translator.model.attention import KeyValue
 
-#: Self-attention pads the number of keys to a multiple of this and masks the padding. Cross-attention does so
-#: if at most half as many keys are missing. The reason: the CPU's softmax processes 16 floats at a time, but
-#: those that remain one by one (docs/performance.md).
+#: Self-attention pads the number of keys to a multiple of this number, and masks the padding. Cross-attention
+#: does the same if this adds at most half as many keys. Padding saves time, because the CPU's softmax
+#: processes 16 floats at a time, but processes the remaining floats one by one (docs/performance.md).
 ALIGNMENT = 16
 
 
 @dataclass
 class DecoderState:
-    """The decoder state of one search: B sentences with W hypotheses each.
+    """The decoder state of one search, which has B sentences with W hypotheses each.
 
     Each sentence has one cache of K tokens, which all its hypotheses share. A token never moves within this
-    cache. A bias restricts the attention of a hypothesis to its ancestors, which are the tokens that it
-    consists of. When beam search reorders hypotheses, only this small bias is reordered, but no key or
-    value.
+    cache. The ancestors of a hypothesis are the tokens that it consists of. A bias restricts the attention of
+    a hypothesis to its ancestors. When beam search reorders the hypotheses of a sentence, only this small
+    bias is reordered, while the keys and values are left in place.
 
     Attributes:
-        self_kv: for each layer, keys and values of the decoded tokens, (B, 2 H, C, E): the keys of all heads,
-            then their values. The first K of the C columns are in use; the rest is spare capacity.
-        cross_kv: for each layer, keys and values of the source, (B, H, S, E) each.
-        cross_bias: (B, 1, 1, S) float, 0 at real tokens, -inf at padding; None if no source is padded.
+        self_kv: for each layer, a tensor (B, 2 H, C, E) of the keys and values of the decoded tokens. The
+            keys of all heads come first, then the values of all heads. The first K of the C columns are in
+            use, and the other columns are spare capacity.
+        cross_kv: for each layer, the keys and the values of the source, (B, H, S, E) each.
+        cross_bias: (B, 1, 1, S) float, 0 at real tokens, -inf at padding. It is None if there is no padding.
         ancestor_bias: (B, W, C) float, 0 where a token is an ancestor of a hypothesis, -inf elsewhere.
         n_keys: K, the number of tokens in the cache of each sentence.
         length: T, the number of tokens of each hypothesis.
@@ -45,13 +46,13 @@ class DecoderState:
 
         Returns:
             The column of `self_kv` at which to write the new keys and values, and the attention bias
-            (B, 1, W, K'), where K' is K rounded up to a multiple of `ALIGNMENT`. The bias is None for a
-            single hypothesis per sentence, since all tokens in the cache are then its ancestors.
+            (B, 1, W, K'), where K' is K rounded up to a multiple of `ALIGNMENT`. If each sentence has a
+            single hypothesis, the bias is None, because all tokens in the cache are then its ancestors.
         """
         start, n_keys = self.n_keys, self.n_keys + n_hypotheses
         n_read = n_keys - n_keys % -ALIGNMENT  # rounded up
         n_more = n_read - self.ancestor_bias.size(2)
-        if n_more > 0:  # add spare capacity, so that few steps copy the cache
+        if n_more > 0:  # also add spare capacity, so that few steps have to copy the cache
             n_more += 2 * ALIGNMENT
             self.self_kv = [_grow(kv, n_more) for kv in self.self_kv]
             self.ancestor_bias = F.pad(self.ancestor_bias, (0, n_more), value=-torch.inf)
@@ -61,12 +62,13 @@ class DecoderState:
         return start, self.ancestor_bias[:, None, :, :n_read] if n_hypotheses > 1 else None
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Select the sentences with which the search continues, and the hypotheses of each sentence.
+        """Select the sentences to continue and, in each of them, the hypotheses to continue.
 
         Args:
-            sentences: (B',) indices of the remaining sentences: all of them in order, or fewer in any order.
-                The keys and values of a sentence whose index does not change are not copied.
-            parents: (B', W') for each new hypothesis, the index of the hypothesis that it continues.
+            sentences: (B',) indices of the sentences to continue. If this is all B sentences, they must be in
+                ascending order. If it is fewer, they can be in any order. The keys and values of a sentence
+                whose index does not change are not copied.
+            parents: (B', W') for each new hypothesis, the index of the old hypothesis that it continues.
         """
         n = len(sentences)
         if n < len(self.ancestor_bias):
@@ -86,6 +88,6 @@ class DecoderState:
 
 
 def _grow(kv: Tensor, n_more: int) -> Tensor:
-    """Add `n_more` columns of zeros to a cache (B, 2 H, C, E), keeping all heads of a token contiguous."""
+    """Add `n_more` columns of zeros to a cache (B, 2 H, C, E). In memory, a token's heads stay adjacent."""
     tokens = kv.transpose(1, 2)
     return torch.cat([tokens, tokens.new_zeros(len(kv), n_more, *tokens.shape[2:])], 1).transpose(1, 2)

@@ -1,8 +1,8 @@
 """The C operations of `native.c`, compiled on first use and called through ctypes.
 
-PyTorch implementations of the same operations exist. The C versions are faster on a CPU because the
-intermediate results of a short sentence stay in the L1 cache. They are single-threaded and release the GIL,
-so that replicas can run them in parallel.
+Each of these operations also has a PyTorch implementation. The C implementations are faster on a CPU, because
+the intermediate results of a short sentence stay in the L1 cache. They are single-threaded and run without
+the GIL, so that replicas (`replicas.py`) can run them in parallel.
 """
 
 import ctypes
@@ -31,24 +31,23 @@ class _Batch(Structure):
 
 
 def load_native() -> "Native | None":
-    """Return the C operations, compiled and loaded once per process and compiler command.
+    """Return the C operations, or None if they are not available; `problem` then returns the reason.
 
-    Returns:
-        None if there is no compiler or it fails; `problem` then returns the reason.
+    They are compiled and loaded on the first call, and again only if the compiler command changes.
     """
     loaded = _load(compiler_command())
     return None if isinstance(loaded, str) else loaded
 
 
 def problem() -> str | None:
-    """Return why the C operations are not available, naming the compiler; None if they are available."""
+    """Return why the C operations are not available, including which compiler was used; None if they are."""
     loaded = _load(compiler_command())
     return loaded if isinstance(loaded, str) else None
 
 
 @cache
 def _load(command: str) -> "Native | str":
-    """Return the C operations or, if they are not available, the reason."""
+    """Return the C operations, compiled by `command`, or the reason why they are not available."""
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             library = Path(folder, "native.so")
@@ -66,7 +65,7 @@ def _load(command: str) -> "Native | str":
 
 
 class Native:
-    """The C operations. All tensors must be contiguous, on the CPU, and of the documented dtypes."""
+    """The C operations. All tensors must be contiguous, be on the CPU and have the documented dtypes."""
 
     def __init__(self, library: ctypes.CDLL):
         """Declare the argument types of the library's functions.
@@ -99,7 +98,7 @@ class Native:
         self.lanes = int(library.lanes())
 
     def supports(self, *tensors: Tensor, width: int | None = None) -> bool:
-        """Return whether all are float32 or bfloat16 on a CPU and `width` is a multiple of `lanes`."""
+        """Return whether all `tensors` are float32 or bfloat16 on a CPU, and `lanes` divides `width`."""
         return all(
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in tensors
         ) and (width is None or width % self.lanes == 0)
@@ -111,15 +110,15 @@ class Native:
 
         Args:
             query: (R, D) float32 or bfloat16.
-            kv: (R', 2 D) of the same dtype as `query`, keys and values concatenated.
-            mask: bool, broadcastable to (B, 1, Q, K), True = may be attended to.
+            kv: (R', 2 D), the keys and values, concatenated; of the same dtype as `query`.
+            mask: bool, broadcastable to (B, 1, Q, K), True where a query may attend to a key.
             queries: layout of the queries.
-            keys: layout of keys and values.
+            keys: layout of the keys and values.
             n_heads: H.
 
         Returns:
-            The attended values, (R, D), and the attention weights that `attention_backward` needs. The extra
-            rows of the attended values (`packing.py`) are zero.
+            The attended values, (R, D), and the attention weights, which `attention_backward` needs. The
+            extra rows of the attended values (see `packing.py`) are zero.
         """
         if mask.dtype != torch.bool:
             raise TypeError(f"the mask is {mask.dtype}, not bool")
@@ -145,7 +144,7 @@ class Native:
         keys: PackedLayout,
         n_heads: int,
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradients of `query` and `kv`. Their extra rows are zero."""
+        """Return the gradients of `query` and `kv`. The extra rows of both gradients are zero."""
         batch, workspace = self._batch(query, queries, keys, n_heads)
         d_query, d_kv = _zero_beyond(query, queries.n_tokens), _zero_beyond(kv, keys.n_tokens)
         self._c.varlen_attention_backward(
@@ -157,7 +156,7 @@ class Native:
     def _batch(
         self, query: Tensor, queries: PackedLayout, keys: PackedLayout, n_heads: int
     ) -> tuple[_Batch, Tensor]:
-        """Return the C struct that describes a batch, and a workspace for its attention."""
+        """Return the C struct that describes a batch, and scratch memory for the attention of this batch."""
         batch = _Batch(
             queries.shape[0], n_heads, query.size(1) // n_heads,
             queries.cu_seqlens.data_ptr(), keys.cu_seqlens.data_ptr(),
@@ -177,7 +176,7 @@ class Native:
             confidence: probability of the target in the target distribution.
 
         Returns:
-            For each row, log Σ exp(logits) and the logit of the target, (N,) float32 each.
+            Two tensors (N,) float32: log Σ exp(logits) of each row, and the logit of each row's target.
         """
         n, size = logits.shape
         log_z, target_logit, workspace = _float32(n), _float32(n), _float32(size + self.lanes)
@@ -195,9 +194,10 @@ class Native:
         Args:
             x: float32; None means zeros.
             update: float32 or bfloat16, of the same shape as x.
-            seed: seed of the random bytes, one for each value. The same seed drops the same values again.
-            threshold: values whose random byte is below this number, 0 to 255, are dropped, and the others
-                are scaled up.
+            seed: seed from which one random byte is drawn for each value of `update`. The same seed always
+                drops the same values.
+            threshold: a number from 0 to 255. A value is dropped if its random byte is below this number. The
+                other values are scaled up.
             dtype: dtype of the result, float32 or bfloat16.
         """
         result = torch.empty_like(update, dtype=dtype)
@@ -213,14 +213,15 @@ class Native:
         """Return the layer norm of x, and the mean and the reciprocal standard deviation of each row of x.
 
         Args:
-            x: (R, D) float32, D a multiple of `lanes`.
+            x: (R, D) float32, where D is a multiple of `lanes`.
             weight: (D,) float32.
             bias: (D,) float32.
-            epsilon: added to the variance.
+            epsilon: the number that is added to the variance.
             dtype: dtype of the layer norm, float32 or bfloat16.
 
         Returns:
-            (R, D) in `dtype`, (R,) float32 and (R,) float32.
+            The layer norm, (R, D) in `dtype`; the means and the reciprocal standard deviations, (R,) float32
+            each.
         """
         n, width = x.shape
         y, mean, rstd = torch.empty_like(x, dtype=dtype), _float32(n), _float32(n)
@@ -243,12 +244,12 @@ class Native:
 
 
 def _float32(n: int) -> Tensor:
-    """Return n uninitialised float32 values, regardless of torch's default dtype."""
+    """Return n uninitialised float32 values. Torch's default dtype has no influence."""
     return torch.empty(n, dtype=torch.float32)
 
 
 def _zero_beyond(like: Tensor, n: int) -> Tensor:
-    """Return a tensor with the shape and dtype of `like`: uninitialised before row n, zero from row n on."""
+    """Return a tensor like `like`. Its first n rows are uninitialised, and its other rows are zero."""
     result = torch.empty_like(like)
     result[n:] = 0
     return result

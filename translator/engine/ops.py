@@ -1,7 +1,7 @@
-"""The operations of a training step on packed rows, in PyTorch or in C.
+"""The operations of a training step on packed rows, implemented in PyTorch or in C.
 
-`backend.training_engine` creates an `Ops` and passes it to the engine. If a C operation does not support its
-input (dtype, device, width), the PyTorch operation is used instead.
+`backend.training_engine` creates an `Ops` and passes it to the engine. If a C operation does not support the
+dtype, device or width of its input, then the PyTorch operation is used instead.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class DropoutRNG:
     """The random number generator of dropout.
 
     Attributes:
-        generator: the generator on a CPU; None: torch's global one.
-        masks: if given, a list to which each dropout on a CPU appends the factors (0 or the scale of what is
-            kept) by which it multiplied its input.
+        generator: the generator that is used on a CPU. None means torch's global generator.
+        masks: a list, or None. Each dropout on a CPU appends to the list the factors by which it multiplied
+            its input: 0 for a dropped value, a scale above 1 for a value that was kept.
     """
 
     generator: torch.Generator | None = None
@@ -34,7 +34,7 @@ class DropoutRNG:
 
 @dataclass(frozen=True)
 class Ops:
-    """The operations of a training step. If `native` is None, all of them are in PyTorch."""
+    """The operations of a training step. If `native` is None, all of them are implemented in PyTorch."""
 
     native: Native | None = None
 
@@ -54,16 +54,16 @@ class Ops:
 
         Args:
             query: (R, D).
-            kv: (R', 2 D), keys and values concatenated.
-            mask: bool, broadcastable to (B, H, Q, K), True = may be attended to.
+            kv: (R', 2 D), the keys and values, concatenated.
+            mask: bool, broadcastable to (B, H, Q, K), True where a query may attend to a key.
             queries: layout of the queries.
-            keys: layout of keys and values.
+            keys: layout of the keys and values.
             n_heads: H.
-            dropout: probability of dropping an attention weight.
+            dropout: probability with which an attention weight is dropped.
             rng: random number generator of the dropout.
 
         Returns:
-            (R, D).
+            The attended values, (R, D).
         """
         native = self.native
         is_native = dropout == 0 and mask.size(1) == 1 and query.dtype == kv.dtype
@@ -89,7 +89,7 @@ class Ops:
         return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(dtype)
 
     def dropout_add(self, x: Tensor, update: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
-        """Return x + dropout(update)."""
+        """Return x + dropout(update), where values of `update` are dropped with the given probability."""
         native = self.native
         is_native = probability > 0 and x.dtype == torch.float32 and x.shape == update.shape
         if native is None or not is_native or not native.supports(x, update):
@@ -102,11 +102,11 @@ class Ops:
         return result
 
     def dropout(self, x: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
-        """Zero values with the given probability and scale up the others (Srivastava et al. 2014).
+        """Set values to zero with the given probability, and scale up the others (Srivastava et al. 2014).
 
-        On a CPU, one random byte decides whether a value is dropped, so the probability is rounded to a
-        multiple of 1/256, at most 255/256. Drawing bytes is faster than PyTorch's Bernoulli sampling
-        (docs/performance.md).
+        On a CPU, one random byte decides whether a value is dropped, because drawing bytes is faster than
+        PyTorch's Bernoulli sampling (docs/performance.md). The probability is therefore rounded to a multiple
+        of 1/256, at most 255/256.
         """
         if probability == 0:
             return x
@@ -116,7 +116,7 @@ class Ops:
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=rng.generator)
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        # The comparison writes numbers, because converting a boolean mask to numbers takes much longer.
+        # The comparison writes its results as numbers, because converting a boolean mask takes much longer.
         mask = torch.ge(random_bytes, threshold, out=torch.empty_like(x, requires_grad=False))
         mask.mul_(256 / (256 - threshold))
         if rng.masks is not None:
@@ -126,12 +126,12 @@ class Ops:
     def cross_entropy(
         self, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """Call `engine.cross_entropy.cross_entropy` with the C operations, if there are any."""
+        """Call `engine.cross_entropy.cross_entropy` with the C operations, or with None if there are none."""
         return cross_entropy(states, weight, targets, label_smoothing, native=self.native)
 
 
 def _threshold(probability: float) -> int:
-    """Return the threshold of dropout: a value is dropped if its random byte is below the threshold."""
+    """Return the dropout threshold. A value is dropped if its random byte is below this threshold."""
     return min(round(256 * probability), 255)
 
 

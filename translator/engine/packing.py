@@ -1,10 +1,12 @@
-"""Packed (unpadded, varlen) batches, in which position-wise operations run on real tokens only.
+"""Packed (unpadded, varlen) batches, in which no time is spent on padding.
 
-A padded batch has positions (B, L). A packed batch has rows (R, D), of which the first n are the real tokens,
-sentence by sentence. All operations but attention work on rows. PyTorch's attention needs the padded layout:
-`split_heads` converts rows to that layout, and `merge_heads` converts its result to rows. The C attention
-reads rows. R is n rounded up (`round_rows`). The extra rows contain arbitrary finite values that no result
-depends on, and their gradient is zero.
+A padded batch has positions (B, L). A packed batch has rows (R, D). The first n rows are the n real tokens,
+sentence by sentence. R is n rounded up (see `round_rows`). The extra rows contain arbitrary finite values. No
+result depends on these values, and their gradient is zero.
+
+All operations but PyTorch's attention work on rows. PyTorch's attention needs the padded layout. Therefore
+`split_heads` converts the inputs of this attention from rows to the padded layout, and `merge_heads` converts
+its result to rows.
 """
 
 from dataclasses import dataclass, field
@@ -16,15 +18,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """The positions of the real tokens in a padded batch.
+    """The layout of a packed batch: which position of the padded batch each row belongs to.
 
     Attributes:
         shape: B and L, the shape of the padded batch.
         n_tokens: n, the number of real tokens.
-        indices: (R,) int64, the position of each row in the flattened padded batch; 0 for extra rows.
-        inverse: (B · L,) int64, the row of each position of the flattened padded batch; n at padding.
-        cu_seqlens: (B + 1,) int64, cumulative sentence lengths: the first row of each sentence, and last n.
-        permutations: the results of `_permutations` so far, keyed by the numbers of heads and parts.
+        indices: (R,) int64, for each row, its position in the flattened padded batch; 0 for an extra row.
+        inverse: (B · L,) int64, for each position of the flattened padded batch, its row; n for padding.
+        cu_seqlens: (B + 1,) int64, cumulative lengths: the first row of each sentence, followed by n.
+        permutations: a cache of the results of `_permutations`. Its keys are (number of heads, number of
+            parts).
     """
 
     shape: tuple[int, int]
@@ -52,9 +55,10 @@ class PackedLayout:
         return rows
 
     def split_heads(self, rows: Tensor, n_heads: int, n_parts: int) -> tuple[Tensor, ...]:
-        """Unpack rows (R, parts · H · E) into one (B, H, L, E) per part, such as keys and values.
+        """Unpack rows (R, parts · H · E) into one tensor (B, H, L, E) per part.
 
-        Values at padding are arbitrary, but finite.
+        For example, rows of concatenated keys and values have two parts. The values at padding are arbitrary,
+        but finite.
         """
         flat = rows.view(-1, rows.size(1) // (n_parts * n_heads))  # (R · parts · H, E)
         to_padded, to_rows = self._permutations(n_heads, n_parts)
@@ -69,9 +73,10 @@ class PackedLayout:
         return rows.view(-1, n_heads * head_width)
 
     def _permutations(self, n_heads: int, n_parts: int) -> tuple[Tensor, Tensor]:
-        """Return the indices of the gather from (row, part, h) to (part, b, h, l), and of the gather back.
+        """Return the indices that gather (row, part, h) into (part, b, h, l), and those that gather back.
 
-        With these indices, padding and splitting heads take a single gather together. All layers share them.
+        With these indices, a single gather both pads the rows and splits the heads. The indices are cached,
+        because all layers use the same ones.
         """
         permutations = self.permutations.get((n_heads, n_parts))
         if permutations is None:
@@ -90,19 +95,20 @@ class PackedLayout:
 def round_rows(n: int) -> int:
     """Return the smallest number above n that has at most four significant bits (8 sizes per power of two).
 
-    oneDNN compiles a bfloat16 kernel for each number of rows, and memory blocks are reused only for tensors
-    of equal size. Having few distinct sizes saves more time than the extra rows cost (docs/performance.md).
+    Rounding leaves few distinct numbers of rows. This saves time, because oneDNN compiles a bfloat16 kernel
+    for each number of rows, and because memory blocks are reused only for tensors of equal size. The time
+    saved exceeds the cost of the extra rows (docs/performance.md).
     """
     unit = 1 << max(0, n.bit_length() - 4)
     return (n // unit + 1) * unit
 
 
 class _Permute(torch.autograd.Function):
-    """Gather rows, each real row exactly once. The backward is therefore also a gather, not a scatter-add."""
+    """Gather rows. Each real row is gathered exactly once, so that the backward pass is a gather as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor, n_rows: int | None) -> Tensor:
-        ctx.inverse, ctx.n_rows = inverse, n_rows  # rows of x from n_rows on get no gradient
+        ctx.inverse, ctx.n_rows = inverse, n_rows  # only the first `n_rows` rows of x get a gradient
         return x.index_select(0, index)
 
     @staticmethod

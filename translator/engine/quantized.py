@@ -1,8 +1,8 @@
-"""Linear layers for decoding with prepacked weights, in one of three precisions.
+"""Linear layers for decoding, with prepacked weights, in one of three precisions.
 
-Prepacked weights are in oneDNN's blocked memory layout. They are created and used with the operators that
-PyTorch's compiler emits (`torch.ops.mkldnn` and `torch.ops.onednn`). The measurements behind each choice are
-in docs/performance.md, "Where the numbers in the code came from".
+Prepacked weights are weights in oneDNN's blocked memory layout. This module creates and uses them with the
+operators `torch.ops.mkldnn` and `torch.ops.onednn`, which PyTorch's compiler uses as well. The measurements
+behind each choice are in docs/performance.md, "Where the numbers in the code came from".
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ class Linear(Protocol):
     """A linear layer, optionally followed by an activation."""
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Apply the layer, (…, K) → (…, N), and add `residual` to the result if it is given."""
+        """Apply the layer, (…, K) → (…, N). If `residual` is given, add it to the result."""
         ...
 
 
-#: oneDNN's names and variants of the activations that it can fuse into a product.
+#: For each activation that oneDNN can fuse into a product, oneDNN's name of it and the variant.
 ONEDNN: dict[Map | None, tuple[str, str]] = {
     None: ("none", ""),
     F.relu: ("relu", ""),
@@ -35,13 +35,13 @@ ONEDNN: dict[Map | None, tuple[str, str]] = {
     F.silu: ("swish", ""),
 }
 
-#: Prepacked weights are faster if the input has at least this many rows or the layer at least this many
-#: outputs. If both numbers are below, float32 without prepacking is fastest.
+#: Prepacked weights are faster if the input has at least `MANY_ROWS` rows or the layer has at least
+#: `MANY_OUTPUTS` outputs. Otherwise, float32 without prepacking is fastest.
 MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
 def nearest(precision: Precision, device: str) -> Precision:
-    """Return the precision to use on a device: float32 instead of bfloat16 on a CPU that has no bfloat16."""
+    """Return the precision to use: `precision`, but float32 instead of bfloat16 on a CPU without bfloat16."""
     is_unsupported = precision == "bfloat16" and device == "cpu" and not multiplies_bfloat16()
     return "float32" if is_unsupported else precision
 
@@ -58,15 +58,16 @@ def linear(
 
     Args:
         weight: (N, K) float. It is copied, so later changes to it have no effect.
-        bias: (N,) float, copied.
+        bias: (N,) float. It is copied as well.
         precision: the requested precision. Which precision a CPU uses depends on the number of outputs. A
-            layer with `MANY_OUTPUTS` (the output layer) uses int8 if int8 is requested, but float32 if
-            bfloat16 is requested, because rounded logits tie too often in a search. Other layers use bfloat16
-            in both cases, since in a small product int8 saves less time than computing the scale of the input
-            costs. They use float32 for few rows, and on CPUs without bfloat16.
-        activation: the function applied to the result, one of `layers.ACTIVATIONS`; None: none.
-        keep_bf16: whether a product in bfloat16 is returned in bfloat16. This is for results that only
-            another layer reads.
+            layer with at least `MANY_OUTPUTS` (the output layer) uses int8 if int8 is requested. If bfloat16
+            is requested, such a layer uses float32, because logits in bfloat16 tie too often in a search. A
+            layer with fewer outputs uses bfloat16 if bfloat16 or int8 is requested, because the time that
+            int8 would save in a small product is less than computing the scale of the input takes. If the
+            input has fewer than `MANY_ROWS` rows or the CPU has no bfloat16, this layer uses float32.
+        activation: the function that is applied to the result, one of `layers.ACTIVATIONS`, or None.
+        keep_bf16: whether the result of a product in bfloat16 is left in bfloat16. It is meant for a result
+            that only another linear layer reads.
     """
     weight, bias = weight.detach().clone(), None if bias is None else bias.detach().clone()
     has_many_outputs, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
@@ -100,7 +101,8 @@ def _then(multiply: Map, activation: Map | None) -> Linear:
 def feed_forward(inner: nn.Linear, outer: nn.Linear, activation: Map, precision: Precision) -> Linear:
     """Return both linear layers of a feed-forward sublayer as one function.
 
-    The tensor between the two is the largest of a layer. If it is computed in bfloat16, it stays in bfloat16.
+    The output of the first linear layer is the largest tensor of a Transformer layer. If it is computed in
+    bfloat16, it is therefore left in bfloat16.
     """
     first = linear(inner.weight, inner.bias, precision=precision, activation=activation, keep_bf16=True)
     second = linear(outer.weight, outer.bias, precision=precision)
@@ -116,7 +118,7 @@ def _unpacked(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Return a product in float32 for few rows. Transposed weights are faster there than prepacked ones."""
+    """Return a product in float32. For few rows, its transposed weights are faster than prepacked weights."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
@@ -149,9 +151,9 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, ke
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     """Return a product in int8, with one scale per output and one per row of the input.
 
-    Its relative error is 1e-2. On CPUs that add pairs of 8-bit products in 16 bits, such sums can overflow.
-    On these CPUs, inputs are quantized to 7 bits, and the relative error is 2e-2. With 8 bits, overflows
-    would increase the error to as much as 5e-2.
+    The relative error of the product is 1e-2. Some CPUs add pairs of 8-bit products in 16 bits, and these
+    sums can overflow. On such CPUs, inputs are therefore quantized to 7 bits, which makes the relative error
+    2e-2. With 8 bits, overflows would make it as large as 5e-2.
     """
     qmax = 127 if multiplies_int8() else 63
     scale = weight.abs().amax(1).clamp(min=1e-12) / 127
@@ -159,9 +161,9 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     zeros = torch.zeros(len(weight), dtype=torch.int64)
 
     def multiply(x: Tensor) -> Tensor:
-        # One scale per row: with a single scale, rows of small values would be quantized too coarsely.
+        # Each row has its own scale, because a common scale would be too coarse for rows of small values.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-        # Inputs are unsigned, as AVX-512 instructions require. oneDNN's path for signed inputs is very slow.
+        # Inputs are unsigned, because AVX-512 requires that. With signed inputs, oneDNN is very slow.
         rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,

@@ -1,7 +1,7 @@
 """The reference engine: training and decoding by `translator.model` alone.
 
-The other engines are checked against it. It uses padded batches and PyTorch's cross-entropy. It has no cache,
-so every decoding step recomputes all tokens.
+The tests check the other engines against it. It uses padded batches and PyTorch's cross-entropy. Because it
+has no cache, every decoding step recomputes all tokens.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class ReferenceTraining:
 
 @dataclass
 class ReferenceState:
-    """The state of a search: the encoded sources, and all tokens so far, (B, W, T)."""
+    """The state of a search: the encoded sources and the tokens of the hypotheses so far, (B, W, T)."""
 
     memory: EncoderOutput
     tokens: Tensor
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Select the sentences and hypotheses to continue; see `DecoderState.reorder`."""
+        """Select the sentences and the hypotheses to continue; see `DecoderState.reorder`."""
         self.memory = EncoderOutput(*(part[sentences] for part in self.memory))
         self.tokens = self.tokens[sentences[:, None], parents]
 

@@ -1,8 +1,8 @@
 """Data parallelism on one CPU: each batch is split into shards, one for each replica of the model.
 
-Each replica runs on its own thread, and the replicas wait for each other once per step. The alternative,
-threads that share the work of every single operation, would wait for each other thousands of times per step,
-at the end of each operation.
+Each replica runs on its own thread, and the replicas wait for each other once per step. The alternative would
+be threads that share the work of every single operation. Such threads would wait for each other at the end of
+each operation, thousands of times per step.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,22 +17,23 @@ from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
-#: Returns the loss of a shard, whose gradients are computed, and another sum, which is only reported.
+#: Returns two sums over a shard: the loss, of which the gradients are computed, and a value that is only
+#: reported.
 ShardLoss = Callable[[TrainingEngine, Batch], tuple[Tensor, Tensor]]
 
 
 class Replicas:
     """Training engines that share one model's weights, each with its own thread and gradients.
 
-    Invariant: with the same seed and number of replicas, gradients are bitwise reproducible. They are summed
-    in the order of the shards, regardless of which thread finishes first.
+    Invariant: with the same seed and the same number of replicas, gradients are bitwise reproducible, because
+    they are always summed in the order of the shards, regardless of which thread finishes first.
     """
 
     def __init__(self, engine: TrainingEngine, *, n_replicas: int, threads_each: int = 1):
         """Start the threads.
 
         Args:
-            engine: the first replica. Its model receives the summed gradients.
+            engine: the engine that becomes the first replica. Its model receives the summed gradients.
             n_replicas: total number of replicas.
             threads_each: number of threads that torch uses for each operation of a replica.
         """
@@ -42,7 +43,7 @@ class Replicas:
         )
 
     def seed(self, seed: int) -> None:
-        """Seed the dropout of all replicas except the first, which uses torch's global generator."""
+        """Seed the dropout of all replicas but the first. The first one uses torch's global generator."""
         for number, engine in enumerate(self.engines[1:], 1):
             assert engine.rng.generator is not None
             engine.rng.generator.manual_seed(seed + number)
@@ -50,14 +51,14 @@ class Replicas:
     def forward_backward(self, batch: Batch, loss: ShardLoss) -> tuple[Tensor, Tensor]:
         """Return the two values of `loss`, each summed over the shards of the batch.
 
-        This method runs both the forward and the backward pass of every shard. Calling `backward()` on the
-        first value afterwards only delivers the gradients that were computed here.
+        This method runs both the forward and the backward pass of every shard. If `backward()` is called on
+        the first value afterwards, it only delivers the gradients that were computed here.
         """
-        shards = batch.shards(len(self.engines))  # fewer shards than replicas if there are few rows
+        shards = batch.shards(len(self.engines))  # fewer shards than replicas if the batch has few rows
         shared = list(self.engines[0].model.parameters())
         for engine in self.engines[1:]:
             for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
-                parameter.data = weight.data  # a callback may have replaced `weight.data`
+                parameter.data = weight.data  # because a callback may have replaced `weight.data`
         jobs = [
             self._pool.submit(_forward_backward, loss, *pair)
             for pair in zip(self.engines, shards, strict=False)
@@ -73,7 +74,7 @@ class Replicas:
         return value, torch.stack(sums).sum()
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-        """Apply a function to items in parallel, returning results in order."""
+        """Apply a function to items in parallel, and return the results in the order of the items."""
         return self._pool.map(function, items)
 
     def close(self) -> None:
@@ -84,20 +85,24 @@ class Replicas:
 def _forward_backward(
     loss: ShardLoss, engine: TrainingEngine, shard: Batch
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return both values of `loss`, and the gradient of the first value with respect to each parameter."""
+    """Return both values of `loss`, and the gradients of the first value with respect to all parameters."""
     value, summed = loss(engine, shard)
     return value.detach(), summed.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
-    """Add the gradients of the other shards, in order, to the gradients of the first shard, in place."""
+    """Add the gradients of the other shards, in order, to the gradients of the first shard, in place.
+
+    Args:
+        gradients: for each shard, the gradients of the same parameters.
+    """
     for total, *addends in zip(*gradients, strict=True):
         for addend in addends:
             total += addend
 
 
 class _PrecomputedGradients(torch.autograd.Function):
-    """Makes a value differentiable whose gradients with respect to the weights were computed in advance."""
+    """Attaches gradients with respect to the weights, which were computed in advance, to a value."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
@@ -106,6 +111,6 @@ class _PrecomputedGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        # Autograd copies gradients that something else still refers to.
+        # `ctx` must not keep a reference, because autograd copies gradients that something else refers to.
         gradients, ctx.gradients = ctx.gradients, None
         return None, None, *(gradients if factors[0] == 1 else [g * factors[0] for g in gradients])

@@ -1,4 +1,4 @@
-"""The machine and the process: CPU features, memory allocation, threads."""
+"""The machine and the process: CPU features, memory allocation and threads."""
 
 import ctypes
 import os
@@ -18,23 +18,23 @@ Answer = TypeVar("Answer")
 # Parameters of `mallopt`, from glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-#: Bounds used by `chunk_size`: a smaller chunk than `SMALL_CHUNK` does not pay; a thread with more items than
-#: `MEDIUM_CHUNK` gets several chunks.
+#: Bounds that `chunk_size` uses. Chunks smaller than `SMALL_CHUNK` would be inefficient. A thread with more
+#: items than `MEDIUM_CHUNK` gets several chunks.
 SMALL_CHUNK, MEDIUM_CHUNK = 16, 64
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether the CPU has bfloat16 instructions. Without them, such products are very slow."""
+    """Return whether the CPU has bfloat16 instructions. Without them, bfloat16 products are very slow."""
     return _has_any({"avx512_bf16", "amx_bf16"})
 
 
 def multiplies_int8() -> bool:
-    """Return whether the CPU adds int8 products in 32 bits. Other CPUs first add pairs of them in 16 bits."""
+    """Return whether the CPU adds int8 products in 32 bits. Other CPUs first add pairs in 16 bits."""
     return _has_any({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 def _has_any(features: set[str]) -> bool:
-    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in every build of torch
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # missing in some builds of torch
     return any(value and name in features for name, value in get_capabilities().items())
 
 
@@ -46,8 +46,9 @@ def device_of(model: nn.Module) -> torch.device:
 def tune_malloc() -> bool:
     """Make malloc reuse freed blocks instead of mapping new pages for each tensor.
 
-    Every new page costs a page fault and is zeroed, which takes much of the time of training a small model.
-    The drawback is that the process keeps its peak memory until it exits.
+    For every new page, the kernel handles a page fault and zeroes the page. When a small model is trained,
+    this takes much of the time. The drawback of reusing blocks is that the process keeps its peak memory
+    until it exits.
 
     Returns:
         Whether malloc was configured, which is possible only on Linux with glibc.
@@ -64,23 +65,21 @@ def tune_malloc() -> bool:
 
 
 def cap_onednn_cache() -> None:
-    """Limit oneDNN's cache to 256 compiled kernels; the default is 1024.
+    """Limit oneDNN's cache to 256 compiled kernels, because the default of 1024 needs too much memory.
 
-    A limit that the environment already sets is kept. Call this function before the first product. The cache
-    needs much memory, since each shape of a bfloat16 product has its own kernel with its own scratch memory
-    (docs/performance.md).
+    Each shape of a bfloat16 product has its own kernel with its own scratch memory (docs/performance.md). If
+    environment variables already set a limit, this limit is kept. The function must be called before the
+    first matrix product.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # ideep, the layer between PyTorch and oneDNN
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # for ideep, the layer between PyTorch and oneDNN
 
 
 def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """Apply a function to items in parallel and return the results in order.
+    """Apply a function to items in parallel, and return the results in the order of the items.
 
-    The number of threads is the one that torch uses for an operation of the calling thread.
-
-    Within an item, torch uses a single thread, because the operations of a decoding step are too small to be
-    split between threads.
+    The number of items that are processed at a time is `torch.get_num_threads()`. For each item, torch uses a
+    single thread, because the operations of a decoding step are too small to be split between threads.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
@@ -90,16 +89,16 @@ def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> l
         return [job.result() for job in jobs]
     finally:
         for job in jobs:
-            job.cancel()  # has an effect only after an exception, on jobs that have not started
+            job.cancel()  # after an exception, this cancels the jobs that have not started
 
 
 @cache
 def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
     """Return a pool of threads in which torch's operations are single-threaded.
 
-    The pool is kept, since each new thread would compile its own kernels. In the threads of the pool,
-    `torch.set_num_threads` also changes the default of threads that the process starts later. The previous
-    default is therefore restored as soon as all threads have started.
+    The pool is cached, because each new thread compiles its own kernels. When a thread of the pool calls
+    `torch.set_num_threads`, this also changes the default for threads that the process starts later. The
+    previous default is therefore restored as soon as all threads of the pool have started.
     """
     pool = ThreadPoolExecutor(n_threads, "decoding", initializer=use_threads, initargs=(1,))
     all_started = Barrier(n_threads)
@@ -110,10 +109,10 @@ def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
 
 
 def use_threads(n_threads: int) -> None:
-    """Set the number of threads that torch's operations use when called from this new thread.
+    """Set the number of threads that torch uses for an operation of the calling thread, which is new.
 
-    The first call of torch in a thread applies the process-wide default, which would undo the setting.
-    Another call is therefore made before it.
+    The first call of torch in a new thread applies the process-wide default, and would undo the setting if it
+    came later. This function therefore calls torch once before it sets the number.
     """
     torch.get_num_threads()
     torch.set_num_threads(n_threads)
@@ -126,8 +125,8 @@ if hasattr(os, "register_at_fork"):
 def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
     """Return a chunk size, at most `most`, that keeps all threads busy until the end.
 
-    Long items come first, which makes the first chunks the slowest. If there are many items, each thread gets
-    several chunks, which evens this out.
+    The items are sorted, the longest first, so the first chunks take the longest. If there are many items,
+    each thread gets several chunks, so that all threads finish at about the same time.
     """
     each = -(-n_items // n_threads)
     return min(most, max(each // 4, min(each, MEDIUM_CHUNK), SMALL_CHUNK))

@@ -1,8 +1,8 @@
 """The training engine: the loss and gradients of `Transformer`, computed on packed rows.
 
 `translator.model` defines what a training step computes. The engine computes the same, but without padding
-and with fused operations. Products are in the autocast dtype if autocast is on. `tests/engine/test_parity.py`
-checks that loss and gradients agree with `translator.model`.
+and with fused operations. If autocast is on, matrix products are computed in the autocast dtype.
+`tests/engine/test_parity.py` checks that the loss and the gradients agree with those of `translator.model`.
 """
 
 import copy
@@ -29,14 +29,14 @@ class TrainingEngine:
         """Wrap a model.
 
         Args:
-            model: the model to train; its `training` flag switches dropout on and off.
+            model: the model to train. Its `training` flag switches dropout on and off.
             ops: the operations to use.
-            generator: random number generator of dropout on a CPU; None: torch's global one.
+            generator: random number generator of dropout on a CPU. None means torch's global generator.
         """
         self.model, self.ops, self.rng = model, ops, DropoutRNG(generator)
 
     def replica(self) -> "TrainingEngine":
-        """Return an engine that shares the weights of this one, but has its own gradients and generator."""
+        """Return an engine that shares this engine's weights, but has its own gradients and generator."""
         replica = copy.deepcopy(self.model)
         for parameter, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
             parameter.data = shared.data
@@ -56,11 +56,11 @@ class TrainingEngine:
             target_in: (B, T) int64, padded.
 
         Returns:
-            (R, D) float: the states of the real target tokens in order, followed by extra rows.
+            The states of the real target tokens in order, followed by extra rows (see `packing.py`), (R, D).
         """
         model = self.model
         source, target = PackedLayout.of(source_ids != PAD), PackedLayout.of(target_in != PAD)
-        # Source and target share one lookup, since each lookup's backward writes a dense (V, D) tensor.
+        # Both are looked up in one call, because the backward of each call writes a dense (V, D) tensor.
         ids = torch.cat([source.pack_ids(source_ids, PAD), target.pack_ids(target_in, PAD)])
         positions = torch.cat([source.indices % source_ids.size(1), target.indices % target_in.size(1)])
         table = model.position_table(max(source_ids.size(1), target_in.size(1)))
@@ -80,7 +80,15 @@ class TrainingEngine:
         *,
         memory: tuple[Tensor, PackedLayout, Tensor] | None = None,
     ) -> Tensor:
-        """Compute `Stack.forward` on rows (R, D). `memory`: states, layout and mask of the encoder output."""
+        """Compute `Stack.forward` on rows (R, D).
+
+        Args:
+            stack: the encoder or the decoder.
+            x: (R, D), the embedded tokens.
+            layout: layout of x.
+            mask: mask of the self-attention.
+            memory: for a decoder, the states, the layout and the mask of the encoder output.
+        """
         for layer in stack.layers:
             x = self._layer(layer, x, layout, mask, memory=memory)
         if isinstance(stack.norm, nn.LayerNorm):
@@ -117,7 +125,7 @@ class TrainingEngine:
     def _residual(
         self, layer: Layer, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """Compute `Layer._residual` on rows. The sublayer's input is converted to the autocast dtype once."""
+        """Compute `Layer._residual` on rows. The sublayer's input is converted to the autocast dtype."""
         h = self.ops.layer_norm(norm, x, autocast_dtype(x)) if layer.pre_norm else to_autocast_dtype(x)
         x = self.ops.dropout_add(x, sublayer(h), self._probability(layer.dropout), self.rng)
         return x if layer.pre_norm else self.ops.layer_norm(norm, x, x.dtype)

@@ -1,4 +1,4 @@
-"""Greedy search and beam search. Both use a model only through the `Stepper` protocol."""
+"""Greedy search and beam search. Both call a model only through the `Stepper` protocol."""
 
 from torch import Tensor
 
@@ -22,7 +22,7 @@ __all__ = [
 def search(
     stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions, trace: Trace | None = None
 ) -> list[Result]:
-    """Run greedy search if the beam size is 1 and no trace is wanted, else beam search.
+    """Run greedy search if the beam size is 1 and `trace` is None, else beam search.
 
     `beam_search` describes the arguments and the result.
     """

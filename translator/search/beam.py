@@ -26,28 +26,29 @@ def beam_search(
 ) -> list[Result]:
     """Decode a batch of sentences with beam search.
 
-    The beam of a sentence contains W live (unfinished) hypotheses; W is the beam size. A continuation is a
-    live hypothesis with one more token. Each step ranks the 2 W best continuations of a sentence. If one of
-    the best W ends with the end symbol, it becomes a finished hypothesis. Of the continuations that do not
-    end with the end symbol, the best W stay in the beam.
+    The beam of a sentence contains W live (unfinished) hypotheses, where W is the beam size. A continuation
+    is a live hypothesis with one more token. Each step ranks the 2 W best continuations of each sentence. A
+    continuation that ends with the end symbol becomes a finished hypothesis if it is among the best W. Of the
+    continuations that do not end with the end symbol, the best W become the live hypotheses of the next step.
+    Continuations with exactly equal scores are ordered by the index of their hypothesis, then by token id.
 
     The search for a sentence is over when W hypotheses are finished, when a bound shows that no live
     hypothesis can still become one of the n best, or when the maximum length is reached. The sentence then
-    leaves the batch. Continuations with exactly equal scores are ordered by the index of their hypothesis,
-    then by token id.
+    leaves the batch.
 
     Args:
-        stepper: the decoding state of the model, to which not even the start symbol was appended.
-        max_lengths: (B,) int64, maximum length of each output, end symbol included, at least 2.
+        stepper: the model and its decoding state, to which no token has been appended yet. The search appends
+            the start symbol itself.
+        max_lengths: (B,) int64, maximum length of each output, including the end symbol; at least 2.
         options: options of the search.
-        trace: a list to which each step appends the continuations that it ranked. Only a batch of one
-            sentence can be traced. The result is the same with and without a trace.
+        trace: a list to which each step appends the continuations that it ranked, or None. A trace requires a
+            batch of one sentence. It does not change the result.
 
     Returns:
         One result per sentence, in order.
 
     Raises:
-        ValueError: `n_best` exceeds the beam size, or a trace of several sentences is wanted.
+        ValueError: `n_best` exceeds the beam size, or a trace is given and B is not 1.
     """
     if options.n_best > options.beam_size:
         raise ValueError(f"n_best={options.n_best} is above beam_size={options.beam_size}")
@@ -63,7 +64,7 @@ def beam_search(
 
 @dataclass
 class _Sentence:
-    """The state of one sentence: its finished hypotheses and its margin so far (see `Result`)."""
+    """The state of the search for one sentence: its finished hypotheses and its margin (see `Result`)."""
 
     max_length: int
     finished: list[Hypothesis] = field(default_factory=list)
@@ -72,13 +73,13 @@ class _Sentence:
     def finish(self, ids: list[int], log_prob: float, alpha: float) -> None:
         score = normalised(log_prob, len(ids) + 1, alpha)
         self.finished.append(Hypothesis(ids, log_prob, score))
-        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: of equals, the earlier wins
+        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: equal scores stay in order
 
     def is_over(self, best_live: float, length: int, options: SearchOptions) -> bool:
         """Return whether the search for the sentence is over; see `beam_search`.
 
         Args:
-            best_live: the highest score of its live hypotheses, not normalised.
+            best_live: Σ log p of the best live hypothesis of the sentence.
             length: number of tokens of each live hypothesis.
             options: options of the search.
         """
@@ -100,10 +101,11 @@ class _Sentence:
 
 
 class _Beam:
-    """The live hypotheses of a batch: W for each of B active sentences, whose search is not over.
+    """The live hypotheses of a batch: W hypotheses for each of the B active sentences.
 
-    Until the first step that chooses tokens, W is 1. Scores are summed in float64, so that practically all
-    rounding errors come from the model.
+    A sentence is active until its search is over. W is 1 before the first step that chooses tokens, and the
+    beam size after it. Scores are summed in float64, so that practically all rounding errors are those of the
+    model.
     """
 
     def __init__(self, stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions, trace: Trace | None):
@@ -130,15 +132,16 @@ class _Beam:
         self.stepper.reorder(self.rows, torch.zeros_like(self.tokens))
 
     def advance(self) -> None:
-        """Append one token to every hypothesis, and remove the sentences whose search is over."""
+        """Run one step of the search, and remove the sentences whose search is over."""
         length, beam_size = self.history.size(-1) + 1, self.options.beam_size
         log_probs = self.stepper.step(self.tokens)  # (B, W, V)
         at_limit = self.max_lengths <= length if length >= self.min_max_length else None
         mask_log_probs(
             log_probs, forbidden=self.options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
         )
-        # At most W of the best 2 W continuations end, one per hypothesis, so at least W of them can stay. One
-        # more continuation shows how close the decision was.
+        # Each hypothesis has only one continuation that ends. Therefore, of the best 2 W continuations, at
+        # most W end, and at least W can stay in the beam. One more continuation shows how close the decision
+        # was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * beam_size + 1)
         ends = tokens == EOS
         if self.trace is not None:
@@ -150,10 +153,10 @@ class _Beam:
             order = ends.to(torch.int8).argsort(dim=1, stable=True)
             scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
             parents, tokens = parents.gather(1, order), tokens.gather(1, order)
-        # The order within the beam does not affect the result, so the only difference that counts is the gap
-        # between the worst continuation that is kept and the best one that is pruned.
+        # The order within the beam does not affect the result. The only difference that counts is therefore
+        # the gap between the worst continuation that is kept and the best continuation that is pruned.
         gaps = scores[:, beam_size - 1] - scores[:, beam_size]
-        self.margins = torch.fmin(self.margins, gaps)  # fmin ignores NaN, as (-inf) - (-inf) gives
+        self.margins = torch.fmin(self.margins, gaps)  # fmin ignores NaN, the result of (-inf) - (-inf)
         self.scores, self.tokens = scores[:, :beam_size], tokens[:, :beam_size]
         parents = parents[:, :beam_size]
         before = self.history.gather(1, parents[..., None].expand(-1, -1, length - 1))
@@ -161,10 +164,11 @@ class _Beam:
         self._remove_finished(parents)
 
     def _remove_finished(self, parents: Tensor) -> None:
-        """Remove the sentences whose search is over, and let the stepper continue the others.
+        """Remove the sentences whose search is over, and reorder the state of the stepper accordingly.
 
         Args:
-            parents: (B, W) for each hypothesis, the index of the previous hypothesis that it continues.
+            parents: (B, W) for each live hypothesis, the index of the hypothesis of the previous step that it
+                continues.
         """
         length = self.history.size(-1)
         best_scores = self.scores[:, 0].tolist()
@@ -187,7 +191,13 @@ class _Beam:
         self.stepper.reorder(rows, parents)
 
     def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
-        """Of the best W continuations, record those that end with the end symbol as finished hypotheses."""
+        """Add those of the best W continuations that end with the end symbol to the finished hypotheses.
+
+        Args:
+            scores: (B, 2 W + 1), scores of the continuations, best first.
+            parents: (B, 2 W + 1), for each continuation, the index of the hypothesis that it continues.
+            ends: (B, 2 W + 1) bool, True if a continuation ends with the end symbol.
+        """
         first = slice(self.options.beam_size)
         rows, ranks = (ends[:, first] & scores[:, first].isfinite()).nonzero(as_tuple=True)
         finished = zip(
@@ -201,11 +211,13 @@ class _Beam:
 
 
 def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
-    """Return the smallest score difference that decided whether a continuation is finished, (B,).
+    """Return, for each sentence, how close a step was to finishing other hypotheses.
 
-    A continuation that ends is finished if it is among the best W. If it is among them, its gap is its
-    distance in score from the best continuation outside them. Otherwise the gap is its distance from the
-    worst of them.
+    A continuation that ends with the end symbol becomes a finished hypothesis if it is among the best W
+    continuations. The gap of such a continuation is the change of score that would reverse this decision. If
+    the continuation is among the best W, the gap is the difference between its score and the best score
+    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and its
+    score.
 
     Args:
         scores: (B, 2 W + 1), scores of the continuations, best first.
@@ -213,10 +225,10 @@ def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
         beam_size: W.
 
     Returns:
-        The smallest gap of each sentence; inf if no continuation ends.
+        The smallest gap of each sentence, (B,), or inf if no continuation ends with the end symbol.
     """
     last_inside, first_outside = scores[:, beam_size - 1, None], scores[:, beam_size, None]
     is_inside = torch.arange(scores.size(1), device=scores.device) < beam_size
     gaps = torch.where(is_inside, scores - first_outside, last_inside - scores).masked_fill(~ends, torch.inf)
-    # NaN, which (-inf) - (-inf) gives, is no gap.
+    # NaN is the result of (-inf) - (-inf), and does not count as a gap.
     return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)

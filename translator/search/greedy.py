@@ -22,8 +22,8 @@ from translator.symbols import BOS, EOS
 def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions) -> list[Result]:
     """Decode a batch of sentences, choosing the most probable token at each step.
 
-    Finished sentences leave the batch. `beam_search` describes the arguments and the result. The options
-    `beam_size` and `n_best` are ignored.
+    A sentence leaves the batch when its end symbol is chosen. The arguments and the result are those of
+    `beam_search`, without a trace. The options `beam_size` and `n_best` are ignored.
     """
     n, device, prefix = len(max_lengths), max_lengths.device, options.prefix
     active = torch.arange(n, device=device)
@@ -48,7 +48,8 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
             )
             top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 2)
             chosen_log_probs, chosen = top[:, 0], next_tokens[:, 0]
-            # If the log-probability of the end symbol is NaN or -inf, the best token may be another one.
+            # A sentence at its limit must end. But if the log-probability of the end symbol is NaN or -inf,
+            # then the chosen token may be another one.
             if at_limit is not None:
                 chosen = chosen.masked_fill(at_limit, EOS)
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])

@@ -1,4 +1,4 @@
-"""The interface of a search: the model that it calls, its options and its results."""
+"""The interface of a search: the protocol of the model that it calls, its options and its results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ from torch import Tensor
 
 
 class Stepper(Protocol):
-    """A model and its decoding state: B sentences with W hypotheses each. At the start, W is 1."""
+    """A model and its decoding state, which has B sentences with W hypotheses each. Initially, W is 1."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append a token to each hypothesis and return the log-probabilities of the next token.
 
         Args:
-            tokens: (B, W) int64, the token to append to each hypothesis; the start symbol at first.
+            tokens: (B, W) int64, the token to append to each hypothesis. In the first step, this is the start
+                symbol.
 
         Returns:
-            (B, W, V) float. The caller may overwrite the tensor.
+            The log-probabilities, (B, W, V) float. The caller may overwrite this tensor.
         """
         ...
 
@@ -26,9 +27,10 @@ class Stepper(Protocol):
         """Select the sentences to continue and, in each of them, the hypotheses to continue.
 
         Args:
-            sentences: (B',) int64, indices of the remaining sentences: all of them in order, or fewer in any
-                order.
-            parents: (B', W') int64, for each new hypothesis the index of the hypothesis that it continues.
+            sentences: (B',) int64, indices of the sentences to continue. If this is all B sentences, they
+                must be in ascending order. If it is fewer, they can be in any order.
+            parents: (B', W') int64, for each new hypothesis, the index of the old hypothesis that it
+                continues.
         """
         ...
 
@@ -38,11 +40,13 @@ class SearchOptions:
     """Options of a search.
 
     Attributes:
-        beam_size: W, the number of hypotheses kept at each step.
+        beam_size: W, the number of hypotheses that are kept at each step.
         length_penalty: α of `scoring.normalised`.
-        forbidden: (n,) int64, token ids that are never chosen. The tensor is on the device of the search.
-        n_best: number of hypotheses wanted for each sentence, at most `beam_size`.
-        prefix: token ids that every output starts with. They count in the score and the length of the output.
+        forbidden: (n,) int64, ids of the tokens that are never chosen. The tensor must be on the device on
+            which the search runs.
+        n_best: maximum number of hypotheses to return for each sentence; at most `beam_size`.
+        prefix: ids of the tokens with which every output starts. These tokens are part of the output, so they
+            contribute to its score and its length.
     """
 
     beam_size: int
@@ -57,9 +61,9 @@ class Hypothesis:
     """A finished hypothesis.
 
     Attributes:
-        ids: token ids, without start and end symbols.
+        ids: ids of the tokens, without the start symbol and the end symbol.
         log_prob: Σ log p of the tokens and of the end symbol.
-        score: `log_prob` / length^α, where the length includes the end symbol.
+        score: `log_prob` / length^α, where the length is the number of tokens, including the end symbol.
     """
 
     ids: list[int]
@@ -67,7 +71,7 @@ class Hypothesis:
     score: float
 
 
-#: The hypothesis of a sentence for which no output has a finite score.
+#: The hypothesis that is returned for a sentence if no output of that sentence has a finite score.
 NOTHING = Hypothesis([], float("-inf"), float("-inf"))
 
 
@@ -76,10 +80,10 @@ class Result:
     """The result of a search for one sentence.
 
     Attributes:
-        hypotheses: best first, at least one and at most `n_best`. If no output has a finite score, the only
-            hypothesis is `NOTHING`.
-        margin: the smallest score difference on which a decision of the search depended. Rounding errors
-            below half of this difference cannot change the result.
+        hypotheses: at least one hypothesis and at most `n_best`, the best first. If no output has a finite
+            score, the only hypothesis is `NOTHING`.
+        margin: the smallest score difference on which a decision of the search depended. If the rounding
+            errors of all scores are below half of this difference, they cannot change the result.
     """
 
     hypotheses: list[Hypothesis]
@@ -89,15 +93,15 @@ class Result:
 def mask_log_probs(
     log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
 ) -> None:
-    """Set the log-probabilities of all tokens that must not be chosen now to -inf, in place.
+    """Set the log-probability of each token that must not be chosen in this step to -inf, in place.
 
     Args:
         log_probs: (B, W, V).
-        forbidden: token ids that are never chosen.
-        end: id of the end symbol. It is masked at the start. For a sentence that must end now, all other
-            tokens are masked.
-        at_start: whether the first token of the outputs is chosen.
-        at_limit: (B,) bool, True for sentences that must end now; None: no sentence must end now.
+        forbidden: ids of the tokens that are never chosen.
+        end: id of the end symbol.
+        at_start: whether this step chooses the first token of the outputs. If so, the end symbol is masked.
+        at_limit: (B,) bool, True for each sentence that must end in this step. For such a sentence, all
+            tokens but the end symbol are masked. None means that no sentence must end.
     """
     log_probs.index_fill_(-1, forbidden, -torch.inf)
     if at_start:
@@ -109,13 +113,15 @@ def mask_log_probs(
 
 
 def fill_gaps(rows: list[int]) -> list[int]:
-    """Order the remaining rows so that few of them move: the last rows fill the gaps that removed rows leave.
+    """Order the remaining rows of a tensor so that few of them move.
+
+    The last rows fill the gaps that the removed rows leave. All other rows are left in place.
 
     Args:
-        rows: indices of the remaining rows, ascending.
+        rows: indices of the remaining rows, in ascending order.
 
     Returns:
-        The same indices, in the new order.
+        The same indices in the new order.
     """
     n = len(rows)
     staying = set(rows)

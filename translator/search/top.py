@@ -1,10 +1,11 @@
-"""Top-k over all continuations of a beam, faster than one `Tensor.topk` over beam and vocabulary."""
+"""Selection of the best continuations of a beam, faster than `Tensor.topk` over all continuations."""
 
 import torch
 from torch import Tensor
 
 #: Number of tokens per block. The vocabulary is divided into blocks, and only the blocks with the largest
-#: maxima are searched. On a CPU, `topk` over the whole vocabulary takes longer than a step of the model.
+#: maxima are searched, because on a CPU `topk` over the whole vocabulary takes longer than a step of the
+#: model.
 BLOCK = 100
 
 
@@ -13,18 +14,19 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
 
     Args:
         scores: (B, W) float64, scores of the hypotheses.
-        log_probs: (B, W, V) float, log-probabilities of the next token, -inf for masked tokens.
+        log_probs: (B, W, V) float, log-probabilities of the next token; -inf for masked tokens.
         n_best: number of continuations to return for each sentence.
 
     Returns:
-        Total scores (float64), hypothesis indices and token ids (int64), each (B, `n_best`), best first.
-        Continuations with equal scores are ordered by hypothesis, then by token id. There is one exception:
-        if several continuations tie for the last place, any of them may take it. If W · V < `n_best`, the
-        rest is padded with scores of -inf.
+        Three tensors (B, `n_best`), the best continuation first: the scores of the continuations (float64),
+        the indices of the hypotheses that they continue (int64) and the ids of their last tokens (int64).
+        Continuations with equal scores are ordered by the index of their hypothesis, then by token id. There
+        is one exception: if several continuations tie for the last place, any of them may take it. If W · V
+        is less than `n_best`, the missing continuations have scores of -inf.
     """
     n_tokens = log_probs.size(2)
     totals, index = _top(scores, log_probs, n_best)
-    # Sentences with ties are sorted again: a stable sort, unlike topk, guarantees the order of equal values.
+    # Sentences with ties are sorted again, because a stable sort keeps equal values in order, unlike topk.
     tied = totals[:, 1:] == totals[:, :-1]
     if bool(tied.any()):
         rows = (tied & totals[:, 1:].isfinite()).any(1).nonzero().flatten()
@@ -43,9 +45,9 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
 
 
 def _top(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[Tensor, Tensor]:
-    """Return the n best of all W · V total scores, best first, and their indices.
+    """Return the `n_best` highest of all W · V scores of continuations, the highest first, and their indices.
 
-    Equal totals are in any order.
+    Equal scores can be in any order.
     """
     n_hypotheses, n_tokens = log_probs.shape[1:]
     n_blocks = n_tokens // BLOCK

@@ -1,4 +1,4 @@
-"""A trace of a beam search: the continuations that it ranked at each step."""
+"""The trace of a beam search: the continuations that the search ranked at each step."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,14 +12,14 @@ Fate = Literal["kept", "finished", "pruned"]
 
 @dataclass(frozen=True)
 class Considered:
-    """A continuation that a step ranked.
+    """A continuation that a step of the search ranked.
 
     Attributes:
-        log_prob: Σ log p of its tokens, the new token included.
+        log_prob: Σ log p of the tokens of the continuation, including its new token.
         parent: index of the hypothesis that it continues, among the hypotheses that the previous step kept.
-        piece: id of the new token.
-        fate: "finished" if it ends with the end symbol and is among the best W; "kept" if it stays in the
-            beam; "pruned" if it is dropped.
+        piece: id of its new token.
+        fate: "finished" if it ends with the end symbol and is among the best W continuations, "kept" if it
+            becomes a live hypothesis, "pruned" if it is dropped.
     """
 
     log_prob: float
@@ -28,7 +28,7 @@ class Considered:
     fate: Fate
 
 
-#: The continuations of each step, best first. A step that appends a token of the prefix has a single
+#: For each step, its continuations, the best first. A step that appends a token of the prefix has a single
 #: continuation, which is kept.
 Trace = list[list[Considered]]
 
@@ -37,9 +37,9 @@ def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: in
     """Return the best continuations of a sentence, each with its fate.
 
     Args:
-        scores: (2 W + 1,) scores of the continuations, best first, padded with -inf.
+        scores: (2 W + 1,) scores of the continuations, the best first. Scores of -inf are padding.
         parents: (2 W + 1,) indices of the hypotheses that the continuations continue.
-        tokens: (2 W + 1,) ids of the new tokens.
+        tokens: (2 W + 1,) ids of the new tokens of the continuations.
         beam_size: W.
     """
     continuations: list[Considered] = []

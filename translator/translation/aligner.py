@@ -18,17 +18,17 @@ from translator.engine.runtime import device_of
 from translator.errors import DataError, UsageError
 from translator.translation.inference import Translator
 
-#: The decoding step whose attention is used for a target token. "output" is the step that predicts the token;
-#: "input" is the next step, which has the token as input.
+#: The decoding step whose attention is used for a target token: "output" is the step that predicts the token,
+#: and "input" is the next step, which has the token as its input.
 Reading = Literal["output", "input"]
 
 
 @dataclass(frozen=True)
 class _Side:
-    """A sequence of words of a source or of a target, as tokens.
+    """One side of a pair or of a segment of a pair: a sequence of words, encoded as tokens.
 
     Attributes:
-        ids: token ids.
+        ids: ids of the tokens.
         weights: (tokens, words), the fraction of each token that belongs to each word.
     """
 
@@ -37,7 +37,7 @@ class _Side:
 
 
 class Aligner:
-    """Links the words of sentences to the words of given translations. The decoder is teacher-forced."""
+    """Links the words of texts to the words of given translations, using teacher forcing."""
 
     def __init__(
         self,
@@ -49,20 +49,21 @@ class Aligner:
     ):
         """Prepare for alignment with a translator.
 
-        The defaults of `layer` and `reading` were chosen by experiments, see docs/alignment.md.
+        The defaults of `layer` and `reading` were chosen by experiments (docs/alignment.md).
 
         Args:
             translator: a translator from the language of the sources to the language of the targets.
-            layer: the decoder layer whose attention heads are averaged, from 1; None: all layers.
-            reverse: a translator in the opposite direction. The links of both directions are combined by
-                `grow_diagonal`. None: only the links of `translator` are used.
-            reading: the decoding step whose attention is used for a target token, see `Reading`. "input" is
+            layer: number of the decoder layer whose attention heads are averaged, counted from 1. None means
+                that the heads of all layers are averaged.
+            reverse: a translator in the opposite direction. If it is given, `grow_diagonal` combines the
+                links of both directions. If it is None, only the links of `translator` are used.
+            reading: the decoding step whose attention is used for a target token (see `Reading`). "input" is
                 better for deep models (Chen et al. 2020, "Accurate word alignment induction from neural
                 machine translation").
 
         Raises:
-            UsageError: one of the models has no such layer, or `reverse` does not translate in the opposite
-                direction.
+            UsageError: one of the models has no layer with the number `layer`, or `reverse` does not
+                translate in the opposite direction.
         """
         self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
         self._reads_targets = False
@@ -91,21 +92,21 @@ class Aligner:
     ) -> list[list[Link]]:
         """Return the sorted links of each pair. A pair with a blank side has no links.
 
-        Sources go through the model's input map, as in translation. The word indices of a link refer to the
-        mapped source. In a tokenized source, each word is mapped separately, so the number of words never
-        changes, even if a word becomes empty.
+        Each source is mapped by the model's input map, as in translation, and the word indices of a link
+        refer to the mapped source. In a tokenized source, each word is mapped separately. The number of words
+        therefore never changes, even if a word becomes empty.
 
-        If the translator splits sentences and both sides have the same number of sentences, then each
-        sentence is aligned separately. If a pair exceeds the model's maximum length, then each side is cut
-        into segments, the same number on both sides and at the same fractions of their words, and each pair
-        of segments is aligned separately.
+        If the translator splits sentences and both sides of a pair have the same number of sentences, then
+        each pair of sentences is aligned separately. If one side of a pair exceeds the model's maximum
+        length, then both sides are cut into the same number of segments, at the same fractions of their
+        words, and each pair of segments is aligned separately.
 
         Args:
             sources: texts.
-            targets: their translations, one per source.
-            tokenized: whether the texts are tokenized, that is, their words are separated by spaces.
-                Otherwise `alignment.words` splits the texts into words.
-            batch_size: pairs per batch.
+            targets: the translations of the sources, one per source.
+            tokenized: whether the texts are tokenized, which means that spaces separate their words. If not,
+                `alignment.words` splits the texts into words.
+            batch_size: number of pairs in a batch.
 
         Raises:
             DataError: the numbers of sources and targets differ.
@@ -122,14 +123,14 @@ class Aligner:
         tokenized: bool = False,
         batch_size: int = 64,
     ) -> list[list[Link]]:
-        """Combine links from `one_way` with those of the reverse model.
+        """Combine the links that `one_way` returned with the links of the reverse model.
 
-        If there is no reverse model, the links are returned as they are. The other arguments are those of
+        If there is no reverse model, the links are returned unchanged. The other arguments are those of
         `align`.
         """
         if self.reverse is None:
             return list(links)
-        if not tokenized:  # the word indices of links refer to mapped sources, see `align`
+        if not tokenized:  # because the word indices of links refer to mapped sources
             sources = [self.translator.mapped(source) for source in sources]
         backward = self.reverse.one_way(targets, sources, tokenized=tokenized, batch_size=batch_size)
         return [
@@ -147,7 +148,7 @@ class Aligner:
             raise UsageError(f"batch size {batch_size} is below 1")
         links: list[list[Link]] = [[] for _ in sources]
         pairs: list[tuple[_Side, _Side]] = []
-        offsets: list[tuple[int, int, int]] = []  # pair number, first source word, first target word
+        offsets: list[tuple[int, int, int]] = []  # indices of the pair and of its first two words
         for number, texts in enumerate(zip(sources, targets, strict=True)):
             for source, target, i, j in self._segments(*texts, tokenized):
                 pairs.append((source, target))
@@ -163,14 +164,14 @@ class Aligner:
     def n_words(
         self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False
     ) -> list[tuple[int, int]]:
-        """Return the number of source words and of target words of each pair; see `align`."""
+        """Return the numbers of source and target words of each pair. The arguments are those of `align`."""
         return [
             (len(self._source(source, tokenized)[0]), len(words_of(target, tokenized=tokenized)))
             for source, target in zip(sources, targets, strict=True)
         ]
 
     def _source(self, text: str, tokenized: bool) -> tuple[list[str], str]:
-        """Return the words of a source, of which some may be empty, and the text that the model reads."""
+        """Return the words of a source, some of which may be empty, and the text that the model reads."""
         mapped = self.translator.mapped
         if tokenized:
             mapped_words = [mapped(word) for word in words_of(text, tokenized=True)]
@@ -178,14 +179,14 @@ class Aligner:
                 mapped_words, language=self.translator.config.data.source_language
             )
         unmapped_words, mapped_words = words(text), words(mapped(text))
-        # The sources of a reverse model are the targets of `align`, whose word indices refer to the unmapped
-        # text. Such a text is therefore not mapped if mapping changes its number of words.
+        # The sources of a reverse model are the targets of `align`. The target indices of links refer to the
+        # words of the unmapped target. A target is therefore not mapped if that changes its number of words.
         if self._reads_targets and len(unmapped_words) != len(mapped_words):
             return unmapped_words, text
         return mapped_words, mapped(text)
 
     def _segments(self, source: str, target: str, tokenized: bool) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Yield the segments of a pair, each with the numbers of source and of target words before it."""
+        """Yield each segment of a pair: both sides, and the numbers of source and target words before it."""
         source_words, source = self._source(source, tokenized)
         target_words = words_of(target, tokenized=tokenized)
         if not any(source_words) or not target_words:
@@ -203,7 +204,7 @@ class Aligner:
             starts = stops
 
     def _sentence_ends(self, source: str, target: str) -> list[tuple[int, int]]:
-        """Return the end of each sentence on both sides. A text that is not split is one sentence."""
+        """Return where each pair of sentences ends. If the texts are not split, they are one pair."""
         data, ends = self.translator.config.data, []
         if self.translator.splits_sentences:
             pairs = paired_sentences(source, target, (data.source_language, data.target_language))
@@ -213,9 +214,16 @@ class Aligner:
     def _fitting(
         self, texts: tuple[str, str], spans: list[list[Span]]
     ) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Group the words of each side of a pair into segments, each at most `_limit` tokens long.
+        """Group the words of each side of a pair into segments that are at most `_limit` tokens long.
 
-        Both sides have the same number of segments. A single word that is longer than the limit is truncated.
+        Both sides are cut into the same number of segments. A word that alone exceeds the limit is truncated.
+
+        Args:
+            texts: source and target.
+            spans: for each side, the spans of its words.
+
+        Yields:
+            The segments in the same form as `_segments`.
         """
         max_segments, n = max(map(len, spans)), 1
         while True:
@@ -234,11 +242,11 @@ class Aligner:
 
     @property
     def _limit(self) -> int:
-        """The maximum number of tokens of a segment, without the end symbol."""
+        """The maximum number of tokens of a segment. The end symbol is not counted."""
         return self.translator.config.model.max_length - 1
 
     def _side(self, text: str, spans: Sequence[Span]) -> _Side:
-        """Return the words of a text at the given spans, which are consecutive, as a `_Side`."""
+        """Encode the words of a text that have the given spans. The words must be consecutive."""
         if not spans:
             return _Side([], torch.zeros(0, 0))
         start, end = spans[0][0], spans[-1][1]
@@ -250,7 +258,7 @@ class Aligner:
         )
 
     def _truncated(self, side: _Side) -> _Side:
-        """Truncate a segment to `_limit` tokens. It exceeds the limit only if a single word does."""
+        """Truncate a segment to `_limit` tokens. A segment exceeds this limit only if it is a single word."""
         return _Side(side.ids[: self._limit], side.weights[: self._limit])
 
     @torch.inference_mode()
@@ -261,7 +269,7 @@ class Aligner:
         _, decoder = model.attention_maps(batch.source_ids, batch.target_in)
         layers = [decoder.cross_attention[layer - 1] for layer in self.layers]  # (B, H, T, S) each
         attention = torch.stack(layers).float().mean((0, 2)).cpu()  # (B, T, S)
-        first = int(self.reading == "input")  # step 0 has the start symbol as input and predicts token 0
+        first = int(self.reading == "input")  # step 0 reads the start symbol and predicts token 0
         links = []
         for (source, target), steps in zip(pairs, attention, strict=True):
             n_source, n_target = len(source.ids), len(target.ids)
@@ -283,16 +291,17 @@ def evaluate_alignments(
     """Score an aligner and a diagonal baseline against human alignments.
 
     Args:
-        aligner: the aligner to score. If it has a reverse model, its links are scored with and without that
+        aligner: the aligner to score. If it has a reverse model, it is scored both with and without that
             model.
         sources: texts.
-        targets: their translations.
+        targets: the translations of the sources, one per source.
         gold: the human alignment of each pair.
         tokenized: as in `Aligner.align`.
-        batch_size: pairs per batch.
+        batch_size: number of pairs in a batch.
 
     Returns:
-        The scores under the keys "diagonal" (the baseline), "one_way" and, with a reverse model, "both_ways".
+        The scores under the keys "diagonal" (the baseline), "one_way" (without a reverse model) and, if the
+        aligner has a reverse model, "both_ways".
 
     Raises:
         DataError: the numbers of sources, targets and human alignments differ.

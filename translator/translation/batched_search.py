@@ -15,15 +15,15 @@ from translator.model.transformer import EncoderOutput
 from translator.search import Result, SearchOptions, Trace, search
 from translator.symbols import EOS
 
-#: A sentence whose search had a smaller margin than this is searched again in a batch of its own. In float32,
-#: the scores of a sentence vary by up to about 1e-5 with the size of its batch, because sums are taken in a
-#: different order. A decision whose margin is more than twice that variation is the same in every batch. So
-#: translations do not depend on the batch.
+#: If the search for a sentence had a smaller margin than this, the sentence is searched again in a batch of
+#: its own, so that its translation does not depend on the other sentences. In float32, the scores of a
+#: sentence vary by up to about 1e-5 with the size of its batch, because sums are taken in a different order.
+#: A decision whose margin is more than twice this variation is the same in every batch.
 CLOSE_CALL = 4e-5
 
 
 class EngineStepper:
-    """A decoding engine behind the interface of a search (`search.step.Stepper`)."""
+    """Lets a search use a decoding engine: the implementation of `search.step.Stepper`."""
 
     def __init__(self, engine: DecodingEngine | ReferenceDecoding, memory: EncoderOutput):
         """Start decoding a batch of encoded sources."""
@@ -31,12 +31,12 @@ class EngineStepper:
         self.state = engine.start(memory)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append tokens (B, W) and return the log-probabilities of the next token, (B, W, V) float32."""
+        """Append tokens (B, W), and return the log-probabilities of the next token, (B, W, V) float32."""
         logits = self.engine.step(tokens, self.state).float()
-        return torch.log_softmax(logits, -1, out=logits)  # in place: allocating the output takes longer
+        return torch.log_softmax(logits, -1, out=logits)  # in place, as allocation takes longer
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
-        """Keep the given sentences, and let each new hypothesis continue its parent; see `Stepper`."""
+        """Select the sentences and the hypotheses to continue; see `Stepper.reorder`."""
         self.state.reorder(sentences, parents)
 
 
@@ -53,14 +53,15 @@ def batched_search(
     """Search for the translations of tokenized sources, the longest first.
 
     Args:
-        engine: the engine of the model, which is on the device of `options.forbidden`.
-        sources: token ids without start and end symbols.
-        max_lengths: maximum length of each output, prefix and end symbol included.
+        engine: the decoding engine. Its model must be on the device of `options.forbidden`.
+        sources: token ids of each source, without the start symbol and the end symbol.
+        max_lengths: maximum length of each output, including the prefix and the end symbol.
         options: options of the search.
-        batch_size: maximum number of sentences decoded together. On a CPU, batches run in parallel and may be
-            smaller.
-        repeat_close_calls: whether a sentence whose margin is below `CLOSE_CALL` is searched again alone.
-        trace: as in `beam_search`; only possible for a single source.
+        batch_size: maximum number of sentences that are decoded together. On a CPU, several batches are
+            decoded in parallel, and they may be smaller.
+        repeat_close_calls: whether a sentence whose margin is below `CLOSE_CALL` is searched again in a batch
+            of its own.
+        trace: as in `beam_search`. A trace requires that there is only one source.
 
     Returns:
         One result per source, in order.
@@ -101,7 +102,7 @@ def search_batch(
     options: SearchOptions,
     trace: Trace | None = None,
 ) -> list[Result]:
-    """Search for the translations of one batch; see `batched_search`."""
+    """Search for the translations of one batch of sources. The arguments are those of `batched_search`."""
     device = options.forbidden.device
     source_ids = pad([[*ids, EOS] for ids in sources]).to(device)
     stepper = EngineStepper(engine, engine.encode(source_ids))

@@ -1,4 +1,4 @@
-"""Evaluation of a translator on a test set: scores, a baseline, speed and robustness to typing habits."""
+"""Evaluation of a translator on a test set: scores, a baseline, speed, and robustness to typing habits."""
 
 import time
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ class Evaluation:
     """The results of a translator on a test set.
 
     Attributes:
-        hypotheses: one translation per line, in order.
-        scores: "bleu", "chrf" and "ter", against all references.
-        n_references: number of references per line.
-        bleu_first: BLEU against the first reference only; None if there is only one.
+        hypotheses: the translations, one per line, in the order of the lines.
+        scores: the scores against all references, under the keys "bleu", "chrf" and "ter".
+        n_references: number of references of each line.
+        bleu_first: BLEU against the first reference only. It is None if there is only one reference.
         copy_baseline: BLEU of the untranslated sources.
-        n_lines: number of lines, all of which are scored.
+        n_lines: number of lines. All lines are scored.
         n_split: number of lines that were translated in several parts, such as sentence by sentence.
-        seconds: the time that translation took, without loading the model.
+        seconds: the time that translation took, without the time for loading the model.
         beam_size: beam size of the search.
         precision: precision of the translator.
-        by_origin: BLEU of the lines of each origin; empty unless the test set has several.
+        by_origin: for each origin, BLEU of its lines. It is empty unless the test set has several origins.
     """
 
     hypotheses: list[str]
@@ -61,7 +61,11 @@ class Evaluation:
         }
 
     def lines(self, name: str) -> list[str]:
-        """Return the lines to print: size and speed, scores with intervals and signatures, the baseline."""
+        """Return the lines to print: size and speed, scores with intervals and signatures, and the baseline.
+
+        Args:
+            name: name of the test set.
+        """
         size = f"{self.n_lines:,} lines" + (f", {self.n_references} references" if self.bleu_first else "")
         how = f"beam {self.beam_size}, {self.precision}, {self.n_lines / self.seconds:,.0f} sentences/s"
         if self.n_split:
@@ -85,10 +89,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class UnderChange:
-    """BLEU when all sources are typed differently in one respect.
+    """BLEU of the translations of sources to which one change of typing habits was applied.
 
     Attributes:
-        bleu: against all references.
+        bleu: BLEU against all references.
         n_changed: number of sources that the change alters.
     """
 
@@ -108,15 +112,15 @@ def evaluate(
 
     Args:
         translator: the translator to evaluate.
-        sources: one text per line.
-        references: one or more sets of human translations, each with one line per source.
+        sources: the lines of the test set.
+        references: one or more sets of human translations, each with one translation per source.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.
-        origins: the origin of each line. If there are several origins, the lines of each are also scored
-            separately. None: origins are unknown.
+        origins: the origin of each line, or None if the origins are unknown. If there are several origins,
+            the lines of each origin are also scored separately.
 
     Raises:
-        DataError: there are no lines, or a set of references has another number of lines than the sources.
+        DataError: there are no sources, or a set of references has fewer or more lines than the sources.
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()
@@ -158,13 +162,13 @@ def robustness(
     beam_size: int | None = None,
     batch_size: int = 128,
 ) -> dict[str, UnderChange]:
-    """Return BLEU for each change of `data.noise.CHANGES`, when it is applied to all sources.
+    """Apply each change in `data.noise.CHANGES` to all sources, and return BLEU of the translations.
 
     Args:
         translator: the translator to evaluate.
-        sources: one text per line, unchanged.
-        hypotheses: the translator's translations of the sources. They are reused for sources that a change
-            does not alter.
+        sources: the unchanged lines of the test set.
+        hypotheses: the translator's translations of these sources. They are reused for each source that a
+            change does not alter.
         references: one or more sets of human translations.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.

@@ -23,12 +23,12 @@ from translator.translation.joining import Translation, join_parts
 from translator.translation.scoring import target_log_probs
 from translator.translation.splitting import Part, tokenized_parts
 
-_BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # whitespace and zero-width characters
+_BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # whitespace, soft hyphens and zero-width characters
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
 
-#: Key of the model's manifest for the fraction of training sources that have two or more sentences.
+#: Key in a model's manifest. Its value is the fraction of training sources that have two or more sentences.
 SHARE = "multi_sentence_share"
-#: A model for which that fraction is smaller than this translates sentences separately by default.
+#: A model for which that fraction is below this number translates sentences separately by default.
 MAX_MULTI_SENTENCE_SHARE = 0.05
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -38,10 +38,10 @@ DecodingBackend = Literal["auto", "torch", "reference"]
 
 
 def learnt_single_sentences(multi_sentence_share: object) -> bool:
-    """Return whether almost all training sources of a model were single sentences; False if unrecorded.
+    """Return whether almost all training sources of a model were single sentences; False if unknown.
 
     Args:
-        multi_sentence_share: what the model's manifest records under `SHARE`; None if it records nothing.
+        multi_sentence_share: the value of `SHARE` in the model's manifest, or None if there is no such value.
     """
     if not isinstance(multi_sentence_share, float | int):
         return False
@@ -68,16 +68,16 @@ class Translator:
     ):
         """Put the model into evaluation mode and prepare it for decoding.
 
-        The decoding engine keeps its own copies of some weights, so the model should not be changed
-        afterwards: such changes have no defined effect. `load` describes most of the arguments.
+        The model must not be changed afterwards. The effect of a change would be undefined, because the
+        decoding engine has its own copies of some of the weights.
 
         Args:
-            model: on the device to run on.
+            model: the model, on the device on which it is to run.
             tokenizer: the tokenizer of the model.
             config: the config with which the model was trained.
-            precision: see `load`.
+            precision: as in `load`.
             splits_sentences: whether each sentence of a line is translated separately.
-            backend: see `load`.
+            backend: as in `load`.
         """
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
         self.splits_sentences = splits_sentences
@@ -98,15 +98,15 @@ class Translator:
 
         Args:
             folder: the model folder of a finished run.
-            device: the torch device to run on.
-            split_sentences: whether each sentence of a line is translated separately. "auto" means yes if,
-                according to its manifest, almost all training sources of the model were single sentences
-                (`MAX_MULTI_SENTENCE_SHARE`).
-            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but the
-                translation of a text may then depend on the other texts in its batch. On a CPU without
-                bfloat16 multiplication, bfloat16 means float32.
-            backend: the decoding implementation. "reference" is the textbook model, which is slow and always
-                computes in float32.
+            device: the torch device on which the model is to run.
+            split_sentences: whether each sentence of a line is translated separately. "auto" means that this
+                is done if, according to the manifest of the model, almost all its training sources were
+                single sentences (see `MAX_MULTI_SENTENCE_SHARE`).
+            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but with them
+                the translation of a text may depend on the other texts in its batch. On a CPU without
+                bfloat16 instructions, bfloat16 means float32.
+            backend: the decoding implementation. "reference" is `translator.model` itself, which is slow and
+                always computes in float32.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
@@ -138,7 +138,7 @@ class Translator:
         )
 
     def mapped(self, text: str) -> str:
-        """Return a source as the model reads it: mapped, if the model was trained with an input map."""
+        """Return a source as the model reads it. It is mapped if the model was trained with an input map."""
         return map_input(text) if self.config.data.input_map else text
 
     def translate(
@@ -152,19 +152,20 @@ class Translator:
     ) -> list[Translation]:
         """Translate texts independently of each other.
 
-        The lines of a text are translated separately. If `splits_sentences` is set, the sentences of a line
-        are also translated separately, unless there is a prefix or `n_best` is above 1. In float32, the
+        The lines of a text are translated separately. If `splits_sentences` is true, the sentences of a line
+        are translated separately too, unless there is a prefix or `n_best` is above 1. In float32, the
         translation of a text depends neither on the other texts nor on `batch_size`.
 
         Args:
             texts: texts in the source language. The translation of a blank text is empty.
-            beam_size: number of hypotheses kept; 1 means greedy search; None: the model's `search.beam_size`.
-            n_best: number of candidates of each translation, at most `beam_size`.
-            batch_size: maximum number of sentences decoded together.
-            prefix: the text that every translation starts with. Whitespace at its ends is ignored.
+            beam_size: number of hypotheses that the search keeps at each step. 1 means greedy search. None
+                means `search.beam_size` of the model's config.
+            n_best: maximum number of candidates of each translation; at most the beam size.
+            batch_size: maximum number of sentences that are decoded together.
+            prefix: the text with which every translation starts. Whitespace at both ends of it is ignored.
 
         Returns:
-            One translation per text, in order.
+            One translation per text, in the order of the texts.
 
         Raises:
             UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break.
@@ -174,7 +175,7 @@ class Translator:
         options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
         parts = self.cut(texts, sentences=n_best == 1 and not prefix_ids)
         by_text: list[list[tuple[Part, Result]]] = [[] for _ in texts]
-        # Only the first part of a text starts with the prefix. Without a prefix, all parts share one search.
+        # Only the first part of a text gets the prefix, so parts with and without it are searched separately.
         has_prefix = [bool(prefix_ids) and not part.separator for part, _ in parts]
         for wanted, ids in ((True, prefix_ids), (False, [])):
             chosen = [part for part, has in zip(parts, has_prefix, strict=True) if has == wanted]
@@ -185,14 +186,15 @@ class Translator:
         return [self.joined(of_text, options, n_best=n_best) for of_text in by_text]
 
     def cut(self, texts: Sequence[str], *, sentences: bool = True) -> list[tuple[Part, list[int]]]:
-        """Map, split and tokenize texts.
+        """Map texts, split them into parts (see `splitting.Part`), and tokenize the parts.
 
         Args:
-            texts: texts in the source language. Blank texts have no parts.
-            sentences: whether lines are split into sentences, if `splits_sentences` is set.
+            texts: texts in the source language. A blank text yields no parts.
+            sentences: whether lines may be split into sentences. They are split only if `splits_sentences` is
+                true as well.
 
         Returns:
-            All parts in order, each with its token ids.
+            The parts of all texts in order, each with its token ids.
         """
         return tokenized_parts(
             texts,
@@ -216,15 +218,15 @@ class Translator:
         """Search for the translations of tokenized sources.
 
         Args:
-            sources: token ids without start and end symbols.
+            sources: token ids of each source, without the start symbol and the end symbol.
             options: the search settings.
-            n_best: number of hypotheses per source, at most the beam size.
-            batch_size: maximum number of sentences decoded together.
-            prefix: token ids that every output starts with.
-            trace: as in `beam_search`; only possible for a single source.
+            n_best: maximum number of hypotheses per source; at most the beam size.
+            batch_size: maximum number of sentences that are decoded together.
+            prefix: ids of the tokens with which every output starts.
+            trace: as in `beam_search`. A trace requires that there is only one source.
 
         Returns:
-            One result per source, in order.
+            One result per source, in the order of the sources.
 
         Raises:
             ModelError: the scores are not finite.
@@ -248,17 +250,17 @@ class Translator:
         return results
 
     def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
-        """Return the maximum length of the translation of a tokenized source, end symbol included."""
+        """Return the maximum length of the translation of a tokenized source, including the end symbol."""
         length = int(len(source) * options.max_length_ratio) + options.max_length_offset
         return min(length, self.config.model.max_length)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
-        """Return Σ log p of each given translation, end symbol included, by teacher forcing.
+        """Return Σ log p of the tokens of each given translation, including the end symbol.
 
         Args:
             sources: texts of any length.
-            targets: their translations, one per source.
-            batch_size: number of pairs scored together.
+            targets: the translations of the sources, one per source.
+            batch_size: maximum number of pairs that are scored together.
 
         Raises:
             ModelError: the scores are not finite.
@@ -269,16 +271,17 @@ class Translator:
     def score_ids(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *, batch_size: int = 64
     ) -> list[float]:
-        """Score tokenized pairs, given as ids without start and end symbols; see `score`."""
+        """Do the same as `score`, given the token ids of the texts, without start symbols and end symbols."""
         scores = target_log_probs(self.model, sources, targets=targets, batch_size=batch_size)
         _check_finite(scores)
         return scores
 
     def forced(self, prefix: str) -> list[int]:
-        """Return the token ids of the start of a translation.
+        """Return the token ids of a prefix, with which translations are to start.
 
-        Whitespace at both ends of the prefix is removed. Whitespace at its end would become a token that no
-        translation contains, since a space belongs to the token that follows it.
+        Whitespace at both ends of the prefix is removed, because whitespace at its end would become a token
+        of its own, which no translation contains. In a translation, a space belongs to the token that follows
+        it.
 
         Raises:
             UsageError: the prefix has a line break.
@@ -289,7 +292,7 @@ class Translator:
         return self.tokenizer.encode_prefix(prefix) if prefix else []
 
     def options(self, beam_size: int | None, *, n_best: int = 1, batch_size: int = 1) -> SearchConfig:
-        """Return the model's search settings, with `beam_size` replaced unless it is None.
+        """Return the model's search settings. If `beam_size` is given, it replaces the model's beam size.
 
         Raises:
             UsageError: `n_best` exceeds the beam size, or a number is below 1.
@@ -307,6 +310,6 @@ class Translator:
     def joined(
         self, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
     ) -> Translation:
-        """Return the translation of a text from the results of its parts; see `join_parts`."""
+        """Join the results of the parts of a text into the translation of the text; see `join_parts`."""
         penalty = options.length_penalty
         return join_parts(parts, self.tokenizer, length_penalty=penalty, n_best=n_best)

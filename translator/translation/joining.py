@@ -1,4 +1,4 @@
-"""Translations of texts, joined from the search results of their parts."""
+"""Translations of texts. They are joined from the search results of the parts of the texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from translator.translation.splitting import Part
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the n best translations of a text, with its score, Σ log p / length^α."""
+    """One of the n best translations of a text. Its score is Σ log p / length^α (see `search.scoring`)."""
 
     text: str
     score: float
@@ -26,8 +26,8 @@ class Translation:
         score: Σ log p / length^α of the best translation; 0 if the source is blank.
         candidates: the n best translations, the first of which is `text`; empty if the source is blank.
         n_parts: number of parts that were translated separately; 0 if the source is blank. A part is a line,
-            or a sentence if lines are split. If a part exceeds the model's maximum length, each of its
-            segments counts as a part instead.
+            or a sentence if lines are split into sentences. If a line or a sentence exceeds the model's
+            maximum length, it is split into segments, and each segment is a part.
     """
 
     text: str
@@ -39,11 +39,11 @@ class Translation:
 def join_parts(
     parts: Sequence[tuple[Part, Result]], tokenizer: Tokenizer, *, length_penalty: float, n_best: int
 ) -> Translation:
-    """Return the translation of a text. Its k-th candidate joins the k-th hypotheses of all parts.
+    """Return the translation of a text. The k-th candidate is the k-th hypotheses of all parts, joined.
 
     Args:
-        parts: all parts of the text, in order, with their results. A blank text has no parts. If a part has
-            fewer than k hypotheses, it contributes its last one.
+        parts: all parts of the text in order, each with the result of its search. For a blank text, there are
+            none. If a part has fewer than k hypotheses, its last hypothesis is used in the k-th candidate.
         tokenizer: the tokenizer of the model.
         length_penalty: α of the scores.
         n_best: maximum number of candidates.

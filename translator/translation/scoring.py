@@ -1,4 +1,4 @@
-"""Scores that a model gives to existing translations, by teacher forcing."""
+"""Scores that a model gives to existing translations. They are computed by teacher forcing."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from translator.symbols import PAD
 def target_log_probs(
     model: Transformer, sources: Sequence[Sequence[int]], *, targets: Sequence[Sequence[int]], batch_size: int
 ) -> list[float]:
-    """Return Σ log p of each target, end symbol included, given its source.
+    """Return, for each target, Σ log p of its tokens and the end symbol, given its source.
 
     Args:
         model: the model, in evaluation mode.
-        sources: token ids without start and end symbols.
-        targets: token ids of their translations, one per source.
-        batch_size: pairs per batch. Pairs of similar length are batched together.
+        sources: token ids of each source, without the start symbol and the end symbol.
+        targets: token ids of the translation of each source, without the start symbol and the end symbol.
+        batch_size: maximum number of pairs in a batch. A batch contains pairs of similar length.
     """
     pairs = list(zip(sources, targets, strict=True))
     order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), len(pairs[i][0]), i))

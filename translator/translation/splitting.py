@@ -1,4 +1,7 @@
-"""Split texts into parts that the model translates separately: lines, sentences or segments of long ones."""
+"""Split texts into parts that the model translates separately.
+
+A part is a line, a sentence, or a segment of a line or sentence that is too long for the model.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +20,8 @@ class Part(NamedTuple):
     Attributes:
         number: index of the text to which the part belongs.
         text: the text of the part.
-        separator: what precedes the part in the joined translation: a space or line breaks. It is empty for
-            the first part of a text.
+        separator: the string that precedes the translation of the part in the translation of the text: a
+            space or line breaks. It is empty for the first part of a text.
     """
 
     number: int
@@ -35,19 +38,19 @@ def tokenized_parts(
     language: str,
     max_tokens: int,
 ) -> list[tuple[Part, list[int]]]:
-    """Return the parts of texts in order, each with its token ids.
+    """Split texts into parts, and return the parts in order, each with its token ids.
 
     Args:
-        texts: any texts. Blank texts have no parts.
+        texts: any texts. A blank text yields no parts.
         tokenizer: the tokenizer of the model.
         input_map: function that is applied to each line.
         sentences: whether lines are split into sentences.
-        language: ISO 639-1 code of the texts.
-        max_tokens: maximum number of tokens of a part. Longer parts are split further, see `split_text`.
+        language: ISO 639-1 code of the language of the texts.
+        max_tokens: maximum number of tokens of a part. `split_text` splits longer parts into segments.
     """
     parts = [*cut(texts, input_map, sentences=sentences, language=language)]
     result: list[tuple[Part, list[int]]] = []
-    # All parts are encoded in one call, because a call for each part is much slower.
+    # All parts are encoded in one call, because one call per part would be much slower.
     for part, ids in zip(parts, tokenizer.encode_batch([part.text for part in parts]), strict=True):
         if len(ids) <= max_tokens:
             result.append((part, ids))
@@ -65,13 +68,15 @@ def tokenized_parts(
 def cut(
     texts: Sequence[str], input_map: Callable[[str], str], *, sentences: bool, language: str
 ) -> Iterator[Part]:
-    """Yield the lines of texts, or the sentences of the lines. Blank lines have no parts.
+    """Split texts into parts: lines or, if `sentences` is true, the sentences of each line.
+
+    Blank lines yield nothing.
 
     Args:
         texts: any texts.
-        input_map: function that is applied to each line.
+        input_map: function that is applied to each line before the line is split.
         sentences: whether lines are split into sentences.
-        language: ISO 639-1 code of the texts.
+        language: ISO 639-1 code of the language of the texts.
     """
     for number, text in enumerate(texts):
         separator = ""
@@ -85,18 +90,20 @@ def cut(
 
 
 def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") -> list[str]:
-    """Split a text into segments that fit.
+    """Split a text into segments that are short enough.
 
-    The text is split between sentences. A sentence that does not fit is split at spaces, and a word that does
-    not fit is split between characters.
+    A text that is too long is split between sentences. A sentence that is too long is split at whitespace,
+    and a word that is too long is split between characters.
 
     Args:
-        text: without whitespace at either end.
-        fits: function that returns whether a segment is short enough. A single character is always accepted.
-        language: ISO 639-1 code of the text.
+        text: a text without whitespace at either end.
+        fits: function that returns whether a segment is short enough. Regardless of this function, a single
+            character is never split.
+        language: ISO 639-1 code of the language of the text.
 
     Returns:
-        The segments, without the whitespace between them. If the text fits, it is the only segment.
+        The segments, without the whitespace between them. If the text is short enough, it is the only
+        segment.
     """
     if fits(text):
         return [text]
@@ -107,7 +114,7 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    """Fill each segment with as many words as fit. A word that does not fit even alone is split."""
+    """Split a sentence into segments of as many words as fit. A word that alone does not fit is split."""
     segments: list[str] = []
     words = [match.span() for match in _WORD.finditer(sentence)]
     at = 0
@@ -127,7 +134,7 @@ def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def _largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest n ≤ limit that fits, found by doubling and bisection, or 0 if not even 1 fits."""
+    """Find the largest n ≤ limit that fits, by doubling and bisection. Return 0 if not even 1 fits."""
     low, high = 0, 1
     while high <= limit and fits(high):
         low, high = high, 2 * high
