@@ -90,7 +90,7 @@ class Pairs(Protocol):
     """The token ids of a split, indexed by row numbers; for example, a memory-mapped `datasets.Dataset`."""
 
     def __getitem__(self, rows: list[int], /) -> dict[str, list[list[int]]]:
-        """Return the columns `source_ids` and `target_ids` of some rows. There are no special tokens in them."""
+        """Return the columns `source_ids` and `target_ids` of some rows, without special tokens."""
         ...
 
 

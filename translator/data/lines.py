@@ -30,8 +30,8 @@ LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sente
 #: A file is assumed to be in another encoding than UTF-8 if its valid lines are all ASCII and its invalid
 #: lines are at least this many and at least a quarter of all lines.
 _N_OTHER_ENCODING = 10
-#: If a file has a single line and the line has at least this many `\r`, the file is assumed to use `\r` as its
-#: line ending.
+#: If a file has a single line, and this line has at least this many `\r`, then the file is assumed to use
+#: `\r` as its line ending.
 _N_LONE_CR = 10
 
 

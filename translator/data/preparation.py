@@ -86,7 +86,7 @@ def prepare(config: Config) -> Prepared:
         folder,
         Tokenizer.load(folder / "tokenizer.model"),
         tables.open_arrow(folder / "train.arrow"),
-        texts.select(kept.numpy(), new_fingerprint=folder.name),  # without this argument, `select` hashes all rows
+        texts.select(kept.numpy(), new_fingerprint=folder.name),  # otherwise, `select` hashes all rows
         Lengths(*torch.load(folder / "lengths.pt", weights_only=True, mmap=True)),
         Report(**saved["report"]),
         fingerprints,
