@@ -86,8 +86,8 @@ def links_of(attention: Tensor, end: Tensor) -> list[Link]:
     attention exceeds `MIN_WEIGHT`.
 
     Before the first step chooses the source word with the most attention, each column of the matrix is
-    divided by the square root of its sum. Without this division, a source word to which all target words attend, such as
-    the full stop, would receive every link.
+    divided by the square root of its sum. Without this division, a source word to which all target words
+    attend, such as the full stop, would receive every link.
 
     Args:
         attention: (target words, source words) float, from `word_attention`.

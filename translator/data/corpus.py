@@ -118,7 +118,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
         )
     shuffled = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
     drawn: list[int] = []
-    for i in range(len(table)):  # no `tolist`: a list takes five times the memory of the tensor
+    for i in range(len(table)):  # a list would take five times the memory of the tensor
         if len(drawn) == n_wanted:
             break
         row = int(shuffled[i])

@@ -1,4 +1,4 @@
-"""Finds the local files that the names in `data.files` mean, and downloads those that are web addresses."""
+"""Finds the local files to which names in `data.files` refer. Downloads a file whose name is a web address."""
 
 import hashlib
 from pathlib import Path

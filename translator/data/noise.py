@@ -144,7 +144,7 @@ def tabs(text: str) -> str:
     return text.replace(" ", "\t")
 
 
-#: Maps the name of each change that `--robustness` measures to the change.
+#: All changes whose effect `--robustness` measures. Each is under its name.
 CHANGES: dict[str, Change] = {
     change.__name__: change
     for change in (

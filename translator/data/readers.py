@@ -1,4 +1,4 @@
-"""Readers, which read sentence pairs from text files and tables. They leave the text unchanged.
+"""Readers of sentence pairs, for text files and tables. They leave the text unchanged.
 
 In place of a row that is not a pair of texts, a reader yields a `MalformedError` and continues. Blank lines
 of a table are skipped. In two parallel files, a blank line is a line like any other.

@@ -39,8 +39,8 @@ _MALFORMED = {
     lines.SURROGATE: "surrogate",
 }
 
-#: Maps each note to its description. A note is an oddity of a pair that is counted, although the pair is not
-#: left out because of it. The reader removes the first two oddities from the text.
+#: Maps each note to its description. A note is an oddity that is counted but does not cause the pair to be
+#: left out. The reader removes the first two oddities from the text.
 NOTES = {
     "crlf": "lines ended in CR LF (removed)",
     "bom": "file started with a byte order mark (removed)",
