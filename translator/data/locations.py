@@ -1,4 +1,4 @@
-"""Finds the local files to which names in `data.files` refer. Downloads a file whose name is a web address."""
+"""Finds the local files to which names in `data.files` refer. Downloads files named by a web address."""
 
 import hashlib
 from pathlib import Path
