@@ -1,1 +1,1 @@
-"""The parts of word alignment that need no model: words, links, and links from attention weights."""
+"""The parts of word alignment that need no model: splitting text into words, finding and scoring links."""

@@ -1,4 +1,4 @@
-"""Word links from the attention weights between tokens."""
+"""Finds word links, given the attention weights between tokens."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from translator.alignment.links import Link
 #: A half-open range of characters in a text, (start, end).
 Span = tuple[int, int]
 
-#: Minimum attention weight for linking a source word to which the first step of `links_of` gave no link. The
-#: value was chosen on the split `val` of the phrasebook (docs/alignment.md).
+#: Attention that a target word must exceed to be linked to a source word in the second step of `links_of`.
+#: The value was chosen on the split `val` of the phrasebook (docs/alignment.md).
 MIN_WEIGHT = 0.1
 
 
@@ -19,11 +19,11 @@ def word_spans(words: Sequence[str], text: str) -> list[Span]:
     """Return the span of each word in a text.
 
     Args:
-        words: the words of the text in order.
-        text: the words, with or without whitespace between them.
+        words: the words of the text, in order.
+        text: a text that consists of the words, with or without whitespace between them.
 
     Raises:
-        ValueError: a word is not in the text after the words before it.
+        ValueError: a word is not found in the text after the end of the previous word.
     """
     spans, end = [], 0
     for word in words:
@@ -34,15 +34,18 @@ def word_spans(words: Sequence[str], text: str) -> list[Span]:
 
 
 def token_weights(tokens: Sequence[Span], words: Sequence[Span]) -> Tensor:
-    """Return the fraction of each token's characters that belongs to each word; whitespace does not count.
+    """Return for each token and each word the fraction of the token's characters that belong to the word.
+
+    Characters that belong to no word, such as whitespace, are not counted.
 
     Args:
-        tokens: spans of the tokens, in order. If a character is encoded as several bytes, all of its tokens
-            have the span of the character.
+        tokens: spans of the tokens, in order. If a character is encoded as several bytes, each of these
+            tokens has the span of the whole character.
         words: spans of the words, in order.
 
     Returns:
-        (tokens, words) float32; each row sums to one or, if the token belongs to no word, to zero.
+        (tokens, words) float32. Each row sums to one or, if no character of the token belongs to a word, to
+        zero.
     """
     weights = torch.zeros(len(tokens), len(words))
     first = 0
@@ -59,15 +62,16 @@ def token_weights(tokens: Sequence[Span], words: Sequence[Span]) -> Tensor:
 def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """Turn attention between tokens into attention between words.
 
-    The weights are summed over the tokens of a source word, and averaged over the tokens of a target word.
+    The attention of a target word is the mean over its tokens, and the attention to a source word is the sum
+    over its tokens. A token that only partly belongs to a word is counted with this fraction.
 
     Args:
-        attention: (target tokens, source tokens) float.
-        source: (source tokens, source words), from `token_weights`.
-        target: (target tokens, target words), from `token_weights`.
+        attention: (target tokens, source tokens) float, attention of each target token to each source token.
+        source: (source tokens, source words) float, from `token_weights`.
+        target: (target tokens, target words) float, from `token_weights`.
 
     Returns:
-        (target words, source words) float; each row sums to at most one.
+        (target words, source words) float. Each row sums to at most one.
     """
     n_tokens = target.sum(0)[:, None].clamp(min=1e-9)  # (target words, 1)
     return target.T @ attention @ source / n_tokens
@@ -76,18 +80,21 @@ def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
 def links_of(attention: Tensor, end: Tensor) -> list[Link]:
     """Return the word links that an attention matrix implies.
 
-    First, each target word is linked to the source word that it attends to most, unless it attends more to
-    the end symbol. Then, each source word without a link is linked to the target word that attends to it
-    most, if the attention exceeds `MIN_WEIGHT`. To find the word with the most attention, each column of the
-    matrix is divided by the square root of its sum. Otherwise, a source word to which all target words
+    In the first step, each target word is linked to the source word to which it attends most. It gets no link
+    if it attends at least as much to the end symbol as to any source word. In the second step, each source
+    word that still has no link is linked to the target word that attends to it most, provided that this
+    attention exceeds `MIN_WEIGHT`.
+
+    Before the first step chooses the source word with the most attention, each column of the matrix is
+    divided by the square root of its sum. Without this division, a source word to which all target words
     attend, such as the full stop, would receive every link.
 
     Args:
-        attention: (target words, source words) float.
+        attention: (target words, source words) float, from `word_attention`.
         end: (target words,) float, attention of each target word to the end symbol of the source.
 
     Returns:
-        Sorted (source word, target word) links.
+        The links (source word, target word), sorted.
     """
     if not attention.numel():
         return []

@@ -1,8 +1,8 @@
-"""Word links: reading and writing them, scoring them, and combining both directions.
+"""Word links. They are read, written and scored here, and the links of two models are combined.
 
-A line in Pharaoh format has the links of one sentence pair: `0-0 1-2` links source word 0 to target word 0,
-and source word 1 to target word 2. In human alignments, `i-j` is a sure link, and `ipj` or `i?j` is a
-possible link.
+A line in Pharaoh format has the links of one sentence pair. For example, `0-0 1-2` links source word 0 to
+target word 0, and source word 1 to target word 2. In human alignments, there are two kinds of links: `i-j` is
+a sure link, and `ipj` or `i?j` is a possible link.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from translator.errors import DataError
 
-#: A link (i, j) means that source word i is linked to target word j; words are counted from 0.
+#: A link (i, j) means that source word i is linked to target word j. Words are counted from 0.
 Link = tuple[int, int]
 
 _LINK = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})")
@@ -23,7 +23,7 @@ class Gold:
 
     Attributes:
         sure: links that an aligner must find.
-        possible: links that an aligner may find. The sure links are among them.
+        possible: links that an aligner may find. They include the sure links.
     """
 
     sure: frozenset[Link]
@@ -34,8 +34,8 @@ class Gold:
 class LinkScores:
     """Scores of the links of a corpus, each from 0 to 1 (Och & Ney 2003, §6).
 
-    A is the set of the aligner's links in all pairs. S is the set of the sure links of the human alignments,
-    and P the set of their possible links. A quotient 0 / 0 counts as 1.
+    A is the set of the aligner's links in all sentence pairs. S is the set of all sure links in the human
+    alignments, and P is the set of all possible links in them. A quotient 0 / 0 counts as 1.
 
     Attributes:
         precision: |A ∩ P| / |A|.
@@ -62,13 +62,13 @@ def parse_links(
     """Parse a line of links.
 
     Args:
-        line: the links in Pharaoh format; blank if nothing is linked.
-        where: file and line, for error messages.
-        one_based: whether the line counts words from 1 instead of 0. The result always counts from 0.
+        line: the links in Pharaoh format. The line is blank if no words are linked.
+        where: file name and line number, for error messages.
+        one_based: whether words are counted from 1 in the line. In the result, they are counted from 0.
         n_words: the number of source words and the number of target words, if known.
 
     Raises:
-        DataError: an item is not a link, or links a word that does not exist.
+        DataError: an item of the line is not a link, or it links a word that does not exist.
     """
     sure, possible = set(), set()
     first = int(one_based)
@@ -94,16 +94,16 @@ def parse_links(
 
 
 def format_links(links: Iterable[Link], *, one_based: bool = False) -> str:
-    """Return sorted links as a line in Pharaoh format."""
+    """Return the links, sorted, as a line in Pharaoh format. `one_based`: see `parse_links`."""
     first = int(one_based)
     return " ".join(f"{i + first}-{j + first}" for i, j in sorted(links))
 
 
 def link_scores(alignments: Sequence[Iterable[Link]], gold: Sequence[Gold]) -> LinkScores:
-    """Score the links of a corpus against human alignments.
+    """Score an aligner's links for all pairs of a corpus against human alignments of the same pairs.
 
     Raises:
-        DataError: the number of alignments differs from the number of human alignments.
+        DataError: the number of pairs in `alignments` differs from that in `gold`.
     """
     if len(alignments) != len(gold):
         raise DataError(f"{len(alignments)} pairs are aligned and the gold has {len(gold)}; give as many")
@@ -127,7 +127,7 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def diagonal(n_source: int, n_target: int) -> list[Link]:
-    """Link each target word to the source word at the same relative position; a baseline for aligners."""
+    """Link each target word to the source word at the same relative position. Aligners should beat this."""
     if not n_source:
         return []
     return [((2 * j + 1) * n_source // (2 * n_target), j) for j in range(n_target)]
@@ -136,16 +136,18 @@ def diagonal(n_source: int, n_target: int) -> list[Link]:
 def grow_diagonal(
     forward: Iterable[Link], backward: Iterable[Link], *, final_and: bool = False
 ) -> list[Link]:
-    """Combine the links of both directions by grow-diag or grow-diag-final-and (Koehn, Och & Marcu 2003).
+    """Combine the links of two models by grow-diag or grow-diag-final-and (Koehn, Och & Marcu 2003).
 
-    First, the links that both directions have are accepted. Then a link that only one direction has is
-    accepted if it is next to an accepted link (diagonally or not) and at least one of its words has no
-    accepted link yet. This is repeated until no more links are accepted.
+    One model translates from source to target, the other from target to source. First, each link that both
+    models have is accepted. Then each link that only one model has is accepted if it is adjacent to an
+    accepted link (horizontally, vertically or diagonally) and if at least one of its two words has no
+    accepted link yet. The second step is repeated until it accepts no more links.
 
     Args:
         forward: links of the source-to-target model.
-        backward: links of the target-to-source model, each also with the source word first.
-        final_and: whether to accept, at the end, also those links of which neither word has an accepted link.
+        backward: links of the target-to-source model. In these links, too, the source word comes first.
+        final_and: whether to use grow-diag-final-and. In a last step, it also accepts each link neither of
+            whose words has an accepted link yet.
     """
     forward, backward = set(forward), set(backward)
     accepted = forward & backward

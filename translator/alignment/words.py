@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 
-#: Elided French words: the `l'` of `l'eau`, the `qu'` of `qu'il`.
+#: Elided French words, such as the `l'` of `l'eau` and the `qu'` of `qu'il`.
 _ELIDED = r"(?:jusqu|lorsqu|puisqu|quoiqu|qu|[cdjlmnst])['’]"
-#: French hyphenated clitics: `a-t-il`, `donne-le-moi`, `ce livre-là`.
+#: French clitics after a hyphen, such as those of `a-t-il`, `donne-le-moi` and `ce livre-là`.
 _PARTICLE = (
     r"-(?:t-(?:il|elle|on)|je|tu|ils?|elles?|on|nous|(?<!rendez-)vous|ce|les?|la|lui|leur|moi|toi|y|en|ci|là)"
 )
-#: A clitic at the end of a word or before another clitic. The `-en` of `arc-en-ciel` is neither.
+#: A clitic at the end of a word, possibly with other clitics after it. The `-en` of `arc-en-ciel` does not
+#: match.
 _FINAL_PARTICLE = rf"{_PARTICLE}(?=(?:{_PARTICLE})*(?![\w-]))"
-#: Ends of English contractions: the `n't` of `don't`, the `'s` of `Paul's`, the `'m` of `I'm`.
+#: Ends of English contractions, such as the `n't` of `don't`, the `'s` of `Paul's` and the `'m` of `I'm`.
 _CONTRACTED = r"n['’]t|['’](?:s|re|ve|ll|d|m)"
 
 _SPLITS = [
@@ -25,7 +26,8 @@ _WORD = re.compile(
     r"|\w+(?:['’-]\w+|(?<=\d)[.,:]\d+)*|[^\w\s]",
     re.IGNORECASE,
 )
-#: Words that are written without a space before them, and words that are written without a space after them.
+#: `_NO_SPACE_BEFORE` matches words that have no space before them in running text, and `_NO_SPACE_AFTER`
+#: matches words that have no space after them.
 _NO_SPACE_BEFORE = re.compile(rf"{_PARTICLE}|-[mt]['’]|n['’]t|['’]\w+", re.IGNORECASE)
 _NO_SPACE_AFTER = re.compile(r"[\w-]+['’]", re.IGNORECASE)
 
@@ -33,9 +35,10 @@ _NO_SPACE_AFTER = re.compile(r"[\w-]+['’]", re.IGNORECASE)
 def words(text: str) -> list[str]:
     """Split a French or English sentence into words.
 
-    Words are split at whitespace, after an elision (`l'`, `qu'`), before a hyphenated clitic (`-t-il`, `-là`)
-    or a contraction (`n't`, `'s`), and around punctuation. No character is changed: if the words are joined
-    without spaces, the result is the text without its whitespace.
+    The sentence is split at whitespace, after elided words (`l'`, `qu'`), before clitics with a hyphen
+    (`-t-il`, `-là`), before the ends of contractions (`n't`, `'s`), and before and after punctuation. No
+    character is changed: if the words are joined without spaces, the result is the text without its
+    whitespace.
     """
     for pattern, replacement in _SPLITS:
         text = pattern.sub(replacement, text)
@@ -43,27 +46,28 @@ def words(text: str) -> list[str]:
 
 
 def words_of(text: str, *, tokenized: bool) -> list[str]:
-    """Return `words(text)` or, if the text is already tokenized, its space-separated words."""
+    """Return `words(text)` or, if `tokenized` is set, the words that are separated by spaces in the text."""
     return [word for word in text.split(" ") if word] if tokenized else words(text)
 
 
 def detokenize(words: Sequence[str], *, language: str) -> str:
-    """Join words to running text, the kind of text that a model is trained on.
+    """Join words to form running text, which is the kind of text on which models are trained.
 
-    Words are separated by spaces, except in these places: after an elision or an opening bracket; before a
-    clitic, a contraction, a closing bracket, a comma, a full stop or an ellipsis; and, unless the text is
-    French, before `?`, `!`, `:` and `;`. Quotation marks have a space on both sides.
+    A space is put between two words, except in these places: after an elided word or an opening bracket;
+    before a clitic, the end of a contraction, a closing bracket, a comma, a full stop or an ellipsis; and, if
+    the language is not French, before `?`, `!`, `:` and `;`. Quotation marks have a space on both sides.
 
     Args:
-        words: the words; empty words are ignored.
-        language: code of the language; only `fr` makes a difference.
+        words: the words. Empty words are ignored.
+        language: code of the language. All languages except `fr` are treated alike.
     """
     words = [word for word in words if word]
     closing = ",.…)]}" if language == "fr" else ",.…)]}?!:;"
     text = ""
     for before, word in zip(["", *words], words, strict=False):
         joins_previous = _NO_SPACE_BEFORE.fullmatch(word) or word in closing
-        # Before the first word, `before` is empty, and an empty string is `in` any string.
+        # For the first word, `before` is empty. So `joins_next` is true, because an empty string is `in` any
+        # string, and no space is put before the first word.
         joins_next = _NO_SPACE_AFTER.fullmatch(before) or before in "([{"
         text += word if joins_previous or joins_next else f" {word}"
     return text

@@ -1,8 +1,8 @@
-"""Batches of pairs of similar length within a token budget, in a shuffled order that can be resumed.
+"""Batches of pairs of similar length. Each batch stays within a token budget, and the batches are shuffled.
 
-The order of an epoch's batches is a pure function of (lengths, seed, epoch), and every rank computes it. So
-two numbers, the epoch and the index of the next batch, are enough to resume, and each rank knows how many
-target tokens all ranks together see in a step.
+The order of an epoch's batches depends only on the lengths of the pairs, the seed and the epoch, and every
+rank computes it. Therefore, training can be resumed from two numbers, the epoch and the index of the next
+batch. For the same reason, each rank knows how many target tokens all ranks together see in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from translator.symbols import BOS, EOS, PAD
 
 
 class Position(NamedTuple):
-    """A position in the endless sequence of batches: the epoch and the index of the next batch in it."""
+    """A position in the endless sequence of batches: an epoch, and the index in it of the next batch."""
 
     epoch: int
     batch: int
@@ -32,14 +32,14 @@ class Batch:
     """A padded batch of pairs.
 
     Attributes:
-        source_ids: (B, S) int64, encoder input; each row has one `EOS`, and only `PAD` after it.
-        target_in: (B, T) int64, decoder input; each row starts with `BOS`.
-        target_out: (B, T) int64, the token to predict at each position of `target_in`; each row has one
-            `EOS`, and only `PAD` after it.
-        n_step_tokens: number of target tokens, without padding, in all batches of the optimiser step to which
-            this batch belongs, on all ranks.
-        position: where to resume after this batch's step.
-        epochs: number of passes over the data that are complete after this batch's step; may be fractional.
+        source_ids: (B, S) int64, encoder input. Each row has one `EOS`, followed only by `PAD`.
+        target_in: (B, T) int64, decoder input. Each row starts with `BOS`.
+        target_out: (B, T) int64, the token to predict at each position of `target_in`. Each row has one
+            `EOS`, followed only by `PAD`.
+        n_step_tokens: number of target tokens, without padding, in the optimiser step to which this batch
+            belongs: the sum over all batches of the step, on all ranks.
+        position: the position from which training resumes after this batch's step.
+        epochs: number of epochs that are complete after this batch's step. The number may be fractional.
     """
 
     source_ids: Tensor
@@ -63,7 +63,7 @@ class Batch:
     def shards(self, n: int) -> list["Batch"]:
         """Split the batch into at most `n` shards of consecutive rows with about the same number of tokens.
 
-        The rows of a batch are sorted by length, so most shards need less padding than the whole batch does.
+        Most shards need less padding than the whole batch, because the rows of a batch are sorted by length.
         """
         source_lengths, target_lengths = (self.source_ids != PAD).sum(1), (self.target_out != PAD).sum(1)
         lengths = source_lengths + target_lengths
@@ -87,15 +87,15 @@ class Batch:
 
 
 class Pairs(Protocol):
-    """Token ids of a split, indexed by row numbers, such as a memory-mapped `datasets.Dataset`."""
+    """The token ids of a split, indexed by row numbers; for example, a memory-mapped `datasets.Dataset`."""
 
     def __getitem__(self, rows: list[int], /) -> dict[str, list[list[int]]]:
-        """Return `source_ids` and `target_ids` of the rows, without special tokens."""
+        """Return the columns `source_ids` and `target_ids` of some rows, without special tokens."""
         ...
 
 
 class Lengths(NamedTuple):
-    """Lengths of all sources and of all targets, in tokens including `EOS`; each tensor is (N,) int32."""
+    """Lengths of all N sources and all N targets, in tokens including `EOS`. Each tensor is (N,) int32."""
 
     source: Tensor
     target: Tensor
@@ -106,8 +106,8 @@ class EpochPlan:
     """The batches of one epoch.
 
     Attributes:
-        rows: (N,) int64, row numbers of all pairs, batch after batch.
-        bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, and N as the last.
+        rows: (N,) int64, row numbers of all N pairs, batch after batch.
+        bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, followed by N.
         n_target_tokens: (n_batches,) int64, number of target tokens of each batch, without padding.
     """
 
@@ -116,7 +116,7 @@ class EpochPlan:
     n_target_tokens: Tensor
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return len(self.n_target_tokens)
 
     def batch(self, index: int) -> Tensor:
@@ -128,11 +128,11 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
     """Group all pairs into batches within a token budget and shuffle the batches.
 
     Args:
-        lengths: lengths of the pairs, none above `max_tokens`.
-        max_tokens: upper limit of (number of rows) × (longest row) in a batch. The limit applies to the
-            sources and to the targets separately.
-        seed: seed of the random order, together with `epoch`. The order of the batches is random, and so is
-            the order of pairs of equal lengths.
+        lengths: lengths of the pairs. None of them exceeds `max_tokens`.
+        max_tokens: token budget of a batch: upper limit of (number of rows) × (length of the longest row).
+            The limit applies to the sources and to the targets separately.
+        seed: number that, together with `epoch`, seeds the random order. The order of the batches is
+            random, and so is the order in which pairs of equal lengths are put into batches.
         epoch: number of the epoch, from 0.
     """
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
@@ -149,7 +149,7 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
 
 def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
-    """Pack consecutive pairs greedily into batches within the budget; return their `EpochPlan.bounds`."""
+    """Fill batches with consecutive pairs, each up to the budget; return the bounds, as in `EpochPlan`."""
     bounds, start, n = [0], 0, len(target)
     while start < n:
         most = max(1, max_tokens // max(int(source[start]), int(target[start])))
@@ -165,8 +165,8 @@ class BatchStream(IterableDataset[Batch]):
     """The endless sequence of batches that one rank trains on, epoch after epoch.
 
     An optimiser step uses the next `accumulate * n_ranks` batches of the sequence. The ranks take these
-    batches in turn. If fewer batches are left in an epoch, the step also takes batches of the next epoch. So
-    no pair is left out or repeated within an epoch.
+    batches in turn. If an epoch has fewer batches left, the step also takes batches of the next epoch, so
+    that no pair is left out or repeated within an epoch.
     """
 
     def __init__(
@@ -186,18 +186,20 @@ class BatchStream(IterableDataset[Batch]):
         """Initialise the stream.
 
         Args:
-            pairs: the token ids.
+            pairs: the token ids of the pairs.
             lengths: lengths of the pairs.
             max_tokens: see `plan_epoch`.
             seed: see `plan_epoch`.
-            accumulate: number of batches of each rank in an optimiser step.
+            accumulate: number of batches that each rank contributes to an optimiser step.
             rank: index of this rank.
             n_ranks: number of ranks.
-            start: where to start. To resume, pass the `position` of the last batch trained on.
-            sample: given the row numbers of a batch and the batch's position, returns the source and target
-                ids that replace the ids in `pairs` (for BPE-dropout and noise).
-            keeps_targets: whether `sample` leaves the targets unchanged. If it changes them, each rank calls
-                `sample` for the batches of all ranks, because it must count the target tokens of the step.
+            start: the position of the first batch. To resume, pass the `position` of the last batch that was
+                trained on.
+            sample: function for BPE-dropout and noise. From the row numbers of a batch and the batch's
+                position, it returns the source ids and target ids to use instead of those in `pairs`.
+            keeps_targets: whether `sample` leaves the targets unchanged. If `sample` changes them, each rank
+                calls `sample` for the batches of all ranks, because each rank must count the target tokens of
+                the whole step.
         """
         self.pairs, self.lengths, self.max_tokens, self.seed = pairs, lengths, max_tokens, seed
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
@@ -252,9 +254,9 @@ def make_batch(
     position: Position = START,
     epochs: float = 0.0,
 ) -> Batch:
-    """Return a `Batch` of some pairs: their ids with `BOS` and `EOS` added, padded to equal length.
+    """Return a `Batch` of some pairs: `BOS` and `EOS` are added to their ids, and the rows are padded.
 
-    If `n_step_tokens` is None, this batch is a step of its own, and its target tokens are counted.
+    If `n_step_tokens` is None, the batch is a step of its own, and the number is that of its target tokens.
     """
     if n_step_tokens is None:
         n_step_tokens = sum(len(ids) + 1 for ids in targets)
@@ -275,7 +277,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def padding_fraction(lengths: Lengths, plan: EpochPlan) -> float:
-    """Return the fraction of an epoch's tokens that is padding, sources and targets together."""
+    """Return how large a fraction of the tokens of an epoch, in sources and targets together, is padding."""
     padded = 0
     for i in range(len(plan)):
         rows = plan.batch(i)

@@ -1,7 +1,8 @@
-"""The same kind of table for every source of pairs: the phrasebook, text files, Parquet files and the Hub.
+"""Access to the splits of a corpus, which may be the phrasebook, text files, Parquet files or on the Hub.
 
-A split is a memory-mapped table with four columns: `line` is the line number of the pair in its file, from 1,
-for messages; `source` and `target` are its texts; `notes` combines the bit flags of `lines` and `oddities`.
+Whatever the source, a split is a memory-mapped table with four columns: `line` is the line number of the pair
+in its file (from 1), which messages mention; `source` and `target` are the texts of the pair; `notes`
+combines the bit flags that the modules `lines` and `oddities` define.
 If `data.input_map` is set, the input map has been applied to the sources.
 """
 
@@ -22,7 +23,8 @@ from translator.data.tables import Table
 from translator.errors import DataError
 from translator.files import find_sealed
 
-#: Version of the cached tables. Increment it when a change here or in `readers` alters the rows of a file.
+#: Version of the cached tables. Increment it when a change to this module or to `readers` alters the rows
+#: that are read from a file.
 READER_VERSION = 3
 
 #: File name of a cached table in its folder.
@@ -44,12 +46,13 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
 
     Args:
         config: the source of the data.
-        split: name of the split. `train` does not contain the pairs that `data.held_out` sets aside.
-        seed: seed of the random choice of held-out pairs.
+        split: name of the split. If it is `train`, the pairs drawn for the splits of `data.held_out` are not
+            returned.
+        seed: seed for drawing the pairs of the splits of `data.held_out`.
 
     Raises:
-        DataError: the split does not exist, or it cannot be read. The message about a file that cannot be
-            read names the file and, if one line is at fault, the line.
+        DataError: the split does not exist, or it cannot be read. If a file cannot be read, the message names
+            the file and, if a single line is the reason, also the line.
     """
     if split not in split_names(config):
         raise DataError(f"no split {split!r}; the data has: {', '.join(split_names(config))}")
@@ -67,7 +70,7 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
 def open_malformed(config: DataConfig, split: str) -> Table:
     """Return the malformed rows of a split, as a table with the columns `line` and `problem`.
 
-    A split of `data.held_out` has no malformed rows, since only well-formed pairs are drawn for it.
+    For a split of `data.held_out`, the table is empty, because only well-formed pairs are drawn for it.
     """
     table = _open_table(config, "train" if split in config.held_out else split)
     rows = _problems(table).nonzero()[0] if split not in config.held_out else []
@@ -86,26 +89,26 @@ def second_references(config: DataConfig, split: str) -> list[str] | None:
 def origins(config: DataConfig, split: str) -> list[str] | None:
     """Return the origin of each line of a phrasebook split; see `phrasebook.origins`.
 
-    For data other than the phrasebook, the result is None.
+    The result is None if the data is not the phrasebook, or if the split is one of `data.held_out`.
     """
     is_phrasebook = config.format == "phrasebook" and split not in config.held_out
     return phrasebook.origins(split) if is_phrasebook else None
 
 
 def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str, torch.Tensor]:
-    """Draw the rows of each held-out split at random from the pairs that have no blank side.
+    """Choose at random the rows of each held-out split. Pairs with a blank side are never chosen.
 
     Args:
-        table: the pairs to draw from.
-        sizes: the number of pairs of each held-out split.
+        table: the pairs from which to choose.
+        sizes: maps the name of each held-out split to its number of pairs.
         seed: seed of the random choice.
 
     Returns:
-        The row numbers of each held-out split, ascending.
+        The row numbers of each held-out split, in ascending order.
 
     Raises:
-        DataError: the splits together would take more than half of the pairs, or too many pairs have a blank
-            side.
+        DataError: the splits together would take more than half of the pairs, or too few pairs have text on
+            both sides.
     """
     n_wanted = sum(sizes.values())
     if 2 * n_wanted > len(table):
@@ -115,7 +118,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
         )
     shuffled = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
     drawn: list[int] = []
-    for i in range(len(table)):  # `shuffled` as a list would take five times its memory
+    for i in range(len(table)):  # a list would take five times the memory of the tensor
         if len(drawn) == n_wanted:
             break
         row = int(shuffled[i])
@@ -129,10 +132,11 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
 
 
 def fingerprints(config: DataConfig) -> dict[str, str]:
-    """Return digests that identify the data. The key of a digest names the split or file that it belongs to.
+    """Return digests that identify the data.
 
-    For files, the digest is the SHA-256 of each file. For a data set of the Hub, it is the fingerprint that
-    the library `datasets` gives each split. The phrasebook has one digest for all of its splits.
+    For files, the SHA-256 of each file is returned under the key `SPLIT.LANGUAGE`. For a data set of the
+    Hub, the fingerprint that the library `datasets` gives each split is returned under the name of the
+    split. For the phrasebook, a single digest of all its splits is returned under the key `phrasebook`.
 
     Raises:
         DataError: a file cannot be read or fetched.
@@ -163,7 +167,7 @@ def _problems(table: Table) -> Any:
 
 
 def _open_table(config: DataConfig, split: str) -> Table:
-    """Return the table of a split from the cache, malformed rows included; see `_cached_table`."""
+    """Return the cached table of a split, which includes the malformed rows; see `_cached_table`."""
     source, target = _column_names(config)
     if config.format == "phrasebook":
         return _cached_table(config, lambda _: _phrasebook_rows(split, source, target), split, {})
@@ -187,7 +191,7 @@ def _open_table(config: DataConfig, split: str) -> Table:
 
 
 def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
-    """Yield the rows of a table that has two text columns, or a column `translation` of maps of both."""
+    """Yield the rows of a table that has two text columns or the column `translation` (see `pair_of`)."""
     source, target = map(str, _column_names(config))
     if "translation" not in table.column_names:
         readers.pair_of(dict.fromkeys(table.column_names, ""), source, target, line=0, where=where)
@@ -200,13 +204,13 @@ def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
 def _cached_table(
     config: DataConfig, rows: Callable[[Path], Rows], split: str, digests: dict[str, str]
 ) -> Table:
-    """Return the table of a split from the cache. A missing or damaged table is written first.
+    """Return the table of a split from the cache. If it is missing or damaged there, write it first.
 
     Args:
         config: the source of the data.
-        rows: function that yields the rows; its argument is a folder for temporary files.
+        rows: function that yields the rows of the split. Its argument is a folder for temporary files.
         split: name of the split.
-        digests: digests that identify the files.
+        digests: digests that identify the data of the split.
     """
     key: list[object] = [READER_VERSION, config.input_map, config.format, split, sorted(digests.items())]
     key += [_column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
@@ -222,7 +226,7 @@ def _cached_table(
 
 
 def _no_pairs(config: DataConfig, split: str) -> str:
-    """Return the error message for a split without rows."""
+    """Return the error message for a split that has no rows."""
     if config.format == "hub":
         return f"data.dataset={config.dataset}: split {split!r} has no rows; name another in data.files"
     path = local_paths(config, split)[config.source_language]
@@ -235,7 +239,9 @@ def _no_pairs(config: DataConfig, split: str) -> str:
 
 
 def _cache_records(rows: Rows, config: DataConfig) -> Iterator[tuple[int, str, str, int, int]]:
-    """Yield the rows as they are written to the cache, with the input map applied to the sources.
+    """Yield (line, source, target, notes, problem) of each row, as written to the cache.
+
+    If `data.input_map` is set, the input map is applied to the sources.
 
     Raises:
         DataError: every row is malformed. The message describes what is wrong with the first row.
@@ -256,7 +262,7 @@ def _cache_records(rows: Rows, config: DataConfig) -> Iterator[tuple[int, str, s
 
 
 def _load_hub(config: DataConfig, split: str) -> Table:
-    # On the Hub, the split that this project calls `val` is usually called `validation`.
+    # The split that this project calls `val` is usually called `validation` on the Hub.
     on_hub = config.files.get(split, "validation" if split == "val" else split)
     return tables.load_hub(str(config.dataset), config.subset, str(on_hub), cache_folder(config, "hub"))
 
@@ -272,7 +278,7 @@ def _column_names(config: DataConfig) -> tuple[str | int, str | int]:
 
 
 def _phrasebook_rows(split: str, source: str | int, target: str | int) -> Iterator[readers.Row]:
-    """Yield the rows of a phrasebook split; the names of its columns are the codes of the languages."""
+    """Yield the rows of a phrasebook split. Its columns are named by language codes, such as `fr`."""
     for number, pair in enumerate(phrasebook.pairs(split), start=1):
         texts = readers.pair_of(pair, str(source), str(target), line=number, where="phrasebook")
         yield readers.Row(number, *texts, 0)

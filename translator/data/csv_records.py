@@ -11,30 +11,30 @@ from translator.data.lines import MAX_LINE_BYTES, QUOTE, Line, MalformedError, s
 
 
 class Record(NamedTuple):
-    """A row of a table: the number of its first line (from 1), its fields, and the bit flags of its lines."""
+    """A row of a table: the number of its first line (from 1), its fields, and the flags of all its lines."""
 
     line: int
     fields: list[str]
     notes: int
 
 
-#: A field, and the comma or the end of the record after it. As in `lines`, a `\r` without `\n` is text.
+#: A field, followed by a comma or the end of the record. As in `lines`, a `\r` without `\n` counts as text.
 _CSV_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\Z)')
 #: A field whose opening quote is not closed in the rest of the text.
 _CSV_OPEN_FIELD = re.compile(r'"(?:[^"]|"")*\Z')
 
 
 def csv_records(path: Path) -> Iterator[Record | MalformedError]:
-    """Yield the records of a file. For a malformed record, yield an error instead.
+    """Yield the records of a file. In place of a malformed record, yield an error.
 
     If a quote is never closed, or stands where RFC 4180 does not allow a quote, only the line with this quote
-    is malformed. Reading continues with the next line.
+    is treated as malformed. Reading continues with the next line.
 
     Raises:
         DataError: see `scan_lines`.
     """
     lines = scan_lines(path)
-    pending: list[Line | MalformedError] = []  # lines to be read again, the next one last
+    pending: list[Line | MalformedError] = []  # lines that are to be read again, in reverse order
     while (first := pending.pop() if pending else next(lines, None)) is not None:
         if isinstance(first, MalformedError):
             yield first
@@ -49,7 +49,8 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
                 break
             taken.append(line)
             n_quotes, n_characters = n_quotes + line.text.count('"'), n_characters + len(line.text)
-        # A line ending CR LF inside a quoted field does not end the record. It becomes `\n`, with a note.
+        # Inside a quoted field, a line break does not end the record. The break becomes `\n`, even if it was
+        # CR LF, which the notes of the record show.
         fields = _csv_fields("\n".join(line.text for line in taken))
         if isinstance(fields, list):
             yield Record(first.number, fields, reduce(or_, (line.notes for line in taken)))
@@ -70,13 +71,13 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
 
 
 def _opens_a_field(record: str) -> bool:
-    """Return whether the last field has an unclosed quote, so that the record continues on the next line."""
+    """Return whether the last field has an unclosed quote, so that the next line belongs to this field."""
     stopped = _csv_fields(record)
     return isinstance(stopped, int) and _CSV_OPEN_FIELD.match(record, stopped) is not None
 
 
 def _csv_fields(record: str) -> list[str] | int:
-    """Return the fields of a record, or the index of the character at which it is malformed."""
+    """Return the fields of a record or, if it is malformed, the index of the character that is wrong."""
     fields, at, end = [], 0, ","
     while end == ",":
         match = _CSV_FIELD.match(record, at)

@@ -1,9 +1,9 @@
-"""Recognition of files that were given as text but are of another kind, by their first bytes."""
+"""Recognition, by their first bytes, of files that were given as text files but are of another kind."""
 
 import zipfile
 from pathlib import Path
 
-#: Number of bytes at the start of a file that are needed to recognise its kind.
+#: Number of bytes, from the start of a file, that are needed to recognise the kind of the file.
 N_HEAD_BYTES = 512
 
 _UNPACK = "unpack it, and name a file in it"
@@ -32,7 +32,7 @@ _BY_MAGIC = (
     (b"\xfe\xff", "text in UTF-16", "convert it to UTF-8"),
 )
 
-#: Maps the name of a file inside a zip archive to the kind of document that such an archive is.
+#: Maps the name of a file to the kind of document that a zip archive is if it contains a file of this name.
 _IN_ZIP = {
     "word/document.xml": "a Word document",
     "xl/workbook.xml": "an Excel workbook",
@@ -42,7 +42,7 @@ _IN_ZIP = {
 
 
 def not_text(path: Path, head: bytes) -> str | None:
-    """Return what a file is and what to do with it, or None if it may be text.
+    """Return a message that says what a file is and what to do with it, or None if the file may be text.
 
     Args:
         path: the file.
@@ -72,5 +72,8 @@ def _kind_of_zip(path: Path) -> tuple[str, str]:
 
 
 def _every_second_is_zero(head: bytes, start: int) -> bool:
-    """Return whether every second byte from `start` is zero and no other is, as in UTF-16 Latin letters."""
+    """Return whether every second byte, from the byte `start`, is zero and all other bytes are not.
+
+    This is so for Latin letters in UTF-16.
+    """
     return not any(head[start::2]) and all(head[1 - start :: 2])

@@ -1,8 +1,8 @@
-"""The lines of a UTF-8 file, with their text unchanged.
+"""The lines of a UTF-8 file. Their text is not normalised.
 
-Only `\\n` ends a line; U+2028, U+0085 and a `\\r` without `\\n` are text. Two things are removed, and noted
-in `Line.notes`: the `\\r` of a line ending `\\r\\n`, and a byte order mark at the start of the file. The text
-is not normalised.
+Only `\\n` ends a line. U+2028, U+0085 and a `\\r` without `\\n` count as text. The `\\r` of a line ending
+`\\r\\n` is removed, and so is a byte order mark at the start of the file. Both removals are recorded in
+`Line.notes`.
 """
 
 import gzip
@@ -19,17 +19,19 @@ from translator.errors import DataError
 #: Bit flags of `Line.notes`: what was removed from the line.
 CRLF, BOM = 1, 2
 
-#: Reasons for which a row is malformed.
+#: Reasons why a row is malformed.
 UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
 
-#: Maximum length of a line or a CSV record. A longer one is malformed, so that no file can exhaust memory.
+#: Maximum length of a line or of a CSV record. A longer one is malformed, so that no file can exhaust the
+#: memory.
 MAX_LINE_BYTES = 1_000_000
 LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
 
-#: A file is taken to be in another encoding if at least this many lines, and a quarter of all its lines, are
-#: not valid UTF-8, and all other lines are ASCII.
+#: A file is assumed to be in another encoding than UTF-8 if its valid lines are all ASCII and its invalid
+#: lines are at least this many and at least a quarter of all lines.
 _N_OTHER_ENCODING = 10
-#: A file of one line with at least this many `\r` is taken to use `\r` as its line ending.
+#: If a file has a single line, and this line has at least this many `\r`, then the file is assumed to use
+#: `\r` as its line ending.
 _N_LONE_CR = 10
 
 
@@ -38,7 +40,7 @@ class MalformedError(DataError):
 
     Attributes:
         line: number of the row's first line, from 1.
-        problem: the reason, one of the constants `UTF8`, `LONG`, `COLUMNS` …
+        problem: the reason why the row is malformed, one of the constants `UTF8`, `LONG`, `COLUMNS` …
     """
 
     def __init__(self, line: int, problem: int, message: str):
@@ -56,13 +58,11 @@ class Line(NamedTuple):
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, which is decompressed while it is read if its first two bytes are those of gzip.
-
-    The file may be a pipe.
+    """Open a file, which may be a pipe. If it starts like a gzip file, it is decompressed while it is read.
 
     Raises:
-        DataError: the file cannot be read, or it is not text. The message about a file that is not text names
-            the kind of file, such as an archive or a document.
+        DataError: the file cannot be read, or it is neither text nor gzip. In the second case, the message
+            names the kind of file, such as an archive or a document.
     """
     try:
         with path.open("rb") as file:
@@ -97,11 +97,11 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
-    """Yield the lines of a UTF-8 file. For a line that is too long or not UTF-8, yield an error instead.
+    """Yield the lines of a UTF-8 file. In place of a line that is too long or not UTF-8, yield an error.
 
     Raises:
-        DataError: the file cannot be read, is not text, is a damaged gzip file, is in another encoding
-            throughout, or has lines that end in CR alone.
+        DataError: the file cannot be read, is not text, is a damaged gzip file, seems to be in another
+            encoding than UTF-8, or has lines that end in CR alone.
     """
     with open_binary(path) as file:
         number = n_other = 0

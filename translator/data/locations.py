@@ -1,4 +1,4 @@
-"""From the names in `data.files` to local files: language codes, `.gz` variants, downloads and the cache."""
+"""Finds the local files to which names in `data.files` refer. Downloads files named by a web address."""
 
 import hashlib
 from pathlib import Path
@@ -11,10 +11,10 @@ from translator.files import atomic_write, sha256
 
 
 def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
-    """Return the local path of each language's file. A file whose name is a web address is downloaded first.
+    """Return the local path of each language's file of a split. Download a file whose name is a web address.
 
     Raises:
-        DataError: a file does not exist, is not a regular file, or cannot be fetched.
+        DataError: a file does not exist, is not a regular file, or cannot be downloaded.
     """
     named = config.files[split]
     paths = {}
@@ -30,7 +30,7 @@ def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
 
 
 def cache_folder(config: DataConfig, name: str) -> Path:
-    """Return a folder in `data.cache`; create it if it does not exist.
+    """Return the path of a folder in `data.cache`. If the folder does not exist, create it.
 
     Raises:
         DataError: the folder cannot be created.
@@ -56,15 +56,18 @@ def file_sha256(path: Path) -> str:
 
 
 def short_hash(value: object) -> str:
-    """Return 32 hexadecimal digits that identify a value by its `repr`."""
+    """Return 32 hexadecimal digits that identify a value. They are part of a hash of the value's `repr`."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 def _plain_or_gz(path: Path, root: str | None) -> Path:
-    """Return the path if it exists; else the path with `.gz` added or, if it ends in `.gz`, removed.
+    """Return the path of a file or, if the file does not exist, the path of its variant.
+
+    The variant of a name with `.gz` at the end is the name without it; the variant of any other name is the
+    name with `.gz` added.
 
     Raises:
-        DataError: neither is a regular file.
+        DataError: neither file exists, or the first of them that exists is not a regular file.
     """
     variant = path.with_suffix("") if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     for candidate in (path, variant):
@@ -87,15 +90,15 @@ def _plain_or_gz(path: Path, root: str | None) -> Path:
 def _fetch(config: DataConfig, url: str) -> Path:
     """Return the local copy of a remote file.
 
-    If the server has a new version, or the copy is damaged, the file is downloaded again. If the server
-    cannot be reached, an undamaged copy is used, although the server may have a new version.
+    If the server has a new version, or if the local copy is damaged, the file is downloaded again. If the
+    server cannot be reached, an undamaged copy is used, although the server may have a new version.
 
     Raises:
-        DataError: the server cannot be reached, and there is no undamaged copy.
+        DataError: the file cannot be downloaded, and there is no undamaged copy.
     """
     folder = cache_folder(config, "downloads")
-    # The record has the path and the SHA-256 of the copy. If an old record has no SHA-256, the copy is
-    # trusted.
+    # The record is a file with two lines: the path of the local copy and its SHA-256. A record from an
+    # early version may lack the SHA-256. In this case, the copy is taken to be undamaged.
     record = folder / f"{short_hash(url)}.path"
     lines = record.read_text(errors="replace").split("\n") if record.is_file() else []
     known, digest = [*lines, "", ""][:2]

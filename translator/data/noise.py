@@ -1,8 +1,8 @@
-"""Typing noise: missing accents, changed case, other quotation marks …
+"""Typing noise: the accents are missing, the case is changed, other quotation marks are used …
 
-Each change is a function from text to text. If a change does not apply to a text, it returns the text as it
-is. The option `data.noise` adds some of the changes to training sources; `translator evaluate --robustness`
-measures the effect of all of them on translation.
+Each change is a function that takes a text and returns the changed text. If a change does not apply to a
+text, it returns the text unchanged. The option `data.noise` applies some of the changes to training sources.
+`translator evaluate --robustness` measures how much each change affects the translations.
 """
 
 import re
@@ -14,16 +14,16 @@ from translator.data.input_map import normalize
 Change = Callable[[str], str]
 
 _QUOTED = re.compile(r"«([^«»]*)»|“([^“”]*)”|\"([^\"]*)\"")
-#: Final marks after other text. A text that consists only of marks does not match, since it would become
-#: empty.
+#: The final marks of a text, if there is other text before them. A text that consists only of marks does not
+#: match, because removing the marks would make it empty.
 _FINAL = re.compile(r"(?<=[^\s.!?…])\s*[.!?…]+\s*$")
-#: The space before a mark. A colon or semicolon without whitespace after it may start an emoticon, so it does
-#: not count.
+#: The space before a mark. A colon or semicolon counts as a mark only before whitespace or at the end of the
+#: text, because it may otherwise be the start of an emoticon.
 _SPACED_MARK = re.compile(r"(?<!\s)\s+(?=[?!]|[:;](?:\s|$))")
 
 
 def without_accents(text: str) -> str:
-    """Remove the accents of Latin letters, and write ligatures as two letters (œuf becomes oeuf)."""
+    """Remove the accents of Latin letters, and replace each ligature by two letters (œuf becomes oeuf)."""
     for ligature, letters in (("œ", "oe"), ("Œ", "Oe"), ("æ", "ae"), ("Æ", "Ae")):
         text = text.replace(ligature, letters)
     bare = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", normalize("NFD", text))
@@ -64,24 +64,26 @@ def guillemets(text: str) -> str:
 
 
 def _quoted(text: str, opening: str, closing: str) -> str:
-    # Spaces inside « » are stripped here. A pattern that leaves them out takes cubic time on unclosed quotes.
+    # Spaces just inside « » are stripped here and not by the pattern, because a pattern that excludes them
+    # takes cubic time if quotes are never closed.
     return _QUOTED.sub(
         lambda match: opening + ((match[1] or "").strip() or match[2] or match[3] or "") + closing, text
     )
 
 
 def without_final_mark(text: str) -> str:
-    """Remove the full stop, question mark or exclamation mark at the end."""
+    """Remove the final marks of the text: full stops, question marks, exclamation marks and ellipses."""
     return _FINAL.sub("", text)
 
 
 def without_space_before_marks(text: str) -> str:
-    """Remove the space that French has before `?`, `!`, `:` and `;`."""
+    """Remove the space that French puts before `?`, `!`, `:` and `;`."""
     return _SPACED_MARK.sub("", text)
 
 
-#: Maps each kind of `data.noise` to its variants. The kinds are applied in this order, so a text to which
-#: both `lower` and `upper` are applied ends up in capitals.
+#: Maps each kind of noise (a key of `data.noise`) to the changes that are variants of this kind. The kinds
+#: are applied in this order. Therefore, if both `lower` and `upper` are applied to a text, it ends up in
+#: capitals.
 KINDS: dict[str, tuple[Change, ...]] = {
     "space": (without_space_before_marks,),
     "quotes": (straight_quotes, curly_quotes, guillemets),
@@ -93,13 +95,13 @@ KINDS: dict[str, tuple[Change, ...]] = {
 
 
 def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
-    """Apply each kind of noise to a text with the probability of the kind.
+    """Apply each kind of noise to a text with the probability given for this kind.
 
-    If several variants of a kind change the text, one of them is chosen at random.
+    If several variants of a kind change the text, only one of them is applied, which is chosen at random.
 
     Args:
         text: a source.
-        rates: probability of each kind; 0 for a kind that is missing.
+        rates: maps each kind to its probability. A kind that is missing has probability 0.
         random: random number generator; see `random_of_row`.
     """
     for kind, variants in KINDS.items():
@@ -110,15 +112,15 @@ def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
 
 
 def random_of_row(seed: int, epoch: int, row: int) -> Random:
-    """Return a random number generator for the noise of a row; equal arguments give equal random numbers."""
+    """Return a random number generator for the noise of a row. Equal arguments give equal random numbers."""
     return Random((seed << 128) + (epoch << 64) + row)
 
 
-# -- Other encodings of the same text. `data.noise` has none of them, since the input map undoes them. ----
+# -- Other encodings of the same text. `data.noise` has no such kind, because the input map undoes them. --
 
 
 def typographic_apostrophes(text: str) -> str:
-    """Replace ' by ’."""
+    """Replace each ' by ’."""
     return text.replace("'", "’")
 
 
@@ -142,7 +144,7 @@ def tabs(text: str) -> str:
     return text.replace(" ", "\t")
 
 
-#: All changes that `--robustness` measures, by name.
+#: All changes whose effect `--robustness` measures. Each is under its name.
 CHANGES: dict[str, Change] = {
     change.__name__: change
     for change in (

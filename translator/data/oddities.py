@@ -1,6 +1,7 @@
-"""Signs of damage in a pair, detected before the input map is applied. Damaged pairs are noted and kept.
+"""Signs that the text of a pair is damaged. Such a pair is noted in the report, but it is kept.
 
-Each sign is a bit flag. The flags differ from those of `lines`, so that one number can combine both.
+The signs are looked for before the input map is applied. Each sign is a bit flag. The flags differ from
+those of `lines`, so that a single number can hold the flags of both modules.
 """
 
 import html.entities
@@ -8,32 +9,35 @@ import re
 
 ENTITY, TOKENISED, MOJIBAKE, INVISIBLE, QUOTED = 4, 8, 16, 32, 64
 
-#: Candidates for HTML entities such as `&apos;` and `&#39;`. `_is_entity` checks that a name exists in HTML.
+#: Candidates for HTML entities such as `&apos;` and `&#39;`. If an entity is written as a name, `_is_entity`
+#: checks that HTML defines this name.
 _ENTITY = re.compile(r"&(?:([A-Za-z]\w{1,31};)|#[0-9]{1,7};|#[xX][0-9A-Fa-f]{1,6};)")
-#: Markers of other tokenizers: Moses writes `@-@` for a hyphen in a word, and subword-nmt writes `@@` where
-#: it splits a word.
+#: Markers of other tokenizers. The tokenizer of Moses writes `@-@` for a hyphen inside a word. subword-nmt
+#: writes `@@` where it splits a word.
 _TOKENISED = re.compile(r"(?<!\S)@[-–/.,]@(?!\S)|\w@@(?!\S)")
-#: UTF-8 that was decoded as Windows-1252 or Latin-1. The alternatives match what such decoding makes of
-#: é and «, of ’ and other punctuation, of €, of œ, and of a byte order mark.
+#: UTF-8 that was decoded as Windows-1252 or Latin-1. There are five alternatives. They match what such
+#: decoding makes of: é, « and similar characters; ’ and similar punctuation; €; œ; a byte order mark.
 _MOJIBAKE = re.compile(
     r"[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰‹Œ‘’“”•–—˜™›œžŸŠš]|â€[\u0080-\u00bf™œ˜“”„…¢¦¡“”–—žš]|â‚¬|Å[“’](?=\w)|ï»¿"
 )
-#: A quoted CSV field that was not parsed as CSV: the text is in quotes, and each quote inside it is doubled.
+#: A quoted CSV field that was not parsed as CSV: the text is between quotes, and each quote inside the text
+#: is doubled.
 _QUOTED = re.compile(r'\s*"(?:[^"]|"")+"\s*')
 
 
 def odd_bits(source: str, target: str) -> int:
-    """Return the bit flags of the oddities on either side.
+    """Return the bit flags of the signs that are present on at least one side of a pair.
 
     - `ENTITY`: a side has an HTML entity.
     - `TOKENISED`: a side has a marker of another tokenizer.
-    - `MOJIBAKE`: a side has UTF-8 that was decoded in another encoding.
-    - `INVISIBLE`: a side has a soft hyphen, a byte order mark or another zero width character.
+    - `MOJIBAKE`: a side has UTF-8 that was decoded as if it were in another encoding.
+    - `INVISIBLE`: a side has a soft hyphen, a zero-width space, a word joiner or a byte order mark.
     - `QUOTED`: the whole text of a side is in double quotes.
     """
     both = f"{source}\n{target}"
     bits = 0
-    # Looking for a fixed string is much faster than matching a pattern, and most texts have none of these.
+    # Each pattern is tried only if a fixed string is in the texts, because finding a string is much faster
+    # than matching a pattern and most texts have none of the strings.
     if "&" in both and any(_is_entity(match) for match in _ENTITY.finditer(both)):
         bits |= ENTITY
     if "@" in both and _TOKENISED.search(both):
@@ -54,7 +58,7 @@ def _is_entity(match: re.Match[str]) -> bool:
     return match[1] is None or match[1] in html.entities.html5
 
 
-#: Frequent words of each language that the other language does not have.
+#: For each language, words that are frequent in it and not in the other language.
 _FUNCTION_WORDS = {
     "fr": frozenset(
         "le la les des une est et dans que qui pas pour sur il elle je vous nous avec du au".split()
@@ -64,9 +68,10 @@ _FUNCTION_WORDS = {
 
 
 def looks_swapped(source: str, target: str, source_language: str, target_language: str) -> bool | None:
-    """Return whether the sides of a pair look swapped, judging by their function words.
+    """Return whether the function words of a pair suggest that its sides are swapped.
 
-    The result is None if the function words are not decisive, or if a language is neither French nor English.
+    The result is None if the function words suggest neither order, or if one of the languages is neither
+    French nor English.
     """
     of_source, of_target = _FUNCTION_WORDS.get(source_language), _FUNCTION_WORDS.get(target_language)
     if of_source is None or of_target is None:

@@ -1,7 +1,7 @@
-"""Checks of a corpus: which pairs are unfit for training, which are only suspicious, and why.
+"""Checks of a corpus. They find the pairs that are unfit for training and those that are only suspicious.
 
-The two sides of a pair are kept or left out together. The checks use 18 bytes of memory per pair, and more
-while the hashes are sorted. The length of the texts does not matter.
+The two sides of a pair are kept or left out together. The checks use 18 bytes of memory for each pair,
+however long its texts are, and more while the hashes are sorted.
 """
 
 import hashlib
@@ -32,20 +32,22 @@ _NOTE_OF_FLAG = {
     oddities.QUOTED: "quoted",
 }
 
-#: Quoted sides are noted if at least this fraction of the pairs has one. Fewer may well be direct speech.
+#: Pairs with a side in double quotes are noted only if they make up at least this fraction of all pairs. If
+#: there are fewer, the quotes may well mark direct speech.
 _QUOTED_FRACTION = 0.02
 
-#: The verdict on a pair that is kept. The verdict on any other pair is the index of its reason in `REASONS`.
+#: The verdict on a pair that is kept. If a pair is left out, the verdict is the index in `REASONS` of the
+#: reason for leaving it out.
 _KEPT = len(REASONS)
 
 
 def pair_hash(source: str, target: str) -> int:
-    """Return a signed 64-bit hash of a pair. Two of 40 million pairs collide with probability 1/20,000."""
+    """Return a signed 64-bit hash of a pair. In 40 million pairs, a collision has probability 1/20,000."""
     return _hash(f"{len(source)}\n{source}{target}")
 
 
 def source_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source that ignores case."""
+    """Return a signed 64-bit hash of a source. The hash does not depend on the case of letters."""
     return _hash(source.casefold())
 
 
@@ -55,12 +57,12 @@ def _hash(text: str) -> int:
 
 
 def alike_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source that ignores punctuation, spaces and case."""
+    """Return a signed 64-bit hash of a source. It depends neither on punctuation and spaces nor on case."""
     return _hash(_NON_WORD.sub("", source.casefold()))
 
 
 class HeldOut(NamedTuple):
-    """Hashes of the pairs of the splits other than `train`; each tensor is one-dimensional int64.
+    """Hashes of the pairs of all splits except `train`. Each tensor is one-dimensional int64.
 
     Attributes:
         sources: `source_hash` of each pair.
@@ -74,7 +76,7 @@ class HeldOut(NamedTuple):
 
 
 def hash_held_out(datasets: Iterable[Any]) -> HeldOut:
-    """Return the hashes of all pairs of some splits."""
+    """Return the hashes of all pairs in `datasets`, the splits other than `train`."""
     sources: list[int] = []
     pairs: list[int] = []
     alike: list[int] = []
@@ -97,7 +99,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
         held_out: hashes of the pairs of the other splits.
 
     Returns:
-        The report, and the row numbers of the pairs that are fit for training (int64, ascending).
+        The report, and the row numbers of the pairs that are fit for training (int64, in ascending order).
     """
     n = len(dataset)
     report = Report(n)
@@ -142,8 +144,8 @@ def _find_held_out(
 ) -> Tensor:
     """Return a bool tensor that tells for each row whether its source is also in another split.
 
-    Two cases are noted in the report: another split has the source with another translation, or another split
-    has a source that differs from the row's source only in punctuation and spaces.
+    In the report, a row is noted in two cases: its source is in another split, but with another translation;
+    or another split has a source that differs from the row's source only in punctuation and spaces.
     """
     sources = torch.tensor([source_hash(source) for _, source, _, _ in rows], dtype=torch.int64)
     is_held_out = torch.isin(sources, held_out.sources)
@@ -158,13 +160,16 @@ def _find_held_out(
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Return (longer + 10) / (shorter + 10) in characters. The 10 keeps the ratio of short texts moderate."""
+    """Return (longer + 10) / (shorter + 10), in characters. The 10 keeps it moderate for short texts."""
     shorter, longer = sorted((len(source), len(target)))
     return (longer + 10) / (shorter + 10)
 
 
 def _unfit(source: str, target: str, config: DataConfig) -> str | None:
-    """Return the first reason in `REASONS` for which a pair by itself is unfit for training, or None."""
+    """Return why a pair is unfit for training: the first such reason in `REASONS`, or None.
+
+    Reasons that depend on other pairs are not considered.
+    """
     if not source.strip() or not target.strip():
         return "empty"
     if max(len(source), len(target)) > config.max_characters:
@@ -175,7 +180,13 @@ def _unfit(source: str, target: str, config: DataConfig) -> str | None:
 
 
 def _notes(source: str, target: str, flags: int) -> list[str]:
-    """Return the notes on a pair, by their names in `report.NOTES`; `flags` were set when it was read."""
+    """Return the names (in `report.NOTES`) of the notes that apply to a pair.
+
+    Args:
+        source: the source of the pair.
+        target: the target of the pair.
+        flags: the bit flags of the pair from the column `notes`.
+    """
     both = source + target
     notes = [note for flag, note in _NOTE_OF_FLAG.items() if flags & flag] if flags else []
     if normalize("NFC", source) != source or normalize("NFC", target) != target:

@@ -1,7 +1,8 @@
-"""Preparation of a corpus: read it, check it, train the tokenizer, tokenize it, and cache the result on disk.
+"""Preparation of a corpus: it is read, checked and tokenized, and the result is cached on disk.
 
-The name of the cache folder is a hash of everything that influences the result. The folder gets this name
-only when it is complete. A damaged folder is built again.
+The tokenizer is trained on the same corpus. The name of the cache folder is a hash of everything that
+influences the result. The folder is given this name only when it is complete. If the folder is damaged, it
+is built again.
 """
 
 import hashlib
@@ -26,11 +27,11 @@ from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 from translator.files import find_sealed, remove_partial_folders
 
-#: Version of the cached result. Increment it when a change here, in `preflight` or in `tokenizer` alters the
-#: result for the same corpus.
+#: Version of the cached result. Increment it when a change to this module, `preflight` or `tokenizer` alters
+#: the result for the same corpus.
 PREPARATION_VERSION = 5
-#: Number of sources sampled to estimate the fraction that holds several sentences. A fraction of 5 % is
-#: estimated to within 0.3 percentage points.
+#: Maximum number of sources in the sample from which `multi_sentence_share` is estimated. With this many, a
+#: fraction of 5 % is estimated to within 0.3 percentage points.
 _MAX_SAMPLED_SOURCES = 20_000
 
 #: The files of the cache folder.
@@ -44,14 +45,15 @@ class Prepared:
     Attributes:
         folder: the cache folder of the corpus.
         tokenizer: the tokenizer trained on the corpus.
-        train: ids of the training pairs, a memory-mapped table with the columns `source_ids` and
+        train: token ids of the training pairs, in a memory-mapped table with the columns `source_ids` and
             `target_ids`.
-        texts: the same pairs as text, a memory-mapped table with the columns `source` and `target`.
-        lengths: lengths of the training pairs; memory-mapped.
-        report: the rows of `train` that were left out or noted, with the reasons.
+        texts: the same pairs as text, in a memory-mapped table that has the columns `source` and `target`.
+        lengths: lengths of the training pairs, memory-mapped.
+        report: how many rows of the split `train` were left out or noted, and why.
         fingerprints: digests that identify the data; see `corpus.fingerprints`.
-        vocabulary_message: message to the user if the vocabulary is smaller than configured, else None.
-        multi_sentence_share: fraction of the training sources that hold two sentences or more.
+        vocabulary_message: if the vocabulary is smaller than configured, a message to the user; else None.
+        multi_sentence_share: fraction of the training sources that consist of two or more sentences,
+            estimated from a sample.
     """
 
     folder: Path
@@ -66,7 +68,7 @@ class Prepared:
 
 
 def prepare(config: Config) -> Prepared:
-    """Return the prepared corpus of a configuration, from the cache if possible.
+    """Return the prepared corpus of a configuration. If it is not in the cache, prepare it first.
 
     Raises:
         DataError: the data cannot be read, or no pair is fit for training.
@@ -94,12 +96,12 @@ def prepare(config: Config) -> Prepared:
 
 
 def open_scored(config: Config, split: str) -> Any:
-    """Return a split for evaluation: all of its well-formed pairs in file order.
+    """Return a split for evaluation: all of its well-formed pairs, in file order.
 
     Malformed rows are reported on stderr.
 
     Raises:
-        DataError: as in `corpus.open_split`, and also if a row is malformed and `data.strict` is set.
+        DataError: see `corpus.open_split`. Also raised if a row is malformed and `data.strict` is set.
     """
     table = corpus.open_split(config.data, split, seed=config.train.seed)
     report = Report(len(table))
@@ -112,11 +114,15 @@ def open_scored(config: Config, split: str) -> Any:
 
 
 def check_strict(config: Config, report: Report) -> None:
-    """If `data.strict` is set, check that no row of any split would be left out.
+    """If `data.strict` is set, check that no row of any split is left out.
+
+    Args:
+        config: the configuration.
+        report: the report on the split `train`. The other splits are read here.
 
     Raises:
-        DataError: a row would be left out. The message names the split and, for each reason, the number of
-            rows and the first lines.
+        DataError: a row is left out. The message names the split and, for each reason, the number of rows
+            left out and the numbers of the first lines.
     """
     if config.data.strict:
         refuse_unfit(report, "train")
@@ -141,7 +147,7 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
 
 
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
-    """Check and tokenize the training split, `texts`, and write `FILES` into a folder."""
+    """Check and tokenize `texts`, which is the split `train`, and write `FILES` into a folder."""
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
     report, fit = check_pairs(texts, config.data, held_out)
@@ -154,7 +160,7 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
         )
     try:
         tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
-    except DataError:  # the report may explain the error
+    except DataError:  # the report may explain why the training failed
         for note in report.messages():
             console.note(note)
         raise
@@ -171,7 +177,15 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
 
 
 def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
-    """Yield both sides of a random sample of the pairs fit for training, with `data.noise` in the sources."""
+    """Yield the texts on which the tokenizer is trained: both sides of a random sample of the fit pairs.
+
+    `data.noise` is applied to the sources.
+
+    Args:
+        texts: the split `train`.
+        fit: row numbers of the pairs fit for training.
+        config: the configuration.
+    """
     rates, seed = config.data.noise.model_dump(), config.train.seed
     n_pairs = max(1, config.tokenizer.sample_sentences // 2)
     if n_pairs < len(fit):
@@ -184,7 +198,10 @@ def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
 
 
 def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
-    """Return the fraction of an evenly spaced sample of the sources that holds two sentences or more."""
+    """Return the fraction of the sources that consist of two or more sentences.
+
+    It is computed from a sample of the rows `kept`, evenly spaced.
+    """
     n = min(len(kept), _MAX_SAMPLED_SOURCES)
     rows = kept[torch.linspace(0, len(kept) - 1, n, dtype=torch.float64).long()]
     sources = texts.select(rows.numpy())["source"]
@@ -194,13 +211,16 @@ def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
 def _tokenize(
     folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int, report: Report
 ) -> tuple[Tensor, Lengths]:
-    """Tokenize the pairs fit for training, and write `train.arrow` without those longer than `max_length`.
+    """Tokenize the pairs fit for training and write them to `train.arrow`.
+
+    If a side of a pair has more than `max_length` tokens, including `EOS`, the pair is left out and counted
+    in the report.
 
     Returns:
-        The numbers of the rows written, and their lengths.
+        The row numbers in `texts` of the pairs written, and the lengths of these pairs.
 
     Raises:
-        DataError: every pair is longer than `max_length`.
+        DataError: every pair is too long.
     """
     lengths: list[Tensor] = []
 

@@ -1,7 +1,7 @@
-"""Readers of sentence pairs from text files and tables, which leave the text unchanged.
+"""Readers of sentence pairs, for text files and tables. They leave the text unchanged.
 
-For a row that is not a pair of texts, a reader yields a `MalformedError` and continues. In a table, blank
-lines are skipped. In two files of parallel lines, a blank line is a line like any other.
+In place of a row that is not a pair of texts, a reader yields a `MalformedError` and continues. Blank lines
+of a table are skipped. In two parallel files, a blank line is a line like any other.
 """
 
 import json
@@ -24,12 +24,12 @@ from translator.data.lines import (
 )
 from translator.errors import DataError
 
-#: If a table has no header, its number of columns is inferred from this many rows at its start.
+#: If a table has no header, its number of columns is inferred from the first rows, at most this many.
 N_FIRST_ROWS = 1000
 
 
 class Row(NamedTuple):
-    """A pair: the number of its first line (from 1), both texts, and the bit flags of its lines."""
+    """A pair: the number of its first line (from 1), its two texts, and the bit flags of all its lines."""
 
     line: int
     source: str
@@ -38,16 +38,16 @@ class Row(NamedTuple):
 
 
 def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of two files with one sentence per line.
+    """Yield the pairs of two parallel files: line n of one file is the translation of line n of the other.
 
     Raises:
-        DataError: as in `scan_lines`, and also if the files have different numbers of lines.
+        DataError: see `scan_lines`. Also raised if the files have different numbers of lines.
     """
     n_source = n_target = 0
     for left, right in zip_longest(scan_lines(source), scan_lines(target)):
         n_source += left is not None
         n_target += right is not None
-        if type(left) is Line and type(right) is Line:  # comparing types is faster than isinstance
+        if type(left) is Line and type(right) is Line:  # comparing the types is faster than `isinstance`
             yield Row(left.number, left.text, right.text, left.notes | right.notes)
         elif left is not None and right is not None:
             yield next(line for line in (left, right) if isinstance(line, MalformedError))
@@ -61,18 +61,20 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
 def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a tab-separated file, in which quotes have no special meaning.
 
-    A row without the source or the target column is malformed; other columns may be missing. A row with more
-    columns than the header is malformed, too, unless the surplus columns are empty. If the file has no
-    header, the most frequent number of columns in the first `N_FIRST_ROWS` rows is used instead.
+    A row is malformed if it is too short to have both the source column and the target column. It is also
+    malformed if it has more columns than the header, unless the surplus columns are empty. If the file has
+    no header, the most frequent number of columns in the first `N_FIRST_ROWS` rows is used in place of the
+    header's number of columns.
 
     Args:
         path: the file.
-        source: the source column: its name in the header or, if the file has no header, its number from 1.
-        target: the target column, given in the same way as the source column.
+        source: name of the source column in the header or, if the file has no header, its number, counted
+            from 1.
+        target: name or number of the target column, likewise.
 
     Raises:
-        DataError: as in `scan_lines`, and also if the header is missing, malformed, or without one of the
-            columns.
+        DataError: see `scan_lines`. Also raised if the header is missing or malformed, or if it does not
+            contain both names.
     """
     records = (
         line if isinstance(line, MalformedError) else Record(line.number, line.text.split("\t"), line.notes)
@@ -82,9 +84,9 @@ def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row |
 
 
 def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a comma-separated file (RFC 4180); see `read_tsv` for the columns.
+    """Yield the pairs of a comma-separated file (RFC 4180); see `read_tsv` for the arguments.
 
-    A quote where RFC 4180 does not allow one makes only the line with this quote malformed.
+    If a quote stands where RFC 4180 does not allow a quote, only the line with this quote is malformed.
 
     Raises:
         DataError: see `read_tsv`.
@@ -124,7 +126,8 @@ def _columns(
             advice = _other_separator(fields) or "fix the line"
             yield MalformedError(row.line, COLUMNS, f"{path}:{row.line}: {problem}; {advice}")
             continue
-        # The note on a byte order mark before the header goes to the first pair, since the header is no row.
+        # If there is a byte order mark before the header, the first pair gets the flag, because the header
+        # does not become a `Row`.
         yield Row(row.line, fields[indices[0]], fields[indices[1]], row.notes | header_notes)
         header_notes = 0
 
@@ -147,10 +150,11 @@ def _column_index(path: Path, header: Record, name: str | int) -> int:
 
 
 def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
-    """Check that a table without a header is not separated by another character than expected.
+    """Check that a table without a header does not seem to use another separator than the expected one.
 
     Raises:
-        DataError: each of the first rows contains another separator.
+        DataError: each of the first rows contains another separator, and the rows look as if it separated
+            their columns.
     """
     fields = [row.fields for row in rows if isinstance(row, Record)]
     has_unsplit_row = any(len(row) == 1 for row in fields)
@@ -163,7 +167,10 @@ def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
 
 
 def _other_separator(fields: list[str]) -> str:
-    """Return advice for a row of one column that seems to have another separator; else an empty string."""
+    """Return advice to the user if a row has only one column and seems to use another separator.
+
+    Otherwise, return an empty string.
+    """
     if len(fields) > 1:
         return ""
     if fields[0].startswith("{"):
@@ -177,7 +184,7 @@ def _other_separator(fields: list[str]) -> str:
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a JSON Lines file; each line is an object that `pair_of` accepts.
+    """Yield the pairs of a JSON Lines file, in which each line is an object that `pair_of` accepts.
 
     Raises:
         DataError: see `scan_lines`.
@@ -193,7 +200,8 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
             except MalformedError as error:
                 yield error
             except (ValueError, RecursionError) as error:
-                # The message for a number that is too long has advice for programmers after a semicolon.
+                # Cut the message at the first semicolon, because Python's advice to raise its digit limit
+                # follows the semicolon if an integer is too long.
                 reason = str(error).partition(";")[0]
                 yield MalformedError(line.number, JSON, f"{where}: not valid JSON: {reason}")
 
@@ -201,7 +209,14 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
 def read_records(
     batches: Iterable[Mapping[str, list[object]]], source: str, target: str, *, where: str
 ) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a table given as batches of columns; rows are numbered from 1."""
+    """Yield the pairs of a table.
+
+    Args:
+        batches: the rows of the table in batches. A batch maps the name of each column to its values.
+        source: name of the source column.
+        target: name of the target column.
+        where: name of the table, for error messages, which add the number of the row (from 1).
+    """
     rows = (
         dict(zip(batch, row, strict=True)) for batch in batches for row in zip(*batch.values(), strict=True)
     )
@@ -215,10 +230,19 @@ def read_records(
 
 
 def pair_of(record: object, source: str, target: str, *, line: int, where: str) -> tuple[str, str]:
-    """Return the two texts of a record, which has either two text columns or a map `translation` of both.
+    """Return the source and the target of a record.
+
+    Args:
+        record: maps the names `source` and `target` to the texts. Alternatively, it maps the name
+            `translation` to such a map.
+        source: name of the source.
+        target: name of the target.
+        line: number of the record's line, for the error.
+        where: start of the error message.
 
     Raises:
-        MalformedError: a text is missing or of another type; the message starts with `where`.
+        MalformedError: the record is not a map, or one of its texts is missing, is not a string, or has half
+            a surrogate pair.
     """
     if (
         isinstance(record, Mapping)

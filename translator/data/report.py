@@ -1,4 +1,4 @@
-"""The report on the checks of a corpus: which rows are left out of training, and which are only noted."""
+"""The report on the checks of a split: how many rows are left out of training or only noted, and why."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,10 +7,11 @@ from typing import Any
 from translator.data import lines
 from translator.errors import DataError
 
-#: Maximum number of example lines that a report has for each reason or note.
+#: Maximum number of lines that a report lists as examples of each reason or note.
 N_EXAMPLES = 10
 
-#: Reasons for leaving out a training pair. If several apply to a pair, only the first is counted.
+#: Maps each reason for leaving out a pair to its description. If several reasons apply to a pair, only the
+#: first is counted.
 REASONS = {
     "invalid_utf8": "malformed: not valid UTF-8",
     "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
@@ -27,7 +28,7 @@ REASONS = {
     "too_many_pieces": "a side is longer than model.max_length pieces",
 }
 
-#: Maps the `problem` of a malformed row to the reason.
+#: Maps the `problem` of a malformed row to the reason (in `REASONS`) for leaving it out.
 _MALFORMED = {
     lines.UTF8: "invalid_utf8",
     lines.LONG: "long_line",
@@ -38,7 +39,8 @@ _MALFORMED = {
     lines.SURROGATE: "surrogate",
 }
 
-#: Oddities that are counted. The reader removes the first two; the others stay in the text.
+#: Maps each note to its description. A note is an oddity that is counted but does not cause the pair to be
+#: left out. The reader removes the first two oddities from the text.
 NOTES = {
     "crlf": "lines ended in CR LF (removed)",
     "bom": "file started with a byte order mark (removed)",
@@ -63,9 +65,9 @@ class Report:
 
     Attributes:
         n_pairs: number of pairs in the split.
-        left_out: maps each reason to the number of pairs left out of training for it.
+        left_out: maps each reason to the number of pairs that are left out of training for this reason.
         noted: maps each note to the number of pairs to which it applies.
-        lines: maps each reason and note to the first line numbers, from 1, to which it applies.
+        lines: maps each reason and each note to the numbers (from 1) of the first lines to which it applies.
     """
 
     n_pairs: int
@@ -75,11 +77,17 @@ class Report:
 
     @property
     def n_kept(self) -> int:
-        """Number of pairs kept for training."""
+        """Number of pairs that are kept for training."""
         return self.n_pairs - sum(self.left_out.values())
 
     def count(self, kind: dict[str, int], name: str, at: Iterable[int]) -> None:
-        """Count a reason or note once for each line in `at`; `kind` is `left_out` or `noted`."""
+        """Add the pairs on some lines to the count of a reason or note.
+
+        Args:
+            kind: `self.left_out` for a reason, `self.noted` for a note.
+            name: the reason or note.
+            at: line number of each pair.
+        """
         for line in at:
             kind[name] = kind.get(name, 0) + 1
             examples = self.lines.setdefault(name, [])
@@ -87,24 +95,24 @@ class Report:
                 examples.append(line)
 
     def drop_note(self, name: str, *, below: float) -> None:
-        """Remove a note that applies to fewer than `below` pairs."""
+        """Remove a note from the report if it applies to fewer than `below` pairs."""
         if self.noted.get(name, 0) < below:
             self.noted.pop(name, None)
             self.lines.pop(name, None)
 
     def count_malformed(self, rows: Any) -> None:
-        """Count malformed rows, given as a table with the columns `line` and `problem`."""
+        """Add malformed rows to the counts. `rows` is a table with the columns `line` and `problem`."""
         self.n_pairs += len(rows)
         for batch in rows.iter(batch_size=1000):
             for line, problem in zip(batch["line"], batch["problem"], strict=True):
                 self.count(self.left_out, _MALFORMED[problem], [line])
 
     def reasons(self) -> list[str]:
-        """Return a line for each reason for leaving out pairs: its description, count and first lines."""
+        """Describe each reason for which pairs were left out: a string with its count and first lines."""
         return self._descriptions(REASONS, self.left_out)
 
     def messages(self) -> list[str]:
-        """Return a line for each reason and each note: its description, count and first lines."""
+        """Describe each reason and each note that applies: a string with its count and first lines."""
         noted = self._descriptions(NOTES, self.noted)
         return [*(f"left out: {reason}" for reason in self.reasons()), *(f"noted: {note}" for note in noted)]
 
@@ -119,10 +127,10 @@ class Report:
 
 
 def refuse_unfit(report: Report, split: str) -> None:
-    """Check, for `data.strict`, that no row of a split is left out.
+    """Check that no row of a split is left out, as the option `data.strict` demands.
 
     Raises:
-        DataError: a row is left out. The message names each reason with its count and first lines.
+        DataError: a row is left out. The message names each reason with its count and first line numbers.
     """
     if report.left_out:
         raise DataError(

@@ -7,48 +7,50 @@ import re
 
 from sentencex import get_sentence_boundaries
 
-#: Maximum number of characters segmented at once. It is limited because `sentencex` takes quadratic time if
-#: quotes are never closed.
+#: Maximum number of characters that are given to `sentencex` at once. There is a limit because `sentencex`
+#: takes quadratic time if quotes are never closed.
 _WINDOW = 4000
-#: Number of characters, up to and including a mark, that are examined to decide whether it ends a sentence.
+#: Number of characters that are examined to decide whether a mark ends a sentence. The mark is the last one.
 _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NON_ASCII_SPACE = re.compile(r"[^\S\x00-\x7f]")
-#: A mark that may end a sentence, followed by closing brackets or quotes, if any, and whitespace.
+#: A mark that may end a sentence. It is followed by whitespace, or by closing brackets or quotes and then
+#: whitespace.
 _STOP = re.compile(r"[.!?…][)\]»”\"']*\s+")
-#: Quotations and parentheses: no sentence ends inside them.
+#: Quotations and parentheses. No sentence is split inside one.
 _ENCLOSED = re.compile(r"«[^»]*»|“[^”]*”|(?<!\S)\"[^\"]*\"(?!\w)|\([^()]*\)")
 
 _BEFORE = r"(?:^|[\s('’«\"“/–—-])"
 _CAPITAL = r"[^\W\d_a-zß-öø-ÿœ]"
-#: Titles, references and list numbers, after which the sentence always continues.
+#: Abbreviations such as titles, and list numbers. After these, the sentence always continues.
 _CONTINUES = re.compile(
     _BEFORE
     + r"(?:MM?|Mmes?|Mlles?|Mgr|Me|Drs?|Prs?|Prof|Ste?s?|[Cc]f|[Ee]x|[Nn][o°]|apr|av|env|[Tt]él|boul|[Bb]d"
     r"|vs)\.$"
     r"|(?:^|[:;]\s)(?:\d{1,3}|[A-Za-z])\.$"
 )
-#: Abbreviations after which the sentence continues if a small letter or a digit follows: p. 12, s.v.p., etc.
+#: Abbreviations after which the sentence continues only if a small letter or a digit follows, for example
+#: p. (p. 12), s.v.p. and etc.
 _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
     r"|janv|févr|juill|sept|oct|nov|déc|\d+(?:ers?|res?|es?|èmes?))\.$"
 )
-#: Initials. The sentence continues with a name (A. Dumas), unless the next word is one that often starts a
-#: sentence, a `_FIRST_WORD` (le plan B. Il dort).
+#: Initials. After these, the sentence continues, because a name is expected (A. Dumas). It ends only if the
+#: next word is a `_FIRST_WORD`, one that often starts a sentence (le plan B. Il dort).
 _INITIAL = re.compile(_BEFORE + rf"(?:{_CAPITAL}\.-?\s?)+$")
 _FIRST_WORD = re.compile(
     r"(?:[JTLCDNM]'|Je|Tu|Ils?|Elles?|On|Nous|Vous|Les?|La|Une?|Des|Ce|Cette|Ces|Ça|Mon|Ma|Mes|Son|Sa|Ses|Et|Mais|Ou|"
     r"Où|Qui|Que|Quoi|Quand|Comment|Pourquoi|Est-ce|Dans|En|Au|Aux|À|Pour|Puis|Alors|Oui|Non|Merci)\b"
 )
-#: Attributions of direct speech, before which the sentence does not end: dit-il, demanda Marie.
+#: Attributions of direct speech, such as dit-il and demanda Marie. The sentence does not end before them.
 _SPEECH_TAG = re.compile(
     r"[a-zà-ÿ]+-(?:t-)?(?:je|il|elle|on|ils|elles)\b|(?:dit|demand|répond|cri|ajout|murmur|lanç|expliqu|fit)\w*\s"
 )
-#: One word with an exclamation mark, which does not end the sentence before a small letter: Hélas ! il dort.
+#: A single word with an exclamation mark. If a small letter follows, the sentence continues: Hélas ! il dort.
 _INTERJECTION = re.compile(r"\w+\s?!")
-#: Isolated marks, emoji and emoticons, which belong to the preceding sentence.
+#: Marks, emoji and emoticons that stand alone between sentences. They belong to the preceding sentence.
 _TRAILING = re.compile(r"(?:(?:[^\w\s«“\"'’(\[—–:;-]|[:;]-?[)(DPp])+(?:\s+|$))+")
 
 
@@ -57,7 +59,7 @@ def split_sentences(text: str, language: str = "fr") -> list[str]:
 
     Args:
         text: a line.
-        language: ISO 639-1 code of its language.
+        language: ISO 639-1 code of the language of the line.
     """
     return [text[start:end] for start, end in sentence_spans(text, language)]
 
@@ -67,8 +69,8 @@ def paired_sentences(
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return the span of each source sentence, paired with the span of its translation.
 
-    If the sides have different numbers of sentences, there is a single pair of spans, which covers both texts
-    completely.
+    The n-th sentence of the target is taken to be the translation of the n-th sentence of the source. If the
+    two numbers of sentences differ, a single pair is returned, whose spans are the whole texts.
     """
     source_spans, target_spans = sentence_spans(source, languages[0]), sentence_spans(target, languages[1])
     if len(source_spans) != len(target_spans):
@@ -79,7 +81,7 @@ def paired_sentences(
 def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
     """Return the (start, end) character offsets of each sentence; see `split_sentences`."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # at most one sentence, like most lines
+    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # like most lines, at most one sentence
         return [(start, end)] if start < end else []
     text, starts = text[:end], [start]
     while len(text) - starts[-1] > _WINDOW:
@@ -96,8 +98,9 @@ def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
 
 
 def _starts(text: str, language: str) -> list[int]:
-    """Return the character offset at which each sentence starts, except the first sentence."""
-    # `sentencex` rejects surrogates and panics at a multi-byte space between a capital and a full stop.
+    """Return the character offset at which each sentence starts. The first sentence is omitted."""
+    # Replace surrogates, because `sentencex` rejects them. Replace multi-byte spaces, because `sentencex`
+    # panics if one stands between a capital and a full stop.
     valid = _NON_ASCII_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
     candidates = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
     candidates |= {match.end() for match in _STOP.finditer(text)}
@@ -115,7 +118,7 @@ def _starts(text: str, language: str) -> list[int]:
 
 
 def _is_complete(sentence: str, rest: str) -> bool:
-    """Return whether `sentence` ends at its last mark, judging also by `rest`, the text that follows."""
+    """Return whether the mark at the end of `sentence` ends it. `rest` is the text that follows."""
     last = sentence[-_TAIL:]
     if not any(map(str.isalnum, sentence)) or _CONTINUES.search(last):
         return False

@@ -1,8 +1,8 @@
-"""Tables of the library `datasets`: loading and downloading them, and writing them as Arrow files.
+"""Tables of the library `datasets`. They are loaded, downloaded, and written to Arrow files here.
 
-No other module imports `datasets`. Its builders for text and CSV change the text, so such files are read by
-`readers` instead. Rows are written in batches here, since `Dataset.from_generator` encodes rows one by one,
-which takes several times as long.
+No other module imports `datasets`. Text and CSV files are read by the module `readers` instead, because the
+builders of `datasets` for such files change the text. Rows are written in batches, because
+`Dataset.from_generator` encodes rows one by one, which takes several times as long.
 """
 
 import logging
@@ -30,7 +30,7 @@ from translator.errors import DataError, is_out_of_memory
 
 Table: TypeAlias = Dataset
 
-#: Columns of a split.
+#: The columns of a split.
 COLUMNS = Features(
     {
         "line": Value("int64"),
@@ -39,23 +39,23 @@ COLUMNS = Features(
         "notes": Value("uint8"),
     }
 )
-#: Columns of a cached table, which also has the malformed rows. `problem` is 0 if the row is a valid pair.
+#: The columns of a cached table, which also contains the malformed rows. `problem` is 0 for any other row.
 _CACHED = Features({**COLUMNS, "problem": Value("uint8")})
 _TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
 
 _BATCH_SIZE = 1000
 
 disable_progress_bars()
-tqdm.monitor_interval = 0  # otherwise tqdm starts a monitor thread even for disabled bars
+tqdm.monitor_interval = 0  # without this, tqdm starts a monitor thread even if bars are disabled
 
 
 def open_arrow(path: Path) -> Table:
-    """Return the table in an Arrow file, memory-mapped."""
+    """Return the table that an Arrow file contains, memory-mapped."""
     return Dataset.from_file(str(path))
 
 
 def write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> int:
-    """Write rows of (line, source, target, notes, problem) to an Arrow file; return the number of rows."""
+    """Write rows of (line, source, target, notes, problem) to an Arrow file. Return the number of rows."""
     with ArrowWriter(features=_CACHED, path=str(path)) as writer:
         while batch := list(islice(rows, _BATCH_SIZE)):
             columns = map(list, zip(*batch, strict=True))
@@ -67,12 +67,12 @@ def write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> in
 def write_tokens(
     table: Table, encode: Callable[[list[str], list[str]], dict[str, list[list[int]]]], path: Path
 ) -> Table:
-    """Write the token ids of the pairs of a table to an Arrow file. Return the new table, memory-mapped.
+    """Encode the pairs of a table and write their ids to an Arrow file. Return the new table, memory-mapped.
 
     Args:
         table: the pairs, with the columns `source` and `target`.
-        encode: maps the sources and the targets of a batch to `source_ids` and `target_ids`; it may drop
-            pairs.
+        encode: function that takes the sources and the targets of a batch, and returns the columns
+            `source_ids` and `target_ids`. It may leave out pairs.
         path: the Arrow file.
     """
     table.map(
@@ -90,8 +90,8 @@ def write_tokens(
 def iter_batches(table: Table) -> Iterator[dict[str, list[object]]]:
     """Yield the rows of a table in batches.
 
-    If a text of a row is not valid UTF-8, all columns of the row hold bytes instead, so readers find it
-    malformed.
+    If a text of a row is not valid UTF-8, all columns of this row contain bytes in place of text, so that
+    readers find the row malformed.
     """
     for start in range(0, len(table), _BATCH_SIZE):
         try:
@@ -105,7 +105,7 @@ def iter_batches(table: Table) -> Iterator[dict[str, list[object]]]:
 
 
 def load_parquet(path: Path, cache: Path) -> Table:
-    """Load a Parquet file. `datasets` converts the file to Arrow and stores the result in the cache folder.
+    """Load a Parquet file. `datasets` converts it to Arrow and stores the result in the folder `cache`.
 
     Raises:
         DataError: the file cannot be read.
@@ -115,10 +115,10 @@ def load_parquet(path: Path, cache: Path) -> Table:
 
 
 def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table:
-    """Load a split of a data set that is on the Hub or in a local folder.
+    """Load a split of a data set, which may be on the Hub or in a local folder.
 
     Raises:
-        DataError: the data set or split does not exist, or cannot be fetched.
+        DataError: the data set or the split does not exist or cannot be loaded.
     """
     hint = "check the name, the network and data.files (split → the data set's own name for it)"
     with one_line_errors(f"data.dataset={dataset}, split {split!r}", hint):
@@ -128,13 +128,13 @@ def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table
 
 
 def download(url: str, folder: Path, *, force: bool = False) -> Path:
-    """Download a file into a folder, and return the path of the copy.
+    """Download a file into a folder, and return the path of the local copy.
 
-    If the folder has a copy already and the server reports that the copy is current, the file is not
-    downloaded. With `force`, it is always downloaded.
+    If the folder already has a copy, and if the server reports that this copy is current, the file is not
+    downloaded again unless `force` is set.
 
     Raises:
-        OSError, ValueError: the address cannot be reached.
+        OSError, ValueError: the file cannot be downloaded.
     """
     options = DownloadConfig(cache_dir=str(folder), disable_tqdm=True, max_retries=2, force_download=force)
     return Path(DownloadManager(download_config=options).download(url))
@@ -142,11 +142,14 @@ def download(url: str, folder: Path, *, force: bool = False) -> Path:
 
 @contextmanager
 def one_line_errors(what: str, hint: str) -> Iterator[None]:
-    """Turn an error of `datasets` into a `DataError` of one line, and keep its log messages off the screen.
+    """Turn an error of `datasets` into a `DataError` with a one-line message.
+
+    Inside this context, the log messages of `datasets` and `huggingface_hub` are not shown, unless they are
+    critical.
 
     Args:
-        what: what is loaded, for the message.
-        hint: what the user should check, for the message.
+        what: what is loaded; the message starts with it.
+        hint: what the user should do; the message ends with it.
     """
     logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [log.level for log in logs]
@@ -164,6 +167,6 @@ def one_line_errors(what: str, hint: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the message of an error's cause or, without a cause, of the error itself."""
+    """Return the first line of the message of an error's cause or, if it has no cause, of its own message."""
     lines = str(error.__cause__ or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,11 +1,12 @@
 """The tokenizer: a SentencePiece model of both languages. No other module imports `sentencepiece`.
 
-Encoding is lossless: the text is not normalised, spaces are kept, and characters that are not in the
-vocabulary are encoded as bytes, so there are no unknown tokens. Since SentencePiece represents a space by
-U+2581, a U+2581 that is in the text is also encoded as bytes.
+Encoding is lossless: the text is not normalised, and spaces are kept. Characters that are not in the
+vocabulary are encoded as bytes, so that there are no unknown tokens. A U+2581 in the text is also encoded as
+bytes, because SentencePiece represents a space by this character.
 
-A text in capitals is encoded as the token `CAPITALS` and the text in lower case, because the vocabulary has
-the words in lower case (inline casing; Etchegoyhen & Gete 2020, "To Case or not to Case").
+A text in capitals is encoded as the token `CAPITALS` followed by the tokens of the text in lower case,
+because words in the vocabulary are mostly in lower case (inline casing; Etchegoyhen & Gete 2020, "To Case or
+not to Case").
 """
 
 import io
@@ -22,22 +23,23 @@ from translator.config import TokenizerConfig
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
-#: The character that SentencePiece writes for a space in its pieces.
+#: The character by which SentencePiece represents a space in its pieces.
 WORD_MARK = "\u2581"
-#: First piece of a text in capitals; the other pieces of such a text are in lower case. Vocabularies of early
-#: versions of this project do not have this piece. With these, a text in capitals is encoded as it is.
+#: The first piece of a text in capitals. The other pieces of such a text are in lower case. Vocabularies of
+#: early versions of this project do not have this piece. With such a vocabulary, a text in capitals is
+#: encoded as it is.
 CAPITALS = "<capitals>"
 
 #: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
-#: Characters that temporarily replace U+2581 in a text. The first are noncharacters, which Unicode does not
-#: intend for text. In case the text has all of these, private-use characters follow. Like U+2581, each has
-#: three bytes in UTF-8.
+#: Characters of which one temporarily replaces U+2581 in a text. First come noncharacters, because Unicode
+#: does not intend them for text. Private-use characters follow, for a text that contains all of the
+#: noncharacters. Like U+2581, each of these characters has three bytes in UTF-8.
 _SUBSTITUTES = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
-#: Maximum length of a line for training the tokenizer; longer lines are left out. SentencePiece's own default
-#: is 4192 bytes.
+#: Maximum length of the lines on which the tokenizer is trained. Longer lines are left out. The default of
+#: SentencePiece is 4192 bytes.
 _MAX_SAMPLE_BYTES = 16384
 
 
@@ -57,7 +59,7 @@ class Tokenizer:
         """
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, UnicodeDecodeError) as error:  # UnicodeDecodeError: the message is not UTF-8
+        except (RuntimeError, UnicodeDecodeError) as error:  # UnicodeDecodeError: its message is not UTF-8
             if is_out_of_memory(error):
                 raise
             raise ModelError(f"tokenizer: not a SentencePiece model: {error}") from None
@@ -92,16 +94,16 @@ class Tokenizer:
         """Train a tokenizer.
 
         Args:
-            sentences: text of both languages.
-            config: kind and size of the vocabulary.
+            sentences: texts in both languages.
+            config: the kind and the size of the vocabulary.
 
         Returns:
-            The tokenizer, and None or a message to the user. The message says that the vocabulary is smaller
+            The tokenizer, and a message to the user or None. There is a message if the vocabulary is smaller
             than configured because the corpus is too small.
 
         Raises:
-            DataError: there is no usable text, or the text has more distinct characters than the vocabulary
-                is to have pieces.
+            DataError: there is no usable text, or the texts have so many distinct characters that a
+                vocabulary of the configured size cannot hold them.
         """
         sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
         if not any(s.strip() for s in sample):
@@ -141,8 +143,9 @@ class Tokenizer:
 
         Args:
             text: the prefix.
-            whole: the whole text. If it is in capitals, the ids are `CAPITALS` and the ids of the prefix in
-                lower case. If it is not in capitals or not given, the prefix is encoded as it is.
+            whole: the whole text. If it is in capitals, the prefix is encoded in lower case, and the id of
+                `CAPITALS` is put before its ids. Otherwise, or if `whole` is empty, the prefix is encoded as
+                it is.
         """
         _, case = self._split_case(whole)
         text, substitute = self._substitute(text.lower() if case else text)
@@ -160,21 +163,22 @@ class Tokenizer:
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return the ids of a random segmentation of each text, by BPE-dropout (Provilkov et al. 2020).
 
-        Pieces are merged in the order in which the merges were learnt. At every step, each possible merge is
-        skipped with the probability `dropout`. The ids decode to the same text as those of `encode`. The
-        result depends only on the arguments. SentencePiece's own sampling is not used because its results
-        differ between processes even with the same seed.
+        As in ordinary BPE, pieces are merged step by step, and the merge that was learnt first comes first.
+        At each step, every possible merge is ignored with probability `dropout`. The ids decode to the same
+        text as the ids that `encode` returns. The result depends only on the arguments. SentencePiece's own
+        sampling is not used, because even with the same seed its results differ between processes.
 
         Args:
             texts: the texts to encode.
-            dropout: probability of skipping a merge; 0 gives the result of `encode_batch`.
+            dropout: probability of ignoring a merge. If it is 0, the result is that of `encode_batch`.
             seed: seed of the random number generator.
         """
         generator = random.Random(seed)
         sampled = []
         for text in texts:
             text, substitute, case = self._prepare(text)
-            # Like SentencePiece, put a mark at the start and for every space. No merge spans two words.
+            # As SentencePiece does, put a mark at the start and replace each space by a mark. The words can
+            # be processed one by one, because no merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
             ids = [i for word in words for i in self._sample_word(word, dropout, generator)]
@@ -191,7 +195,7 @@ class Tokenizer:
             ]
             if not merges:
                 break
-            _, i = min(merges)  # the merge learnt first; where it occurs twice, the leftmost
+            _, i = min(merges)  # the merge learnt first or, if it is possible in several places, the leftmost
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
         return [i for piece in pieces for i in self._piece_ids(piece)]
 
@@ -204,40 +208,40 @@ class Tokenizer:
     def _ranks(self) -> dict[str, int]:
         """Map each ordinary piece (neither a special token nor a byte) to its id.
 
-        The ids of a BPE vocabulary are in the order in which the merges were learnt.
+        In a BPE vocabulary, the order of the ids is the order in which the merges were learnt.
         """
         special = {PAD, UNK, BOS, EOS, *self._capitals, *self._bytes}
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of the ids, in capitals if the first id is that of `CAPITALS`.
+        """Return the text that the ids encode, in capitals if the first id is that of `CAPITALS`.
 
-        Special tokens are skipped, and invalid UTF-8 becomes U+FFFD.
+        Special tokens are skipped. Bytes that are not valid UTF-8 become U+FFFD.
         """
         text = str(self._processor.decode([i for i in ids if i not in (PAD, UNK, BOS, EOS)]))
         return text.upper() if self._is_marked(ids) else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the piece of each id as it is written in the vocabulary."""
+        """Return the piece of each id in the form in which it is in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
     def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the (start, end) character offsets of each id in a text.
+        """Return the span of each id: the (start, end) character offsets of its piece in a text.
 
-        The span of `CAPITALS` is empty, and so is the span of a word mark that is a piece of its own at the
-        start of the text. If a character is encoded as several bytes, the id of each byte has the span of the
-        character.
+        The span of `CAPITALS` is empty. If the word mark that SentencePiece adds before the text is a piece
+        of its own, its span is empty, too. If a character is encoded as several bytes, the id of each byte
+        has the span of the whole character.
 
         Args:
             text: the text that was encoded.
-            ids: the ids of the text, in any segmentation.
+            ids: ids that encode the text, in any segmentation.
 
         Raises:
             ValueError: the ids are not an encoding of this text.
         """
         if self._is_marked(ids):
             return [(0, 0), *self.spans(text.lower(), ids[1:])]
-        char_of_byte = [-1]  # -1 stands for the word mark that SentencePiece adds before the text
+        char_of_byte = [-1]  # -1: the word mark that SentencePiece adds before the text
         for i, character in enumerate(text):
             char_of_byte += [i] * len(_as_utf8(character).encode())
         spans, start = [], 0
@@ -254,23 +258,29 @@ class Tokenizer:
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """Ids that decoding must not generate: `PAD`, `BOS`, `UNK`, and pieces with control characters."""
+        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and the ids of control characters.
+
+        The latter are the ids of bytes that are ASCII control characters, and of pieces that contain one.
+        """
         byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
         piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
         return sorted({*NEVER_EMITTED, *byte_ids, *piece_ids})
 
     def _prepare(self, text: str) -> tuple[str, str, list[int]]:
-        """Return the input for SentencePiece, the substitute for U+2581 in it, and the ids to put before it.
+        """Prepare a text for encoding by SentencePiece.
 
-        These ids are the id of `CAPITALS` if the text is in capitals, and none otherwise.
+        Returns:
+            The text to encode, the substitute for U+2581 in it (see `_substitute`), and the ids to put before
+            the ids of the text (see `_split_case`).
         """
         text, case = self._split_case(text)
         return *self._substitute(text), case
 
     def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """Return a text in capitals in lower case, with the id of `CAPITALS` in a list.
+        """Convert a text in capitals to lower case. Return it and a list that contains the id of `CAPITALS`.
 
-        Any other text is returned as it is, with an empty list.
+        Any other text is returned unchanged, together with an empty list. So is every text if the vocabulary
+        does not have the piece `CAPITALS`.
         """
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
@@ -279,10 +289,10 @@ class Tokenizer:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
     def _substitute(self, text: str) -> tuple[str, str]:
-        """Replace U+2581 by a character that is in neither the text nor the vocabulary.
+        """Replace each U+2581 by a substitute, a character that is in neither the text nor the vocabulary.
 
         Returns:
-            The new text, and the substitute, which is empty if the text has no U+2581.
+            The new text and the substitute. If the text has no U+2581, the substitute is an empty string.
         """
         text = _as_utf8(text)
         if WORD_MARK not in text:
@@ -291,7 +301,7 @@ class Tokenizer:
         return text.replace(WORD_MARK, substitute), substitute
 
     def _restore(self, ids: list[int], substitute: str) -> list[int]:
-        """Undo `_substitute` in the ids: replace the bytes of the substitute by the bytes of U+2581."""
+        """Undo `_substitute`: in `ids`, replace the bytes of the substitute by the bytes of U+2581."""
         if not substitute:
             return ids
         replaced = [self._bytes[value] for value in substitute.encode()]
@@ -305,22 +315,22 @@ class Tokenizer:
 
 
 def _lowered(text: str) -> str | None:
-    """Return a text in capitals in lower case.
+    """Convert a text in capitals to lower case.
 
-    The result is None if the text is not in capitals, or if upper-casing the result would not restore the
-    text.
+    The result is None if the text is not in capitals, or if converting the result to upper case would not
+    give back the text.
     """
     lower = text.lower() if text.isupper() else text
     return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
 
 
 def _as_utf8(text: str) -> str:
-    """Return the text with lone surrogates replaced by U+FFFD, so that it can be encoded in UTF-8."""
+    """Replace lone surrogates in a text by U+FFFD, so that the text can be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _is_control(code: int) -> bool:
-    """Return whether a code point or byte is an ASCII control character."""
+    """Return whether the code of a character or byte is that of an ASCII control character."""
     return code < 0x20 or code == 0x7F
 
 
@@ -340,7 +350,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         character_coverage=0.9995,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        split_digits=True,  # numbers that are not in the training data are copied digit by digit
+        split_digits=True,  # so that numbers not in the training data are copied digit by digit
         max_sentence_length=_MAX_SAMPLE_BYTES,
         minloglevel=2,
     )
@@ -348,7 +358,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
 
 
 def _training_problem(message: str, size: int) -> str:
-    """Return the error message for a failed training, given SentencePiece's message."""
+    """Turn the message with which SentencePiece's training failed into a message to the user."""
     if "smaller than required_chars" in message:
         return f"tokenizer.vocabulary_size={size} is below the number of characters; try {2 * size}"
     return f"the vocabulary cannot be built: {message.splitlines()[0]}"

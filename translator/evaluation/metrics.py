@@ -1,4 +1,4 @@
-"""Metrics of the translations of a corpus: sacreBLEU's BLEU, chrF and TER, with confidence intervals."""
+"""Scores of the translations of a corpus: BLEU, chrF and TER with confidence intervals, by sacreBLEU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from sacrebleu.significance import PairedTest, Result
 
 from translator.errors import DataError
 
-#: Number of bootstrap resamples for each interval and each paired test. sacreBLEU draws them with its own
-#: seed (12345).
+#: Number of bootstrap resamples for each confidence interval and each paired test. sacreBLEU draws them with
+#: the seed that it uses by default (12345).
 N_RESAMPLES = 1000
 
 METRICS: dict[str, type[Metric]] = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
@@ -23,10 +23,11 @@ class Score:
     """A corpus score with its 95 % confidence interval.
 
     Attributes:
-        score: 0 to 100. Higher is better, except that for TER lower is better; TER may exceed 100.
+        score: the score, from 0 to 100; only TER may exceed 100. For BLEU and chrF, higher is better. For
+            TER, lower is better.
         low: lower end of the interval: the mean of the bootstrap resamples minus half the interval's width.
         high: upper end of the interval: the same mean plus half the width.
-        signature: sacreBLEU's signature, which names the settings of the metric and the version of sacreBLEU.
+        signature: a string in which sacreBLEU records the settings of the metric and its own version.
     """
 
     score: float
@@ -42,7 +43,7 @@ class Comparison:
     Attributes:
         score: score of our system.
         other: score of the other system.
-        p_value: probability that a difference at least as large arises by chance.
+        p_value: estimate of the probability that two equally good systems differ at least as much by chance.
     """
 
     score: float
@@ -53,16 +54,16 @@ class Comparison:
 def corpus_scores(
     hypotheses: Sequence[str], *references: Sequence[str], metrics: Sequence[str] = tuple(METRICS)
 ) -> dict[str, Score]:
-    """Return BLEU (13a, cased), chrF and TER of detokenized text, each with its 95 % interval.
+    """Return the scores of detokenized translations: BLEU (tokenization 13a, cased), chrF and TER.
 
     Args:
-        hypotheses: one translation per line.
-        references: one or more sets of human translations, each with as many lines as `hypotheses`.
+        hypotheses: the translations, one for each line of the corpus.
+        references: one or more sets of human translations. Each set has as many lines as `hypotheses`.
         metrics: names of the metrics to compute.
 
     Raises:
-        DataError: there is nothing to score, or a set has another number of lines than `hypotheses`. In the
-            second case, the message has both numbers.
+        DataError: there is nothing to score, or the number of lines in a set differs from that in
+            `hypotheses`. In the second case, the message contains both numbers.
     """
     _check(hypotheses, references)
     scores = {}
@@ -75,7 +76,7 @@ def corpus_scores(
 
 
 def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
-    """Return only the BLEU score, without an interval; see `corpus_scores` for the arguments."""
+    """Return the BLEU score without a confidence interval; see `corpus_scores` for the arguments."""
     _check(hypotheses, references)
     return float(BLEU().corpus_score(list(hypotheses), [*map(list, references)]).score)
 
@@ -83,7 +84,7 @@ def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
 def compare(
     hypotheses: Sequence[str], others: Sequence[str], *references: Sequence[str]
 ) -> dict[str, Comparison]:
-    """Compare two systems on each metric, by paired bootstrap resampling (Koehn 2004).
+    """Compare two systems by each metric, with a paired bootstrap test (Koehn 2004).
 
     Args:
         hypotheses: translations of our system.
@@ -91,16 +92,17 @@ def compare(
         references: one or more sets of human translations.
 
     Raises:
-        DataError: there is nothing to score, or the systems and the references do not all have the same
-            number of lines.
+        DataError: there is nothing to score, or `hypotheses`, `others` and the sets in `references` do not
+            all have the same number of lines.
     """
     _check(hypotheses, references)
     _check(others, references)
     comparisons = {}
     for name, (_, [other, ours]) in _bootstrap([others, hypotheses], references, metrics=[*METRICS]).items():
         assert ours.p_value is not None
-        # sacreBLEU counts the resamples whose difference exceeds that of the systems. For equal systems it
-        # finds none, so its p-value would be far too small.
+        # For equal scores, do not use sacreBLEU's p-value, which would be far too small. sacreBLEU counts the
+        # resamples whose difference exceeds the difference of the systems, and there may be none if the
+        # systems are equal.
         p_value = 1.0 if ours.score == other.score else float(ours.p_value)
         comparisons[name] = Comparison(float(ours.score), float(other.score), p_value)
     return comparisons
@@ -111,8 +113,8 @@ def _bootstrap(
 ) -> dict[str, tuple[str, list[Result]]]:
     """Return for each metric its signature and the scores of all systems. The first system is the baseline.
 
-    This is also used for a single system, because the interval of `Metric.corpus_score` fails in sacreBLEU
-    2.6 if a resample matches nothing.
+    The paired test of sacreBLEU is used even if there is only one system. The alternative, to let
+    `Metric.corpus_score` compute the interval, fails in sacreBLEU 2.6 if a resample has no matches.
     """
     test = PairedTest(
         [(str(number), list(lines)) for number, lines in enumerate(systems)],
