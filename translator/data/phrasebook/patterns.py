@@ -242,7 +242,7 @@ def _english(slot: Slot, who: Phrase, form: str) -> str:
 
 @cache
 def _nouns(of: str) -> list[Noun]:
-    """Return the nouns of the classes `of` (`food|drink`) or, if there are none, those with the lemma `of`."""
+    """Return the nouns of the classes `of` (`food|drink`) or, if there are none, those with `of` as lemma."""
     return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
 
 

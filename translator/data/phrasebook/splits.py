@@ -23,8 +23,8 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains, once, every
-#: sentence written as a whole that is not in `val` or `test`.
+#: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains every
+#: sentence written as a whole that is not in `val` or `test`, once.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
 #: Map each source to the number of its pairs in `val`, which is also the number of its pairs in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}

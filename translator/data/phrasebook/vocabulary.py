@@ -140,7 +140,7 @@ class Verb:
 
     @property
     def takes(self) -> bool:
-        """Whether the verb has a direct object, is not reflexive, and does not measure a price or duration."""
+        """Whether the verb has a direct object other than a price or a duration, and is not reflexive."""
         return self.direct and not self.reflexive and not self.measures
 
     @property
