@@ -1,4 +1,4 @@
-"""The phrasebook: an embedded corpus of French–English pairs, generated identically on every machine."""
+"""The phrasebook: French–English sentence pairs that come with this package, the same on every machine."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from translator.data.phrasebook.lexicon import TABLES
 
 LANGUAGES = ("fr", "en")
 SPLITS = ("train", "val", "test", "test_compositional", "challenge", "everyday")
-#: The splits that are hand-written. They have two English references for each French sentence.
+#: The hand-written splits. Each of their French sentences has two English references.
 BY_HAND = ("challenge", "everyday")
 
 
@@ -26,20 +26,20 @@ def pairs(split: str) -> Iterator[dict[str, str]]:
 
 
 def second_references(split: str) -> list[str] | None:
-    """Return the second English reference of each pair of a hand-written split; None for another split."""
+    """Return the second English reference of each pair, or None if the split is not hand-written."""
     return [other for _, _, other in splits.by_hand(split)] if split in BY_HAND else None
 
 
 def origins(split: str) -> list[str] | None:
-    """Return the origin of each pair of a split, one of `splits.ORIGINS`; None for a hand-written split."""
+    """Return the origin of each pair (one of `splits.ORIGINS`), or None if the split is hand-written."""
     return None if split in BY_HAND else [example.origin for example in splits.generated()[split]]
 
 
 def alignments(split: str) -> Iterator[str]:
     """Iterate over the word alignments of a generated split in Pharaoh format, in the order of `pairs`.
 
-    A generated split also contains pairs that were written as a whole. These have no alignment, so their
-    lines are empty.
+    A generated split also contains pairs that were written as a whole. For these pairs, which have no
+    alignment, the string is empty.
 
     Raises:
         KeyError: `split` is one of `BY_HAND`.
@@ -48,7 +48,7 @@ def alignments(split: str) -> Iterator[str]:
 
 
 def fingerprint() -> str:
-    """Return the SHA-256 of the Python files and tables of the phrasebook, which identifies its text."""
+    """Return the SHA-256 of the phrasebook's Python files and tables, which identifies its pairs."""
     digest = hashlib.sha256()
     for path in sorted([*TABLES.parent.glob("*.py"), *TABLES.rglob("*.tsv")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

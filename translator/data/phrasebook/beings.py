@@ -15,9 +15,9 @@ from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
 
 HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
-#: Classes of nouns that always have the generic article.
+#: Classes of nouns that are used with the article for a whole class of things: le football, football.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: Nouns for people that the grammar does not combine with a possessive, since some of them would mean
+#: Nouns for people that the grammar does not combine with a possessive, because some of them would then mean
 #: something else: ma femme is my wife, and ma fille is my daughter.
 NOT_OWNED = (
     "femme",
@@ -47,10 +47,10 @@ SUBJECTS = (
 )
 
 
-#: Relative frequency of each of `SUBJECTS`, roughly as in speech.
+#: Relative frequency of each pronoun in `SUBJECTS`, roughly the same as in speech.
 _SUBJECT_WEIGHTS = (14, 5, 9, 6, 6, 4, 4, 3, 1)
-#: These two map a subject pronoun to a phrase with its person and gender. If a pronoun is written as an
-#: ordinary word of a pattern, then a verb of the pattern agrees with this phrase.
+#: These two dicts map a subject pronoun to a phrase that has the person and gender of the pronoun. If a
+#: pattern contains the pronoun as an ordinary word (not as a slot), then its verb agrees with this phrase.
 FRENCH_PRONOUNS: dict[str, Phrase] = {}
 ENGLISH_PRONOUNS: dict[str, Phrase] = {}
 for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
@@ -65,8 +65,9 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 
     Args:
         d: source of random choices.
-        things: whether the pronoun refers to a thing, so that il and elle are translated as it.
-        only: French pronouns to choose from; all if empty. `things` overrides it.
+        things: whether the pronoun refers to a thing, so that il and elle are translated as `it`.
+        only: French pronouns to choose from. If it is empty, all are allowed. If `things` is true, `only` is
+            ignored.
     """
     if things:
         only = ("il", "elle", "ils", "elles")
@@ -89,7 +90,10 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 
 
 def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
-    """Draw a subject that suits a verb. The probability of a pronoun is `pronouns`, or more if `d.calm`."""
+    """Draw a subject that makes sense with a verb.
+
+    `pronouns` is the probability that the subject is a pronoun. If `d.calm` is true, it is at least 0.65.
+    """
     human = not verb.subject.isdisjoint(HUMAN)
     living = not verb.subject.isdisjoint(LIVING)
     if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
@@ -115,7 +119,10 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
 
 
 def again(who: Phrase) -> Phrase | None:
-    """Return a pronoun that refers to `who` again, or None if `who` is neither a person nor a pronoun."""
+    """Return a pronoun that replaces `who` in another clause: il for Paul.
+
+    The result is None if `who` is neither a person nor a pronoun.
+    """
     if not who.human and not (len(who.fr) == 1 and who.fr[0].text in FRENCH_PRONOUNS):
         return None
     said = who.fr[0].text if len(who.fr) == 1 else ""
@@ -127,7 +134,7 @@ def again(who: Phrase) -> Phrase | None:
 
 
 def anybody(d: Draw) -> Phrase:
-    """Draw a subject that can do something on purpose, which is usually a person."""
+    """Draw a subject that can do something on purpose. The subject is usually a person."""
     return subject(d, d.pick(d.lexicon.actions))
 
 
@@ -135,7 +142,7 @@ _ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
 
 
 def relative_of(d: Draw, one: Phrase) -> Phrase:
-    """Draw a member of a person's family: sa mère."""
+    """Draw a member of the family of the person `one`: sa mère."""
     noun = d.noun("family")
     return noun_phrase(noun, "possessive", owner=(2, one.owner))
 
@@ -150,9 +157,9 @@ def both(one: Phrase, other: Phrase) -> Phrase:
 
 
 def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
-    """Draw a noun phrase with a given noun, for use as a subject or after a preposition.
+    """Draw a noun phrase with the given noun, for use as a subject or after a preposition.
 
-    `adjectives` is the probability that the noun has an adjective; `fitting` lowers it if `d.calm`.
+    The noun has an adjective with probability `adjectives`, which `fitting` lowers if `d.calm` is true.
     """
     if noun.classes & GENERAL:
         return noun_phrase(noun, "general", plural=noun.counted)
@@ -185,7 +192,10 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
 
 
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
-    """Draw a possessor that the sentence does not mention, so that son is translated as his.
+    """Draw a possessor of any person, without regard to the rest of the sentence.
+
+    The gender of a possessor in the third person is not known, so that son is always translated as `his`. If
+    `noun`, the noun that is owned, is mari or épouse, then the possessor is singular.
 
     Returns:
         the index of the possessor in je, tu, il, nous, vous, ils, and the English possessive.
@@ -197,7 +207,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 
 def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
-    """Draw the possessor of an object, usually the subject `who`. The result is as for `any_owner`."""
+    """Draw the possessor of an object, usually the subject `who`. The result is as in `any_owner`."""
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english

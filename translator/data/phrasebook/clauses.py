@@ -1,4 +1,4 @@
-"""A clause in both languages: one verb with its subject, tense, negation, question, pronouns and objects.
+"""A clause in both languages: a statement or question with one verb, its subject, objects and adverbials.
 
 This module decides the word order in both languages. The module `parts` draws the objects and adverbials. The
 function `aspect` chooses the English tense (see docs/phrasebook.md).
@@ -14,7 +14,8 @@ from translator.data.phrasebook.phrases import Phrase, Word, new_tag
 from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
-#: Map the second part of a French negation to the English words that it adds to not, never or only.
+#: Map the second part of a French negation (the part after ne) to the English words that are needed in
+#: addition to `not`, `never` or `only`.
 NEGATIONS = {
     "pas": (),
     "plus": ("anymore",),
@@ -24,19 +25,21 @@ NEGATIONS = {
     "que": (),
     "pas encore": ("yet",),
 }
-#: Tenses formed with avoir or être and a participle.
+#: Tenses that are formed with avoir or être and a past participle.
 COMPOUND = ("passé composé", "plus-que-parfait")
 
 
 @dataclass(frozen=True, slots=True)
 class Pronoun:
-    """A pronoun before the French verb.
+    """An object pronoun, y or en, which French places before the verb.
 
     Attributes:
         fr: me, le, lui, y, en …
         en: the English words of the pronoun, which follow the verb.
-        slot: order among several pronouns before one verb: me 1, le 2, lui 3, y 4, en 5.
-        direct: (feminine, plural) of a direct object, with which the participle agrees; otherwise None.
+        slot: rank of the pronoun. If several pronouns precede a verb, the one with the lowest rank comes
+            first: me 1, le 2, lui 3, y 4, en 5.
+        direct: the pair (feminine, plural) of the pronoun if it is a direct object with which a past
+            participle agrees; otherwise None.
     """
 
     fr: str
@@ -53,22 +56,24 @@ class Clause:
         tense: present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
             passé récent or en train.
         negation: a key of `NEGATIONS`, or empty.
-        question: how the clause asks: est-ce que, inversion, intonation, or `subject` if the subject is the
-            question word; empty if the clause is not a question.
-        asked: question word or phrase at the start of the clause (où, quel livre).
-        objects: objects after the verb, in order; the French side includes prepositions.
-        tail: adverbials after the objects.
-        frequency: adverb of frequency, next to the finite verb.
+        question: form of the question: `est-ce que`, `inversion`, `intonation`, or `subject` if the question
+            word is the subject. It is empty if the clause is not a question.
+        asked: question word or phrase at the start of the clause (où, quel livre), if it is not the subject.
+        pronouns: object pronouns, y and en.
+        objects: objects that follow the verb, in order. Their French words include prepositions.
+        tail: adverbials that follow the objects.
+        frequency: adverb of frequency, which stands next to the finite verb.
         habit: whether the clause describes a habit, so that the English tense is simple, not progressive.
         since: whether the action began in the past and still continues (depuis).
         perfect: whether English translates the passé composé with the present perfect: has already eaten.
-        agrees: (feminine, plural) of a direct object that precedes the verb and is not one of `pronouns`. The
-            participle agrees with this object.
-        linked: map a French pronoun to the tag that it shares with a phrase in `objects`. This phrase is the
-            English of the pronoun (explains the rule to me), or the number after en (j'en ai deux).
+        agrees: the pair (feminine, plural) of a direct object that precedes the verb and is not one of
+            `pronouns`. The past participle agrees with this object.
+        linked: map a French pronoun to the tag that it shares with a phrase in `objects`. This phrase is
+            either the English translation of the pronoun (explains the rule to me) or the French number
+            that accompanies en (j'en ai deux).
         also: additional tags of the English verb, if the verb also translates an object (avoir besoin: need).
-        manner: adverb such as vite. It follows the French verb and the English objects; bien, mal and
-            beaucoup precede a French participle or infinitive.
+        manner: adverb of manner, such as vite. In French, it follows the verb, but bien, mal and beaucoup
+            precede a participle or infinitive. In English, it follows the objects.
         as_present: whether English translates a French future with the present: quand tu viendras, when you
             come.
     """
@@ -94,7 +99,7 @@ class Clause:
 
 
 def aspect(clause: Clause) -> str:
-    """Return the English tense of a clause, as `english_verb` expects it."""
+    """Return the name of the English tense of a clause, for the argument `tense` of `english_verb`."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None
     if clause.tense == "present":
@@ -168,7 +173,7 @@ def _french(
         out += clause.frequency.fr
     out += middle
     if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
-        out += clause.manner.fr  # before the object pronoun: il va bien la laver
+        out += clause.manner.fr  # the adverb precedes the pronoun: il va bien la laver
         out += [*clitics, *main] if before_main else main
     else:
         out += [*clitics, *main] if before_main else main
@@ -184,7 +189,10 @@ _SUBJECT_CLITICS = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elle
 
 
 def _inverted(subject: Phrase, finite: str) -> Word:
-    """Return the pronoun that inversion attaches to the verb, also if the subject is a noun: `-t-il`."""
+    """Return the pronoun that inversion attaches to the verb: `-t-il`.
+
+    If the subject is a noun, the pronoun has the gender and number of the noun.
+    """
     pronoun = subject.fr[0].text
     if len(subject.fr) > 1 or pronoun not in _SUBJECT_CLITICS:
         pronoun = ("elle" if subject.feminine else "il") + ("s" if subject.plural else "")
@@ -195,9 +203,10 @@ def _inverted(subject: Phrase, finite: str) -> Word:
 def _french_verb(
     clause: Clause, tags: dict[str, int], conjugations: dict[str, Conjugation]
 ) -> tuple[Word, list[Word], list[Word]]:
-    """Return the finite verb, the fixed words after it (en train de), and the participle or infinitive.
+    """Return the words of the French verb in three parts.
 
-    The second and third part are empty in tenses that do not have them.
+    The parts are the finite verb, the fixed words after the finite verb (en train de), and the participle or
+    infinitive. The second and third parts are empty in tenses that do not have them.
     """
     verb, person, v, aux = clause.verb, clause.subject.person, (tags["verb"],), (tags["aux"],)
     forms = verb.forms
@@ -296,5 +305,5 @@ _SUBJECT_PRONOUNS = ("I", "you", "he", "she", "it", "we", "they")
 
 
 def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
-    """Return the pronouns in English order: a pronoun with a preposition comes last (it to him)."""
+    """Return the pronouns in English order. A pronoun with a preposition comes last: it to him."""
     return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

@@ -1,4 +1,4 @@
-"""The constructions of the grammar with their relative frequencies."""
+"""The constructions of the grammar, each with its relative frequency."""
 
 from translator.data.phrasebook import (
     pronouns,

@@ -1,7 +1,8 @@
-"""Text that a translator copies or reformats: invented names, numbers in digits, dates, prices, addresses.
+"""Text that is copied or reformatted in translation: invented names, numbers, dates, prices and addresses.
 
-Each function draws an expression and returns its French and its English form. In the examples, the English
-form follows in parentheses if it differs. docs/phrasebook.md lists the conventions.
+Each public function draws an expression and returns its French and its English form. In the examples, the
+English form follows the French form in parentheses if the two are different. docs/phrasebook.md lists the
+conventions.
 """
 
 from collections.abc import Callable
@@ -24,14 +25,14 @@ def _syllables() -> list[tuple[list[str], list[str], list[str]]]:
 
 
 def name(d: Draw) -> tuple[str, str]:
-    """An invented name composed of syllables: Bellandou, Gartieri."""
+    """Draw an invented name, which is composed of syllables: Bellandou, Gartieri."""
     first, middle, last = d.pick(_syllables())
     made = d.pick(first) + (d.pick(middle) if d.chance(0.35) else "") + d.pick(last)
     return made, made
 
 
 def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
-    """A number in digits, at least `low`: 37, 1500, 1 500 (1,500). Most are below `high`."""
+    """Draw a number in digits: 37, 1500, 1 500 (1,500). It is at least `low` and usually below `high`."""
     value = d.below(low, high if d.chance(0.7) else 20 * high)
     if value < 10_000 and d.chance(0.5):
         return str(value), str(value)
@@ -39,13 +40,13 @@ def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
 
 
 def year(d: Draw) -> tuple[str, str]:
-    """A year: 1987."""
+    """Draw a year: 1987."""
     value = str(d.below(1930, 2025) if d.chance(0.8) else d.below(1000, 1930))
     return value, value
 
 
 def hour(d: Draw) -> tuple[str, str]:
-    """A time of day: 14h30 (2:30 p.m.), 8h (8 a.m.)."""
+    """Draw a time of day: 14h30 (2:30 p.m.), 8h (8 a.m.)."""
     at = d.below(1, 24)
     minutes = d.pick((0, 0, 15, 30, 30, 45, d.below(1, 60)))
     half = "a.m." if at < 12 else "p.m."
@@ -55,7 +56,7 @@ def hour(d: Draw) -> tuple[str, str]:
 
 
 def price(d: Draw) -> tuple[str, str]:
-    """A price: 12 € (€12), 3,50 € (€3.50)."""
+    """Draw a price: 12 € (€12), 3,50 € (€3.50)."""
     euros = d.below(1, 100) if d.chance(0.7) else d.below(100, 3000)
     if d.chance(0.5):
         return f"{euros:,} €".replace(",", " "), f"€{euros:,}"
@@ -64,13 +65,13 @@ def price(d: Draw) -> tuple[str, str]:
 
 
 def percentage(d: Draw) -> tuple[str, str]:
-    """A percentage: 20 % (20%), 2,5 % (2.5%)."""
+    """Draw a percentage: 20 % (20%), 2,5 % (2.5%)."""
     units, tenth = d.below(1, 100), d.below(1, 10)
     return (f"{units},{tenth} %", f"{units}.{tenth}%") if d.chance(0.3) else (f"{units} %", f"{units}%")
 
 
 def date(d: Draw) -> tuple[str, str]:
-    """A day of the year: 3 mai (May 3), 1er juin 2019 (June 1, 2019)."""
+    """Draw a date, with or without a year: 3 mai (May 3), 1er juin 2019 (June 1, 2019)."""
     month, day = d.below(0, 12), d.below(1, 29)
     fr, en = f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
     if d.chance(0.4):
@@ -80,20 +81,20 @@ def date(d: Draw) -> tuple[str, str]:
 
 
 def phone(d: Draw) -> tuple[str, str]:
-    """A telephone number, the same in both languages: 06 12 34 56 78."""
+    """Draw a telephone number, which is the same in both languages: 06 12 34 56 78."""
     number = " ".join([f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))])
     return number, number
 
 
 def email(d: Draw) -> tuple[str, str]:
-    """An e-mail address, the same in both languages."""
+    """Draw an e-mail address, which is the same in both languages."""
     box = d.pick(_MAILBOXES) if d.chance(0.4) else name(d)[0].lower().translate(_PLAIN)
     address = f"{box}@{_domain(d)}"
     return address, address
 
 
 def url(d: Draw) -> tuple[str, str]:
-    """A web address, the same in both languages."""
+    """Draw a web address, which is the same in both languages."""
     address = f"{d.pick(('www.', 'https://', 'https://www.', ''))}{_domain(d)}"
     return address, address
 

@@ -1,4 +1,4 @@
-"""Random choices that are the same on every machine, with a record of the parts of each sentence."""
+"""Random choices, which are the same on every machine, and a record of the parts of each sentence."""
 
 import random
 from collections import Counter
@@ -10,10 +10,10 @@ from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
 T = TypeVar("T")
 
-#: Maximum number of attempts of one draw. A word that is rare, or belongs to another scene, may be rejected
-#: in each of them; the word of the last attempt is then accepted.
+#: Maximum number of attempts to draw one word. An attempt may be rejected because its word is rare or belongs
+#: to another scene. If all attempts are rejected, the word of the last attempt is used.
 _MAX_REJECTIONS = 100
-#: Factor by which a word is less likely if it belongs to scenes, but not to the current scene.
+#: Factor for the probability of a word that belongs to one or more scenes, but not to the current scene.
 _ELSEWHERE = 0.05
 
 
@@ -24,18 +24,24 @@ class Draw:
     Python.
 
     Attributes:
+        lexicon: the words of the tables.
         constructions: names of the constructions in the current sentence.
-        combinations: pairs of parts in the current sentence, such as a verb and its tense; some are kept out
-            of training (see `splits`).
-        scene: where the current sentence takes place.
-        calm: whether phrases are kept simple, with fewer adjectives and quantities and more pronouns. `start`
-            usually sets it to true. Some constructions, such as a condition, always do.
-        known: whether the subject may not be indefinite (un garçon, chaque garçon, quelqu'un), as in
+        combinations: pairs of parts in the current sentence, such as a verb and its tense. Some pairs are
+            kept out of the training split (see `splits`).
+        scene: the place or situation of the current sentence, such as kitchen.
+        calm: whether phrases are kept simple, with fewer adjectives, fewer quantities and more pronouns.
+            `start` sets it to true for most sentences, and some constructions, such as a condition, always
+            set it to true.
+        known: whether indefinite subjects (un garçon, chaque garçon, quelqu'un) are excluded, as they are in
             questions and negations.
     """
 
     def __init__(self, lexicon: Lexicon, seed: int, *, floor: int = 0) -> None:
-        """Seed the generator. The frequency of a word counts only after the word was drawn `floor` times."""
+        """Seed the generator.
+
+        The frequency of a word is ignored until the word has been drawn `floor` times, so that rare words
+        are drawn too.
+        """
         self.lexicon, self._floor = lexicon, floor
         self._random = random.Random(seed).random
         self.constructions: set[str] = set()
@@ -45,13 +51,13 @@ class Draw:
         self._times = Counter[str]()
 
     def start(self) -> None:
-        """Start a new sentence: clear the records and draw its scene."""
+        """Start a new sentence: clear the records of the previous one, and draw `calm` and the scene."""
         self.constructions, self.combinations = set(), set()
         self.calm, self.known = self.chance(0.7), False
         self.scene = self.pick(self.lexicon.scenes)
 
     def pick(self, items: Sequence[T]) -> T:
-        """Return a random item. Among words, frequent ones and those that fit the scene are more likely."""
+        """Return a random item. If the items are words, frequent ones that fit the scene are more likely."""
         for _ in range(_MAX_REJECTIONS):
             item = items[int(self._random() * len(items))]
             if not isinstance(item, Noun | Verb | Adjective) or self._random() < self._weight(item):
@@ -61,7 +67,7 @@ class Draw:
         return item
 
     def _weight(self, word: Noun | Verb | Adjective) -> float:
-        """Return the probability of accepting a word. Its frequency counts only after `floor` draws."""
+        """Return the probability with which a word is accepted after it was picked."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
         common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= self._floor else 1.0

@@ -8,7 +8,7 @@ _VOWEL_BUT_CONSONANT = re.compile(r"(?:uni|use|usu|eu|one\b|once\b)")
 _CONSONANT_BUT_VOWEL = re.compile(r"(?:hour|honest|honor|heir)")
 _SHORT = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]|quit|begin|forget|prefer|admit|regret")
 
-#: Prefix of a word that is attached to the preceding word without a space.
+#: Prefix that marks a word as attached to the preceding word, without a space between them.
 GLUE = "\0"
 
 BE_PRESENT = ("am", "are", "is", "are", "are", "are")
@@ -40,7 +40,7 @@ def past(verb: str) -> str:
 
 @cache
 def ing(verb: str) -> str:
-    """Return the -ing form. The last consonant is doubled in short verbs (stopping) and a few others."""
+    """Return the -ing form. The last consonant is doubled in short verbs and a few others: stopping."""
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")) and verb != "be":
@@ -68,14 +68,14 @@ def _spelled(word: str, following: str) -> str:
 _ATTACHED = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
 
 
-#: Map an auxiliary to its form before n't.
+#: Map an auxiliary to the form that it has before n't.
 NEGATED = {
     **{word: word for word in "is are was were do does did have has had would could should".split()},
     "will": "wo",
     "can": "ca",
 }
-#: Map a verb to its contraction, which is used after the words in `_PRONOUNS`. The contraction of is also
-#: follows what, who or where at the start of a sentence (what's).
+#: Map a verb form to its contraction, which is used after the words that `_PRONOUNS` lists for the verb form.
+#: The contraction 's is also used after what, who and where at the start of a sentence (what's).
 _SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
 _PRONOUNS = {
     "am": ("i",),
@@ -84,12 +84,12 @@ _PRONOUNS = {
     "will": ("i", "you", "he", "she", "it", "we", "they"),
     "would": ("i", "you", "he", "she", "we", "they"),
 }
-#: Words after which a pronoun is not contracted with its verb: I know where he is now.
+#: Words after which a pronoun and its verb are not contracted: I know where he is now.
 _NO_CONTRACTION_AFTER = ("where", "what", "how", "than", "as", "who", "when")
 
 
 def contracted(words: list[str]) -> list[str]:
-    """Return the words with contractions. Each remains two words, so that the number is the same: is n't."""
+    """Return the words with contractions. A contraction is two words (is n't): their number is unchanged."""
     out = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         head = word.lower()
@@ -106,6 +106,6 @@ def contracted(words: list[str]) -> list[str]:
 
 
 def spell(words: list[str]) -> str:
-    """Join words into a sentence: choose a or an, put spaces between them, and add a capital."""
+    """Join words into a sentence: choose `a` or `an`, put spaces between words, and capitalise the first."""
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

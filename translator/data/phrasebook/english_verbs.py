@@ -8,11 +8,11 @@ BASE, THIRD, PAST, PARTICIPLE, ING = range(5)
 
 
 def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return the auxiliaries and the main words of an English verb.
+    """Return the auxiliaries of an English verb and its other words, except its particle.
 
     Args:
         verb: the verb.
-        tense: English tense, as `clauses.aspect` returns it.
+        tense: name of the English tense, as returned by `clauses.aspect`.
         person: index in I, you, he, we, you, they.
         split: whether the verb must have an auxiliary, because the clause is a question or contains `not`.
     """
@@ -42,7 +42,7 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
 
 
 def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return the words for can or must: the modal verb itself, or its replacement (be able to, have to)."""
+    """Return the words for can or must: either the modal verb itself or be able to or have to."""
     if base == "can":
         if tense in ("present", "progressive"):
             return ["can"], []

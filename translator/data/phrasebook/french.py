@@ -7,7 +7,7 @@ from functools import cache
 from translator.data.phrasebook.english import GLUE
 
 VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
-#: Words that lose their final vowel before a word that starts with a vowel.
+#: Words that lose their final vowel before a word that starts with a vowel: l'eau.
 _ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
 _PRESENT = {
     "er": ("e", "es", "e", "ons", "ez", "ent"),
@@ -20,11 +20,11 @@ _FUTURE = ("ai", "as", "a", "ons", "ez", "ont")
 
 @dataclass(frozen=True, slots=True)
 class Conjugation:
-    """The forms of a verb. A tuple of six forms is in the order je, tu, il, nous, vous, ils.
+    """The forms of a verb. Every tuple of six forms is in the order je, tu, il, nous, vous, ils.
 
     Attributes:
         imperative: the three forms for tu, nous and vous.
-        participle: masculine singular of the past participle.
+        participle: the masculine singular of the past participle.
     """
 
     infinitive: str
@@ -38,8 +38,8 @@ class Conjugation:
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Return whether `le` becomes `l'` before this word. An initial `*` prevents the elision (`*hibou`)."""
-    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # not elided: Youssef, yaourt; elided: yeux
+    """Return whether `le` becomes `l'` before this word. A `*` before the word prevents this (`*hibou`)."""
+    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # Youssef and yaourt, but not yeux
     return word[:1].lower() in VOWELS and not sounded
 
 
@@ -73,7 +73,7 @@ def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
 
     Args:
         infinitive: infinitive without `se`.
-        doubles: whether the last consonant of the stem doubles before a silent e (appeler: j'appelle).
+        doubles: whether the last consonant of the stem is doubled before a silent e (appeler: j'appelle).
 
     Raises:
         ValueError: the infinitive has none of these endings.
@@ -86,7 +86,7 @@ def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
     if group == "er":
         future = _silent(stem, doubles=doubles) + "er"
         if re.search(r"é[^aeiouyéè]+$", stem):
-            future = infinitive  # préférera keeps its é
+            future = infinitive  # é remains é in the future: préférera
     imperfect = present[3].removesuffix("ons")
     participle = {"er": "é", "ir": "i", "re": "u"}[group]
     return from_parts(infinitive, present, imperfect, future, stem + participle)
@@ -102,12 +102,12 @@ def from_parts(
 ) -> Conjugation:
     """Build a conjugation from its principal parts.
 
-    `imperfect` and `future` are stems. `imperative` is needed only if the imperative is irregular.
+    `imperfect` and `future` are the stems of these tenses. `imperative` is needed only if it is irregular.
     """
     if not imperative:
         tu = present[1]
         if tu.endswith(("es", "as")) and not infinitive.endswith(("re", "oir")):
-            tu = tu[:-1]  # mange, va, ouvre
+            tu = tu[:-1]  # the imperative has no s: mange, va, ouvre
         imperative = (tu, present[3], present[4])
     # The stems mange- and commenç- become mang- and commenc- before i: mangions, commencions.
     soft = re.sub(r"(?<=g)e$", "", imperfect).removesuffix("ç") + ("c" if imperfect.endswith("ç") else "")
@@ -123,8 +123,8 @@ def from_parts(
     )
 
 
-#: The two stems of subjunctives that are not derived from the present form for `ils`. The second stem is the
-#: one for nous and vous.
+#: Map each verb whose subjunctive is not derived from the present to the two stems of its subjunctive. The
+#: second stem is used with nous and vous, and the first stem with all other persons.
 _SUBJUNCTIVES = {
     "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
     "aller": ("aill", "all"), "vouloir": ("veuill", "voul"), "valoir": ("vaill", "val"),
@@ -146,11 +146,13 @@ def _subjunctive(infinitive: str, stem: str, nous: str) -> tuple[str, ...]:
 
 
 def like(model: Conjugation, infinitive: str) -> Conjugation:
-    """Conjugate a verb like another one with the same ending: revenir like venir, construire like conduire.
+    """Conjugate a verb like the verb `model`: revenir like venir, construire like conduire.
+
+    The two infinitives have a common ending. In each form of the model, the part of the model's infinitive
+    that precedes this ending is replaced by the corresponding part of `infinitive`.
 
     Raises:
-        ValueError: a form of the model does not start with the part of the model's infinitive that is
-            different in `infinitive`.
+        ValueError: a form of the model does not start with the part that is to be replaced.
     """
     tail = 0
     while tail < min(len(model.infinitive), len(infinitive)) and (
@@ -201,7 +203,7 @@ def _silent(stem: str, *, doubles: bool) -> str:
 
 @cache
 def _spelled(word: str, following: str) -> str:
-    """Return a word as spelled before the next word, with a space after it if one separates the words."""
+    """Return a word as it is spelled before the word `following`, with the space between them, if any."""
     bare = word.removeprefix("*").removeprefix(GLUE)
     if following.startswith(GLUE):
         return bare

@@ -30,12 +30,15 @@ class Lexicon:
 
     @cached_property
     def clausal(self) -> tuple[Verb, ...]:
-        """The verbs except those that need a subordinate clause with que."""
+        """All verbs except those that need a subordinate clause with que."""
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
 
     @cached_property
     def events(self) -> tuple[Verb, ...]:
-        """The verbs for what people do or what happens to them, except those that need an infinitive."""
+        """The verbs that describe what people do or what happens to them.
+
+        Verbs that need an infinitive are left out.
+        """
         human = leaves(["human"])
         return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
 
@@ -48,7 +51,10 @@ class Lexicon:
 
     @cached_property
     def actions(self) -> tuple[Verb, ...]:
-        """The verbs for what people do on purpose."""
+        """The verbs that describe what people do on purpose.
+
+        Verbs that need a place where somebody is (rester) or a clause with que are left out.
+        """
         human, not_done = leaves(["human"]), {"stays", "that"}
         return tuple(
             v
@@ -64,12 +70,13 @@ class Lexicon:
         return self._nouns_of[classes]
 
     def verb_translated(self, lemma: str, *en: str, done_to: tuple[str, ...] = ()) -> Verb:
-        """Return a verb with a translation that is not in the table, such as be for avoir in avoir faim.
+        """Return a verb with a translation that is not in the table, such as be for avoir (avoir faim).
 
         Args:
-            lemma: a verb of the tables or a regular verb. The verb is reflexive if `lemma` starts with `se`.
+            lemma: a verb of the tables, or a regular verb. If it starts with `se` or `s'`, it is reflexive.
             en: base form, third person, past, participle and -ing form of the English verb.
-            done_to: classes of the verb's object. If empty, the verb has no object and describes a state.
+            done_to: classes of the verb's object. If it is empty, the verb has no object and describes a
+                state.
         """
         key = (lemma, en)
         if key not in self._translated:
@@ -109,18 +116,18 @@ class Lexicon:
 
     @cached_property
     def primary(self) -> tuple[Verb, ...]:
-        """The first meaning in the table of each transitive verb.
+        """For each transitive verb, the meaning that comes first in the table.
 
-        Only this meaning is used with an object pronoun: je le porte, I wear it.
+        Only this meaning is used in sentences with an object pronoun: je le porte, I wear it.
         """
         return tuple(self._first.values())
 
     def is_primary(self, verb: Verb) -> bool:
-        """Whether a verb is one of `primary`."""
+        """Return whether `verb` is one of the meanings in `primary`."""
         return self._first.get(verb.lemma) is verb
 
     def has_living_twin(self, verb: Verb) -> bool:
-        """Return whether another meaning of the verb can have a person or animal as its subject (tomber)."""
+        """Return whether another meaning of the verb can have a person or an animal as its subject."""
         return any(
             v.lemma == verb.lemma and v.subject & leaves(["living"]) for v in self.verbs if v is not verb
         )
@@ -130,13 +137,13 @@ class Lexicon:
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
             suits = [a for a in self.adjectives if not a.applies.isdisjoint(noun.classes)]
-            # "une petite amie" would mean a girlfriend
+            # petit and ami are not combined, because "une petite amie" would mean a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
         return self._suiting[key]
 
 
 def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
-    """Return (part of speech, French word) for every noun, adjective, verb, adverb and name."""
+    """Return the pair (part of speech, French word) for every noun, adjective, verb, adverb and name."""
     return {
         *(("noun", noun.lemma) for noun in lexicon.nouns),
         *(("adjective", adjective.lemma) for adjective in lexicon.adjectives),
@@ -147,7 +154,10 @@ def lemmas(lexicon: Lexicon) -> set[tuple[str, str]]:
 
 
 def rows(table: str) -> Iterator[dict[str, str]]:
-    """Yield each line of a table as a dict from column name to cell, without comments (lines with `#`)."""
+    """Yield each line of a table as a dict from column name to cell.
+
+    Blank lines and comments (lines that start with `#`) are left out.
+    """
     with (TABLES / f"{table}.tsv").open(encoding="utf-8", newline="") as file:
         lines = (line for line in file if line.strip() and not line.startswith("#"))
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval=""):
@@ -156,7 +166,7 @@ def rows(table: str) -> Iterator[dict[str, str]]:
 
 @cache
 def load() -> Lexicon:
-    """Read all tables."""
+    """Read all tables of words."""
     conjugations = {row["infinitive"]: _conjugation(row) for row in rows("conjugations")}
     return Lexicon(
         nouns=tuple(noun for row in rows("nouns") for noun in _nouns(row)),
@@ -182,16 +192,16 @@ def _nouns(row: dict[str, str]) -> Iterator[Noun]:
         if many == "=":
             fr, en = ("", singular), ("", row["english_plural"] or row["english"])
             if row["english_plural"] == "-":
-                en = (row["english"], "")  # singular in English: les mathématiques, mathematics
+                en = (row["english"], "")  # only singular in English: les mathématiques, mathematics
         elif many == "-":
             fr, en = (singular, ""), (row["english"], "")
         elif en[0] == en[1] and en[0].endswith("s"):
-            en = ("", en[1])  # plural in English: un pantalon, pants
+            en = ("", en[1])  # only plural in English: un pantalon, pants
         return Noun(row["french"].removeprefix("*"), fr, en, feminine, classes, where, *_company(row))
 
     genders = row["gender"]
     if genders == "mf" and french.starts_with_vowel(row["french"]):
-        genders = "m"  # masculine only, since the elided article of l'enfant does not show the gender
+        genders = "m"  # masculine only, because the elided article of l'enfant does not show the gender
     for gender in genders:
         yield noun(row["french"], row["plural"], gender == "f")
     if row["feminine"]:

@@ -1,4 +1,4 @@
-"""Noun phrases in both languages: determiners, adjectives and possession, with agreement."""
+"""Noun phrases in both languages: nouns with determiners, adjectives and possessors that agree with them."""
 
 from translator.data.phrasebook import french
 from translator.data.phrasebook.draw import Draw
@@ -6,7 +6,7 @@ from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, spread
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun
 
-#: Map a kind of determiner to its French masculine, feminine and plural, and its English singular and plural.
+#: Map a kind of determiner to five forms: French masculine, feminine and plural, English singular and plural.
 DETERMINERS = {
     "definite": ("le", "la", "les", "the", "the"),
     "indefinite": ("un", "une", "des", "a", ""),
@@ -17,7 +17,7 @@ DETERMINERS = {
     "a few": ("", "", "quelques", "", "a few"),
     "general": ("le", "la", "les", "", ""),
 }
-#: Map a French quantity (without de) to its English before countable and before uncountable nouns.
+#: Map a French quantity (without de) to its translations before a plural and before an uncountable noun.
 QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),
@@ -49,12 +49,13 @@ def noun_phrase(
 
     Args:
         noun: the noun. If the noun has only a singular or only a plural, `plural` is ignored.
-        kind: a key of `DETERMINERS` or `QUANTITIES`, `possessive`, `number`, `all` (tous les), `negated` (pas
-            de), or `bare` for no determiner.
+        kind: a key of `DETERMINERS` or of `QUANTITIES`, or one of `possessive`, `number`, `all` (tous les),
+            `negated` (pas de) and `bare` (no determiner).
         plural: whether the noun is plural.
-        adjectives: at most one that precedes and one that follows the noun in French.
-        owner: for `possessive`: index of the possessor in je, tu, il …, and the English possessive.
-        count: for `number`: the number.
+        adjectives: at most two: one that precedes the noun in French and one that follows it.
+        owner: if `kind` is `possessive`, the index of the possessor in je, tu, il, nous, vous, ils, and the
+            English possessive.
+        count: if `kind` is `number`, the number.
     """
     plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
     en_plural = (plural and bool(noun.en[1])) or not noun.en[0]
@@ -105,7 +106,7 @@ def _described(
 
 
 def owner_word(noun: Noun, *, plural: bool) -> str:
-    """Return the English possessive that refers to a noun: his, her, its or their."""
+    """Return the English possessive for something that belongs to the noun: his, her, its or their."""
     if plural:
         return "their"
     if noun.is_human:
@@ -114,7 +115,7 @@ def owner_word(noun: Noun, *, plural: bool) -> str:
 
 
 def _split(text: str, tag: int) -> list[Word]:
-    """Return the words of an entry such as `chemin de fer`, `swimming pool` or `l'eau`, without elision."""
+    """Split an entry such as `swimming pool` or `jus d'orange` into words; d' and l' become de and la."""
     text = text.replace("d'", "de ").replace("l'", "la ")
     return [Word(part, (tag,)) for part in text.split()]
 
@@ -165,7 +166,7 @@ def _determiner(
     english_words = (several if en_plural and plural else one).split()
     if kind == "indefinite":
         if plural and described:
-            form = "de"  # des before an adjective: de grands arbres
+            form = "de"  # des becomes de before an adjective: de grands arbres
         if not noun.fr[0]:
             english_words = []  # des lunettes → glasses
         elif en_plural and not plural:
@@ -182,9 +183,9 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw an adjective, sometimes two, that makes sense with a noun.
+    """Draw adjectives that make sense with a noun: none, one or, sometimes, two.
 
-    `chance` is the probability of an adjective; if `d.calm`, the probability is a third of it.
+    The probability that there is an adjective is `chance`, or a third of `chance` if `d.calm` is true.
     """
     if not d.chance(chance / 3 if d.calm else chance):
         return ()
@@ -207,7 +208,7 @@ def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
 def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Phrase:
     """Build a noun with its possessor: la voiture de Paul, Paul's car.
 
-    If the possessor is not a person, English uses of: le toit de la maison, the roof of the house.
+    If the possessor is not a person, it follows `of` in English: le toit de la maison, the roof of the house.
     """
     d.build("possession with de")
     owned = noun_phrase(noun, "definite", plural=plural)

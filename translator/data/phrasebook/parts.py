@@ -1,4 +1,4 @@
-"""The complements of a verb, drawn so that they make sense: objects, infinitives, pronouns, adjuncts."""
+"""The complements of a verb (objects, infinitives, pronouns, adjuncts) that make sense with the verb."""
 
 from dataclasses import replace
 
@@ -16,8 +16,8 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.places import PLACES, adverb, first_name, location, time, word_for_word
 from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
-#: Object pronouns. The columns are: French, English, person, and the persons of the subjects with which the
-#: pronoun would be reflexive.
+#: Object pronouns. The columns are: French pronoun, English pronoun, person of the pronoun, and the persons
+#: of the subjects with which the pronoun would be reflexive.
 _PERSONS = (
     ("me", "me", 0, (0, 3)),
     ("te", "you", 1, (1, 4)),
@@ -34,8 +34,8 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         noun: the noun.
         who: the subject, which may be the possessor of the object.
         negation: negation of the clause. After pas, pas encore, plus and jamais, the articles un, du and des
-            become de. After que, English omits some.
-        general: whether a definite object means the whole class: aimer le chocolat.
+            become de. After que, the English word `some` is left out.
+        general: whether a definite object stands for a whole class of things: aimer le chocolat.
     """
     plural = noun.counted and d.chance(0.35)
     if noun.classes & GENERAL or (general and d.chance(0.75) and not noun.is_human):
@@ -81,7 +81,7 @@ def _determined(
     plural: bool,
     described: tuple[Adjective, ...],
 ) -> Phrase:
-    """Draw an object with a given kind of determiner. A negation may change the determiner."""
+    """Draw an object with the given kind of determiner, which a negation may change."""
     d.build(kind)
     if kind == "quantity":
         words = ("beaucoup", "trop", "assez", "peu")
@@ -109,7 +109,8 @@ def _determined(
 def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, english: str = "") -> Phrase:
     """Draw an object with a preposition, such as `à mon frère`.
 
-    `english` is the English preposition, or empty if the preposition is part of the English verb.
+    `english` is the English preposition. It is empty if the English verb includes the preposition or needs
+    none.
     """
     if noun.classes & (GENERAL | {"music", "weather", "instrument"}):
         kind = "definite" if noun.classes & {"instrument"} else "general"
@@ -127,14 +128,15 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
 
 
 def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str = "") -> list[Phrase]:
-    """Draw the objects that a verb requires, in order.
+    """Draw the objects that a verb requires, in the order in which they follow the verb.
 
     Args:
         d: source of random choices.
         verb: the verb.
         who: the subject.
         negation: negation of the clause.
-        omit: the object to omit, `direct` or `second`, because a pronoun or question word stands for it.
+        omit: the object to omit (`direct` or `second`) because a pronoun or question word replaces it. If it
+            is empty, no object is omitted.
     """
     drawn = []
     if verb.object and omit != "direct":
@@ -168,7 +170,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
     return thing(d, noun, who, negation=negation, general=verb.liking)
 
 
-#: Parts of the body that are used in the plural when one washes or brushes them.
+#: Parts of the body that are put in the plural in sentences such as: elle se lave les mains.
 _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
 
 
@@ -177,14 +179,15 @@ def _takes_to(verb: Verb) -> bool:
 
 
 def actions(d: Draw) -> tuple[Verb, ...]:
-    """Return the verbs that can be used as an infinitive."""
+    """Return the verbs of which the grammar uses the infinitive, as after vouloir or pour."""
     return d.lexicon.actions
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
-    """Draw an infinitive with its objects: manger une pomme, eat an apple; with `ing`, eating an apple.
+    """Draw an infinitive with its objects: manger une pomme, eat an apple.
 
-    A verb that needs an infinitive itself is replaced by another verb. `who` is the subject.
+    If `ing` is true, the English form is eating an apple. If the verb itself needs an infinitive, then
+    another verb replaces it. `who` is the subject that performs the action.
     """
     if "inf" in verb.object:
         verb = d.pick([v for v in actions(d) if "inf" not in v.object])
@@ -212,7 +215,10 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
 
 
 def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
-    """Draw a direct object pronoun. `le` is him if a person can be the object of the verb, otherwise it."""
+    """Draw a direct object pronoun.
+
+    If the object of the verb can be a person, le and la are translated as `him` and `her`, otherwise as `it`.
+    """
     human = "person" in verb.object
     if human and d.chance(0.5):
         french, english, person, _ = d.pick(
@@ -234,8 +240,8 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
     Args:
         d: source of random choices.
         who: the subject.
-        to: the English preposition, or empty.
-        things_only: whether me, te, nous and vous are excluded.
+        to: the English preposition before the pronoun, or empty if there is none.
+        things_only: whether to exclude me, te, nous and vous.
     """
     lead = tuple(to.split())
     if d.chance(0.5) and not things_only:
@@ -250,7 +256,10 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
 
 
 def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
-    """Add random adverbials of manner, place and time to `clause`. `chance` scales their probability."""
+    """Add random adverbials to `clause`.
+
+    The probabilities of adverbials of manner, place and time are proportional to `chance`.
+    """
     verb = clause.verb
     if verb.how and d.chance(chance / 2):
         how = {entry.fr: entry.en for entry in d.lexicon.adverbs if entry.kind == "manner"}

@@ -16,14 +16,14 @@ from translator.errors import DataError
 
 
 class Slot(NamedTuple):
-    """A slot on one side of a pattern, such as `{un adj food#2}`: its modifiers and its name, `food#2`."""
+    """A slot on one side of a pattern. `{un adj food#2}` has the modifiers un and adj and the name food#2."""
 
     lead: tuple[str, ...]
     of: str
 
     @property
     def kind(self) -> str:
-        """The name without its number: food."""
+        """The name of the slot without its number: `food`."""
         return self.of.partition("#")[0]
 
     def __str__(self) -> str:
@@ -38,8 +38,8 @@ class Pattern:
     """A pattern, which is one line of a table.
 
     Attributes:
-        fr, en: words and slots in order.
-        links: pairs (position in `fr`, position in `en`) of aligned items.
+        fr, en: the words and slots of each side, in order.
+        links: pairs (position in `fr`, position in `en`) of aligned words and slots.
         points: numbers of the grammar points that the pattern illustrates, as in points.tsv.
         where: file and line of the pattern, for messages.
     """
@@ -54,16 +54,16 @@ class Pattern:
     def shared(self) -> dict[str, tuple[Slot, Slot]]:
         """Map the name of each slot that is on both sides to its French and its English form.
 
-        A slot that is on one side only is not included: it stands for a word to inflect.
+        A slot that is on one side only is not included, because it contains a word that is to be inflected.
         """
         left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
         return {of: (left[of], right[of]) for of in left if of in right}
 
 
 def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
-    """Yield the patterns of a table, each after the name of the slot that it fills.
+    """Yield, for each pattern of a table, the name of the slot that it can fill, and the pattern itself.
 
-    `named` says whether the first column of the table is this name. If not, the name is `sentence`.
+    If `named` is true, the first column of the table contains the name. Otherwise, the name is `sentence`.
 
     Raises:
         DataError: a line has too few cells or cannot be parsed.
@@ -82,12 +82,12 @@ def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
 
 
 def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Pattern:
-    """Parse the cells of a line. Whether its slots exist is not checked here, but by `check`."""
+    """Parse the cells of a line of a table. Whether the slots in them exist is checked later, by `check`."""
     sides = (_items(fr, where), _items(en, where))
     shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
     lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
     found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
-    for mark in ".,?!;:…":  # paired from the end, since Mr. and Dr. add a full stop
+    for mark in ".,?!;:…":  # paired from the end, because Mr. and Dr. add a full stop
         marks = ([at for at, i in enumerate(side) if i == mark][::-1] for side in sides)
         found.update(zip(*marks, strict=False))
     for pair in filter(None, (part.strip() for part in links.split(";"))):
@@ -113,7 +113,10 @@ def _items(text: str, where: str) -> Items:
 
 
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
-    """Return the positions in `side` of the words of a link. Repeated words are found from left to right."""
+    """Return the positions in `side` of the words of a link, which are `wanted`.
+
+    If a word is repeated, its occurrences in `wanted` and in `side` are matched from left to right.
+    """
     positions: list[int] = []
     for item in wanted:
         same = [
@@ -133,11 +136,12 @@ class Known(NamedTuple):
     """The names that slots can have.
 
     Attributes:
-        drawn: slots that are filled with a drawn phrase: named slots, names, numbers, times and others.
-        nouns: classes and lemmas of nouns.
-        empty: classes without nouns.
-        french, english: words that a slot on one side can inflect.
-        leads: determiners and other modifiers of a noun.
+        drawn: slots that are filled with a random phrase: the slots that slots.tsv defines, and built-in
+            slots such as names, numbers and times.
+        nouns: classes and lemmas of nouns. Such a slot is filled with a noun.
+        empty: classes that have no noun.
+        french, english: words that can be inflected. Such a slot is on one side only.
+        leads: determiners and other modifiers that a slot for a noun can have.
     """
 
     drawn: Collection[str]
@@ -149,7 +153,7 @@ class Known(NamedTuple):
 
 
 def check(tables: dict[str, list[Pattern]], known: Known) -> dict[str, list[Pattern]]:
-    """Check that every slot can be filled and that no slot contains itself; then return the tables.
+    """Check that every slot can be filled and that no slot contains itself, and return the tables.
 
     Raises:
         DataError: a check fails; the message names file, line and remedy.

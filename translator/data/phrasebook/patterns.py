@@ -1,4 +1,4 @@
-"""Patterns: sentences with typed slots, read from tables and filled by the grammar, with word alignments."""
+"""Patterns: sentences with typed slots, which are read from tables and filled by the grammar."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ TENSES = {
     "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
-#: Maximum number of attempts to fill two slots of the same kind in a pattern with different words.
+#: Maximum number of attempts to fill a slot with words other than those in slots of the same kind.
 _MAX_TRIES = 20
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
@@ -57,9 +57,9 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
 
 @cache
 def tables() -> dict[str, list[Pattern]]:
-    """Return the patterns by the name of the slot that they fill.
+    """Return a dict from the name of a slot to the patterns that can fill the slot.
 
-    The patterns of whole sentences are under the name `sentence`.
+    The patterns of whole sentences have the key `sentence`.
 
     Raises:
         DataError: a table is invalid; the message names file, line and remedy.
@@ -101,7 +101,7 @@ def fill(
         for side, at in enumerate(link):
             tags[side][at] = (*tags[side].get(at, ()), tag)
     known: dict[str, Phrase] = {}
-    for dependent in (False, True):  # first fill the slots with which others agree
+    for dependent in (False, True):  # first fill the slots with which other slots agree
         for at, item in enumerate(line.fr):
             if isinstance(item, Slot) and item.of in line.shared and dependent == _is_dependent(item):
                 who = _subject(line.fr, at, known, subject, beings.FRENCH_PRONOUNS)
@@ -131,10 +131,11 @@ def fill(
 def _subject(
     items: Items, at: int, known: dict[str, Phrase], outer: Phrase | None, pronouns: dict[str, Phrase]
 ) -> Phrase:
-    """Return the phrase with which the word at a position agrees.
+    """Return the phrase with which the word at position `at` agrees.
 
-    This is the phrase that its slot names (`@person`), otherwise the nearest phrase before the word,
-    otherwise `outer`. If there is no `outer`, a phrase after the word comes before the last resort, il.
+    If the slot of the word names another slot (`@person`), the result is the phrase in that slot. Otherwise,
+    the result is the nearest noun phrase or pronoun before the word. If there is none, the result is `outer`
+    or, if `outer` is None, the nearest noun phrase or pronoun after the word. The last resort is il.
     """
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
@@ -152,7 +153,7 @@ def _is_dependent(slot: Slot) -> bool:
 
 
 def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
-    """Append a phrase to French words. Contract à or de before it with its article (au, aux, du, des)."""
+    """Append a phrase to French words. If the last word is à or de, contract it with the phrase's article."""
     if not fr or fr[-1].text not in ("à", "de"):
         return fr + phrase.fr
     *before, preposition = fr
@@ -163,7 +164,7 @@ def _joined(fr: list[Word], phrase: Phrase) -> list[Word]:
 
 
 def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
-    """Draw the phrase for a slot that is on both sides."""
+    """Draw the phrase for a slot that is on both sides. Its verbs and possessives agree with `who`."""
     if left.kind in tables():
         tense = next((lead for lead in left.lead if lead in TENSES), "infinitif")
         form = next((lead for lead in right.lead if lead in FORMS), "base")
@@ -177,7 +178,7 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
 
 
 def _invariable(fr: list[str], en: list[str]) -> Phrase:
-    """Return an invariable phrase whose words are all linked: a number, a price, a name."""
+    """Return an invariable phrase, such as a number or a price, in which all words have the same tag."""
     tag = new_tag()
     return Phrase([Word(word, (tag,)) for word in fr], [Word(word, (tag,)) for word in en])
 
@@ -210,7 +211,7 @@ def _noun(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
 
 
 def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
-    """Return the words of a French verb or adjective that agrees with `who`."""
+    """Return the words for a slot with a French verb or adjective, which agrees with `who`."""
     verb = _verb(slot.of)
     if verb is None:
         adjective = next(a for a in d.lexicon.adjectives if a.lemma == slot.of)
@@ -232,7 +233,7 @@ def _french(d: Draw, slot: Slot, who: Phrase, tense: str) -> list[str]:
 
 
 def _english(slot: Slot, who: Phrase, form: str) -> str:
-    """Return the form of an English verb that agrees with `who`."""
+    """Return the word for a slot with an English verb, which agrees with `who`."""
     form = next((lead for lead in slot.lead if lead in FORMS), form)
     if slot.of == "be" and form in ("present", "past"):
         return (english.BE_PRESENT if form == "present" else english.BE_PAST)[who.en_person]
@@ -241,7 +242,7 @@ def _english(slot: Slot, who: Phrase, form: str) -> str:
 
 @cache
 def _nouns(of: str) -> list[Noun]:
-    """Return the nouns of the classes `of` (`food|drink`). If there are none, `of` is the lemma of a noun."""
+    """Return the nouns of the classes `of` (`food|drink`) or, if there are none, those with `of` as lemma."""
     return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
 
 

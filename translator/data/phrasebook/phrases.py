@@ -1,4 +1,4 @@
-"""Bilingual phrases: French and English words, aligned by tags."""
+"""Bilingual phrases, which consist of French and English words. Tags record which words are aligned."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +11,7 @@ from translator.data.phrasebook.english import GLUE
 
 
 class Word(NamedTuple):
-    """A word on one side. It is linked to every word on the other side that shares a tag with it."""
+    """A French or English word, linked to every word of the other language with which it shares a tag."""
 
     text: str
     tags: tuple[int, ...] = ()
@@ -23,13 +23,15 @@ class Phrase:
 
     Attributes:
         fr, en: the words.
-        person: person of its French verb if it is a subject, as an index in je, tu, il, nous, vous, ils.
-        en_person: person of its English verb, as an index in I, you, he, we, you, they.
+        person: person of a French verb with the phrase as its subject, as an index in je, tu, il, nous, vous,
+            ils.
+        en_person: person of an English verb with the phrase as its subject, as an index in I, you, he, we,
+            you, they.
         feminine: whether French words that agree with the phrase are feminine.
         owner: the English possessive that refers to the phrase, such as his for Paul.
-        article: whether `fr` starts with le or les, which contracts with à and de.
+        article: whether `fr` starts with the definite article. Its forms le and les contract with à and de.
         human: whether the phrase refers to a person.
-        head: tag of the main word.
+        head: tag of the main word, or 0 if there is none.
     """
 
     fr: list[Word] = field(default_factory=list)
@@ -55,8 +57,8 @@ class Sentence(NamedTuple):
     """A pair of sentences.
 
     Attributes:
-        links: sorted pairs (index of a French word, index of an English word) of aligned words, where a
-            sentence is split into words by `translator.alignment.words`.
+        links: sorted pairs (index of a French word, index of an English word) of aligned words. The indices
+            count the words into which `translator.alignment.words` splits a sentence.
     """
 
     fr: str
@@ -68,7 +70,7 @@ _fresh = count(1)
 
 
 def spread(text: str, *tags: int) -> list[Word]:
-    """Return the words of an expression, all with the same tags."""
+    """Return the words of an expression, each with the tags `tags`."""
     return [Word(part, tags) for part in text.split()]
 
 
@@ -79,9 +81,9 @@ def new_tag() -> int:
 
 @cache
 def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
-    """Split a line such as `il_a y_a a_a {0}` into words, each with the letters of its tags.
+    """Split a line such as `il_a y_a a_a {0}` into pairs of a word and the letters of its tags.
 
-    The letter of a punctuation mark is the mark itself.
+    A punctuation mark without letters has the mark itself as its letter.
     """
     parts = []
     for part in pattern.split():
@@ -122,13 +124,13 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
         contracted = {"àle": "au", "àles": "aux", "dele": "du", "deles": "des"}.get(preposition + first.text)
         if contracted:
             return [Word(contracted, (tag, *first.tags)), *phrase.fr[1:]]
-    if preposition == "de" and first.text in ("des", "du", "de"):  # de and des pommes: de pommes
+    if preposition == "de" and first.text in ("des", "du", "de"):  # de + des pommes becomes de pommes
         return [Word("de", (tag, *first.tags)), *phrase.fr[1:]]
     return [Word(preposition, (tag,)), *phrase.fr]
 
 
 def glued(text: str) -> list[str]:
-    """Return the words of a text, with `GLUE` before each word that directly follows another word."""
+    """Return the words of a text, with `GLUE` before a word that no space separates from the previous one."""
     parts, end = [], 0
     for word in words(text):
         start = text.index(word, end)
@@ -142,7 +144,7 @@ def finish(phrase: Phrase) -> Sentence:
     if [word.text for word in phrase.en[-2:]] == [
         GLUE + ".",
         ".",
-    ]:  # a single full stop after p.m. at the end
+    ]:  # p.m. at the end keeps a single full stop
         phrase.en[-2:] = [Word(GLUE + ".", phrase.en[-2].tags + phrase.en[-1].tags)]
     en = english.contracted([word.text for word in phrase.en])
     at: dict[int, list[int]] = {}

@@ -14,7 +14,7 @@ PLACES = ("building", "outdoor", "region", "room")
 
 
 def named(d: Draw, kind: str) -> Phrase:
-    """Draw a name of some kind: first name, surname, town or country."""
+    """Draw a name of the given kind: `first`, `surname`, `town` or `country`."""
     return name(d.pick([entry for entry in d.lexicon.names if entry.kind == kind]))
 
 
@@ -24,7 +24,7 @@ def first_name(d: Draw) -> Phrase:
 
 
 def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phrase:
-    """Draw a place, or a destination if `goes`: dans le jardin, à Paris, en France, chez Marie."""
+    """Draw a place or, if `goes` is true, a destination: dans le jardin, à Paris, en France, chez Marie."""
     if len(classes) > 2 and d.chance(0.35):
         return d.pick((in_town, in_country, at_home_of))(d, goes=goes)
     noun = d.pick([n for n in d.lexicon.of(*classes) if n.where])
@@ -52,7 +52,7 @@ def in_town(d: Draw, *, goes: bool) -> Phrase:
 
 
 def country(entry: Entry, preposition: str) -> list[Word]:
-    """Return the French words of a country after à (en, au or aux) or de (de, du or des)."""
+    """Return a country in French after the preposition à (as en, au or aux) or de (as de, du or des)."""
     own = new_tag()
     vowel = entry.fr[0] in "AEIOUÉÎ"
     words = [Word(part, (own,)) for part in entry.fr.split()]
@@ -71,7 +71,7 @@ def in_country(d: Draw, *, goes: bool) -> Phrase:
 
 
 def country_phrase(entry: Entry, preposition: str, english: str) -> Phrase:
-    """Build a country after a French preposition (à or de) and an English one."""
+    """Build the phrase for a country after the given French (à or de) and English prepositions."""
     fr = country(entry, preposition)
     tag = new_tag()
     own = fr[1].tags
@@ -111,7 +111,7 @@ def word_for_word(fr: str, en: str) -> Phrase:
 
 
 def fixed(entry: Entry) -> Phrase:
-    """Build an expression with the links that its table gives."""
+    """Build an expression with the word links that are in its line of the table."""
     fr, en = words(entry.fr), words(entry.en)
     tags: dict[tuple[int, int], int] = {link: new_tag() for link in entry.links}
     return Phrase(

@@ -40,8 +40,8 @@ def with_indirect_pronoun(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: English verbs that can have two objects without a preposition (gives him a book). The other verbs have a
-#: preposition before the person (explains the problem to him).
+#: English verbs that can have two objects without a preposition (gives him a book). With other verbs, the
+#: person follows a preposition (explains the problem to him).
 _DATIVE = frozenset(("give show lend send tell bring offer sell teach read write serve throw").split())
 
 
@@ -50,7 +50,7 @@ def _gives(verb: Verb) -> bool:
 
 
 def _pronoun_after_object(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
-    """Return a sentence with the English pronoun after the object: explains the rule to me.
+    """Return the sentence with the English pronoun after the English object: explains the rule to me.
 
     The English pronoun is linked to the French pronoun, which precedes the verb.
     """
@@ -120,8 +120,8 @@ def with_y(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to its pronoun and to the index of
-#: the form in `Conjugation.imperative`.
+#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to the pronoun of this person and to
+#: the index of the verb form in `Conjugation.imperative`.
 _IMPERATIVE_PERSONS = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 
 

@@ -12,9 +12,10 @@ _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
 
 
 def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
-    """Turn a clause into a question of a form, one of `FORMS`, which is random if empty.
+    """Turn a clause into a question.
 
-    There is no inversion if the subject is je.
+    `form` is one of `FORMS`; if it is empty, the form is random. Instead of an inversion with je, est-ce que
+    is used.
     """
     form = form or d.pick(FORMS)
     if form == "inversion" and drawn.subject.person == 0:

@@ -16,7 +16,7 @@ def _joined(head: Phrase, tail: Phrase) -> Phrase:
 
 
 def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Return `head`, a phrase with this noun, with a clause such as `qui dort`, or alone if no verb fits."""
+    """Add a relative clause such as `qui dort` to `head`, a phrase with this noun, if a verb fits."""
     d.build("relative qui")
     fitting = verbs(d, lambda v: bool(v.subject & noun.classes) and "inf" not in v.object)
     if not fitting:
@@ -31,7 +31,7 @@ def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Return `head`, a phrase with this noun, with a clause such as `que j'ai achetée`, if a verb fits."""
+    """Add a relative clause such as `que j'ai achetée` to `head`, a phrase with this noun, if a verb fits."""
     fitting = verbs(
         d, lambda v: v.direct and not v.reflexive and not v.measures and bool(v.object & noun.classes)
     )
@@ -46,7 +46,7 @@ def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Return `head`, a phrase with this place, with a clause such as `où j'habite`, if a verb fits."""
+    """Add a relative clause such as `où j'habite` to `head`, a phrase with this place, if a verb fits."""
     fitting = verbs(d, lambda v: bool(v.where & noun.classes) and "goes" not in v.object)
     if not fitting:
         return head
@@ -59,12 +59,12 @@ def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def _of_what(verb: Verb) -> bool:
-    """Return whether dont can replace de and the verb's object, unlike in faire de la natation."""
+    """Return whether dont can replace de and the verb's object. In faire de la natation, it cannot."""
     return verb.preposition == "de" and verb.object.isdisjoint((*VERBAL, "outing", "training", "instrument"))
 
 
 def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Return `head`, a phrase with this noun, with a clause such as `dont je parle`, if a verb fits."""
+    """Add a relative clause such as `dont je parle` to `head`, a phrase with this noun, if a verb fits."""
     fitting = verbs(d, lambda v: _of_what(v) and bool(v.object & noun.classes))
     if not fitting:
         return head

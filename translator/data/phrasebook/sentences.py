@@ -19,8 +19,8 @@ def put(d: Draw, drawn: Clause) -> Phrase:
 def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
     """Build a sentence with `C'est …`.
 
-    The English is he is or she is for a person, it is for a thing, and they are for a plural. `french` and
-    `english` are the verb, est and is or était and was.
+    The translation is `he is` or `she is` for a person, `it is` for a thing, and `they are` for a plural.
+    `french` and `english` are the verb in both languages: either est and is, or était and was.
     """
     who = ("she" if what.feminine else "he") if what.human else "it"
     if what.en_person == 5:
@@ -31,7 +31,7 @@ def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
 
 
 def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
-    """Build a clause with être and a complement."""
+    """Build a clause with être and the complement `what`."""
     verb = d.lexicon.verb_translated("être", "be", "is", "was", "been", "being")
     d.build(tense, *([negation] if negation else []))
     return Clause(subject, verb, tense, negation, objects=[what])
@@ -56,8 +56,8 @@ def second(
 ) -> Clause:
     """Draw a clause that accompanies the clause `one`.
 
-    With probability `chance`, its subject is a pronoun for the subject of `one`, provided that the subject of
-    `one` is a person or a pronoun.
+    If the subject of `one` is a person or a pronoun, then, with probability `chance`, the subject of the
+    drawn clause is a pronoun that refers to the subject of `one`.
     """
     who = beings.again(one.subject) if d.chance(chance) else None
     verb = _doing(d) if who else None
@@ -107,7 +107,7 @@ def _feels(d: Draw, who: Phrase, tense: str) -> Phrase:
     return put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
 
 
-#: Pairs of a French noun after avoir and the English adjective after be.
+#: Pairs of a French noun that follows avoir (avoir faim) and the English adjective that follows be.
 STATES = (
     ("faim", "hungry"),
     ("soif", "thirsty"),
@@ -222,7 +222,7 @@ def thinks(d: Draw) -> Phrase:
 
 
 def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
-    """Build the main clause before que: je pense."""
+    """Build the main clause that precedes que: je pense."""
     who = beings.subject(d, verb, pronouns=0.7)
     d.build(tense)
     d.combine(verb.key, tense)

@@ -1,10 +1,11 @@
 """The splits of the phrasebook.
 
-Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `val` and `test`
-contain pairs from each source, and no French sentence that is in `train`. `test_compositional` consists of
-sentences of the grammar with a combination of two parts (a rare verb and a tense, a noun and an adjective)
-that never occurs in training, although each of the two parts occurs there. `challenge` and `everyday` were
-written by hand, by authors who had not seen the other splits.
+Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `train`, `val` and
+`test` contain pairs from each source. No French sentence of `val` or `test` is in `train`.
+`test_compositional` consists of sentences of the grammar. Each of them contains a combination of two parts
+(such as a rare verb and a tense, or a noun and an adjective) that does not occur in `train`, although each of
+the two parts occurs in `train`. `challenge` and `everyday` were written by hand, by authors who had not seen
+the other splits.
 """
 
 import csv
@@ -22,20 +23,20 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Number of pairs from patterns and from the grammar in `train`. `train` also contains every hand-written
-#: sentence that is not in `val` or `test`, once.
+#: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains every
+#: sentence written as a whole that is not in `val` or `test`, once.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
-#: Number of pairs from each source in `val`. `test` has the same number.
+#: Map each source to the number of its pairs in `val`, which is also the number of its pairs in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
-#: Of a thousand combinations of parts, how many are kept out of training.
+#: Number of combinations of parts, out of a thousand, that are kept out of training.
 _KEPT_BACK = 300
-#: In training, the frequency of a word counts only after the word has been drawn this many times. Therefore
-#: rare words occur too.
+#: In `train`, `val` and `test`, the frequency of a word is ignored until the word has been drawn this many
+#: times, so that rare words occur too.
 _FLOOR = 2
-#: Minimum number of times that each word and each part in `test_compositional` occurs in training.
+#: Minimum number of times that each word and each part in `test_compositional` occurs in `train`.
 _WELL_KNOWN = 5
-#: Number of most frequent verbs. A combination with one of these verbs is never kept out of training.
+#: Number of verbs that count as common. A combination with a common verb is never kept out of training.
 _N_COMMON_VERBS = 100
 
 
@@ -57,7 +58,8 @@ class Example(NamedTuple):
 def kept_back(one: str, other: str) -> bool:
     """Return whether a combination of parts is kept out of training.
 
-    A checksum of the two parts decides, unless one of them is a common verb.
+    If one of the parts is a common verb, the combination is not kept out. Otherwise, a checksum of the two
+    parts decides.
     """
     if {one, other} & _common():
         return False
@@ -66,14 +68,14 @@ def kept_back(one: str, other: str) -> bool:
 
 @cache
 def _common() -> frozenset[str]:
-    """Return the keys of the most frequent verbs, in all of their meanings."""
+    """Return the keys of all meanings of the `_N_COMMON_VERBS` most frequent verbs."""
     lemmas = list(dict.fromkeys(verb.lemma for verb in sorted(load().verbs, key=lambda v: -v.frequency)))
     commonest = set(lemmas[:_N_COMMON_VERBS])
     return frozenset(verb.key for verb in load().verbs if verb.lemma in commonest)
 
 
 def sentences() -> Iterator[Example]:
-    """Yield the sentences written as a whole, ordered by a checksum so that themes are mixed."""
+    """Yield the sentences written as a whole, in the order of a checksum, so that themes are mixed."""
     for pair in sorted(written.sentences(), key=lambda pair: (crc32(pair.fr.encode()), pair.fr)):
         yield Example(
             Sentence(pair.fr, pair.en, ()), "sentences", frozenset(f"point {point}" for point in pair.points)
@@ -81,7 +83,7 @@ def sentences() -> Iterator[Example]:
 
 
 def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Yield a sentence of each pattern in turn, endlessly. A French sentence may occur again."""
+    """Yield one sentence of each pattern in turn, endlessly. A French sentence may occur more than once."""
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     while True:
@@ -93,7 +95,10 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
 
 
 def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
-    """Yield sentences of the grammar, endlessly. A French sentence may occur again. `floor` is for `Draw`."""
+    """Yield sentences of the grammar, endlessly. A French sentence may occur more than once.
+
+    `floor` is passed to `Draw`.
+    """
     d = Draw(load(), seed, floor=floor)
     builders = [build for build, weight in CONSTRUCTIONS for _ in range(weight)]
     while True:
@@ -128,7 +133,7 @@ def generated() -> dict[str, list[Example]]:
 
 
 def _compositional(train: list[Example]) -> list[Example]:
-    """Draw sentences with a combination of parts that is not in `train`.
+    """Draw sentences that contain a combination of parts that is kept out of training.
 
     Every word and every part of these sentences occurs at least `_WELL_KNOWN` times in `train`.
     """
@@ -147,7 +152,7 @@ def _compositional(train: list[Example]) -> list[Example]:
 
 
 def by_hand(split: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each French sentence of a hand-written split, with English references by two people."""
+    """Yield each French sentence of a hand-written split, followed by its two English references."""
     with (TABLES / f"{split}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield row["fr"], row["en"], row["en2"]

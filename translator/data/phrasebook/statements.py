@@ -1,4 +1,4 @@
-"""Constructions of one clause: tenses, negations, modals, the passive."""
+"""Constructions that consist of one clause: tenses, negations, modals, the passive."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from translator.data.phrasebook.vocabulary import Verb
 
 Construction = Callable[[Draw], Phrase]
 TENSES = ("present", "passé composé", "imparfait", "futur", "futur proche", "conditionnel")
-#: Relative frequency of each tense, roughly as in speech.
+#: Relative frequency of each tense in `TENSES`, roughly the same as in speech.
 TENSE_WEIGHTS = (9, 6, 3, 2, 2, 1)
 _COMMON_TENSES = tuple(t for t, n in zip(TENSES, TENSE_WEIGHTS, strict=True) for _ in range(n))
 _SIMPLE_NEGATIONS = ("pas",) * 5 + ("plus", "jamais")
@@ -23,13 +23,13 @@ def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
 
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
-    """Return the verbs that need no clause with que and, if `wanted` is given, for which it is true."""
+    """Return the verbs that need no clause with que. If `wanted` is given, it must be true for them."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
 
 def primary(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
-    """Return the verbs of `Lexicon.primary`, which can have an object pronoun, for which `wanted` is true."""
+    """Return the verbs that can have an object pronoun (`Lexicon.primary`) and for which `wanted` is true."""
     return [verb for verb in d.lexicon.primary if wanted(verb)]
 
 
@@ -51,8 +51,8 @@ def clause(
         negation: a key of `clauses.NEGATIONS`, or empty.
         verb: the verb; random if None.
         subject: the subject; random if None.
-        omit: the object to omit, `direct` or `second`; empty to omit none.
-        simple: whether to omit adverbs, places and times.
+        omit: the object to omit (`direct` or `second`), or empty to omit none.
+        simple: whether to leave out adverbs, places and times.
     """
     verb = verb or d.pick(d.lexicon.clausal)
     tense = tense or d.pick(_COMMON_TENSES)
@@ -73,7 +73,7 @@ def clause(
     drawn = Clause(who, verb, tense, negation)
     hidden = (
         "pas" if who.fr[-1].text == "ne" else ""
-    )  # no article after personne ne: personne ne veut de pain
+    )  # de replaces the article after personne ne: personne ne veut de pain
     drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit)
     if not simple:
         parts.adjuncts(d, drawn)
@@ -81,7 +81,7 @@ def clause(
 
 
 def lasts(verb: Verb) -> bool:
-    """Return whether a verb describes something that lasts, and so can be used with `depuis`."""
+    """Return whether a verb can be used with depuis because it describes something that lasts."""
     if verb.lemma in ("habiter", "vivre", "connaître", "attendre", "étudier", "apprendre", "chercher"):
         return "inf" not in verb.object
     return (
@@ -181,7 +181,7 @@ def not_yet(d: Draw) -> Phrase:
 
 
 def maybe_not(d: Draw) -> str:
-    """Draw a negation or, most of the time, none."""
+    """Draw a negation or, most of the time, the empty string."""
     return d.pick(_SIMPLE_NEGATIONS) if d.chance(0.25) else ""
 
 

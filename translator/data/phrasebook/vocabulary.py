@@ -1,4 +1,4 @@
-"""The words of the tables: their forms, their English, and the words with which they make sense."""
+"""The words of the tables: their forms, their translations, and the words with which they make sense."""
 
 from dataclasses import dataclass
 
@@ -22,12 +22,14 @@ class Noun:
 
     Attributes:
         lemma: the dictionary form, the same for boulanger and boulangère.
-        fr, en: singular and plural. The plural of an uncountable noun is empty, and so is the singular of a
-            noun that only has a plural. A `*` at the start of a French form prevents elision.
-        where: for a place: the French and the English preposition for being there (dans, in), and whether
-            English omits the article. Otherwise None.
-        frequency: from 1 (rare) to 5; a noun of each step is twice as frequent as one of the step before.
-        scenes: the scenes to which the noun belongs (kitchen, station …); if empty, it fits every scene.
+        fr, en: singular and plural. The plural of an uncountable noun is empty. The singular of a noun that
+            has only a plural is empty. A `*` at the start of a French form prevents elision.
+        classes: the classes to which the noun belongs, such as food.
+        where: if the noun is a place, the French and the English preposition for being there (dans, in), and
+            whether English omits the article. Otherwise None.
+        frequency: from 1 (rare) to 5 (frequent). Each step doubles the probability that the noun is drawn.
+        scenes: the scenes to which the noun belongs (kitchen, station …). If there are none, the noun fits
+            every scene.
     """
 
     lemma: str
@@ -56,9 +58,11 @@ class Adjective:
 
     Attributes:
         forms: masculine singular, feminine singular, masculine plural, feminine plural.
-        before_vowel: the masculine singular before a vowel (bel), or empty if it is not special.
+        before_vowel: the special form of the masculine singular before a vowel (bel), or empty if there is
+            none.
         before: whether the adjective precedes the noun in French.
-        comparative, superlative: the English forms. The comparative is `-` if the adjective has none.
+        en: the English adjective.
+        comparative, superlative: the English forms. `comparative` is `-` if the adjective has none.
         applies: classes of the nouns with which the adjective makes sense.
     """
 
@@ -83,17 +87,21 @@ class Verb:
     """One meaning of a verb, with the words that can accompany it.
 
     Attributes:
+        etre: whether the compound tenses are formed with être instead of avoir.
         en: forms of the first English word: base, third person, past, participle, -ing.
-        rest: the English words after the first one (`for` of look for).
-        particle: the English particle, which follows an object pronoun (`on` of turn it on).
-        state: whether English uses simple tenses where other verbs have a progressive (he
-            knows).
-        liking: whether a definite object means the whole class (aimer le chocolat).
-        happens: whether nobody does it on purpose, so that the verb has no imperative and does not follow
-            want to.
+        rest: the English words after the first one (`for` in look for).
+        particle: the English particle, which follows an object pronoun (`on` in turn it on).
+        state: whether English uses a simple tense (he knows) where other verbs have a progressive tense.
+        liking: whether a definite object stands for a whole class of things (aimer le chocolat).
+        happens: whether the verb describes something that nobody does on purpose. Such a verb has no
+            imperative and is not used after want to.
+        subject: classes of the subject.
         preposition: the French preposition before the object (à, de, …), or empty.
-        object: classes of the object, or one of `VERBAL`; empty if the verb is intransitive.
-        second: French preposition, classes and English preposition of the second object; None without one.
+        object: classes of the object, or one of `VERBAL`. It is empty if the verb is intransitive.
+        second: French preposition, classes and English preposition of the second object, or None if there is
+            no second object.
+        where: classes of the places where the action can happen.
+        how: French adverbs of manner that make sense with the verb.
     """
 
     lemma: str
@@ -132,7 +140,7 @@ class Verb:
 
     @property
     def takes(self) -> bool:
-        """Whether the verb is transitive: it has a direct object, is not reflexive and does not measure."""
+        """Whether the verb has a direct object other than a price or a duration, and is not reflexive."""
         return self.direct and not self.reflexive and not self.measures
 
     @property
@@ -148,7 +156,7 @@ VERBAL = ("inf", "goes", "stays", "that")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An invariable word or expression: an adverb, a time, a name, a set phrase."""
+    """An invariable word or expression: an adverb, a time or a name."""
 
     fr: str
     en: str

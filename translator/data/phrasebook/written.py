@@ -21,8 +21,8 @@ def sentences() -> tuple[Written, ...]:
     """Return the sentences of all themes, in the order of the file names.
 
     Raises:
-        DataError: a line does not have two or three cells, or lacks its French or English. Or a French
-            sentence occurs twice; then the message names both lines.
+        DataError: a line does not have two or three cells, its French or English cell is empty, or its French
+            sentence is in an earlier line too. In the last case, the message names both lines.
     """
     by_french: dict[str, Written] = {}
     seen: dict[str, str] = {}
