@@ -1,4 +1,4 @@
-"""Access control: addresses, the Host header, origins and the API key."""
+"""Access control: rules for the address of the service, and for the Host, origin and API key of requests."""
 
 import hmac
 import ipaddress
@@ -14,30 +14,33 @@ from translator.serve.limits import RefusedError
 
 KEY_VARIABLE = "PASSERELLE_API_KEY"
 
-#: Minimum length of the API key. 16 characters of base64 are 96 bits; a much shorter key could be guessed.
+#: Minimum number of characters of the API key. 16 characters of base64 hold 96 random bits, which cannot be
+#: guessed.
 MIN_KEY_LENGTH = 16
 
-#: Names of this machine in a Host header.
+#: Names of this machine that the error message for a refused Host header suggests. `is_loopback` also accepts
+#: other names.
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 _PORTS = {"http": 80, "https": 443}
 
-#: A host name or address, without scheme, port and path, and in ASCII, as browsers send it.
+#: Matches a host name or an address without a scheme, a port or a path. The name must be in ASCII, because
+#: browsers convert other names to ASCII before they send them.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True)
 class Access:
-    """The rules for who may use the service.
+    """The rules that decide which requests the service accepts.
 
     Attributes:
-        api_key: the API key that clients must send; None if they need none.
+        api_key: the API key that clients must send; None if clients need no key.
         local_only: whether the service listens on a loopback address. If it does, the Host header of a
-            request must name this machine or one of `hosts`. Any other name is a domain that somebody
-            pointed at this machine (DNS rebinding).
-        origins: origins of other websites that may use the service; `*` allows all.
-        hosts: lower-case host names that are accepted in addition to `LOCAL_NAMES`. Clients use them to
-            reach the service through a proxy on this machine.
+            request must name this machine or one of `hosts`. Any other name is refused, because it may be a
+            domain that an attacker has pointed at this machine (DNS rebinding).
+        origins: origins of other websites whose pages may use the service; `*` allows all origins.
+        hosts: lower-case host names that the Host header may contain in addition to the names of this
+            machine. Clients use these names to reach the service through a proxy on this machine.
     """
 
     api_key: str | None = None
@@ -46,7 +49,7 @@ class Access:
     hosts: tuple[str, ...] = ()
 
     def check_host(self, host: str) -> None:
-        """If the service is local only, refuse a Host header other than this machine or `hosts`.
+        """If `local_only` is true, refuse a Host header that names neither this machine nor one of `hosts`.
 
         Raises:
             RefusedError: with status 421, if the Host header is refused.
@@ -59,7 +62,7 @@ class Access:
     def allows_origin(self, origin: str, host: str) -> bool:
         """Return whether a page may use the service.
 
-        Our own page may use it, and so may pages of an allowed origin.
+        The service's own page may use it, and so may the pages of an allowed origin.
 
         Args:
             origin: the Origin header of a request from the page.
@@ -67,19 +70,19 @@ class Access:
         """
         try:
             name = urlsplit(origin).netloc
-        except ValueError:  # unclosed brackets, an invalid port
+        except ValueError:  # a bracket is not closed, or the port is invalid
             return False
-        # A proxy may listen on a different port than the one in the Host header that it sends. The ports of
-        # public hosts are therefore not compared.
+        # For a name in `hosts`, the ports are not compared, because a proxy may listen on a different port
+        # than the one in the Host header that it sends to the service.
         is_ours = name != "" and (name == host or _without_port(name) in self.hosts)
         return is_ours or self.is_allowed_origin(origin)
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return whether `--allow-origin` allows an origin. Pages of such an origin may read responses."""
+        """Return whether `--allow-origin` allows an origin, so that its pages may read the responses."""
         return "*" in self.origins or _origin(origin) in self.origins
 
     def check_address(self, query: bytes) -> None:
-        """Refuse an API key in the query string, because proxies and browsers log query strings.
+        """Refuse a query string that contains an API key, because proxies and browsers log query strings.
 
         Raises:
             RefusedError: with status 400, if the query string has the field `api_key`.
@@ -92,14 +95,15 @@ class Access:
             )
 
     def check_key(self, key: object, headers: Mapping[str, str]) -> None:
-        """Check the API key of a request, if the service has a key.
+        """Check the API key of a request. If the service has no key, accept the request.
 
         Args:
-            key: the field `api_key` of the body, if any.
-            headers: the request headers. If the body has no key, `Authorization: Bearer` is used.
+            key: the field `api_key` of the request; None if the request has no such field.
+            headers: the request headers. If `key` is empty or None, then the key is read from the header
+                `Authorization: Bearer`.
 
         Raises:
-            RefusedError: with status 400 if the request has no key, or 403 if its key is wrong.
+            RefusedError: with status 400 if the request has no key, or with status 403 if its key is wrong.
         """
         if self.api_key is None:
             return
@@ -113,7 +117,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is `localhost` or an address that can be reached from this machine only."""
+    """Return whether a host is `localhost` or an address that only this machine can reach."""
     address = _address(host)
     if address is None:
         return host.lower().removesuffix(".") == "localhost"
@@ -122,7 +126,7 @@ def is_loopback(host: str) -> bool:
 
 
 def strip_brackets(host: str) -> str:
-    """Return a host without the brackets that an IPv6 address has in a URL."""
+    """Return a host without the square brackets that surround an IPv6 address in a URL."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
@@ -134,7 +138,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _without_port(host: str) -> str:
-    """Return a host in lower case, without the port that it may have in a Host header or an origin."""
+    """Return the host of a Host header or an origin: in lower case, without a port or a final full stop."""
     return re.sub(":[0-9]*$", "", host).removesuffix(".").lower()
 
 
@@ -142,10 +146,10 @@ def read_key(path: Path | None) -> str | None:
     """Read the API key from a file or, if `path` is None, from the environment variable `KEY_VARIABLE`.
 
     Returns:
-        The key, or None if there is neither a file nor the environment variable.
+        The key, or None if `path` is None and the environment variable is not set.
 
     Raises:
-        ServeError: the file cannot be read, or the key is too short or not one line of printable ASCII.
+        ServeError: the file cannot be read, the key is too short, or it is not one line of printable ASCII.
     """
     if path is None:
         key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
@@ -174,10 +178,10 @@ def read_key(path: Path | None) -> str | None:
 def access_for(
     host: str, *, key_file: Path | None, origins: tuple[str, ...], public_hosts: tuple[str, ...] = ()
 ) -> Access:
-    """Return the access rules for a service that listens on an address.
+    """Return the access rules for a service that listens on the address `host`.
 
     Raises:
-        ServeError: other machines can reach the address but there is no API key, or `read_key` fails.
+        ServeError: there is no API key although other machines can reach the address, or `read_key` fails.
         UsageError: the address, an origin or a public host is malformed.
     """
     if _address(host) is None and not _HOST.fullmatch(host):
@@ -204,14 +208,14 @@ def access_for(
 
 
 def _origin(text: str) -> str:
-    """Return an origin as browsers send it: in lower case and without its default port.
+    """Return an origin as browsers send it: in lower case, and without a port if it is the default port.
 
-    For a malformed origin, return "".
+    If the origin is malformed, return "".
     """
     try:
         parts = urlsplit(text.lower())
         port = parts.port
-    except ValueError:  # unclosed brackets, an invalid port
+    except ValueError:  # a bracket is not closed, or the port is invalid
         return ""
     name = _without_port(parts.netloc)
     if f"{parts.scheme}://{parts.netloc}" != text.lower() or not _HOST.fullmatch(name):

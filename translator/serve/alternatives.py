@@ -1,4 +1,4 @@
-"""Alternatives for a word of a translation, each with the best translation that continues from it."""
+"""Alternatives for a word of a translation, each with the best translation that contains it at that place."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ from translator.symbols import BOS, EOS
 from translator.translation.batched_search import EngineStepper
 from translator.translation.inference import Translator
 
-#: Number of pieces that are tried per requested alternative, because several may start the same word.
+#: Number of pieces that are tried for each requested alternative. It is above one, because several pieces may
+#: lead to the same word.
 _PIECES_PER_WORD = 3
 
 
@@ -26,9 +27,9 @@ class Alternative:
 
     Attributes:
         word: the new word.
-        text: the new translation, which contains the new word.
-        probability: the probability of the first piece of the new word, given the translation before
-            that word.
+        text: the new translation, which contains the new word instead of the original one.
+        probability: the probability that the model gives to the first piece of the new word, after the part
+            of the translation that precedes this word.
     """
 
     word: str
@@ -37,7 +38,7 @@ class Alternative:
 
 
 def spans(text: str) -> list[Span]:
-    """Return the start and end offsets of each word that `alignment.words` finds in a text."""
+    """Return the start and end offsets of each word in a text; see `alignment.words` for what a word is."""
     return word_spans(words(text), text)
 
 
@@ -46,20 +47,22 @@ def alternatives(
 ) -> Iterator[Alternative | None]:
     """Find alternatives for one word of a translation, the likeliest first.
 
-    The text before the word is kept. If the translator splits sentences, then the text after the word's
-    sentence is kept, too. Each of the likeliest pieces at the position of the word is forced in turn, and a
-    search continues from that piece. If several pieces lead to the same word, only the first counts.
+    The translation before the word is kept. If the translator splits lines into sentences, the translation
+    after the sentence with the word is kept, too. At the position of the word, the likeliest pieces are tried
+    one after the other: the piece is forced, and a search finds the rest of the sentence. If several pieces
+    lead to the same word, only the alternative from the likeliest of these pieces is returned.
 
     Args:
         translator: the model.
-        source: the source line. There are no alternatives in a sentence longer than the model's maximum.
-        target: the translation of the source line. It may contain an alternative that was chosen before.
+        source: the source line. If the model's maximum length is too short for the sentence with the word,
+            then nothing is yielded.
+        target: the translation of the source line. It may contain an alternative that a user chose before.
         word: index of the word in `alignment.words(target)`.
         n_wanted: maximum number of alternatives.
 
     Yields:
-        One item per search, so that the caller can stop early: the alternative that the search found, or None
-        if it found no new word.
+        The alternative that a search found, or None if the search found no new word. There is one item for
+        each search, so that the caller can stop after any search.
     """
     positions, source = spans(target), translator.mapped(source)
     if not 0 <= word < len(positions):
@@ -91,7 +94,8 @@ def _alternatives_in_sentence(
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
         new = words(text)[: word + 1]
-        # Skip a piece that only continues the preceding word or changes how the preceding words are split.
+        # Some pieces give no new word, because they only continue the preceding word, or because with them,
+        # the text before the word is split into words differently.
         is_new = len(new) == word + 1 and new[:-1] == original[:-1] and new[-1] not in seen
         if is_new:
             seen.add(new[-1])
@@ -106,7 +110,7 @@ def _likeliest(
 ) -> list[tuple[int, float]]:
     """Return the likeliest pieces after the prefix `forced`, each with its probability.
 
-    The end symbol is excluded and, if `starts_word` is true, so are pieces that continue a word.
+    The end symbol is excluded. If `starts_word` is true, pieces that continue a word are excluded, too.
     """
     device, tokenizer = device_of(translator.model), translator.tokenizer
     memory = translator.engine.encode(torch.tensor([[*source, EOS]], device=device))

@@ -1,7 +1,7 @@
-"""The web application, and its routes that are compatible with LibreTranslate.
+"""The web application, and those of its routes that are compatible with LibreTranslate.
 
-The original routes are in `libretranslate/app.py` of https://github.com/LibreTranslate/LibreTranslate.
-docs/serve.md lists the differences.
+LibreTranslate defines its routes in `libretranslate/app.py` of
+https://github.com/LibreTranslate/LibreTranslate. docs/serve.md lists the differences.
 """
 
 from collections.abc import AsyncIterator
@@ -36,8 +36,8 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         yield
         await service.batcher.stop()
 
-    # Both are off: FastAPI's documentation pages, because they load scripts from a CDN, and its redirects,
-    # because they are wrong behind a TLS proxy.
+    # FastAPI's documentation pages are disabled, because they load scripts from a CDN. Its redirects are
+    # disabled, because behind a TLS proxy they lead to the wrong URL.
     app = FastAPI(
         title="Passerelle", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -64,7 +64,7 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(request: Request, error: PasserelleError) -> Response:
         return JSONResponse({"error": str(error)}, status_code=400)
 
-    @app.exception_handler(Exception)  # Starlette then raises the error again, and the middleware logs it
+    @app.exception_handler(Exception)  # Starlette raises the error again, and the middleware logs it
     async def internal_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": "Internal error"}, status_code=500)
 
@@ -111,7 +111,7 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
             names = f"{name_of(source)} ({source})", f"{name_of(target)} ({target})"
             raise RefusedError(400, f"{names[0]} is not available as a target language from {names[1]}")
         translated = iter(await service.translate(foreign, n_alternatives=n_alternatives))
-        answers = [  # as in LibreTranslate, a text already in the target language stays unchanged
+        answers = [  # as in LibreTranslate, a text in the target language is returned unchanged
             Answer(text, []) if language == wanted else next(translated)
             for text, language in zip(texts, languages, strict=True)
         ]
@@ -125,7 +125,7 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
 
 
 def _supported(code: str, service: Service) -> str:
-    """Return the language of the service, source or target, that a code matches.
+    """Return the language that a code matches: the service's source language or its target language.
 
     Raises:
         RefusedError: with status 400, if the code matches neither language.

@@ -1,4 +1,4 @@
-"""A queue that forms batches of waiting texts, and the threads that compute the batches."""
+"""A queue that groups waiting texts into batches, and the threads that compute the batches."""
 
 import asyncio
 import heapq
@@ -13,11 +13,12 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
-#: When the tokens of a batch are counted, its longest part counts as at least this many tokens. The search
-#: for a shorter part is not faster.
+#: When the tokens of a batch are counted, its longest part counts as at least this many tokens, because the
+#: search for a shorter part is not faster.
 MIN_LENGTH = 8
 
-#: Token ids of a sentence, or of a part of a sentence that exceeds the model's maximum length.
+#: Token ids of a part of a text. A part is a sentence or, if the sentence exceeds the model's maximum length,
+#: a section of the sentence.
 Ids = Sequence[int]
 
 
@@ -26,12 +27,12 @@ class _Request:
     """A request in the queue.
 
     Attributes:
-        parts: the token ids to translate.
+        parts: the token ids of each part to translate.
         n_best: number of translations per part.
         answer: the future that receives the results once all parts are translated.
         n_started: number of parts that have been put into a batch.
         n_tokens: number of tokens of the parts that have been put into a batch, including end symbols.
-        results: the results that exist so far, in the order of the parts.
+        results: the results of the parts that have been translated so far, in the order of the parts.
     """
 
     parts: Sequence[Ids]
@@ -46,10 +47,10 @@ class Batcher:
     """A fair queue in front of the model.
 
     While the model computes a batch, new requests wait. The next batch is formed from the parts of the
-    waiting requests. The request with the fewest tokens computed so far comes first, and the tokens of a
-    batch are limited. A long request is therefore computed in several batches, and short requests overtake
-    it. If the model is idle, it starts on a new request at once. Requests that were cancelled, because of a
-    timeout or a closed connection, are skipped.
+    waiting requests. The request of which the fewest tokens have been put into batches comes first, and the
+    number of tokens of a batch is limited. A long request is therefore computed in several batches, and short
+    requests overtake it. If the model is idle, it starts on a new request at once. A request is skipped if it
+    was cancelled because of a timeout or a closed connection.
     """
 
     def __init__(
@@ -60,14 +61,16 @@ class Batcher:
         beam_size: int = 1,
         observe: Callable[[int], None] = lambda n_parts: None,
     ):
-        """Create a batcher; `start` starts it.
+        """Create a batcher. It forms no batches until `start` is called.
 
         Args:
-            search: `(parts, n_best) -> results`, the function that computes a batch on a worker thread.
-            batch_tokens: maximum number of tokens of a batch. A batch has as many tokens as its number of
-                parts times the length of its longest part, including the end symbol. A part that is longer
+            search: `(parts, n_best) -> results`, the function that computes a batch. It is called on a worker
+                thread.
+            batch_tokens: maximum number of tokens of a batch. The number of tokens of a batch is its number
+                of parts times the length of its longest part, including the end symbol. A part that is longer
                 than the maximum forms a batch alone.
-            beam_size: default beam size. If `n_best` is larger, batches have proportionally fewer tokens.
+            beam_size: beam size of requests whose `n_best` is not larger. If `n_best` is larger than
+                `beam_size`, the maximum number of tokens is reduced in proportion.
             observe: function that is called with the number of parts of each batch.
         """
         self._search, self._batch_tokens, self._observe = search, batch_tokens, observe
@@ -80,11 +83,11 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start forming batches, in the running event loop."""
+        """Start a task that forms batches, in the running event loop."""
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Finish the batch that is being computed, then stop."""
+        """Finish the computations in progress, then stop. Parts that are still waiting are not translated."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -92,7 +95,7 @@ class Batcher:
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
     async def search(self, parts: Sequence[Ids], *, n_best: int = 1) -> list[Result]:
-        """Translate the parts of one request; return one result per part, in order."""
+        """Translate the parts of one request, and return one result for each part, in order."""
         if not parts:
             return []
         request = _Request(parts, n_best, asyncio.get_running_loop().create_future())
@@ -101,28 +104,28 @@ class Batcher:
         return await request.answer
 
     async def run(self, function: Callable[[], Answer]) -> Answer:
-        """Run a computation other than a batch, on a second thread.
+        """Run a computation that is not a batch, and return its result.
 
-        Only one such computation runs at a time.
+        All such computations run on the same thread, one at a time, but at the same time as a batch.
         """
         return await self._compute(self._other_work, function)
 
     def n_waiting(self) -> int:
-        """Return the number of waiting parts."""
+        """Return the number of parts that have not been put into a batch."""
         return sum(len(request.parts) - request.n_started for request in self._requests)
 
     @property
     def is_working(self) -> bool:
-        """Whether parts are waiting or being computed."""
+        """Whether a request is waiting, or a batch or another computation is in progress."""
         return bool(self._requests or self._started)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the batcher is not running, so that waiting parts are never computed."""
+        """Whether no task forms batches, so that waiting parts will not be translated."""
         return self._worker is None or self._worker.done()
 
     def seconds_busy(self) -> float:
-        """Return the seconds since the oldest computation in progress started; 0 if there is none."""
+        """Return how many seconds ago the oldest computation in progress started; 0 if there is none."""
         now = time.monotonic()
         return now - min([now, *self._started.values()])
 
@@ -158,9 +161,9 @@ class Batcher:
                     request.answer.set_result(request.results)
 
     def _next_batch(self) -> list[tuple[_Request, Ids]]:
-        """Remove the next batch from the queue.
+        """Remove the parts of the next batch from the queue, and return each part with its request.
 
-        All parts of a batch have the same `n_best`: that of the request that comes first.
+        All requests of a batch have the same `n_best` as the request that comes first.
         """
         self._requests = [r for r in self._requests if not r.answer.done() and r.n_started < len(r.parts)]
         if not self._requests:

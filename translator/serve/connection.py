@@ -1,4 +1,4 @@
-"""HTTP connections with a timeout for the client and a maximum number of open connections."""
+"""HTTP connections that are closed if the client is too slow or if too many connections are open."""
 
 import asyncio
 import math
@@ -7,11 +7,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from translator.serve.limits import Limits
 
-#: Maximum number of pipelined requests on a connection: those that arrive before the previous response is
-#: complete. The connection is closed after the last of them.
+#: Maximum number of pipelined requests on a connection. A request is pipelined if it arrives before the
+#: response to the previous request is complete. After this many pipelined requests, the connection is closed.
 _MAX_PIPELINED = 4
 
-#: Time to finish a response after the client has closed its sending side. The client may still be reading.
+#: Time for a response to be finished after the client has closed its side of the connection for sending. The
+#: client may still be reading.
 _HALF_CLOSED_SECONDS = 0.5
 
 KEEP_ALIVE_SECONDS = 30
@@ -20,12 +21,12 @@ KEEP_ALIVE_SECONDS = 30
 class BoundedProtocol(H11Protocol):
     """A connection that is closed if the client is too slow to send its request or to read the response.
 
-    Uvicorn only limits the time between two requests. It would keep a connection forever if no request
-    arrives, a header never ends, or the client does not read. When too many connections are open, the one
-    whose timeout would expire first is closed.
+    Uvicorn only limits the time between two requests. It would keep a connection open forever if no request
+    arrived, if the header of a request never ended, or if the client did not read. When too many connections
+    are open, this class also closes the connection whose timeout would expire first.
 
-    This class depends on names that uvicorn does not document: `H11Protocol`, and its `cycle` and
-    `on_response_complete`.
+    This class uses names that uvicorn does not document: the class `H11Protocol`, its attribute `cycle` and
+    its method `on_response_complete`.
     """
 
     limits: Limits
@@ -37,7 +38,7 @@ class BoundedProtocol(H11Protocol):
     _n_pipelined = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start waiting for a request. If too many connections are open, close others."""
+        """Start waiting for a request. If too many connections are now open, close other connections."""
         super().connection_made(transport)
         self._transport = transport
         self.open_connections.add(self)
@@ -46,15 +47,15 @@ class BoundedProtocol(H11Protocol):
             self._close_slowest()
 
     def data_received(self, data: bytes) -> None:
-        """Parse a part of a request; stop the timer once the request is complete."""
+        """Parse a part of a request, and stop the timer once the request is complete."""
         super().data_received(data)
         if self._is_processing and not self._is_paused:
             self._stop_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """If a response is due, keep the connection open for a short time.
+        """If a response is not complete, keep the connection open for a short time.
 
-        The client may still be reading, but it may also be gone.
+        The time is short because the client may be gone, although it may still be reading.
         """
         if not self._is_processing:
             return False
@@ -63,34 +64,34 @@ class BoundedProtocol(H11Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """Start waiting for the client to read."""
+        """Start waiting for the client to read, because the write buffer is full."""
         super().pause_writing()
         self._is_paused = True
         self._wait_for_client()
 
     def resume_writing(self) -> None:
-        """Continue after the client has read."""
+        """Stop waiting for the client to read, because the write buffer has room again."""
         super().resume_writing()
         self._is_paused = False
         self._wait_for_client()
 
     def on_response_complete(self) -> None:
-        """Start waiting for the next request, or for the rest of a refused one."""
+        """Start waiting for the next request or, if the request was refused, for the rest of its body."""
         self._wait_for_client()
-        super().on_response_complete()  # starts the next request if it has already arrived
+        super().on_response_complete()  # starts the next request if that has already arrived
         if self._is_processing:
             self._wait_for_client()
             self._n_pipelined += 1
             self.cycle.keep_alive &= self._n_pipelined < _MAX_PIPELINED
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer, and no longer count this connection as open."""
+        """Stop the timer, and remove this connection from the open connections."""
         self._stop_timer()
         self.open_connections.discard(self)
         super().connection_lost(exc)
 
     def _close_slowest(self) -> None:
-        """Make room for this connection by closing those whose timers would fire first."""
+        """Close as many other connections as exceed the limit, those whose timers would fire first."""
         others = [c for c in self.open_connections - {self} if not c._transport.is_closing()]
         waiting = sorted((c for c in others if c._timer), key=lambda c: c._deadline)
         for connection in waiting[: max(0, len(others) + 1 - self.limits.max_connections)]:
@@ -98,18 +99,19 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def _is_processing(self) -> bool:
-        """Whether a request has been received completely but its response is not complete."""
+        """Whether a request has been received completely, but the response to it is not complete."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _wait_for_client(self) -> None:
-        """Restart the timer if the server is waiting for the client; else stop it."""
+        """Restart the timer if the server is waiting for the client. Otherwise, stop the timer."""
         seconds = self.limits.receive_seconds
         if self._is_paused:
             self._start_timer(seconds)
         elif self._is_processing:
             self._stop_timer()
         elif self.cycle is None:
-            # One second more, so that the middleware can answer 408 first if a header has arrived.
+            # If the header of the request arrives at once but the body does not, the added second lets the
+            # middleware answer with status 408 before the connection is closed.
             self._start_timer(seconds + 1)
         else:
             self._start_timer(seconds + KEEP_ALIVE_SECONDS)

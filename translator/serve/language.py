@@ -1,12 +1,13 @@
-"""Language codes, and detection of French or English by frequent words."""
+"""Language codes, and the detection of French and English by means of frequent words."""
 
 from translator.alignment.words import words
 from translator.data.input_map import map_input
 
 NAMES = {"fr": "French", "en": "English", "de": "German", "es": "Spanish", "it": "Italian", "nl": "Dutch"}
 
-#: For each language, frequent words, elisions and contractions that the other language does not have. Words
-#: that exist in both languages are left out: a, an, but, or, as, on, me, car, pour, son, ton, ma, plus, tout.
+#: Frequent words of each language that do not exist in the other language, including elisions such as l' and
+#: contractions such as 'll. Words that exist in both languages are left out: a, an, but, or, as, on, me, car,
+#: pour, son, ton, ma, plus and tout.
 _MARKERS = {
     "fr": frozenset(
         """le la les un une des du de et est sont dans sur avec qui que quoi je tu il elle nous vous ils
@@ -25,10 +26,10 @@ _ACCENTED = frozenset("àâæçéèêëîïôœùûüÿ")
 
 
 def language_of(code: str, languages: tuple[str, str]) -> str | None:
-    """Return the language that a code matches, or None if there is no such language.
+    """Return the one of two languages that a code matches, or None if the code matches neither.
 
-    Case is ignored. If no language matches the whole code, the region is ignored, too:
-    `FR`, `fr-CA` and `fr_FR` all match `fr`.
+    Upper and lower case are not distinguished. If neither language matches the whole code, the regions are
+    ignored, too: `FR`, `fr-CA` and `fr_FR` all match `fr`.
     """
     wanted = code.strip().replace("_", "-").lower()
     for known in languages:
@@ -41,22 +42,23 @@ def language_of(code: str, languages: tuple[str, str]) -> str | None:
 
 
 def name_of(code: str) -> str:
-    """Return the English name of a language, or its code if the name is not known."""
+    """Return the English name of the language with a code, or the code itself if it is not in `NAMES`."""
     return NAMES.get(code, code)
 
 
 def detect(text: str, languages: tuple[str, str]) -> list[dict[str, float | str]]:
     """Detect which of two languages a text is in.
 
-    Counts frequent words that exist in French or in English but not in both, and words with a French accent.
-    If the two languages are not French and English, the result is only the first, with confidence 0.
+    The confidence depends on two numbers: how many words of the text are frequent words of only one of the
+    languages, and how many words contain an accented letter of French. If the two languages are not French
+    and English, only the first of them is returned, with confidence 0.
 
     Args:
         text: a text of any length.
-        languages: two language codes. If the text could equally well be in either, the first wins.
+        languages: two language codes. If the confidence is equal for both, the first comes first.
 
     Returns:
-        `{"confidence": 0 to 100, "language": code}` for each language, the likelier first.
+        `{"confidence": 0 to 100, "language": code}` for each language, the likelier language first.
     """
     if set(languages) != set(_MARKERS):
         return [{"confidence": 0.0, "language": languages[0]}]
@@ -64,7 +66,7 @@ def detect(text: str, languages: tuple[str, str]) -> list[dict[str, float | str]
     counts = {code: sum(token in markers for token in tokens) for code, markers in _MARKERS.items()}
     counts["fr"] += sum(not _ACCENTED.isdisjoint(token) for token in tokens)
     total = sum(counts.values())
-    # Add-half smoothing, so that the confidence grows with the length of the text.
+    # 0.5 is added to each count, so that the confidence is lower for a short text than for a long one.
     confidence = {code: 100 * (counts[code] + 0.5) / (total + 1) for code in languages}
     ordered = sorted(languages, key=lambda code: -confidence[code])
     return [{"confidence": round(confidence[code], 1), "language": code} for code in ordered]

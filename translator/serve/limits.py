@@ -3,16 +3,16 @@
 import sys
 from dataclasses import dataclass, replace
 
-#: Limit on open files, including connections, that the process asks for if its own limit is lower. The usual
-#: default is 1,024.
+#: The process has a limit on its number of open files, which include connections. If this limit is lower than
+#: the value here, the process raises the limit. Its usual default is 1,024.
 _OPEN_FILES = 4096
 
-#: Number of open files that are reserved for other purposes than connections: libraries and the model.
+#: Number of open files that are reserved for uses other than connections, such as libraries and the model.
 _OTHER_FILES = 32
 
-#: Backlog of the listening socket, and so the number of connections that one iteration of the event loop can
-#: accept. Old connections are closed to make room for new ones only after three iterations. Until then, the
-#: new connections are open in addition, and must fit below the limit on open files, too.
+#: Backlog of the listening socket. It is also the number of connections that asyncio can accept in one
+#: iteration of the event loop. Old connections are closed to make room for new ones, but only after three
+#: iterations. Until then, old and new connections together must stay below the limit on open files.
 _BACKLOG = 256
 
 
@@ -21,14 +21,15 @@ class Limits:
     """Limits on one request and on all requests together.
 
     Attributes:
-        max_characters: length of a text, in Unicode code points.
-        max_texts: number of texts in a request.
-        max_body_bytes: size of a request body.
-        max_requests: number of requests computed at the same time. Further requests are answered with 503.
-        max_alternatives: number of alternatives per text, in addition to the best translation.
-        request_seconds: timeout for computing a response, from the end of the request.
+        max_characters: maximum length of a text, in Unicode code points.
+        max_texts: maximum number of texts in a request.
+        max_body_bytes: maximum size of a request body.
+        max_requests: maximum number of requests that are computed at the same time. Further requests are
+            answered with status 503.
+        max_alternatives: maximum number of alternatives for each text, in addition to the best translation.
+        request_seconds: timeout for computing a response. It starts when the request is complete.
         receive_seconds: timeout for receiving a request.
-        max_connections: number of open connections, including idle ones.
+        max_connections: maximum number of open connections, including idle connections.
     """
 
     max_characters: int = 5_000
@@ -42,11 +43,11 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is refused with an HTTP error.
+    """An error that makes the service refuse a request, and answer it with an HTTP error.
 
     Attributes:
-        status: HTTP status code.
-        message: message for the client; the response body is `{"error": message}`.
+        status: the HTTP status code.
+        message: the message for the client. The response body is `{"error": message}`.
         headers: additional response headers, such as Retry-After.
     """
 
@@ -58,7 +59,7 @@ class RefusedError(Exception):
 def within_open_files(limits: Limits) -> tuple[Limits, int]:
     """Raise this process's limit on open files, and fit the number of connections into that limit.
 
-    The limit is raised to `_OPEN_FILES`, or as far as the system allows.
+    A lower limit is raised to `_OPEN_FILES`, or to the highest value that the system allows if that is lower.
 
     Returns:
         The limits, with `max_connections` lowered if necessary, and the backlog of the listening socket.

@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels never contain texts, addresses or keys."""
+"""Prometheus metrics. Their labels never contain texts, client addresses or API keys."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
-#: Paths with their own labels. All other paths are counted as `other`, so that clients cannot create labels.
+#: Paths that are used as values of the label `route`. All other paths are counted as `other`, so that clients
+#: cannot create any number of label values.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
     | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
@@ -19,10 +20,10 @@ _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The metrics of one service, in a separate registry."""
+    """The metrics of one service, in a registry of their own."""
 
     def __init__(self) -> None:
-        """Register the metrics, all at zero."""
+        """Create and register the metrics. All of them start at zero."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "passerelle_requests", "Requests answered.", ["route", "status"], registry=self.registry
@@ -46,11 +47,11 @@ class Metrics:
         self.waiting = Gauge("passerelle_texts_waiting", "Texts waiting for a batch.", registry=self.registry)
 
     def watch_queue(self, n_waiting: Callable[[], int]) -> None:
-        """Set the function that returns the number of waiting texts. Every scrape calls that function."""
+        """Set the function that returns the number of waiting texts. It is called by every scrape."""
         self.waiting.set_function(n_waiting)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count an answered request and record its duration."""
+        """Count an answered request, and record the seconds that it took."""
         route = path if path in _ROUTES else "other"
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)

@@ -1,7 +1,7 @@
 """ASGI middleware: access control, limits, timeouts, security headers and metrics for every request.
 
-The middleware wraps the whole application, so that it can refuse a request before the body is read, and so
-that error responses have the security headers, too.
+The middleware wraps the whole application. It can therefore refuse a request before the body of the request
+is read, and it can add the security headers to error responses, too.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 
-#: Headers that are added to every response, except for those that the response already has.
+#: Headers that are added to every response. A header that the response already has is left as it is.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,7 +63,7 @@ class ServiceMiddleware:
                 await self._drain(receive)
             await response.end()
         except Exception as error:
-            # This is a bug. Only its place is logged, since the message may contain text of a client.
+            # This is a bug. The message of the error is not logged, because it may contain a client's text.
             console.log(f"error: {scope['path']!r}: {_place_of(error)}")
             await response.refuse(RefusedError(500, "Internal error"))
             await response.end()
@@ -81,12 +81,12 @@ class ServiceMiddleware:
             await response.send_empty(204, _PREFLIGHT)
             return
         if scope["method"] != "POST":
-            # The application handles HEAD like GET, and `_Response` leaves out the body.
+            # The application answers HEAD as if it were GET, and `_Response` then removes the body.
             as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await self._app(as_get, receive, response)
             return
         body = await self._read_body(headers, receive)
-        # Only a request that is being computed occupies a slot, not one whose client sends or reads slowly.
+        # A request occupies a slot only while it is computed, so that slow clients do not occupy slots.
         if self._slots.locked():
             raise RefusedError(
                 503,
@@ -100,7 +100,12 @@ class ServiceMiddleware:
             await response(message)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        """Receive the request body, within the limits on its size and on the time that receiving it takes."""
+        """Receive the request body.
+
+        Raises:
+            RefusedError: with status 413 if the body is too long, with 408 if receiving it takes too long, or
+                with 400 if the connection is closed.
+        """
         max_bytes = self._limits.max_body_bytes
         declared = headers.get("content-length", "0")
         too_long = RefusedError(413, f"Invalid request: the body exceeds {max_bytes} bytes")
@@ -124,7 +129,7 @@ class ServiceMiddleware:
         return bytes(body)
 
     async def _drain(self, receive: Receive) -> None:
-        """Discard the rest of a refused body.
+        """Receive the rest of the body of a refused request, and discard it.
 
         Many clients read the response only after they have sent the whole body. If the connection were
         closed before then, such clients would report a connection error instead of the response.
@@ -152,7 +157,7 @@ class ServiceMiddleware:
         async def replay() -> Message:
             if pending:
                 return pending.pop()
-            await asyncio.Event().wait()  # never returns: `disconnected` watches for the client to disconnect
+            await asyncio.Event().wait()  # never returns, because `disconnected` watches the client
             raise AssertionError
 
         async def disconnected() -> None:
@@ -182,11 +187,11 @@ class ServiceMiddleware:
 
 
 class _Response:
-    """An ASGI `send` that adds headers and remembers the status."""
+    """An ASGI `send` callable that adds headers to the response and stores its status."""
 
     def __init__(self, scope: Scope, send: Send, access: Access):
         self._scope, self._send, self._access = scope, send, access
-        self.status = 499  # nginx's code for a client that disconnected before a response
+        self.status = 499  # as in nginx, if the client disconnects before the response
         self._is_open = False
 
     async def __call__(self, message: Message) -> None:
@@ -210,7 +215,7 @@ class _Response:
         await self({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: RefusedError) -> None:
-        """Send an error response, unless a response has started. `end` must be called afterwards."""
+        """Send an error response, which `end` must complete. If a response has started, do nothing."""
         if self.status == 499:
             response = JSONResponse(
                 {"error": refusal.message}, status_code=refusal.status, headers=refusal.headers
@@ -221,13 +226,13 @@ class _Response:
             self._is_open = True
 
     async def end(self) -> None:
-        """Complete the error response, if `refuse` has started one."""
+        """Complete the error response that `refuse` has sent. If it has sent none, do nothing."""
         if self._is_open:
             await self({"type": "http.response.body", "body": b""})
 
 
 def _place_of(error: BaseException) -> str:
-    """Return the class of an error, and the file and line where it was raised."""
+    """Return the name of the class of an error, and the file name and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -12,30 +12,31 @@ from translator.serve.limits import RefusedError
 from translator.serve.request_parsing import authorized_fields, text_of
 from translator.serve.service import Service
 
-#: Map each route to its file in `page/`.
+#: Map the path of each route to the file in `page/` that it returns.
 _FILES = {
     "/": "index.html",
     "/page.js": "page.js",
     "/page.css": "page.css",
     "/icon.svg": "icon.svg",
-    "/favicon.ico": "icon.svg",  # browsers request it for pages without an icon
+    "/favicon.ico": "icon.svg",  # browsers request this path for a page that names no icon
 }
 _MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-#: Content-Security-Policy header of the explanation page. The HTML of that page has its own policy for
-#: scripts and styles (`policy` in `explain.page`). The sandbox gives the page an opaque origin, so that its
-#: script cannot send requests to this service.
+#: Content-Security-Policy header of the explanation page. The policy for scripts and styles is not here but
+#: in the HTML of that page (`policy` in `explain.page`). The sandbox gives the page an opaque origin, so that
+#: the script of the page cannot send requests to this service.
 _EXPLANATION_POLICY = "frame-ancestors 'none'; sandbox allow-scripts"
 
 
 def add_page(app: FastAPI, service: Service, access: Access) -> None:
-    """Add the files of the page and the routes under /api/ to an application."""
+    """Add routes to an application: one for each file of the page, and those under /api/."""
     folder = resources.files("translator.serve") / "page"
     for path, name in _FILES.items():
         content = (folder / name).read_bytes()
         headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
         if path == "/":
-            # With `no-referrer`, browsers would send the form with `Origin: null`, which is refused.
+            # With the policy `no-referrer`, browsers would send the form of the page with `Origin: null`, and
+            # the service would refuse it.
             headers["Referrer-Policy"] = "same-origin"
         _add_file(app, path, content, headers)
     _add_linked(app, service, access)
@@ -52,7 +53,7 @@ def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) 
 
 
 def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
-    """Add /api/translate and /api/align. Both return a translation with its word links."""
+    """Add /api/translate and /api/align. Both return a translation and its word links to the source text."""
     text, _ = schema.texts(service.limits)
     one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})

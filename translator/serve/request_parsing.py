@@ -1,4 +1,4 @@
-"""Parsing of request fields from JSON, URL-encoded and multipart forms, and the query string."""
+"""Parsing of request fields from a JSON body, a URL-encoded form, a multipart form or the query string."""
 
 import codecs
 import json
@@ -12,15 +12,15 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 
-#: Maximum number of form fields. No valid request has so many.
+#: Maximum number of fields in a form. A valid request has far fewer.
 _MAX_FIELDS = 100
 
-#: Accepted types of a request body.
+#: Content types that are accepted for a request body.
 BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def authorized_fields(request: Request, access: Access) -> dict[str, Any]:
-    """Return the fields of a request, as `fields_of` does, and check its API key."""
+    """Return the fields of a request after its API key has been checked; see `fields_of`."""
     fields = await fields_of(request)
     access.check_key(fields.get("api_key"), request.headers)
     return fields
@@ -29,11 +29,13 @@ async def authorized_fields(request: Request, access: Access) -> dict[str, Any]:
 async def fields_of(request: Request) -> dict[str, Any]:
     """Return the fields of a request.
 
-    If the body is JSON, the fields may have any type. Fields of a form or of the query string are strings.
+    If the body is JSON, all fields come from the body, and they may have any type. Otherwise, the fields come
+    from the query string and from the form in the body, and all of them are strings. If both have a field of
+    the same name, then the field of the form counts.
 
     Raises:
-        RefusedError: 400 if the body does not match its Content-Type or is not UTF-8; 415 if its Content-Type
-            or Content-Encoding is not supported.
+        RefusedError: with status 400, if the body does not match its Content-Type or is not UTF-8; with
+            status 415, if its Content-Type or its Content-Encoding is not supported.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
@@ -64,7 +66,7 @@ def _json(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _refuse_constant(name: str) -> Any:  # NaN and Infinity are not JSON
+def _refuse_constant(name: str) -> Any:  # refuses NaN and Infinity, which are not JSON
     raise ValueError(name)
 
 
@@ -103,7 +105,10 @@ async def _parts(request: Request, body: bytes) -> dict[str, Any]:
 
 
 class _Parser(MultiPartParser):
-    """A strict parser. Starlette's accepts truncated forms and decodes invalid UTF-8 as Latin-1."""
+    """A multipart parser that notes whether the form is complete, and refuses charsets other than UTF-8.
+
+    Starlette's own parser accepts truncated forms, and it decodes invalid UTF-8 as Latin-1.
+    """
 
     is_complete = False
 
@@ -118,7 +123,7 @@ class _Parser(MultiPartParser):
 
 
 def _check_charset(content_type: str | bytes) -> None:
-    """Refuse a form, or a part of a form, that declares a charset other than UTF-8."""
+    """Refuse the Content-Type of a form, or of a part of a form, if its charset is not UTF-8."""
     header = Message()
     header["Content-Type"] = (
         content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
@@ -133,10 +138,11 @@ def _check_charset(content_type: str | bytes) -> None:
 
 
 def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
-    """Return the text or texts of the field `q`, with `\\n` as the only line ending.
+    """Return the text or texts of the field `q` as a list. In each text, `\\r\\n` is replaced by `\\n`.
 
     Raises:
-        RefusedError: 400 if `q` is missing, is not a string or list of strings, or exceeds the limits.
+        RefusedError: with status 400, if `q` is missing or empty, is neither a string nor a list of strings,
+            or exceeds the limits.
     """
     value = fields.get("q")
     if not value:
@@ -148,7 +154,7 @@ def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
 
 
 def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
-    """Return the text of a required field, checked and with line endings replaced as in `texts_of`."""
+    """Return the text of a required field. It is checked and changed like each text in `texts_of`."""
     return _text(name, string_of(fields, name), limits)
 
 
@@ -161,10 +167,10 @@ def _text(name: str, value: Any, limits: Limits) -> str:
 
 
 def string_of(fields: dict[str, Any], name: str) -> str:
-    """Return a required string field, such as a language code.
+    """Return the value of a required field that is a string, such as a language code.
 
     Raises:
-        RefusedError: 400 if the field is missing or not a string.
+        RefusedError: with status 400, if the field is missing or empty or is not a string.
     """
     value = fields.get(name)
     if not value:
@@ -175,10 +181,10 @@ def string_of(fields: dict[str, Any], name: str) -> str:
 
 
 def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
-    """Return the number of alternatives that a request asks for, by default 0.
+    """Return the number of alternatives that a request asks for. If it has no such field, return 0.
 
     Raises:
-        RefusedError: 400 if the field is not an integer, or is below 0 or above the limit.
+        RefusedError: with status 400, if the number is not an integer, is below 0 or is above the limit.
     """
     value = fields.get("alternatives")
     if value is None or value == "":
@@ -200,5 +206,5 @@ def _too_long(length: int, limit: int) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates by U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
+    """Replace each lone surrogate by U+FFFD, because JSON can contain lone surrogates, but UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

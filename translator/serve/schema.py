@@ -1,4 +1,4 @@
-"""OpenAPI schemas of the requests, responses and errors, for `/openapi.json`."""
+"""OpenAPI schemas of requests, responses and errors, published at `/openapi.json`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ INTEGER: Schema = {"type": "integer"}
 
 ERROR: Schema = {"type": "object", "properties": {"error": TEXT}, "required": ["error"]}
 
-#: Descriptions of the error responses.
+#: Map the status of each error response to its description.
 REFUSALS = {
     400: "A field is missing, invalid, too long or inconsistent with another, or the API key is missing",
     403: "A wrong API key, or a page of another origin",
@@ -32,13 +32,13 @@ _EVERY_BODY = (408, 413, 415, 503)
 
 
 def fields(optional: Sequence[str] = (), **properties: Schema) -> Schema:
-    """Return the schema of an object whose properties are required, except for the optional ones."""
+    """Return the schema of an object with `properties`. All but the `optional` properties are required."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
 
 
 def list_of(items: Schema) -> Schema:
-    """Return the schema of an array."""
+    """Return the schema of an array whose items have the schema `items`."""
     return {"type": "array", "items": items}
 
 
@@ -50,7 +50,12 @@ def texts(limits: Limits) -> tuple[Schema, Schema]:
 
 
 def request_body(in_json: Schema, in_form: Schema | None) -> dict[str, Any]:
-    """Return the description of a request body in JSON and, unless `in_form` is None, as a form."""
+    """Return the description of a request body.
+
+    Args:
+        in_json: the schema of a body in JSON.
+        in_form: the schema of a body that is a form; None if the route accepts no form.
+    """
     schemas = dict.fromkeys(BODY_TYPES, in_form) | {BODY_TYPES[0]: in_json}
     content = {kind: {"schema": schema} for kind, schema in schemas.items() if schema is not None}
     return {"requestBody": {"required": True, "content": content}}
@@ -62,10 +67,11 @@ def responses(
     """Return the descriptions of the responses of an operation.
 
     Args:
-        body: schema of the successful response; None if it is not JSON.
-        refusals: statuses of errors, in addition to the errors of every route.
-        kind: Content-Type of the successful response.
-        has_body: whether requests have a body. If they do, the errors that concern a body are added.
+        body: the schema of the successful response; None if the response is not JSON.
+        refusals: statuses of errors of this operation, in addition to the errors that every route can return.
+        kind: the Content-Type of the successful response.
+        has_body: whether requests have a body. If they do, the errors that every route with a request body
+            can return are added.
     """
     statuses = {*_EVERY_ROUTE, *(_EVERY_BODY if has_body else ()), *refusals}
     error = {"application/json": {"schema": ERROR}}
@@ -74,7 +80,13 @@ def responses(
 
 
 def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schema]:
-    """Return the schemas of the body of `/translate` in JSON and in a form, for one pair of languages."""
+    """Return two schemas of the body of `/translate`: the first for JSON, the second for a form.
+
+    Args:
+        source: code of the source language of the service.
+        target: code of the target language of the service.
+        limits: limits on texts and alternatives.
+    """
     text, text_or_texts = texts(limits)
     pairs = [("auto", target), (source, target), (source, source), (target, target)]
     number = {"type": "integer", "minimum": 0, "maximum": limits.max_alternatives}
@@ -95,7 +107,10 @@ def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schem
 
 
 def code(language: str) -> Schema:
-    """Return the schema of a language code, in upper or lower case and with or without a region."""
+    """Return a schema that matches the code of one language, in upper or lower case.
+
+    The code may be followed by a region, as in `fr-CA`, unless the language is `auto`.
+    """
     letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in language)
     region = "" if language == "auto" else "([-_][A-Za-z0-9-]+)?"
     return {"type": "string", "pattern": f"^{''.join(letters)}{region}$"}

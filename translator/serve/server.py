@@ -17,25 +17,26 @@ from translator.serve.access import strip_brackets
 from translator.serve.connection import KEEP_ALIVE_SECONDS, BoundedProtocol
 from translator.serve.limits import Limits, within_open_files
 
-#: Size of the send buffer of a connection. With the system's default, megabytes would be held for a client
-#: that does not read.
+#: Size of the send buffer of a connection. With the system's default size, the buffer could hold megabytes
+#: for a client that does not read.
 _SEND_BUFFER_BYTES = 65_536
 
-#: On shutdown, the time for the batch that is being computed to finish, and the time for Python to exit.
+#: During a shutdown, the number of seconds in which the batch that is being computed can finish, and the
+#: number of seconds in which Python can exit.
 _LAST_BATCH_SECONDS, _EXIT_SECONDS = 3, 1
 
 
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens on an address.
 
-    The socket is opened before the model is loaded, so that errors appear at once.
+    The service opens the socket before it loads the model, so that an error is reported at once.
 
     Args:
-        host: a name or an address. An IPv6 address may have brackets.
+        host: a host name or an address. An IPv6 address may be in square brackets.
         port: the port; 0 means any free port.
 
     Raises:
-        ServeError: the address is in use or does not belong to this machine.
+        ServeError: the host name is unknown, or the address is in use or does not belong to this machine.
     """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
@@ -59,7 +60,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the base URL of a listening socket."""
+    """Return the base URL of the service that listens on a socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -67,18 +68,19 @@ def address_of(listener: socket.socket) -> str:
 def run(
     app: ASGIApp, listener: socket.socket, *, limits: Limits, when_ready: Callable[[Callable[[], None]], None]
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the requests in progress.
+    """Answer requests until SIGTERM or Ctrl-C, then finish the requests in progress.
 
-    Shutdown takes at most `limits.request_seconds` or 3 seconds, whichever is longer.
+    The shutdown takes at most `limits.request_seconds` or 3 seconds, whichever is longer.
 
     Args:
         app: the application.
         listener: a listening socket.
-        limits: limits on connections and clients.
-        when_ready: function that is called once the service accepts requests. Its argument is a function that
-            shuts the service down.
+        limits: limits on requests and connections.
+        when_ready: function that is called as soon as the service accepts requests. Its argument is another
+            function, which shuts the service down when it is called.
     """
-    # The messages of these two libraries are not needed: the response says what is wrong with a request.
+    # The log messages of these two libraries are not needed, because the response says what is wrong with a
+    # request.
     for name in ("uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     limits, backlog = within_open_files(limits)
@@ -100,8 +102,8 @@ def run(
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         server.run(sockets=[listener])
         return
-    # After its shutdown, uvicorn raises the signal again. If the signal were not ignored then, it would end
-    # the process with an error.
+    # After a signal has shut down the server, uvicorn raises the same signal once more. If the signal were
+    # not ignored then, it would end the process with an error.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(sockets=[listener])
@@ -123,7 +125,7 @@ class _Server(uvicorn.Server):
     ):
         super().__init__(config)
         self._when_ready = when_ready
-        # Without the watchdog, a thread that never finishes would keep the process alive.
+        # The watchdog ends the process, because otherwise a thread that never finishes would keep it alive.
         self._watchdog = threading.Timer(shutdown_seconds, _exit_now)
         self._watchdog.daemon = True
 
@@ -131,7 +133,8 @@ class _Server(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            if not self.force_exit:  # after a forced exit, threads may still compute, so the watchdog stays
+            # After a forced exit, the watchdog is still needed, because threads may still be computing.
+            if not self.force_exit:
                 self._watchdog.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -21,24 +21,24 @@ from translator.translation.inference import Translator
 from translator.translation.joining import Translation
 from translator.translation.splitting import Part
 
-#: Maximum number of characters, in source and target together, of a batch of lines that are aligned. A longer
-#: line forms a batch alone.
+#: Maximum number of characters in a batch of lines that are aligned. The characters of the source and of the
+#: target are added. A line with more characters forms a batch alone.
 _LINKED_CHARACTERS = 300
 
-#: Text that an idle model translates as a health check.
+#: Text that the model translates as a health check if it is idle.
 _PROBE = "Bonjour."
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A translated text: the best translation, and alternatives that differ from it and from each other."""
+    """The translation of a text: the best one, and alternatives that differ from it and from each other."""
 
     text: str
     alternatives: list[str]
 
 
 class Service:
-    """A model that serves many clients."""
+    """A model that translates for many clients at the same time."""
 
     def __init__(
         self,
@@ -55,10 +55,12 @@ class Service:
         Args:
             translator: the model.
             limits: limits on requests.
-            metrics: counters for batches and characters.
-            batch_tokens: maximum tokens per batch of sentences; 1 translates each sentence separately.
-            explain: `(translator, text, prefix) -> HTML page`; None if the service offers no explanations.
-            log_text: whether to print texts and translations on stderr.
+            metrics: the metrics in which batches, characters and waiting texts are counted.
+            batch_tokens: maximum number of tokens of a batch of sentences, as in `Batcher`. With 1, each
+                sentence forms a batch alone.
+            explain: `(translator, text, prefix) -> HTML page`, the function that explains a translation; None
+                if the service offers no explanations.
+            log_text: whether texts and their translations are printed on stderr.
         """
         self.limits, self.metrics = limits, metrics
         self.source_language = translator.config.data.source_language
@@ -72,7 +74,7 @@ class Service:
             observe=metrics.batches.observe,
         )
         metrics.watch_queue(self.batcher.n_waiting)
-        self._failure: str | None = None  # error of the last batch, if it failed
+        self._failure: str | None = None  # what is wrong, if the last batch failed
 
     def _options(self, n_best: int) -> SearchConfig:
         beam_size = max(n_best, self._translator.config.search.beam_size)
@@ -92,8 +94,11 @@ class Service:
         return results
 
     async def trouble(self) -> str | None:
-        """Return what is wrong with the service, or None. An idle model is tested with a short text."""
-        # The timeout is for one batch. It expires before the requests of that batch time out.
+        """Return what is wrong with the service, or None if nothing is wrong.
+
+        If the model is idle, it is tested with a short text.
+        """
+        # The time that a batch may take. It is shorter than the time after which a request times out.
         timeout = self.limits.request_seconds / 2
         if self.batcher.has_ended:
             return "The batcher has stopped"
@@ -110,8 +115,9 @@ class Service:
         return self._failure
 
     async def translate(self, texts: Sequence[str], *, n_alternatives: int = 0) -> list[Answer]:
-        """Translate texts line by line; blank lines stay blank."""
-        # Tokenizing and joining run in threads, one text at a time, so that they do not block the event loop.
+        """Translate the lines of texts separately. A blank line is translated as an empty line."""
+        # Texts are tokenized and joined on other threads, one text at a time, so that the event loop is not
+        # blocked.
         cut = partial(self._translator.cut, sentences=n_alternatives == 0)
         parts = [await asyncio.to_thread(cut, text.split("\n")) for text in texts]
         self.metrics.characters.inc(sum(map(len, texts)))
@@ -127,7 +133,7 @@ class Service:
         return answers
 
     def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
-        """Join the translated parts of a text into an answer with up to `n_best` translations."""
+        """Join the translated parts of a text into an answer with at most `n_best` translations in all."""
         by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
         for part, result in results:
             by_line[part.number].append((part, result))
@@ -137,12 +143,13 @@ class Service:
         return Answer(best, others)
 
     async def words(self, source: str, target: str) -> dict[str, Any]:
-        """Split a text and its translation into words, and align them line by line.
+        """Split a text and its translation into words, and align the words line by line.
 
         Returns:
-            `source` and `target`: the text (normalized as the model reads it) and its translation, each as a
-            list of pieces in order. A piece is `[word, number]`, or `[text, null]` for text between words.
-            `links`: a list of pairs `[number of a source word, number of a target word]`.
+            A dictionary with three entries. `source` is the text, normalized as the model reads it, and
+            `target` is the translation. Each of the two is a list of pieces in order: `(word, number)` for a
+            word, and `(text, None)` for the text between two words. The words of each side are numbered from
+            0. `links` is a list of pairs `[number of a source word, number of a target word]`.
         """
         sources = [self._translator.mapped(line) for line in source.split("\n")]
         targets = target.split("\n")
@@ -155,7 +162,11 @@ class Service:
         return {"source": _pieces("\n".join(sources)), "target": _pieces(target), "links": links}
 
     async def _align(self, sources: list[str], targets: list[str]) -> list[list[tuple[int, int]]]:
-        """Return the links of each line, or an empty list if the texts have different numbers of lines."""
+        """Return the word links of each line.
+
+        A line that is blank on either side has no links. If the sides have different numbers of lines, return
+        an empty list.
+        """
         if len(sources) != len(targets):
             return []
         links: list[list[tuple[int, int]]] = [[] for _ in sources]
@@ -171,12 +182,20 @@ class Service:
     async def alternatives(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
         """Return alternatives for one word of a translation.
 
+        Args:
+            source: the source text.
+            target: the translation of the source text.
+            word: number of the word in the translation, counting from 0.
+
         Returns:
-            For each alternative: `word` and its `probability`, `text` (the new translation), `line` (its
-            changed line), `row` (the index of that line) and `prefix` (the line up to the end of the word).
+            A dictionary for each alternative, with the entries `word` (the new word), `probability` (see
+            `Alternative`), `text` (the new translation), `line` (the line that was changed, as it is in the
+            new translation), `row` (the index of that line) and `prefix` (that line up to the end of the new
+            word).
 
         Raises:
-            RefusedError: 400 if the texts have different numbers of lines, or the word does not exist.
+            RefusedError: with status 400, if the two texts have different numbers of lines, or if the
+                translation has no such word.
         """
         sources, targets = source.split("\n"), target.split("\n")
         if len(sources) != len(targets):
@@ -207,16 +226,20 @@ class Service:
         ]
 
     async def explanation(self, text: str, prefix: str) -> str:
-        """Return a page that explains how a line is translated if the translation starts with the prefix.
+        """Return an HTML page that explains how the model translates a line.
+
+        Args:
+            text: the line to translate.
+            prefix: the start of the translation, which the model is forced to use; it may be empty.
 
         Raises:
-            RefusedError: 400 if the text has several lines or the prefix is too long; 501 if the service
-                offers no explanations.
+            RefusedError: with status 400, if the text has several lines or the prefix is too long; with
+                status 501, if the service offers no explanations.
         """
         explain = self._explain
         if explain is None:
             raise RefusedError(501, "This service offers no explanations")
-        if "\n" in text.strip():  # `translate` translates lines separately, but `explain` would not
+        if "\n" in text.strip():  # unlike `translate`, `explain` does not separate lines
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
         max_length = self._translator.config.model.max_length
         if len(self._translator.forced(prefix)) + 2 > max_length:
@@ -227,16 +250,25 @@ class Service:
 
 
 def _kth_best(lines: Sequence[Translation], k: int) -> str:
-    """Join the k-th best translations of all lines, counting from 0.
+    """Join the k-th best translations of all lines, counting k from 0.
 
-    A line with fewer translations contributes its last one.
+    A line that has fewer translations contributes its last translation. A line without translations becomes
+    empty.
     """
     n_best = (line.candidates for line in lines)
     return "\n".join(candidates[: k + 1][-1].text if candidates else "" for candidates in n_best)
 
 
 def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group consecutive rows into batches of up to `_LINKED_CHARACTERS`. A longer row forms a batch alone."""
+    """Group consecutive lines into batches; see `_LINKED_CHARACTERS` for the size of a batch.
+
+    Args:
+        rows: the indices of the lines.
+        lengths: the number of characters of each of these lines, source and target added.
+
+    Yields:
+        The indices of the lines of one batch.
+    """
     batch: list[int] = []
     n_characters = 0
     for row, length in zip(rows, lengths, strict=True):
@@ -250,7 +282,7 @@ def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:
-    """Split a text into its words, each with its number, and the texts between words, each with None."""
+    """Split a text into pieces: words, each with its number, and texts between words, each with None."""
     pieces: list[tuple[str, int | None]] = []
     last_end = 0
     for number, (start, end) in enumerate(spans(text)):
