@@ -60,8 +60,8 @@ def load_aligner(
 ) -> "Aligner":
     """Return an aligner that uses a loaded model.
 
-    `reverse_model` is the folder of a model of the other direction. If it is given, that model is loaded, too,
-    and the aligner combines the links that the two models find.
+    `reverse_model` is the folder of a model of the other direction. If it is given, that model is loaded as
+    well, and the aligner combines the links that the two models find.
     """
     from translator.translation.aligner import Aligner
 

@@ -15,8 +15,8 @@ from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Maps the former name of each renamed key to a pair: the key's current name, and a map from former to current
-#: names of the key's values.
+#: Maps the former name of each renamed key to a pair: the key's current name, and a map from former to
+#: current names of the key's values.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.kernels": ("hardware.backend", {"c": "native"}),
     "hardware.workers": ("hardware.replicas", {}),

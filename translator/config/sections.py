@@ -360,7 +360,7 @@ class Config(Section):
 
 
 class InvalidConfigError(ValueError):
-    """The error that the data is not a valid configuration.
+    """Raised if data is not a valid configuration.
 
     Attributes:
         problems: pydantic's error records, each with the keys `type`, `loc`, `input` and sometimes `ctx`.

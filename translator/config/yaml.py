@@ -71,7 +71,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
         ConfigError: the text is not valid YAML or is nested too deep. The message starts with `where`. If
             `where` is a file and the line number of the problem is known, the line number follows.
     """
-    if _depth(text) > MAX_DEPTH:  # checked first, because ruamel is slow for many nested brackets
+    if _depth(text) > MAX_DEPTH:  # ruamel would be very slow for thousands of brackets
         raise ConfigError(f"{where}: lists and maps are nested too deep")
     yaml = YAML()  # the default mode (round trip) records the line of each key
     yaml.Constructor = _TextKeys
@@ -91,8 +91,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
-    # ruamel raises these exceptions for certain values: for example, for a number with too many digits, for an
-    # invalid date, and for a value whose tag names another type.
+    # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid date,
+    # or a value whose tag names another type.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 

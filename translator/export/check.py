@@ -9,13 +9,13 @@ from translator.errors import DataError, ExportError
 from translator.evaluation.metrics import bleu
 from translator.translation.inference import Translator
 
-#: If the greedy outputs of the two models differ, our model computes Σ log p of both outputs. Rounding is accepted
-#: as the cause if the two values of Σ log p differ by at most this number.
+#: If the greedy outputs of the two models differ, our model computes Σ log p of each output. Rounding is
+#: accepted as the cause if the two values of Σ log p differ by at most this number.
 CLOSE_CALL = 1e-4
 
-#: Beam size of the comparison with beam search, and the largest difference in BLEU that it accepts. CTranslate2's
-#: beam search differs from ours in when it stops and in how it scores hypotheses. So single translations may
-#: differ, and only the BLEU scores must be close.
+#: Beam size of the comparison with beam search, and the largest difference in BLEU that is accepted. The beam
+#: search of CTranslate2 differs from ours in when it stops and in how it scores hypotheses. So single
+#: translations may differ, and only the BLEU scores must be close.
 BEAM_SIZE, MAX_BLEU_DIFFERENCE = 5, 0.1
 
 
@@ -99,8 +99,8 @@ def check(
     """Translate lines with our model and with the exported model, in float32, and compare the translations.
 
     With greedy search, the two outputs for a line must be identical, or their Σ log p, both computed by our
-    model, must differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with beam search,
-    and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
+    model, must differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with
+    beam search, and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
@@ -112,7 +112,7 @@ def check(
         DataError: all lines are blank.
         ExportError: the models disagree; the message shows the first difference.
     """
-    parts = translator.cut(lines, sentences=False)  # since users of CTranslate2 translate whole lines
+    parts = translator.cut(lines, sentences=False)  # as CTranslate2's users translate whole lines
     if not parts:
         raise DataError("there is no text to check the export with; give a file with some lines")
     ids, line_of = [part_ids for _, part_ids in parts], [part.number for part, _ in parts]

@@ -27,8 +27,8 @@ VERSION = str(ctranslate2.__version__)
 #: it may read up to 1024 rows.
 N_POSITIONS = 1024
 
-#: Maps our name of each activation function to CTranslate2's name. Both programs compute the exact GELU, not its
-#: tanh approximation.
+#: Maps our name of each activation function to CTranslate2's name. Both programs compute the exact GELU, not
+#: its tanh approximation.
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
 
 
@@ -68,7 +68,7 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
         activation=ACTIVATIONS[config.activation],
     )
     embedding = _values(model.embedding.weight)
-    # CTranslate2's own sinusoids start at position 1 and have other frequencies, so our sinusoids are written.
+    # CTranslate2's sinusoids start at position 1 and have other frequencies, so our sinusoids are written.
     positions = sinusoids(max(N_POSITIONS, config.max_length), config.width, base=config.position_base)
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
