@@ -128,7 +128,7 @@ def _new_value(value: Any, values: dict[str, str]) -> Any:
 
 
 def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
-    """Print a note for each former name of a key that is used, be it `in_file` or in an override."""
+    """Print a note for each former key name that an override uses or that is in the list `in_file`."""
     used = [*in_file, *(override.partition("=")[0] for override in overrides)]
     for old, (new, _) in RENAMED.items():
         if old in used:
@@ -136,7 +136,7 @@ def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
-    """Apply overrides to the data in place, and map each dotted key to the override that set it."""
+    """Apply overrides to the data in place, and return a map from each dotted key to its override."""
     from_override: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)

@@ -91,13 +91,13 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
-    # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid date,
-    # or a value whose tag names another type.
+    # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid
+    # date, or a value whose tag names another type.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 
 
-#: Matches an unquoted value with braces, such as `{lang}`, because YAML parses the braces as a map.
+#: Matches an unquoted value with braces, such as `{lang}`, which YAML would parse as a map.
 _BRACES = re.compile(r"""(?:^|[:,{\[]|-\s)\s*(?P<value>[^\s"'#{}\[\],:]*\{\w+\}[^\s{}\[\],"']*)""")
 
 

@@ -81,8 +81,8 @@ class Explanation:
             pieces before piece i.
         source_words: the words of `source`, as split by `alignment/words.py`.
         target_words: the words of `translation`, split in the same way.
-        source_owners: for each source piece, the index in `source_words` of its word; -1 for the end symbol.
-        target_owners: for each target piece, the index in `target_words` of its word; -1 for the end symbol.
+        source_owners: for each source piece, the index of its word in `source_words`; -1 for the end symbol.
+        target_owners: for each target piece, the index of its word in `target_words`; -1 for the end symbol.
         encoder: encoder self-attention, (layers, H, S, S).
         decoder: decoder self-attention, (layers, H, T, T).
         cross: cross-attention, (layers, H, T, S).

@@ -16,8 +16,8 @@ from translator.explain.to_json import without_attention
 #: The files of the page's script, in the order in which they are concatenated.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
 
-#: Maximum number of characters of the encoded attention maps, as far as `LEVELS` permits. The limit keeps the
-#: pages of long sentences and of large models below 2 MB.
+#: The encoded attention maps should have at most this many characters in total, so that the pages of long
+#: sentences and of large models stay below 2 MB.
 MAX_CHARACTERS = 1_500_000
 #: Each weight is stored as n · √weight, rounded to an integer, where n is one of these numbers. A page uses
 #: the first n with which its maps fit into `MAX_CHARACTERS`. If they fit with no n, the page uses the last.

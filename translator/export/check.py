@@ -112,7 +112,8 @@ def check(
         DataError: all lines are blank.
         ExportError: the models disagree; the message shows the first difference.
     """
-    parts = translator.cut(lines, sentences=False)  # as CTranslate2's users translate whole lines
+    # Lines are not split into sentences, because users of CTranslate2 translate whole lines.
+    parts = translator.cut(lines, sentences=False)
     if not parts:
         raise DataError("there is no text to check the export with; give a file with some lines")
     ids, line_of = [part_ids for _, part_ids in parts], [part.number for part, _ in parts]
