@@ -29,7 +29,7 @@ TOO_LITTLE_MEMORY = (
     "training lower train.max_tokens_per_batch"
 )
 
-#: Exit code after SIGTERM or SIGHUP → the message to print.
+#: Maps the exit code after SIGTERM or SIGHUP to the message that is printed.
 ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 
 app = typer.Typer(
@@ -58,16 +58,18 @@ app.command("info")(info_command)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit.
 
-    The exit code is 0 after success, 1 after an error and 2 after a usage error. After a signal or a closed
-    output pipe it is 128 + the number of the signal, as in a shell.
+    The exit code is 0 after success, 1 after an error and 2 after a usage error. If a signal ends the
+    command, the exit code is 128 + the number of the signal, as in a shell. If the program that reads our
+    output closes the pipe, the exit code is 141, as after SIGPIPE.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # the parent process closed this stream
+        if getattr(sys, name) is None:  # the parent process started us with this stream closed
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     console.use_utf8()
     with signal_handler(signal.SIGINT, StopOnce(), instead_of=signal.default_int_handler):
         code = _run(arguments)
-        if code in (INTERRUPTED, *ENDED):  # a second signal would print a traceback
+        # Ignore further signals, because a signal during the exit would print a traceback.
+        if code in (INTERRUPTED, *ENDED):
             for number in (signal.SIGINT, *ENDING):
                 signal.signal(number, signal.SIG_IGN)
         sys.exit(code)
@@ -93,8 +95,8 @@ def _run(arguments: list[str] | None) -> int:
     except (BrokenPipeError, SystemExit) as error:
         if (code := getattr(error, "code", None)) in ENDED:
             return _fail(ENDED[code], code)
-        # The program that reads our output closed the pipe, for which Typer may raise SystemExit instead of
-        # BrokenPipeError. Exit silently, as filters do.
+        # The program that reads our output closed the pipe. For a closed pipe, Typer may raise SystemExit
+        # instead of BrokenPipeError. Exit silently, as other Unix filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # 128 + SIGPIPE
     except (OSError, MemoryError, RuntimeError) as error:
@@ -104,7 +106,7 @@ def _run(arguments: list[str] | None) -> int:
             where = f"{error.filename}: " if error.filename else ""
             code = _fail(f"{where}{error.strerror or error}", 1)
         else:
-            raise  # a bug: its traceback is needed to find it
+            raise  # this is a bug, and the traceback helps to find it
     return code if isinstance(code, int) else 0
 
 

@@ -41,13 +41,13 @@ def align_command(
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print the word alignment of each pair: one line of links `i-j` per pair (Pharaoh format)."""
+    """Print the word alignment of each sentence pair: one line of links `i-j` per pair (Pharaoh format)."""
     sources, targets = parallel(source, target)
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
     from translator.alignment.links import format_links
 
-    # Enough pairs that each batch can have pairs of similar length, but few enough for the first lines to be
-    # printed early.
+    # A step has enough pairs that each batch can be formed from pairs of similar length, but few enough that
+    # the first lines are printed early.
     step = 64 * batch_size
     for start in range(0, len(sources), step):
         part = slice(start, start + step)
@@ -58,10 +58,10 @@ def align_command(
 def load_aligner(
     translator: "Translator", reverse_model: Path | None, *, layer: int | None, device: str
 ) -> "Aligner":
-    """Return an aligner for a loaded model.
+    """Return an aligner that uses a loaded model.
 
-    If the folder of a reverse model is given, that model is loaded too, and the aligner combines the links of
-    both.
+    `reverse_model` is the folder of a model of the other direction. If it is given, that model is loaded as
+    well, and the aligner combines the links that the two models find.
     """
     from translator.translation.aligner import Aligner
 
@@ -70,7 +70,7 @@ def load_aligner(
 
 
 def read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool) -> "list[Gold]":
-    """Read a file of gold alignments, one line for each pair.
+    """Read a file of gold alignments, which has one line for each sentence pair.
 
     Args:
         path: the file.
@@ -78,8 +78,8 @@ def read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool
         one_based: whether the file numbers words from 1 rather than from 0.
 
     Raises:
-        DataError: the file does not have one line for each pair, or a line is malformed or names a word that
-            its pair does not have.
+        DataError: the file does not have exactly one line for each pair, a line is malformed, or a line
+            contains the number of a word that its pair does not have.
     """
     from translator.alignment.links import parse_links
 

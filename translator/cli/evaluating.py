@@ -46,8 +46,9 @@ class TestSet(NamedTuple):
     Attributes:
         name: name of the split or of the source file.
         sources: lines to translate.
-        references: one or more sets of reference translations, each with a translation of every line.
-        origins: for each line, the part of the phrasebook's generator that made it; None for other lines.
+        references: one or more sets of reference translations. Each set has one translation of every line.
+        origins: for each line, the part of the phrasebook's generator that made the line. None, instead of a
+            list, if the lines are not a generated split of the phrasebook.
     """
 
     name: str
@@ -103,12 +104,13 @@ def evaluate_command(
     backend: BackendOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Translate a test set and print BLEU, chrF and TER with signature and 95 % interval.
+    """Translate a test set and print BLEU, chrF and TER, each with its signature and 95 % interval.
 
-    With several references, scores are against all of them, followed by BLEU against the first alone.
+    If there are several sets of references, the scores are computed against all of them, and BLEU against
+    the first set alone is printed, too.
 
-    With --alignments nothing is translated: the scores are precision, recall and alignment error rate of the
-    word links between the sentences and their given translations.
+    With --alignments, nothing is translated. Instead, the word links between the sentences and their given
+    translations are scored by precision, recall and alignment error rate.
     """
     overrides, paths = overrides or [], reference or []
     _check_usage(overrides, source=source, split=split, references=paths, alignments=alignments)
@@ -135,7 +137,8 @@ def evaluate_command(
             aligner, test_set, alignments, tokenized=tokenized, one_based=one_based, batch_size=batch_size
         )
     print(json.dumps(facts | results, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
-    if output is not None:  # after the scores are printed, so that a failed write does not lose them
+    # The translations are written last, so that the scores have been printed even if writing fails.
+    if output is not None:
         write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
         console.note(f"translations: {output}")
 
@@ -205,7 +208,11 @@ def _score_texts(
     batch_size: int,
     robust: bool,
 ) -> tuple[dict[str, object], list[str], list[str]]:
-    """Translate a test set; return the scores as JSON, the scores as lines of text, and the translations."""
+    """Translate a test set and score the translations.
+
+    Returns:
+        The scores as a value for JSON, the same scores as lines of text, and the translations.
+    """
     from translator.evaluation.metrics import compare as paired_test
     from translator.translation.evaluator import evaluate, robustness
 
@@ -234,7 +241,16 @@ def _score_texts(
 
 
 def _robustness_table(bleu: float, changes: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:
-    """Return a table as lines of text: BLEU with the unchanged sources, then with each change of them."""
+    """Return a table as lines of text.
+
+    The first line shows the BLEU of the translations of the unchanged sources. Each further line shows BLEU
+    when one typing variation, such as missing accents, is applied to all sources.
+
+    Args:
+        bleu: BLEU with the unchanged sources.
+        changes: for each typing variation, BLEU and the number of sources that it alters.
+        n_lines: number of sources.
+    """
     lines = [f"{'BLEU of sources as they are':38}{bleu:6.2f}"]
     for name, under in changes.items():
         n_changed = f"{under.n_changed:,} of {n_lines:,} lines changed"
@@ -251,7 +267,11 @@ def _score_links(
     one_based: bool,
     batch_size: int,
 ) -> tuple[dict[str, object], list[str]]:
-    """Score the aligner's links and the diagonal baseline; return the scores as JSON and as lines of text."""
+    """Score the links of the aligner, and those of the diagonal baseline, against gold alignments.
+
+    Returns:
+        The scores as a value for JSON, and the same scores as lines of text.
+    """
     from translator.translation.aligner import evaluate_alignments
 
     sources, targets = test_set.sources, test_set.references[0]

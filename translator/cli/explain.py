@@ -26,7 +26,7 @@ def explain_command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Translate a sentence and write a page that shows attention, probabilities and the beam."""
+    """Translate a sentence and write a page that shows attention, probabilities and the beam search."""
     wanted = {"--output": output, "--png": png, "--json": as_json}
     files = {option: path for option, path in wanted.items() if path is not None}
     if not files:
@@ -46,7 +46,9 @@ def explain_command(
     from translator.explain import explain, to_html, to_json, to_png
 
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
-    contents = []  # all are made before the first file is written, so that an error leaves no file behind
+    # All contents are rendered before the first file is written, so that no file is written if one of them
+    # cannot be rendered.
+    contents = []
     if output is not None:
         contents.append(("--output", output, to_html(explanation).encode()))
     if png is not None:

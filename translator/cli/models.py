@@ -25,7 +25,7 @@ def export_command(
         Path | None, typer.Option("--check-references", help="Their translations: also compare BLEU.")
     ] = None,
 ) -> None:
-    """Convert a model to CTranslate2, and check that both models translate some lines the same."""
+    """Convert a model to CTranslate2, and check that it still translates some lines in the same way."""
     if references is not None and lines is None:
         raise UsageError("--check-references are translations of the lines of --check; give both")
     from translator.export.folder import export, lines_to_check

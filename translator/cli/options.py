@@ -1,4 +1,7 @@
-"""Options shared by several subcommands, and functions that load the models and files that options name."""
+"""Options that several subcommands share.
+
+The module also has functions that load the models and read the text files that are given by options.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,8 +15,9 @@ if TYPE_CHECKING:
     from translator.engine.quantized import Precision
     from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
-#: Upper bounds of numbers in options, and of the beam size. Larger values are typing errors, and would
-#: exhaust memory or overflow int64.
+#: The largest values that options accept: `MOST_BEAM` for the beam size and the number of translations, and
+#: `MOST` for batch sizes and layers. Larger values are probably typing errors, and would exhaust memory or
+#: overflow int64.
 MOST, MOST_BEAM = 1_000_000, 1_000
 
 ModelOption = Annotated[
@@ -46,11 +50,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def model_folder(given: Path | None) -> Path:
-    """Return the model folder, and print a note that names it unless `given` is that folder.
+    """Return a model folder. If it is not `given` itself, print a note with its path.
 
     Args:
-        given: a model folder, the folder of a run (whose model is returned), or None for the model of the
-            newest finished run below runs/.
+        given: a model folder, which is returned as it is; or the folder of a run, whose model folder is
+            returned; or None, in which case the model folder of the newest finished run below runs/ is
+            returned.
     """
     from translator.model_folder import MANIFEST, newest_model
 
@@ -74,7 +79,7 @@ def load(
 ) -> "Translator":
     """Load a model for decoding.
 
-    If the CPU does not support the wanted precision, another one is used, and a note is printed.
+    If the CPU does not support `precision`, another precision is used, and a note is printed.
     """
     folder = model_folder(folder)
     from translator.engine.runtime import tune_malloc
@@ -94,7 +99,7 @@ def load(
 
 
 def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    """Read a source and a target file with the same number of lines."""
+    """Return the lines of a source file and of a target file, which must have equally many lines."""
     from translator.data.lines import MalformedError
     from translator.data.readers import read_parallel
 
@@ -109,7 +114,7 @@ def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
 
 
 def lines_of(path: Path) -> list[str]:
-    """Read the lines of a file."""
+    """Return the lines of a text file."""
     from translator.data.lines import read_lines
 
     _check_inputs(path)

@@ -1,4 +1,7 @@
-"""Output files that options name: they are checked before the work starts, and written when it is done."""
+"""Output files whose paths are given by options.
+
+The paths are checked before a command starts its work, and the files are written when the work is done.
+"""
 
 import os
 import sys
@@ -19,7 +22,7 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
     Raises:
         PasserelleError: the path is a folder or a link that points back to itself, or its parent folder does
             not exist.
-        UsageError: the path is one of the inputs.
+        UsageError: the output file is also one of the inputs.
     """
     if path.is_dir():
         raise PasserelleError(f"{option} {path}: this is a folder; name a file")
@@ -36,7 +39,8 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
 def replaces(path: Path) -> bool:
     """Return whether writing to the path would replace a regular file.
 
-    Nothing is replaced if the path is that of a device, a pipe or a file that is already open.
+    Nothing is replaced if the path is that of a device or a pipe, or if, like /dev/stdout, it stands for a
+    file that this process already has open.
     """
     return path.is_file() and _open_file(path) is None
 
@@ -45,8 +49,8 @@ def write_output(option: str, path: Path, content: bytes) -> None:
     """Write an output file.
 
     A regular file is replaced atomically; if the path is a symbolic link, the file that it points to is
-    replaced. Devices, pipes and files that are already open, such as /dev/stdout, are written to directly,
-    after everything that was printed before.
+    replaced. Devices, pipes and files that this process already has open, such as /dev/stdout, are written to
+    directly. Stdout is flushed first, so that everything printed so far precedes the content.
 
     Raises:
         PasserelleError: the file cannot be written; the message names the option and the path.
@@ -74,15 +78,15 @@ def write_output(option: str, path: Path, content: bytes) -> None:
 
 
 def _target(path: Path) -> Path:
-    """Resolve symbolic links, even if the last one points to a missing file."""
+    """Return the path with all symbolic links resolved, even if the last link points to a missing file."""
     return Path(os.path.realpath(path))
 
 
 def _open_file(path: Path) -> int | None:
-    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None.
+    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, else None.
 
-    If such a descriptor is redirected to a file, opening the path again would overwrite that file from its
-    start.
+    The descriptor must be used instead of the path, because the descriptor may be redirected to a file.
+    Opening the path would then overwrite that file from its start.
     """
     for _ in range(40):  # Linux follows at most 40 links
         if path.name.isdecimal() and path.parent.resolve() == Path("/dev/fd").resolve():

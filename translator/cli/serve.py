@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from translator.serve.limits import Limits
     from translator.translation.inference import Translator
 
-#: The longest timeout that an option accepts, one day. Huge values would overflow the timers.
+#: The longest timeout that an option accepts, in seconds: one day. Huge values would overflow the timers.
 _MOST_SECONDS = 86_400
 
 
@@ -98,7 +98,8 @@ def serve_command(
         request_seconds=request_seconds,
         receive_seconds=receive_seconds,
     )
-    # The socket is opened before the model is loaded, so that an error, such as a used port, appears at once.
+    # The socket is opened before the model is loaded. So an error is reported at once, for example if
+    # the port is already in use.
     with open_socket(host, port) as listener:
         translator = load(model, device, precision, split_sentences=split_sentences)
         _serve(

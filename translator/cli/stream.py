@@ -1,4 +1,7 @@
-"""Standard input as a stream: lines that have arrived are grouped, but no line waits for a later one."""
+"""Reading standard input as a stream.
+
+Lines that have already arrived are grouped, but no line is held back until a later line arrives.
+"""
 
 import io
 import queue
@@ -11,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 from translator.data.lines import LONG_LINE, MAX_LINE_BYTES
 from translator.errors import DataError
 
-#: Maximum number of lines read ahead of their translation.
+#: Maximum number of lines that have been read and are waiting to be translated.
 READ_AHEAD = 4096
 
 
@@ -20,8 +23,8 @@ class InputLine(NamedTuple):
 
     Attributes:
         text: the line without its ending.
-        ending: `\\r` if the line ended in `\\r\\n`, so that its translation can end the same way; else empty.
-        damaged: whether invalid UTF-8 was replaced by U+FFFD.
+        ending: `\\r` if the line ended in `\\r\\n`, else empty. The translation gets the same ending.
+        damaged: whether the line had invalid UTF-8, which was replaced by U+FFFD.
     """
 
     text: str
@@ -32,8 +35,8 @@ class InputLine(NamedTuple):
 def standard_input() -> BinaryIO:
     """Return a new buffered reader of stdin.
 
-    `sys.stdin.buffer` cannot be used: Python locks it at exit, and a thread that waits for a line there would
-    still hold the lock.
+    `sys.stdin.buffer` cannot be used, because Python acquires its lock at exit. A thread that is waiting for
+    a line from `sys.stdin.buffer` would still hold that lock.
     """
     return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
@@ -41,8 +44,8 @@ def standard_input() -> BinaryIO:
 def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     """Yield the lines that have arrived, in groups of 1 to `most` lines.
 
-    A thread reads ahead, so that this function need not wait for further lines: if only one line has arrived,
-    the group has one line.
+    A thread reads ahead, so that this function need not wait for further lines. If only one line has arrived,
+    then the group consists of that line.
 
     Raises:
         DataError, OSError, MemoryError: a line is too long, or reading fails. All lines before the failure
@@ -84,7 +87,7 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
 
 
 def decode_line(raw: bytes) -> InputLine:
-    """Decode a line from UTF-8; replace invalid bytes by U+FFFD."""
+    """Decode a line of UTF-8 and split off its ending. Invalid bytes are replaced by U+FFFD."""
     raw = raw.removesuffix(b"\n")
     ending = "\r" if raw.endswith(b"\r") else ""
     raw = raw[: len(raw) - len(ending)]

@@ -111,7 +111,14 @@ def _facts(
 
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:
-    """Load the configuration from arguments: one file name and any number of overrides, in any order."""
+    """Load the configuration that arguments describe.
+
+    Args:
+        arguments: one file name and any number of overrides, in any order.
+
+    Returns:
+        The configuration and the path of its file.
+    """
     from translator.config.file import load_config
 
     paths = [argument for argument in arguments if "=" not in argument]

@@ -77,14 +77,22 @@ def translate_command(
         from translator.cli.stream import standard_input, waiting_lines
 
         warned = False
-        # A group has up to eight batches, so that lines of similar length can share a batch.
+        # A group has enough lines for up to eight batches, so that lines of similar length can share a batch.
         for lines in waiting_lines(standard_input(), most=8 * batch_size):
             warned = warned or _warn_about_encoding(lines, number)
             answer([line.text for line in lines], [line.ending for line in lines])
 
 
 def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
-    """Print a warning for the first line that is probably not UTF-8; return whether there is such a line."""
+    """Print a warning about the first of the lines that is probably not UTF-8.
+
+    Args:
+        lines: consecutive lines of the input.
+        n_before: number of input lines before `lines`.
+
+    Returns:
+        Whether there is such a line.
+    """
     for number, (text, _, damaged) in enumerate(lines, start=n_before + 1):
         if damaged or 4 * text.count("\0") > len(text):
             problem = "is not valid UTF-8, and was read as U+FFFD" if damaged else "contains NULs"
@@ -114,7 +122,7 @@ def _prompt(language: str) -> Iterator[str]:
     console.note("type a sentence; an empty line or Ctrl-D ends the session")
     while True:
         try:
-            with redirect_stdout(sys.stderr):  # `input` would print the prompt on stdout
+            with redirect_stdout(sys.stderr):  # else `input` would print the prompt on stdout
                 line = input(f"{language}> ")
         except EOFError:
             console.note("")
@@ -131,7 +139,7 @@ def score_command(
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print the log-probability of each given translation, one per line, by teacher forcing."""
+    """Print the log-probability of each given translation, computed by teacher forcing, one per line."""
     sources, targets = parallel(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):

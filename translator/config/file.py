@@ -15,7 +15,8 @@ from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Former name of a key → the key's current name, and a map from former to current names of the key's values.
+#: Maps the former name of each renamed key to a pair: the key's current name, and a map from former to
+#: current names of the key's values.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.kernels": ("hardware.backend", {"c": "native"}),
     "hardware.workers": ("hardware.replicas", {}),
@@ -30,9 +31,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
 
     Args:
         path: the file.
-        overrides: `section.key=value`, with the value in YAML.
-        saved: whether the file was written by a run. If such a file lacks `data.input_map`, the value is null
-            and not the default.
+        overrides: strings of the form `section.key=value`, where the value is YAML.
+        saved: whether the file was written by a run. In such a file, a missing `data.input_map` is read as
+            null and not as the default, and former names of keys are accepted without a note.
 
     Raises:
         ConfigError: the file or an override cannot be read, a key is unknown, or a value is of the wrong type
@@ -110,7 +111,7 @@ def _default_to_no_input_map(data: Any) -> None:
 
 
 def _rename_keys(data: Any) -> list[str]:
-    """Replace former names of keys and values by the current ones; return the former keys that occurred."""
+    """Replace former names of keys and values by the current names, and return the former keys found."""
     former = []
     for old, (new, values) in RENAMED.items():
         name, _, key = old.partition(".")
@@ -127,7 +128,7 @@ def _new_value(value: Any, values: dict[str, str]) -> Any:
 
 
 def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
-    """Print a note for each former name that is used."""
+    """Print a note for each former key name that an override uses or that is in the list `in_file`."""
     used = [*in_file, *(override.partition("=")[0] for override in overrides)]
     for old, (new, _) in RENAMED.items():
         if old in used:
@@ -135,7 +136,7 @@ def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
 
 
 def _override(data: Any, overrides: Sequence[str]) -> dict[str, str]:
-    """Apply overrides to the data in place; return a map from each dotted key to the override that set it."""
+    """Apply overrides to the data in place, and return a map from each dotted key to its override."""
     from_override: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
@@ -167,10 +168,10 @@ def _set_value(data: dict[str, Any], keys: list[str], value: Any, override: str)
 
 
 def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -> int | None:
-    """Return the line number of a key.
+    """Return the line number of the key at `location`.
 
-    If the file does not have the key, return None if `exact`, and otherwise the line number of the closest
-    parent of the key that the file has.
+    If the file does not have the key and `exact` is true, return None. If `exact` is false, return the line
+    number of the closest parent of the key that the file has, or None if the file has no parent of it.
     """
     line = None
     for key in location:
@@ -183,7 +184,16 @@ def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -
 
 
 def _validated(data: Any, locate: Callable[[Location, str], str]) -> Config:
-    """Validate the data; `locate` maps the location and message of an error to the start of the message."""
+    """Validate the data and return the configuration.
+
+    Args:
+        data: the configuration as JSON-like data.
+        locate: a function of the location and the message of a validation error. It returns the text with
+            which the message of the `ConfigError` starts, such as `file:line`.
+
+    Raises:
+        ConfigError: the data is not a valid configuration.
+    """
     try:
         return validate(data)
     except InvalidConfigError as error:
@@ -191,7 +201,7 @@ def _validated(data: Any, locate: Callable[[Location, str], str]) -> Config:
 
 
 def _explain(problems: list[Any], locate: Callable[[Location, str], str]) -> str:
-    """Return a message about the first problem, with the number of other keys that have problems."""
+    """Return a message about the first problem. It also tells how many other keys have problems."""
     error = problems[0]
     location = tuple(error["loc"])
     n_keys = len({tuple(_follow(problem["loc"])[2]) for problem in problems})
@@ -216,9 +226,10 @@ def _explain(problems: list[Any], locate: Callable[[Location, str], str]) -> str
 
 
 def _advice(value: Any, allowed: str) -> str:
-    """Return advice for two common errors, and otherwise an empty text.
+    """Return advice if the error is one of two common ones, and otherwise an empty string.
 
-    The errors are a whole number written as `2.0` or `1e3`, and a text such as `{lang}` without quotes.
+    The two errors are a whole number that is written as `2.0` or `1e3`, and a string such as `{lang}` that is
+    written without quotes.
     """
     if isinstance(value, float) and value.is_integer() and "a whole number" in allowed:
         return f"; write {value:.0f}"
@@ -232,10 +243,10 @@ def _shortened(text: str) -> str:
 
 
 def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
-    """Follow the location of an error into the sections.
+    """Find the section and the field that the location of an error is in.
 
     Returns:
-        The innermost section; the field as `SectionClass.name`, or an empty text if the location is not
+        The innermost section; the field as `SectionClass.name`, or an empty string if the location is not
         inside a field; and the location without the labels that pydantic adds for the types of a union.
     """
     section: type[Section] = Config

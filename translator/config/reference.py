@@ -38,7 +38,7 @@ def describe_schema(schema: dict[str, Any]) -> str:
 
 
 def field_reference() -> Iterator[tuple[str, str, str, str]]:
-    """Yield (dotted key, allowed values, default as YAML, description) for every field, in order."""
+    """Yield (dotted key, allowed values, default as JSON, description) for every field, in order."""
     for name, field in Config.model_fields.items():
         assert isinstance(field.annotation, type)
         yield from _fields_of(field.annotation, name)

@@ -1,7 +1,7 @@
 """The sections of the configuration: frozen, strictly typed models. `config/file.py` reads them from YAML.
 
-The docstring of each field is shown in the reference (`docs/configuration.md`), in the JSON schema for
-editors (`configs/schema.json`) and by `translator train --print-config`.
+The docstring of each field is shown in the reference (`docs/configuration.md`) and in the JSON schema for
+editors (`configs/schema.json`).
 """
 
 import json
@@ -15,13 +15,13 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-#: Largest vocabulary for `train.embedding_init=counts`, which needs about 8 bytes for each pair of pieces.
+#: Largest vocabulary for `train.embedding_init=counts`, because that needs about 8 bytes per pair of pieces.
 MAX_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """Base class of the sections: immutable, without unknown keys and without type conversion."""
+    """Base class of the sections. A section is immutable, refuses unknown keys and converts no types."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -355,12 +355,12 @@ class Config(Section):
         return self
 
     def to_json(self) -> str:
-        """Return the configuration as indented JSON, for the model folder."""
+        """Return the configuration as indented JSON, as it is saved in the model folder."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
 class InvalidConfigError(ValueError):
-    """An invalid configuration.
+    """Raised if data is not a valid configuration.
 
     Attributes:
         problems: pydantic's error records, each with the keys `type`, `loc`, `input` and sometimes `ctx`.
@@ -372,7 +372,7 @@ class InvalidConfigError(ValueError):
 
 
 def validate(data: Any) -> Config:
-    """Return the configuration that JSON-like data describes, without converting types.
+    """Return the configuration that JSON-like data describes. Values are not converted to other types.
 
     Raises:
         InvalidConfigError: a key or value is not allowed.

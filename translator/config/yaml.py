@@ -14,7 +14,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from translator.errors import ConfigError
 
-#: Maximum size of a file in bytes, in case a much larger file is given by mistake.
+#: Maximum size of a configuration file in bytes. A larger file was probably given by mistake.
 MAX_BYTES = 100_000
 #: Maximum number of values after aliases are expanded. A few lines of nested aliases can expand to billions
 #: of values.
@@ -45,7 +45,7 @@ def read_text(path: str | Path) -> str:
 
 
 class _TextKeys(RoundTripConstructor):
-    """Constructor that refuses lists and maps as keys, for which ruamel can take exponential time."""
+    """Constructor that refuses lists and maps as keys, because ruamel can take exponential time for them."""
 
     def construct_document(self, node: Node) -> Any:
         stack, seen = [node], set[Node]()
@@ -53,7 +53,7 @@ class _TextKeys(RoundTripConstructor):
             inner = stack.pop()
             if inner in seen or not isinstance(inner, CollectionNode):
                 continue
-            seen.add(inner)  # aliases can repeat a node and form cycles
+            seen.add(inner)  # because aliases can repeat a node and form cycles
             if not isinstance(inner, MappingNode):
                 stack += inner.value
                 continue
@@ -68,12 +68,12 @@ def parse_yaml(text: str, *, where: str) -> Any:
     """Parse YAML 1.2 into ruamel's maps and lists, which record their line numbers.
 
     Raises:
-        ConfigError: the text is not valid YAML. The message starts with `where`, followed by the line number
-            (if it is known) unless `where` names an override.
+        ConfigError: the text is not valid YAML or is nested too deep. The message starts with `where`. If
+            `where` is a file and the line number of the problem is known, the line number follows.
     """
-    if _depth(text) > MAX_DEPTH:  # ruamel is very slow for thousands of brackets
+    if _depth(text) > MAX_DEPTH:  # ruamel would be very slow for thousands of brackets
         raise ConfigError(f"{where}: lists and maps are nested too deep")
-    yaml = YAML()  # the default, round-trip mode records the line of each key
+    yaml = YAML()  # the default mode (round trip) records the line of each key
     yaml.Constructor = _TextKeys
     is_file = not where.startswith("override ")
     try:
@@ -91,18 +91,18 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
-    # ruamel raises these, for example, for a number with too many digits, an invalid date, or a tag on a
-    # value of another type.
+    # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid
+    # date, or a value whose tag names another type.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 
 
-#: Matches an unquoted value with braces, such as `{lang}`. YAML parses the braces as a map.
+#: Matches an unquoted value with braces, such as `{lang}`, which YAML would parse as a map.
 _BRACES = re.compile(r"""(?:^|[:,{\[]|-\s)\s*(?P<value>[^\s"'#{}\[\],:]*\{\w+\}[^\s{}\[\],"']*)""")
 
 
 def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | None:
-    """Find an unquoted value with braces on one of the lines or on the line above it.
+    """Find an unquoted value with braces on one of the given lines or on the line above one of them.
 
     Args:
         text: the YAML text.
@@ -120,9 +120,10 @@ def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | Non
 
 
 def reason_of(error: Exception) -> str:
-    """Return Python's message for an error, up to a semicolon.
+    """Return the message of an exception, cut at the first semicolon.
 
-    For an integer with too many digits, the rest of the message is the advice to raise Python's limit.
+    The cut drops Python's advice to raise its digit limit, which follows the semicolon when an integer is too
+    long.
     """
     return str(error).partition(";")[0]
 
@@ -146,7 +147,7 @@ def to_json_types(data: Any, *, where: str) -> Any:
 
 
 def _check_size(data: Any, *, where: str) -> None:
-    """Refuse data that is recursive, very large or deeply nested once its aliases are expanded."""
+    """Raise an error if the data, with its aliases expanded, is recursive, very large or deeply nested."""
     stack, n_values = [(data, 0)], 0
     while stack:
         value, depth = stack.pop()
@@ -163,7 +164,7 @@ def _check_size(data: Any, *, where: str) -> None:
 
 
 def _depth(text: str) -> int:
-    """Return the greatest depth of nested brackets and braces. Those in quoted text count, too."""
+    """Return the greatest depth of nested brackets and braces, including those in quoted strings."""
     depth = deepest = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth = max(0, depth + (1 if bracket in "[{" else -1))
@@ -175,13 +176,13 @@ def write_yaml(data: Any) -> str:
     """Return JSON-like data as YAML that `parse_yaml` reads back unchanged."""
     buffer = io.StringIO()
     yaml = YAML()
-    yaml.width = 2**31  # no line is folded: text that ruamel folds does not always round-trip
+    yaml.width = 2**31  # no line is folded, because ruamel may not read folded text back unchanged
     yaml.dump(_quoted(data), buffer)
     return buffer.getvalue()
 
 
 def _quoted(value: Any) -> Any:
-    """Put each text with unprintable characters in double quotes; unquoted, ruamel would lose U+0085."""
+    """Double-quote each string with unprintable characters, because ruamel would else lose U+0085."""
     if isinstance(value, dict):
         return {_quoted(key): _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -24,17 +24,17 @@ from translator.translation.inference import Translator
 N_ALTERNATIVES = 5
 #: Matches a piece that stands for a UTF-8 continuation byte, 0x80 to 0xBF.
 _CONTINUATION_BYTE = re.compile("<0x[89AB].>")
-#: Special symbol → how it is shown.
+#: Maps the ids of special symbols to the names under which they are shown.
 NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """The attention weights of one role: encoder, decoder or cross-attention.
+    """The attention weights of one kind: encoder self-attention, decoder self-attention or cross-attention.
 
     Attributes:
-        weights: (layers, H, Q, K) float32 on the CPU, for H heads, Q queries and K keys. The weights of a
-            query sum to one; masked positions are zero.
+        weights: (layers, H, Q, K) float32 on the CPU, for H heads, Q queries and K keys. The weights of
+            each query sum to one, and the weights of masked keys are zero.
         mask: (Q, K) bool, True where the query may attend to the key.
     """
 
@@ -43,7 +43,7 @@ class AttentionMap:
 
     @property
     def average(self) -> Tensor:
-        """The weights (Q, K), averaged over all layers and heads."""
+        """The weights averaged over all layers and heads, (Q, K)."""
         return self.weights.mean((0, 1))
 
 
@@ -54,7 +54,7 @@ class Choice:
     Attributes:
         probability: probability of the piece, given the source and the pieces before it.
         forced: whether the piece belongs to the prefix that the translation had to start with.
-        alternatives: the likeliest other pieces and their probabilities, likeliest first.
+        alternatives: the most probable of the other pieces, each with its probability, in descending order.
     """
 
     probability: float
@@ -78,18 +78,18 @@ class Explanation:
         source_pieces: the S source pieces in readable form; the last one is the end symbol.
         target_pieces: the T target pieces in readable form; the last one is the end symbol. Query i of
             `decoder` and `cross` belongs to the step that predicts piece i from the start symbol and the
-            pieces before i.
+            pieces before piece i.
         source_words: the words of `source`, as split by `alignment/words.py`.
         target_words: the words of `translation`, split in the same way.
-        source_owners: for each source piece, the index of its word; -1 for the end symbol.
-        target_owners: for each target piece, the index of its word; -1 for the end symbol.
+        source_owners: for each source piece, the index of its word in `source_words`; -1 for the end symbol.
+        target_owners: for each target piece, the index of its word in `target_words`; -1 for the end symbol.
         encoder: encoder self-attention, (layers, H, S, S).
         decoder: decoder self-attention, (layers, H, T, T).
         cross: cross-attention, (layers, H, T, S).
-        choices: for each of the T target pieces, the choice that the search made.
+        choices: the choice of each of the T target pieces.
         nodes: the tree of the beam search (see `tree.grow`).
         node_pieces: the piece of each node in readable form.
-        hypotheses: for each finished hypothesis, the index of its last node and its text; best first.
+        hypotheses: the finished hypotheses, best first: the index of the last node and the text of each.
         links: the word alignment by `Aligner`: pairs of a source word index and a target word index.
     """
 
@@ -175,11 +175,11 @@ def explain(
 def _attention(
     translator: Translator, source_ids: list[int], best: Hypothesis
 ) -> tuple[AttentionMap, AttentionMap, AttentionMap, Tensor]:
-    """Recompute a hypothesis by teacher forcing, with all positions at once.
+    """Recompute the attention and the probabilities of a hypothesis by teacher forcing.
 
     Returns:
-        The attention maps of the encoder, of the decoder and of the cross-attention, then the
-        log-probabilities (T, V) of all V pieces at each of the T positions.
+        The attention maps of the encoder, of the decoder and of the cross-attention. They are followed by the
+        log-probabilities of all V pieces at each of the T positions, (T, V).
     """
     model = translator.model
     batch = make_batch([source_ids], [best.ids]).to(device_of(model))
@@ -199,11 +199,11 @@ def _attention(
 
 
 def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_forced: int) -> list[Choice]:
-    """Return the choice at each position, with the likeliest other pieces that a search may choose there."""
-    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # (T, V), and T ids
+    """Return the choice at each position, with the most probable other pieces that the search may choose."""
+    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # a (T, V) tensor, and a list of T ids
     others = probabilities.clone()
     others[:, tokenizer.never_emitted] = -1
-    others[0, EOS] = -1  # a translation is never empty
+    others[0, EOS] = -1  # the search never chooses the end symbol first
     others[range(len(chosen)), chosen] = -1
     top = others.topk(min(N_ALTERNATIVES, others.size(1)))
     choices = []
@@ -217,7 +217,7 @@ def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_for
 
 
 def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, str]]:
-    """Return the last node and the text of each finished hypothesis, best first.
+    """Return the index of the last node and the text of each finished hypothesis, best first.
 
     Hypotheses with equal scores stay in the order in which the search finished them.
     """
@@ -233,7 +233,10 @@ def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, 
 
 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return pieces in readable form: `maison` if a piece starts a word, `·nette` if it continues one."""
+    """Return the pieces with the given ids in readable form.
+
+    A piece that starts a word is shown as in `maison`; a piece that continues a word, as in `·nette`.
+    """
 
     def name(i: int, piece: str) -> str:
         if i in NAMES:
@@ -246,10 +249,11 @@ def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 
 def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text_words: Sequence[str]) -> list[int]:
-    """Return, for each piece, the index of the word that contains its first character.
+    """Return, for each piece, the index of the word that contains the first character of the piece.
 
-    The words and the pieces contain the same characters, apart from whitespace. So the word of a piece
-    follows from the number of characters before the piece. If there are no words, the index is -1.
+    Apart from whitespace, the words and the pieces contain the same characters in the same order. So the
+    word of a piece follows from the number of characters before the piece. If there are no words, the index
+    is -1.
     """
     by_character = [index for index, word in enumerate(text_words) for _ in word]
     owners: list[int] = []

@@ -16,11 +16,11 @@ from translator.explain.to_json import without_attention
 #: The files of the page's script, in the order in which they are concatenated.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
 
-#: Number of characters that the attention maps should not exceed, so that the pages of long sentences and of
-#: large models stay below 2 MB.
+#: The encoded attention maps should have at most this many characters in total, so that the pages of long
+#: sentences and of large models stay below 2 MB.
 MAX_CHARACTERS = 1_500_000
-#: Each weight is stored as √weight, quantized to a whole number from 0 to one of these numbers. A page uses
-#: the first number with which its maps fit into `MAX_CHARACTERS`, or the last if they fit with none.
+#: Each weight is stored as n · √weight, rounded to an integer, where n is one of these numbers. A page uses
+#: the first n with which its maps fit into `MAX_CHARACTERS`. If they fit with no n, the page uses the last.
 LEVELS = (255, 63, 15)
 
 
@@ -41,10 +41,10 @@ def policy() -> str:
 
 
 def to_html(explanation: Explanation) -> str:
-    """Return the self-contained page.
+    """Return an explanation as a self-contained HTML page.
 
-    Text from the user is in a block of JSON, escaped so that it cannot close the block. The script inserts
-    this text into the page as text, never as markup.
+    Text from the user is put into a block of JSON, where it is escaped so that it cannot close the block. The
+    script of the page then displays it as text, never as markup.
     """
     parts = {
         "policy": policy(),
@@ -58,12 +58,12 @@ def to_html(explanation: Explanation) -> str:
 
 
 def _script_data(facts: dict[str, Any]) -> str:
-    """Return JSON for a script element. Each `<` is escaped, since it could start an end tag or a comment."""
+    """Return JSON for a script element. Each `<` is escaped, so that none starts an end tag or a comment."""
     return json.dumps(facts, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
-    """Return the three attention maps, quantized with the finest of `LEVELS` that fits."""
+    """Return the three attention maps, quantized with one of `LEVELS` (see there)."""
     attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
     for levels in LEVELS:
         maps = {role: _quantized(weights, levels) for role, weights in attention.items()}
@@ -73,9 +73,10 @@ def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
 
 
 def _quantized(attention: AttentionMap, levels: int) -> dict[str, Any]:
-    """Return an attention map as one byte for each weight, compressed by zlib and encoded in base64.
+    """Return the sizes of an attention map, and its weights as bytes.
 
-    The byte is `levels` · √weight, rounded. Thanks to the square root, small weights remain distinguishable.
+    The byte of a weight is `levels` · √weight, rounded. The square root keeps small weights distinguishable.
+    The bytes are compressed by zlib and encoded in base64.
     """
     values = (attention.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
     compressed = zlib.compress(bytes(values), 9)

@@ -5,14 +5,14 @@ from translator.explain.explanation import Explanation
 
 
 def to_png(explanation: Explanation) -> bytes:
-    """Draw cross-attention, averaged over all layers and heads, as a PNG file.
+    """Return a PNG image of the cross-attention, averaged over all layers and heads.
 
     Raises:
         PictureError: matplotlib is not installed.
     """
     e = explanation
     n_target, n_source = len(e.target_pieces), len(e.source_pieces)
-    cell = min(0.45, 16 / max(n_source, n_target))  # inches
+    cell = min(0.45, 16 / max(n_source, n_target))  # width and height in inches
     figure = picture.blank(2.5 + cell * n_source, 1.8 + cell * n_target)
     axes = figure.subplots()
     image = axes.imshow(e.cross.average.tolist(), cmap="Blues", vmin=0, aspect="equal")

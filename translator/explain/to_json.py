@@ -10,9 +10,9 @@ from translator.explain.explanation import AttentionMap, Explanation
 def to_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as a value for `json.dumps`.
 
-    Attention maps are nested lists [layer][head][query][key], with `null` at masked positions; `average` is
-    the mean over all layers and heads. Weights and probabilities are rounded to six decimals. See
-    `Explanation` for the other fields.
+    An attention map has two keys: `heads` is a nested list of the weights, [layer][head][query][key], and
+    `average` is their mean over all layers and heads, [query][key]. Masked weights are None. Weights and
+    probabilities are rounded to six decimals. See `Explanation` for the other values.
     """
     e = explanation
     maps = {"encoder": _map(e.encoder), "decoder": _map(e.decoder), "cross": _map(e.cross)}

@@ -12,14 +12,15 @@ from translator.symbols import BOS, EOS
 
 @dataclass(frozen=True)
 class Node:
-    """A piece that the search considered as the next one after the piece of its parent node.
+    """A piece that the search considered as the continuation of the hypothesis that ends at the parent node.
 
     Attributes:
-        piece: token id; at the root, that of the start symbol.
+        piece: token id of the piece; at the root, the id of the start symbol.
         parent: index of the parent in the list of nodes; -1 at the root.
         depth: number of pieces on the path from the root to this node, not counting the start symbol.
         log_prob: Σ log p of the pieces on that path.
-        score: `log_prob` / length^α if this node finishes a hypothesis, else None.
+        score: `log_prob` / `depth`^α, where α is the length penalty, if this node finishes a hypothesis; else
+            None.
         fate: what the search did with the node. kept: it stayed in the beam for the next step; finished: it
             ended a hypothesis; pruned: it was dropped; open: it was still in the beam when the search ended.
         chosen: whether the node is on the path to the translation.
@@ -40,11 +41,11 @@ def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]
     Args:
         trace: the continuations that each step of the search ranked.
         best: the hypothesis that became the translation.
-        length_penalty: α in the score `log_prob` / length^α.
+        length_penalty: α in `Node.score`.
 
     Returns:
-        The root, then the nodes of the first step, best first, then those of the second step, and so on. A
-        parent precedes its children.
+        All nodes: the root, then the nodes of the first step, then the nodes of the second step, and so on.
+        The nodes of a step are ordered from best to worst. A parent precedes its children.
     """
     nodes = [Node(BOS, -1, 0, 0.0, None, "kept")]
     live = [0]
@@ -64,7 +65,7 @@ def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]
 
 
 def path_to(nodes: Sequence[Node], pieces: Sequence[int]) -> list[int]:
-    """Return the indices of the nodes on the path that spells `pieces`. The root comes first.
+    """Return the indices of the nodes on the path from the root that spells `pieces`, the root included.
 
     Raises:
         KeyError: the tree has no such path.

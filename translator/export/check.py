@@ -9,12 +9,13 @@ from translator.errors import DataError, ExportError
 from translator.evaluation.metrics import bleu
 from translator.translation.inference import Translator
 
-#: If the greedy outputs of the two models differ, then rounding is accepted as the cause if our model's
-#: Σ log p of the two outputs differ by at most this.
+#: If the greedy outputs of the two models differ, our model computes Σ log p of each output. Rounding is
+#: accepted as the cause if the two values of Σ log p differ by at most this number.
 CLOSE_CALL = 1e-4
 
-#: With beam search, the two programs also differ in when they stop and in how they score. So single lines may
-#: differ, and only the BLEU scores must be close.
+#: Beam size of the comparison with beam search, and the largest difference in BLEU that is accepted. The beam
+#: search of CTranslate2 differs from ours in when it stops and in how it scores hypotheses. So single
+#: translations may differ, and only the BLEU scores must be close.
 BEAM_SIZE, MAX_BLEU_DIFFERENCE = 5, 0.1
 
 
@@ -65,8 +66,9 @@ class Agreement:
         n_lines: number of lines that both models translated. Blank lines are not counted.
         close_calls: the lines that the two models translate differently with greedy search, always because of
             rounding.
-        bleu: BLEU of our model and of the exported model, with beam search; None without references.
-        n_beam_identical: number of lines with identical translations by beam search; None without references.
+        bleu: BLEU of our model and of the exported model with beam search. None if no references are given.
+        n_beam_identical: number of lines that both models translate identically with beam search. None if no
+            references are given.
     """
 
     n_lines: int
@@ -96,9 +98,9 @@ def check(
 ) -> Agreement:
     """Translate lines with our model and with the exported model, in float32, and compare the translations.
 
-    With greedy search, the two outputs for a line must be identical, or their Σ log p by our model must
-    differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with beam search,
-    and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
+    With greedy search, the two outputs for a line must be identical, or their Σ log p, both computed by our
+    model, must differ by at most `CLOSE_CALL`. If there are references, the lines are also translated with
+    beam search, and the BLEU scores of the two models must differ by at most `MAX_BLEU_DIFFERENCE`.
 
     Args:
         translator: our model, on the CPU.
@@ -110,7 +112,8 @@ def check(
         DataError: all lines are blank.
         ExportError: the models disagree; the message shows the first difference.
     """
-    parts = translator.cut(lines, sentences=False)  # CTranslate2 users translate whole lines
+    # Lines are not split into sentences, because users of CTranslate2 translate whole lines.
+    parts = translator.cut(lines, sentences=False)
     if not parts:
         raise DataError("there is no text to check the export with; give a file with some lines")
     ids, line_of = [part_ids for _, part_ids in parts], [part.number for part, _ in parts]
@@ -122,7 +125,7 @@ def check(
         _texts(translator, outputs, line_of, len(lines))
         for outputs in search_both(translator, engine, ids, BEAM_SIZE)
     )
-    scores = bleu(ours, references), bleu(theirs, references)  # blank lines count, too
+    scores = bleu(ours, references), bleu(theirs, references)  # blank lines are scored, too
     if abs(scores[0] - scores[1]) > MAX_BLEU_DIFFERENCE:
         raise ExportError(
             f"the exported model translates differently: with a beam of {BEAM_SIZE}, BLEU {scores[1]:.2f} "
@@ -138,7 +141,8 @@ def search_both(
     """Translate tokenized sources with both models and the same options.
 
     Returns:
-        For each source the token ids of our model's best output, then the same of the exported model.
+        Our model's outputs and the exported model's outputs. An output consists of the token ids of the best
+        translation of a source.
     """
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
     ours = [result.hypotheses[0].ids for result in translator.search(sources, options)]
@@ -169,7 +173,16 @@ def _compare_greedy(
 
 
 def _texts(translator: Translator, outputs: list[list[int]], line_of: list[int], n_lines: int) -> list[str]:
-    """Return the translation of each line, its parts joined with spaces. A blank line gives an empty text."""
+    """Return the translation of each line: the translations of its parts, joined with spaces.
+
+    A blank line has no parts, so its translation is empty.
+
+    Args:
+        translator: the translator whose tokenizer decodes the outputs.
+        outputs: for each part, the token ids of its translation.
+        line_of: for each part, the index of its line.
+        n_lines: number of lines, blank lines included.
+    """
     texts: list[list[str]] = [[] for _ in range(n_lines)]
     for line, ids in zip(line_of, outputs, strict=True):
         texts[line].append(translator.tokenizer.decode(ids))

@@ -81,8 +81,8 @@ def export(
 def lines_to_check(model_folder: Path) -> list[str]:
     """Return the default lines for the verification: the 300 hand-written lines of the phrasebook.
 
-    The lines are in the model's source language. If the phrasebook does not have that language, they are in
-    French, since text in any language can show a difference.
+    The lines are in the model's source language. If the phrasebook does not have that language, the lines are
+    in French, because text in any language can reveal a difference between the two models.
 
     Raises:
         ModelError: the folder has no manifest.
@@ -93,14 +93,14 @@ def lines_to_check(model_folder: Path) -> list[str]:
 
 
 def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
-    """Return the provenance of the model, and the settings with which it translates as our model does."""
+    """Return the model's provenance, and the settings with which its export translates as our model does."""
     tokenizer, config = loaded.tokenizer, loaded.config
     manifest = {name: loaded.manifest.get(name) for name in ("created", "git_commit", "sha256")}
     return {
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
         "model": {"name": "/".join(folder.resolve().parts[-2:]), **manifest},
-        # The input map is applied to a text before the tokenizer. Models of older versions have none.
+        # The input map is applied to a text before the tokenizer. Models of older versions have no input map.
         "input_map": {
             "version": config.data.input_map,
             "replace": STEPS if config.data.input_map else [],

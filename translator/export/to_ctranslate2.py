@@ -23,12 +23,12 @@ from translator.symbols import BOS, EOS, UNK
 
 VERSION = str(ctranslate2.__version__)
 
-#: Minimum number of rows of the position table. By default CTranslate2 truncates sources to 1024 tokens, so
-#: it may need as many positions.
+#: Minimum number of rows of the position table. By default, CTranslate2 truncates sources to 1024 tokens, so
+#: it may read up to 1024 rows.
 N_POSITIONS = 1024
 
-#: Our name of an activation function → CTranslate2's. Both programs compute the exact GELU, not its tanh
-#: approximation.
+#: Maps our name of each activation function to CTranslate2's name. Both programs compute the exact GELU, not
+#: its tanh approximation.
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
 
 
@@ -36,7 +36,7 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
     """Write a CTranslate2 model in float32; CTranslate2 can quantise it while loading.
 
     Args:
-        folder: an existing folder, for `model.bin`, `config.json` and `shared_vocabulary.json`.
+        folder: an existing folder. `model.bin`, `config.json` and `shared_vocabulary.json` are written there.
         model: the model to convert.
         tokenizer: the model's tokenizer, whose pieces become the vocabulary.
         config: the model's configuration.
@@ -60,7 +60,7 @@ def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: 
 
 
 def _specification(model: Transformer, config: ModelConfig) -> Any:
-    """Return CTranslate2's specification of the model, with its weights."""
+    """Return a CTranslate2 specification that describes the model and contains its weights."""
     spec = TransformerSpec.from_config(
         (config.n_encoder_layers, config.n_decoder_layers),
         config.n_heads,
@@ -68,7 +68,7 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
         activation=ACTIVATIONS[config.activation],
     )
     embedding = _values(model.embedding.weight)
-    # CTranslate2's own sinusoids start at position 1 and have other frequencies, so ours are written.
+    # CTranslate2's sinusoids start at position 1 and have other frequencies, so our sinusoids are written.
     positions = sinusoids(max(N_POSITIONS, config.max_length), config.width, base=config.position_base)
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
@@ -99,9 +99,9 @@ def _fill_stack(spec: Any, stack: Stack) -> None:
 
 
 def _fill_linear(spec: Any, *linears: nn.Linear) -> None:
-    """Fill one linear layer of CTranslate2 with one or more of ours.
+    """Fill one linear layer of CTranslate2 with the parameters of one or more of our linear layers.
 
-    The weights (out, in) and the biases (out,) of our layers are concatenated along the outputs.
+    The weights (out, in) and the biases (out,) of our layers are concatenated along the dimension `out`.
     """
     spec.weight = torch.cat([_values(linear.weight) for linear in linears])
     spec.bias = torch.cat([_values(linear.bias) for linear in linears])
@@ -116,7 +116,7 @@ def _values(parameter: Tensor) -> Tensor:
 
 
 class CTranslate2Engine:
-    """Translation with an exported folder, on the CPU in float32, with our search options."""
+    """An exported model, run by CTranslate2 on the CPU in float32, with our search options."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer):
         """Load a folder written by `write_model`."""
@@ -136,14 +136,17 @@ class CTranslate2Engine:
         *,
         batch_size: int = 64,
     ) -> list[list[int]]:
-        """Translate tokenized sources; return the token ids of the best output for each, in order.
+        """Translate tokenized sources.
 
         Args:
             sources: token ids, without start and end symbols.
             max_lengths: maximum length of each output, end symbol included. CTranslate2 has one limit per
                 call, so sources with equal limits are translated together.
-            options: beam size and length penalty; the other fields are ignored.
-            batch_size: maximum number of sentences decoded together.
+            options: the search settings. Only beam size and length penalty are used.
+            batch_size: maximum number of sources decoded together.
+
+        Returns:
+            For each source, in order, the token ids of the best output.
         """
         rows_by_length = defaultdict(list)
         for row, max_length in enumerate(max_lengths):
