@@ -61,6 +61,15 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, mode:
     assert (tmp_path / "file").stat().st_mode & 0o777 == mode
 
 
+def test_the_permissions_of_other_files_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The umask is the whole process's: what another thread creates meanwhile would be open to everybody."""
+    monkeypatch.setattr(os, "umask", lambda mask: 1 / 0)
+    atomic_write(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was flushed and what was renamed, in order, by name."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -33,7 +34,7 @@ HELD = (errno.EWOULDBLOCK, errno.EACCES)
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
-_RANDOM = "[a-z0-9_]{8}"  # the suffix that `tempfile` adds
+_RANDOM = "[a-z0-9_]{8}"  # the suffix of temporary names, `tempfile`'s and ours
 #: Names of the files and folders that this or an older version of the program creates in a partial folder. A
 #: partial folder that contains any other name is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
@@ -53,15 +54,12 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
         content: the bytes to write.
         keep: another path. The file that is replaced is moved there, once the new content is on disk.
     """
-    handle, partial = _locked(lambda: tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent))
+    handle, partial = _locked(lambda: _create_partial(path))
     with os.fdopen(handle, "wb") as file:  # the file stays open, and thus locked, until it is renamed
         try:
             file.write(content)
             file.flush()
             os.fsync(handle)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(partial, 0o666 & ~umask)
             if keep is not None and path.is_file():
                 _replace_with_link(keep, path)
             os.replace(partial, path)
@@ -69,6 +67,17 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
             os.unlink(partial)
             raise
     _flush(path.parent)
+
+
+def _create_partial(path: Path) -> tuple[int, str]:
+    """Create a temporary file next to `path`, with the permissions of any new file (`tempfile`'s are 0600).
+
+    Returns:
+        Its descriptor and its name.
+    """
+    partial = f"{path.parent / f'.{path.name}-'}{secrets.token_hex(4)}"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.open(partial, flags, 0o666), partial
 
 
 @contextmanager
