@@ -16,7 +16,7 @@ __all__ = ["Translation", "Translator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the two names only on first use. They need torch, and `translator --help` should stay fast."""
+    """Import a name in `__all__` on first use only: it needs torch, which would slow `translator --help`."""
     if name in __all__:
         from translator.translation import inference, joining
 

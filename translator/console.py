@@ -25,7 +25,7 @@ def leave_closed_terminal() -> None:
         try:
             os.get_terminal_size(handle)
         except OSError as error:
-            if error.errno == errno.EIO:  # for a file or a pipe, the error is another one
+            if error.errno == errno.EIO:  # a file or a pipe causes another error
                 os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 

@@ -29,12 +29,12 @@ except ImportError:  # not POSIX: there are no locks, so temporary files of kill
 #: from some network file systems.
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
-#: Name of the file that makes a folder a sealed folder. It contains a JSON object that maps the name of each
-#: other file in the folder to its SHA-256.
+#: A folder that contains a file of this name is called a sealed folder. The file contains a JSON object that
+#: maps the name of each other file in the folder to its SHA-256.
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
-_RANDOM = "[a-z0-9_]{8}"  # the suffix of temporary names, `tempfile`'s and ours
+_RANDOM = "[a-z0-9_]{8}"  # the end of temporary names, made by `tempfile` or `_create_partial`
 #: Names of the files and folders that this or an older version of the program creates in a partial folder. A
 #: partial folder that contains any other name is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
@@ -52,7 +52,8 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
     Args:
         path: the file to create or replace.
         content: the bytes to write.
-        keep: another path. The file that is replaced is moved there, once the new content is on disk.
+        keep: path to which the replaced file is moved once the new content is on disk. If None, the replaced
+            file is lost.
     """
     handle, partial = _locked(lambda: _create_partial(path))
     with os.fdopen(handle, "wb") as file:  # the file stays open, and thus locked, until it is renamed
@@ -70,10 +71,12 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
 
 
 def _create_partial(path: Path) -> tuple[int, str]:
-    """Create a temporary file next to `path`, with the permissions of any new file (`tempfile`'s are 0600).
+    """Create a temporary file next to `path`. Its permissions are those of any new file, as set by the umask.
+
+    (A file that `tempfile` creates can be read only by its owner.)
 
     Returns:
-        Its descriptor and its name.
+        The descriptor and the path of the temporary file.
     """
     partial = f"{path.parent / f'.{path.name}-'}{secrets.token_hex(4)}"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -82,7 +85,7 @@ def _create_partial(path: Path) -> tuple[int, str]:
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
-    """Create a locked temporary folder and at the end of the block, remove it and what is left in it."""
+    """Create a locked temporary folder. At the end of the block, remove it with everything left in it."""
 
     def create() -> tuple[int, str]:
         name = tempfile.mkdtemp(prefix=_PARTIAL, dir=parent)
@@ -105,7 +108,7 @@ def flush_and_rename(partial: Path, path: Path) -> None:
 
 
 def is_sealed(folder: Path, names: Collection[str]) -> bool:
-    """Return whether a folder has all files `names`, with the checksums that its `CHECKSUMS` file records."""
+    """Return whether a folder contains all files in `names`, with the checksums recorded in `CHECKSUMS`."""
     try:
         checksums = json.loads((folder / CHECKSUMS).read_bytes())
         return all(checksums[name] == sha256(folder / name) for name in names)
@@ -185,7 +188,7 @@ def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-        except OSError:  # this process may not remove it
+        except OSError:  # this process is not allowed to remove it
             pass
         finally:
             os.close(handle)
@@ -222,7 +225,7 @@ def lock_error(handle: int) -> OSError | None:
 
 
 def _replace_with_link(path: Path, target: Path) -> None:
-    """Atomically replace `path` by a hard link to `target`, so that `target` never disappears.
+    """Atomically replace `path` with a hard link to `target`, so that `target` never disappears.
 
     On a file system without hard links, rename `target` to `path` instead.
     """

@@ -2,8 +2,8 @@
 
     model.safetensors   the weights
     tokenizer.model     the SentencePiece model
-    config.json         the complete training configuration, including the version of the input map
-    manifest.json       format version, SHA-256 of the other files, provenance, scores
+    config.json         the complete training configuration
+    manifest.json       the format version, the SHA-256 of the other files, provenance and scores
 
 Because the manifest is written last, a folder that has a manifest is complete.
 """
@@ -150,7 +150,7 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
 
 
 def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
-    """Check the shapes of large weights, so that no memory is allocated for a model that does not fit them.
+    """Check the shapes of the large weights, before memory is allocated for a model that they may not fit.
 
     Raises:
         RuntimeError: a weight is missing or does not have the configured shape.

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-#: What `signal.getsignal` returns: a function, SIG_DFL, SIG_IGN, or None if the handler was not
+#: Type of the values of `signal.getsignal`: a function, SIG_DFL, SIG_IGN, or None if the handler was not
 #: installed from Python.
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -61,7 +61,7 @@ def signal_handler(signum: int, handler: Handler, *, instead_of: Handler) -> Ite
     try:
         yield
     finally:
-        if signal.getsignal(signum) is handler:  # leave a handler that the block installed
+        if signal.getsignal(signum) is handler:  # otherwise, the block replaced it
             signal.signal(signum, instead_of)
 
 

@@ -2,12 +2,11 @@
 
 | role                    | queries from    | keys and values from | attends to                            |
 |-------------------------|-----------------|----------------------|---------------------------------------|
-| encoder self-attention  | French          | French               | every real French token               |
+| encoder self-attention  | French          | French               | every French token except padding     |
 | decoder self-attention  | English so far  | English so far       | the token itself and earlier tokens   |
-| decoder cross-attention | English so far  | encoder output       | every real French token               |
+| decoder cross-attention | English so far  | encoder output       | every French token except padding     |
 
-The sequence from which keys and values are computed is called the memory. It is projected once (`project`)
-and can then be attended to any number of times (`forward`).
+Keys and values come from a sequence called the memory. `project` computes them, `forward` attends to them.
 """
 
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 
 class KeyValue(NamedTuple):
-    """The keys and values that were computed from a memory, each (B, H, K, E)."""
+    """The keys and the values that were computed from a memory, each of shape (B, H, K, E)."""
 
     key: Tensor
     value: Tensor
@@ -26,7 +25,7 @@ class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, §3.2)."""
 
     def __init__(self, width: int, n_heads: int, *, memory_width: int | None = None, dropout: float = 0.0):
-        """Create the projections. `width` is D, and `memory_width` is M; None means that M is D.
+        """Create the projections. `width` is D and `memory_width` is M, which is D by default.
 
         Raises:
             ValueError: `width` is not a multiple of `n_heads`; the message names both.

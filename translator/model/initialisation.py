@@ -8,8 +8,9 @@ from translator.model.attention import Attention
 def initialise(module: nn.Module) -> None:
     """Initialise all weights in place, drawing from torch's global generator.
 
-    Linear layers: Xavier uniform (Glorot & Bengio 2010), separately for keys and values; bias 0. Norms: scale
-    1, bias 0. Embeddings: standard deviation 1/√D, so that √D · embedding and first logits are of order one.
+    The weights of linear layers are Xavier uniform (Glorot & Bengio 2010), separately for keys and values.
+    All biases are 0, and norms have scale 1. Embeddings have a standard deviation of 1/√D, so that
+    √D · embedding and the first logits are of order one.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

@@ -1,7 +1,7 @@
 """A Transformer layer (self-attention, optional cross-attention, feed-forward) and a stack of layers.
 
 With a padding mask, a stack is an encoder. With a causal mask, it is a language model. With a causal mask
-and cross-attention, it is the decoder of a translation model. Section numbers (§): Vaswani et al. 2017.
+and cross-attention, it is the decoder of a translation model. Sections (§) are those of Vaswani et al. 2017.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class LayerOptions:
 
 @dataclass
 class AttentionMaps:
-    """Attention weights of a stack: in each list one tensor (B, H, Q, K) per layer, from first to last."""
+    """Attention weights of a stack. Each list has one tensor (B, H, Q, K) per layer, from first to last."""
 
     self_attention: list[Tensor] = field(default_factory=list)
     cross_attention: list[Tensor] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Stack(nn.Module):
         cross_mask: Tensor | None = None,
         maps: AttentionMaps | None = None,
     ) -> Tensor:
-        """Apply all layers. `cross` has one entry per layer; the other arguments are those of a layer."""
+        """Apply all layers. `cross` has one entry per layer; the other arguments are passed to each layer."""
         for i, layer in enumerate(self.layers):
             x = layer(x, mask, cross=None if cross is None else cross[i], cross_mask=cross_mask, maps=maps)
         return self.norm(x)  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ class EncoderOutput(NamedTuple):
     """The encoder's output for a batch of source texts."""
 
     states: Tensor  # (B, S, D) float
-    mask: Tensor  # (B, 1, 1, S) bool, True at real source tokens
+    mask: Tensor  # (B, 1, 1, S) bool, False at padding
 
 
 class Transformer(nn.Module):
@@ -63,7 +63,7 @@ class Transformer(nn.Module):
         self, memory: EncoderOutput, target_in: Tensor, *, maps: AttentionMaps | None = None
     ) -> Tensor:
         """Compute the decoder's output at all target positions at once: (B, T) int64 → (B, T, D)."""
-        # Targets need no padding mask, because they are padded on the right, behind every real token.
+        # Targets need no padding mask: the causal mask hides padding on the right from the tokens before it.
         mask = causal_mask(target_in.size(1), device=target_in.device)
         cross = self.decoder.project(memory.states)
         x = self.embed(target_in)

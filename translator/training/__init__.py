@@ -1,10 +1,20 @@
-"""Training with Lightning; the only package that imports Lightning.
+"""Training with Lightning. No other package imports Lightning.
 
-The modules, from the innermost to the outermost: `schedule` (progress and learning rate), `data` (batches for
-Lightning), `muon` and `optimizer`, `validation`, `checkpoint` (file format), `module` (the Lightning module),
-`callbacks` (weight averaging, saving, progress display), `stopping` (signals), `trainer` (Lightning's
-trainer), `processes`, `run_dir` and `lock` (which processes train a run, and in which folder), `finalize`
-(the model folder), and `run` (a whole run).
+The most important modules, from the innermost to the outermost:
+
+    schedule            progress and learning rate
+    data                batches for Lightning
+    muon, optimizer     the optimiser
+    checkpoint          the format of checkpoint files
+    validation          validation loss and BLEU
+    module              the Lightning module
+    callbacks           weight averaging, saving and progress display
+    stopping            handling of stop signals
+    trainer             Lightning's trainer
+    processes           distributed training
+    run_dir, lock       the run folder and its lock
+    finalize            writing the model folder
+    run                 a whole run
 """
 
 from translator.environment import without

@@ -40,8 +40,7 @@ class MovingAverage(WeightAveraging):
     """An exponential moving average of the weights. Its decay increases during the first updates.
 
     The decay of update n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`.
-    The decay increases because, with a constant decay, the initial weights would dominate the average early
-    in a run.
+    With a constant decay, the initial weights would dominate the average early in a run.
     """
 
     def __init__(self, decay: float):
@@ -54,7 +53,7 @@ class MovingAverage(WeightAveraging):
 class KeepBest(ModelCheckpoint):
     """Saves `best.ckpt`, the checkpoint with the best validation BLEU.
 
-    The run folder may be moved between sessions.
+    The best score is kept even if the run folder is moved between sessions.
     """
 
     def __init__(self, folder: Path):
@@ -68,7 +67,7 @@ class KeepBest(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, which Lightning would discard if the run folder was renamed.
+        """Restore the best score. Lightning's own method discards it if the run folder was moved.
 
         If `best.ckpt` is lost or damaged, no score is restored, so the next validation counts as the best.
         """
@@ -85,8 +84,7 @@ class SaveForResuming(Checkpoint):
     """Saves `last.ckpt` every `seconds` seconds and, if a stop is requested, after the current step.
 
     After a stop request, the training ends once the checkpoint is saved. If a validation is due after the
-    step, the checkpoint is saved after the validation, because a run that is resumed from a checkpoint saved
-    before the validation would skip the validation.
+    step, the checkpoint is saved after the validation. Otherwise, the resumed run would skip this validation.
     """
 
     def __init__(self, path: Path, seconds: float):
@@ -111,7 +109,7 @@ class SaveForResuming(Checkpoint):
         assert isinstance(pl_module, TranslationModule)
         if trainer.should_stop:  # training is over, and the model folder is written next
             return
-        now = pl_module.progress.seconds  # the same on every rank
+        now = pl_module.progress.seconds  # every rank has the same value
         if self._saved_at is None:
             self._saved_at = now
         stop = (
@@ -125,7 +123,7 @@ class SaveForResuming(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """Displays progress, speed and remaining time; after a validation, also metrics and some translations."""
+    """Displays progress, speed and remaining time. Prints metrics and translations after a validation."""
 
     def __init__(self, n_samples: int):
         self.n_samples = n_samples
@@ -150,7 +148,7 @@ class ShowProgress(Callback):
         fraction = progress.fraction(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = ""  # the speed is unknown at the first step of a session and at the first after a validation
+        speed = ""  # unknown at the first step of a session and at the first step after a validation
         if seconds:
             per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
             pl_module.log("tokens_per_second", per_second)
@@ -175,7 +173,7 @@ class ShowProgress(Callback):
         assert isinstance(pl_module, TranslationModule)
         if not trainer.is_global_zero:
             return
-        self._recent = []  # so that the time of the validation does not lower the speed
+        self._recent = []  # so that the displayed speed does not include the time of the validation
         metrics, data, texts = trainer.callback_metrics, pl_module.data, pl_module.hypotheses
         console.note(
             f"step {pl_module.progress.steps:,} after {_clock(pl_module.progress.seconds)}: "
@@ -206,7 +204,7 @@ def step_is_complete(trainer: Trainer, batch_idx: int) -> bool:
 
 
 def validation_is_due(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether a validation, other than the one at the end of training, follows this batch."""
+    """Return whether a periodic validation follows this batch. One at the end of training does not count."""
     every = trainer.val_check_batch
     return every is not None and (batch_idx + 1) % every == 0
 

@@ -1,8 +1,8 @@
 """Checkpoint files with a checksum, and a previous checkpoint to fall back on.
 
 A checkpoint is a zip file written by `torch.save`. The SHA-256 of its content is stored in the same
-file, as the comment of the zip, so that one atomic write replaces both the content and the checksum. Other
-programs can still read the file.
+file, as the zip's comment, so that one atomic write replaces both the content and the checksum. Programs
+that do not know about the checksum can still read the file.
 """
 
 import hashlib
@@ -39,14 +39,16 @@ KEYS = (
 
 _MARK = b"sha256:"
 _COMMENT_LENGTH = len(_MARK) + 64
-_END, _END_LENGTH = b"PK\5\6", 22  # a zip's last record; it ends with the length of the comment
+# First bytes and length of a zip's last record. If the zip has no comment, the record is the end of the file.
+# Its last two bytes are the length of the comment.
+_END, _END_LENGTH = b"PK\5\6", 22
 
 
 class ChecksummedCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints atomically and with checksums, keeps the previous one, and verifies what it reads.
 
-    Lightning's own implementation is not atomic, because it writes to the system's temporary folder. If that
-    folder is on another disk, the file must then be copied.
+    Lightning's own implementation is not atomic: it writes to the system's temporary folder and, if that
+    folder is on another disk, copies the file from there.
     """
 
     def __init__(self) -> None:
@@ -89,7 +91,7 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
 
 
 def with_checksum(checkpoint: dict[str, Any]) -> memoryview:
-    """Return the content of a checkpoint file, including the checksum."""
+    """Serialise a checkpoint. Return the content of the file to write, including the checksum."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     content = buffer.getbuffer()
@@ -117,7 +119,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _check(path, content)
     try:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # PyTorch raises many types; their messages give misleading advice
+    except Exception as error:  # PyTorch raises errors of many types, with misleading messages
         if is_out_of_memory(error):
             raise
         raise TrainingError(f"{path}: damaged: it is not a checkpoint of this program") from None
@@ -130,7 +132,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_vocabulary(checkpoint: dict[str, Any], digest: str) -> None:
-    """Check that a checkpoint was written with the vocabulary that has this digest.
+    """Check that a checkpoint was written with the vocabulary whose SHA-256 is `digest`.
 
     Old checkpoints do not record a digest and are accepted.
 
@@ -145,7 +147,11 @@ def check_vocabulary(checkpoint: dict[str, Any], digest: str) -> None:
 
 
 def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
-    """Check that a run can be resumed from a checkpoint: its weights and optimiser state must be finite.
+    """Check that all weights and the optimiser state in a checkpoint are finite.
+
+    Args:
+        checkpoint: the content of the checkpoint.
+        steps: number of optimiser steps so far, for the error message.
 
     Raises:
         TrainingError: a value is not finite; the message names the tensor.
@@ -155,7 +161,12 @@ def refuse_divergence(checkpoint: dict[str, Any], *, steps: int) -> None:
 
 
 def diverged(what: str, *, steps: int) -> str:
-    """Return the error message for a training that diverged, which says what is wrong and what to do."""
+    """Return an error message for a training that diverged.
+
+    Args:
+        what: what is wrong, the first words of the message.
+        steps: number of optimiser steps so far.
+    """
     return (
         f"{what} by step {steps:,}; lower train.learning_rate, raise train.warmup_steps, or set "
         "hardware.precision=32-true, in another run. Earlier checkpoints are kept; of these three settings, "
@@ -164,7 +175,7 @@ def diverged(what: str, *, steps: int) -> str:
 
 
 def _check(path: Path, content: bytes) -> None:
-    """Verify the checksum of a checkpoint file. Accept a zip file without one, but print a note."""
+    """Verify the checksum of a checkpoint file. Accept a zip file without a checksum, but print a note."""
     comment, before = content[-_COMMENT_LENGTH:], content[-_COMMENT_LENGTH - 2 : -_COMMENT_LENGTH]
     if before == _COMMENT_LENGTH.to_bytes(2, "little") and comment.startswith(_MARK):
         body = memoryview(content)[: -_COMMENT_LENGTH - 2]
@@ -184,7 +195,7 @@ def _is_plain_zip(content: bytes | memoryview) -> bool:
 
 
 def _not_finite(checkpoint: dict[str, Any]) -> str | None:
-    """Return the name of a tensor of the weights or the optimiser state that is not finite, or None."""
+    """Return the name of a weight or optimiser state that is not finite, or None if all are finite."""
 
     def tensors(value: Any, name: str) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor):

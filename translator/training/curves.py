@@ -9,9 +9,13 @@ from translator.plotting import blank, png
 
 
 def draw_curves(logs: list[Path], picture: Path) -> bool:
-    """Plot the CSV logs of a run: one file for each session, in the order of the sessions.
+    """Plot the metrics that a run logged, and save the plot.
 
     If two sessions logged the same step, the values of the later session are plotted.
+
+    Args:
+        logs: the CSV logs, one for each session, in the order of the sessions.
+        picture: path of the PNG file to write.
 
     Returns:
         Whether the picture was drawn. It is not drawn if matplotlib, a dependency of the extra `logs`, is not
@@ -38,7 +42,7 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
 def read_series(logs: list[Path]) -> dict[str, dict[int, float]]:
     """Read from CSV logs the value of each metric at each step.
 
-    If two files have a value for the same step, the value of the later file counts.
+    If two files have a value for the same step, the value of the later file is used.
 
     Returns:
         For each metric, a dictionary that maps steps to values.

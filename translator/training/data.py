@@ -27,7 +27,7 @@ class ValidationLines(NamedTuple):
 
 
 class TranslationData(LightningDataModule):
-    """Provides training batches, endlessly from the position `start` on, and validation batches."""
+    """Provides validation batches, and an endless sequence of training batches from position `start` on."""
 
     def __init__(self, config: Config, prepared: Prepared, validation: Any):
         """Wrap a prepared corpus and a validation split with columns `source` and `target`."""
@@ -41,9 +41,9 @@ class TranslationData(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's training batches, from `start` on.
 
-        The loader has no length, because Lightning would assume that all epochs are as long as the first,
-        whereas the number of batches differs between epochs. Lightning therefore sees one endless epoch;
-        `Batch.position` keeps track of the actual epoch and batch.
+        The loader has no length. If it had one, Lightning would assume that every epoch has this number of
+        batches, but the number differs between epochs. For Lightning, all batches therefore belong to one
+        endless epoch; `Batch.position` keeps track of the actual epoch and batch.
         """
         train, trainer = self.config.train, self.trainer
         dropout = bool(self.config.tokenizer.dropout)
@@ -68,11 +68,12 @@ class TranslationData(LightningDataModule):
         return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
 
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the ids of some pairs, after applying the configured noise (to sources) and BPE-dropout.
+        """Return the source ids and the target ids of some pairs, with the configured noise and BPE-dropout.
 
-        Batch sizes are planned without noise, so noise may increase a batch's source tokens to `MOST_GROWTH`
-        times the budget. If noise makes a source too long, the source is used without noise. If
-        BPE-dropout makes a text too long for the model, the usual segmentation of the text is used.
+        Noise is applied to sources only. Batch sizes are planned without noise, so noise may increase a
+        batch's source tokens to `MOST_GROWTH` times the budget. If noise makes a source too long, the source
+        is used without noise. If BPE-dropout makes a text too long for the model, the usual segmentation of
+        the text is used.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -85,7 +86,7 @@ class TranslationData(LightningDataModule):
     def _add_noise(
         self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int
     ) -> tuple[list[str], list[list[int]]]:
-        """Add noise to sources. Return the resulting texts and their ids."""
+        """Add noise to sources whose usual ids are `ids`. Return the resulting texts and their ids."""
         texts, ids, seed = list(texts), list(ids), self.config.train.seed
         noised = [
             add_noise(text, self.noise, random_of_row(seed, epoch, row))
@@ -104,7 +105,8 @@ class TranslationData(LightningDataModule):
     ) -> list[list[int]]:
         """Return the ids of texts that are segmented at random (BPE-dropout; Provilkov et al. 2020).
 
-        If a text gets too long for the model, return its `usual` ids instead.
+        If a text gets too long for the model, its `usual` ids are returned instead. `side` is 0 for sources
+        and 1 for targets, so that the two sides are segmented independently.
         """
         seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)

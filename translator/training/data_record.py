@@ -16,7 +16,7 @@ RECORD = "data.json"
 def check_same_data(folder: Path, prepared: Prepared) -> None:
     """Check that the data and the vocabulary are those with which the run was started.
 
-    A new run passes this check. So does an old run that has no record.
+    A run that has no record passes this check, whether it is new or older than such records.
 
     Raises:
         TrainingError: the data or the vocabulary has changed (the message names the changes), or the record

@@ -17,8 +17,8 @@ from translator.symbols import PAD
 _MAX_PAIRS = 200_000
 #: Maximum distance, in pieces, at which two pieces of a sentence count as neighbours.
 _WINDOW = 3
-#: How fast the count of a source and a target piece decays with the distance between their relative
-#: positions (0 to 1) in the two sentences: the count is e⁻¹ at a distance of 1/8.
+#: A source piece and a target piece of a pair count as exp(-8 · distance) co-occurrences, where distance is
+#: the difference between their relative positions (0 to 1) in the two sentences.
 _SHARPNESS = 8.0
 #: Norm of the random part of each embedding; the whole embedding has a norm of about 1. The random part
 #: separates the embeddings of pieces that have equal counts.
@@ -28,17 +28,18 @@ _NOISE = 0.3
 def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
     """Return embeddings, computed by a truncated SVD of the positive pointwise mutual information (PPMI).
 
-    Method: Levy & Goldberg 2014, with context smoothing and singular value weighting as in Levy, Goldberg &
-    Dagan 2015. A random rotation, drawn from torch's global generator, spreads the leading singular
-    directions over all heads.
+    The method is that of Levy & Goldberg 2014, with context smoothing and singular value weighting as in
+    Levy, Goldberg & Dagan 2015. A random rotation, drawn from torch's global generator, spreads the leading
+    singular directions over all attention heads.
 
     Args:
         train: a dataset with columns `source_ids` and `target_ids`, lists of ids.
-        n_pieces: V. Peak memory is about 8 V² bytes.
-        width: D.
+        n_pieces: number V of pieces in the vocabulary. Peak memory is about 8 V² bytes.
+        width: width D of the embeddings.
 
     Returns:
-        (V, D) float32, with rows of about unit length; rows of pieces that are never counted are random.
+        A float32 tensor (V, D), whose rows have about unit length. Rows of pieces that are never counted are
+        random.
     """
     counts = _counts(train, n_pieces)
     seen = counts.sum(1)
@@ -55,7 +56,7 @@ def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
 
 
 def _counts(train: Any, n_pieces: int) -> Tensor:
-    """Return symmetric counts (V, V) of co-occurrences within sentences and between source and target."""
+    """Count co-occurrences within sentences and between source and target, as a symmetric matrix (V, V)."""
     counts = torch.zeros(n_pieces**2)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _MAX_PAIRS), dtype=torch.float64).long()
     for batch in train.select(rows.numpy()).iter(batch_size=200):
@@ -87,7 +88,8 @@ def _neighbours(ids: Tensor) -> Tensor:
 def _parallel(source: Tensor, target: Tensor) -> Tensor:
     """Return weights (B, S, T) that decay with the distance between relative positions in the sentences.
 
-    The weights approximate a word alignment, because translations of short sentences mostly keep the order.
+    The weights approximate a word alignment, because translations of short sentences mostly keep the
+    word order.
     """
     source_position, target_position = (
         torch.arange(ids.size(1)) / (ids != PAD).sum(1, keepdim=True).clamp(min=1)  # (B, L)

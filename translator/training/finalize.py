@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
-    """Write the model folder from the best checkpoint, and score it on the test split if there is one.
+    """Write the model folder from the best checkpoint. If there is a test split, score the model on it.
 
     The manifest is written last, because its existence marks the run as finished.
 
@@ -71,7 +71,7 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # printed last, so that a closed stdout prevents nothing else
+    if evaluation is not None:  # printed last, so that nothing else fails if stdout is closed
         print("\n".join(evaluation.lines("test")), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder

@@ -23,7 +23,7 @@ SESSION = "session.json"
 def one_writer(folder: Path) -> Iterator[None]:
     """Hold the lock on a run folder for the duration of a block.
 
-    If the file system has no locks, print a note and continue without the lock.
+    If the file system does not support locks, print a note and continue without the lock.
 
     Raises:
         TrainingError: another process holds the lock; the message names the process.

@@ -1,4 +1,4 @@
-"""The Lightning module: training steps, validation and checkpoint contents of a Transformer."""
+"""The Lightning module that trains a Transformer: training steps, validation, and contents of checkpoints."""
 
 import math
 import time
@@ -31,7 +31,8 @@ from translator.training.validation import Validation
 
 DOES_NOT_FIT = "the checkpoint to resume from does not fit; leave --resume out to start another run"
 
-#: Highest number of replicas that is chosen automatically. Higher numbers were not measured.
+#: Maximum number of replicas (see `Replicas`) if the configuration does not set their number. More replicas
+#: were not measured.
 MAX_REPLICAS = 4
 
 
@@ -44,15 +45,17 @@ class TranslationModule(LightningModule):
         self.model, self.config = model, config
         self.progress = Progress()
         self.position = START
-        #: Translations of the validation split, made by the last validation.
+        #: Translations of the validation split that the last validation made.
         self.hypotheses: list[str] = []
-        #: Backend, precision, and numbers of replicas and threads; set when training starts. If one
-        #: of them differs, results are rounded differently.
+        #: Backend, precision, number of replicas and number of threads. They are recorded when training
+        #: starts, because results are rounded differently if one of them changes.
         self.computed_with: dict[str, Any] | None = None
         #: `computed_with` of the session that wrote the checkpoint from which this session resumed.
         self._computed_before: dict[str, Any] | None = None
         self._clock: float | None = None
-        self._loss_since_save: Tensor | float = 0.0  # becomes a tensor: `float` waits for the GPU
+        # Sum of the losses since the last checkpoint. It becomes a tensor, because converting each loss to a
+        # float would wait for the GPU.
+        self._loss_since_save: Tensor | float = 0.0
         self._engine: TrainingEngine | ReferenceTraining | None = None
         self._replicas: Replicas | None = None
         self._threads = 1
@@ -93,7 +96,11 @@ class TranslationModule(LightningModule):
             console.note(message)
 
     def _n_replicas(self) -> int:
-        """Return the number of replicas: 1 on a GPU, in distributed training or with the reference engine."""
+        """Return the number of replicas.
+
+        It is 1 on a GPU, in distributed training and with the reference engine. Otherwise, it is the
+        configured number or, if none is configured, the number of threads up to `MAX_REPLICAS`.
+        """
         is_single_cpu_process = self.device.type == "cpu" and self.trainer.world_size == 1
         if not is_single_cpu_process or isinstance(self._engine, ReferenceTraining):
             return 1
@@ -160,9 +167,9 @@ class TranslationModule(LightningModule):
         self.count_time()
 
     def count_time(self) -> None:
-        """Add the time since the last call to the progress, and stop the training if the budget is used up.
+        """Increase `progress.seconds` by the time since the previous call. Stop if the budget is used up.
 
-        The first call adds the time since the first step of this session started.
+        The first call adds the time since the start of this session's first step.
         """
         now = time.monotonic()
         assert self._clock is not None
@@ -200,7 +207,10 @@ class TranslationModule(LightningModule):
 
     @property
     def _fused(self) -> bool:
-        """Whether to use fused AdamW: not with float16, where it would unscale gradients after clipping."""
+        """Whether to use fused AdamW.
+
+        It is not used with float16, because it would unscale the gradients only after they were clipped.
+        """
         return str(self.trainer.precision) != "16-mixed"
 
     # -- checkpoints -------------------------------------------------------------------------------
@@ -213,7 +223,7 @@ class TranslationModule(LightningModule):
                 finite. In this case no rank writes the checkpoint.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
-        if str(self.trainer.precision) != "16-mixed":  # with float16, the scaler skips steps that overflow
+        if str(self.trainer.precision) != "16-mixed":  # with float16, the scaler skips infinite losses
             loss = torch.as_tensor(self._loss_since_save, device=self.device)
             self._refuse_loss(float(self.trainer.strategy.reduce(loss, reduce_op="sum")))  # over all ranks
         self._loss_since_save = 0.0

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Coefficients (a, b, c) of polynomials a x + b x³ + c x⁵, applied in turn: the first three of Amsel et al.
-#: They map singular values between 0.0015 and 1 to values between 0.2 and 1.9. More than three polynomials do
-#: not improve the training.
+#: Coefficients (a, b, c) of polynomials a x + b x³ + c x⁵, which are applied one after another. They are the
+#: first three of Amsel et al. Together, they map singular values between 0.0015 and 1 to values between 0.2
+#: and 1.9. More than three polynomials do not improve the training.
 POLYNOMIALS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
@@ -27,9 +27,9 @@ POLYNOMIALS = (
 BATCH_SIZE = 8
 #: Decay of the moving average of gradients.
 MOMENTUM = 0.95
-#: Root mean square of a step, in units of the learning rate. Liu et al. (section 2.2) use 0.2 to match AdamW.
-#: Here, it is half of that, because the embedding, which AdamW trains, needs twice the learning rate of the
-#: matrices (docs/performance.md).
+#: Root mean square of the change of a matrix in one step, in units of the learning rate. Liu et al. (section
+#: 2.2) use 0.2 to match AdamW. This program uses half of that, because the embedding, which AdamW trains,
+#: needs twice the learning rate of the matrices (docs/performance.md).
 STEP = 0.1
 
 
@@ -55,7 +55,7 @@ class Muon(torch.optim.AdamW):
             others: parameter groups, trained by AdamW.
             map_function: `map`, or a parallel version of it for Muon's batches of matrices.
             product_dtype: dtype of Muon's matrix products.
-            options: AdamW's options, of which Muon uses the learning rate and the weight decay, too.
+            options: AdamW's options. Muon also uses two of them, the learning rate and the weight decay.
         """
         self.map_function, self.product_dtype = map_function, product_dtype
         super().__init__([{"params": list(matrices), "muon": True}, *others], **options)
@@ -75,7 +75,7 @@ class Muon(torch.optim.AdamW):
         return loss
 
     def _batches(self, matrices: list[Tensor]) -> list[list[Tensor]]:
-        """Group the matrices that have a gradient into batches, each of matrices of the same shape."""
+        """Group the matrices that have a gradient into batches of matrices of the same shape."""
         by_shape = defaultdict(list)
         for matrix in matrices:
             if matrix.grad is not None:
@@ -83,7 +83,7 @@ class Muon(torch.optim.AdamW):
         n = 1 if self.product_dtype == torch.float32 else BATCH_SIZE
         return [same[start : start + n] for same in by_shape.values() for start in range(0, len(same), n)]
 
-    @torch.no_grad()  # repeated, because gradient mode is thread-local and this may run in another thread
+    @torch.no_grad()  # needed here, too: gradient mode is thread-local, and this may run in another thread
     def _update(self, matrices: list[Tensor], rate: float, decay: float) -> None:
         updates = []
         for matrix in matrices:
@@ -103,7 +103,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return approximately U · Vᵀ for each matrix, whose singular value decomposition is U · S · Vᵀ.
+    """Return approximately U · Vᵀ for each matrix with the singular value decomposition U · S · Vᵀ.
 
     The method is Newton–Schulz iteration with `POLYNOMIALS`.
 
@@ -112,7 +112,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: dtype of the matrix products and of the result.
 
     Returns:
-        The new matrices, of the same shape.
+        A batch of the same shape as `matrices`.
     """
     is_tall = matrices.size(1) > matrices.size(2)
     x = matrices.mT if is_tall else matrices

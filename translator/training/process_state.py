@@ -1,4 +1,4 @@
-"""Context managers for process-wide state that a training changes. They restore it even after errors."""
+"""Context managers for process-wide state that a training changes. They restore it even after an error."""
 
 import gc
 import logging
@@ -62,7 +62,7 @@ def frozen_objects() -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's hints about hardware and data loaders. The program does its own reporting."""
+    """Silence Lightning's hints about hardware and data loaders."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -43,7 +43,8 @@ class Processes(NamedTuple):
     """The launcher of this training and the rank of this process.
 
     Attributes:
-        launcher: name of the launcher; "" if there is none. Then, Lightning starts any further processes.
+        launcher: "torchrun", "srun", "mpirun" or "jsrun", or "" if there is no launcher. Without a launcher,
+            Lightning starts any further processes.
         n_started: number of processes that the launcher started or, without a launcher, number of machines.
         number: index of this process among the `n_started` processes or, without a launcher, index of this
             machine. In a process that Lightning started, index of the process on its machine.
@@ -85,8 +86,8 @@ def find_processes(hardware: HardwareConfig) -> Processes:
     """Detect the launcher from the environment.
 
     Raises:
-        TrainingError: training on several machines is configured, there is no launcher, and an environment
-            variable that is then needed is not set.
+        TrainingError: training on several machines is configured, but there is no launcher, and a variable in
+            `NODE_VARIABLES` is not set.
     """
     owner, _, folder = os.environ.get(RUN_VARIABLE, "").partition(":")
     # Every child process inherits RUN_VARIABLE. Only child processes that Lightning started have a LOCAL_RANK
@@ -169,12 +170,12 @@ def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path
         yield folder
     finally:
         os.environ.pop(RUN_VARIABLE, None)
-        del store  # until here, because the first process serves the store only while this reference exists
+        del store  # kept alive until now: the first process serves it only while this reference exists
 
 
 def _store(processes: Processes) -> Any:
     """Return a key-value store that all processes share, at the address that Lightning will use later."""
-    from torch.distributed.rendezvous import rendezvous  # here, because some builds of PyTorch lack it
+    from torch.distributed.rendezvous import rendezvous  # some builds of PyTorch lack it
 
     cluster = processes.cluster()
     os.environ |= {"MASTER_ADDR": cluster.main_address, "MASTER_PORT": str(cluster.main_port)}

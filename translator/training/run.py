@@ -53,7 +53,7 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         resume: whether to resume the most recently trained unfinished run of that name.
 
     Returns:
-        The model folder; in a distributed training, None in all processes but the first.
+        The model folder. In distributed training, all processes except the first return None instead.
 
     Raises:
         DataError: the corpus cannot be read.

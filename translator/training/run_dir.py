@@ -1,4 +1,4 @@
-"""The run folder: created for a new run, or found and checked for a run that is resumed."""
+"""Create the folder of a new run, or find and check the folder of a run to resume."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, record
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 from translator.training.lock import SESSION
 
-#: All files in a run folder that are written atomically.
+#: Names of all files that are written atomically to a run folder or to one of its subfolders.
 FILES = (
     *("config.yaml", "data.json", "test.hypotheses.txt", "curves.png", LAST, PREVIOUS, BEST),
     *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),

@@ -13,7 +13,7 @@ class Progress:
         steps: number of optimiser steps.
         epochs: number of passes over the training pairs; may be fractional.
         seconds: wall-clock time of training and validation, without the time between sessions.
-        target_tokens: number of real target tokens trained on, summed over all ranks.
+        target_tokens: number of target tokens trained on, without padding, summed over all ranks.
     """
 
     steps: int = 0
@@ -22,7 +22,7 @@ class Progress:
     target_tokens: int = 0
 
     def fraction(self, config: TrainConfig) -> float:
-        """Return the used fraction of the budget, 0 to 1. Of several limits, the most used one counts."""
+        """Return the used fraction of the budget, 0 to 1. The limit that is closest counts."""
         fractions = [0.0]
         if config.max_steps is not None:
             fractions.append(self.steps / config.max_steps)

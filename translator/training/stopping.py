@@ -14,12 +14,12 @@ from translator.training.callbacks import SaveForResuming
 
 
 class StopSignals(Callback):
-    """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP; a Ctrl-C after that stops at once.
+    """Requests a stop on the first Ctrl-C, SIGTERM or SIGHUP. A later Ctrl-C stops the training at once.
 
     This class is a context manager, which installs its signal handlers around the training. When the training
-    starts, Lightning replaces these handlers by its own, which would end the training without saving, or wait
-    for other processes in the middle of a step. Therefore this class is also a callback, which installs its
-    handlers again after Lightning has replaced them.
+    starts, Lightning replaces these handlers with its own, which would end the training without saving, or
+    wait for other processes in the middle of a step. Therefore this class is also a callback, which installs
+    its handlers again after Lightning has replaced them.
     """
 
     def __init__(self, saver: SaveForResuming):
@@ -61,7 +61,7 @@ class StopSignals(Callback):
                 console.note(f"stopping after this step …{hint}")
 
     def raise_signal(self) -> None:
-        """Raise the exception that the last signal calls for. To be called after the training has ended.
+        """Raise the exception that corresponds to the last signal. Call this after the training has ended.
 
         Raises:
             SystemExit: after SIGTERM or SIGHUP, with the exit code 128 + the signal number.

@@ -87,19 +87,19 @@ def _fit(
     signals: StopSignals,
     checkpoint: Path | None,
 ) -> None:
-    """Run the training loop. If a signal stopped it, raise the exception that this signal calls for."""
+    """Run the training loop. If a signal stopped it, raise the exception that corresponds to the signal."""
     with signals, frozen_objects():
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except StopRequestedError:
-            if not trainer.is_global_zero:  # if this process raised, Lightning would kill the first
+            if not trainer.is_global_zero:  # an exception here would make Lightning kill the first process
                 return
             console.note(
                 f"stopped at step {module.progress.steps:,} and saved; "
                 "to resume, run the same command with --resume"
             )
             signals.raise_signal()
-        except SystemExit:  # from Lightning: on a second Ctrl-C, or on SIGTERM before training starts
+        except SystemExit:  # raised by Lightning on a second Ctrl-C, or on SIGTERM before training starts
             signals.raise_signal()
         finally:
             module.teardown("fit")  # because Lightning does not call it after an exception

@@ -26,10 +26,10 @@ class Validation:
 
     @cached_property
     def _translator(self) -> Translator:
-        """The translator of the model.
+        """A translator that uses the model in training.
 
         It is created on first use, not in `__init__`, because a callback may put averaged weights into the
-        model in between.
+        model after `__init__`.
         """
         prepared = self.data.prepared
         splits = learnt_single_sentences(prepared.multi_sentence_share)
@@ -41,6 +41,11 @@ class Validation:
         """Compute the loss of some lines by teacher forcing, and add it to the sums.
 
         Blank and over-long lines are left out.
+
+        Args:
+            lines: the lines.
+            loss: function that returns the smoothed loss and the negative log-likelihood of a batch, as sums.
+            device: the device on which `loss` computes.
 
         Returns:
             The sum of the smoothed loss over all lines that have been added so far.
