@@ -55,7 +55,7 @@ class Attention(nn.Module):
         Args:
             query: (B, Q, D) float.
             kv: keys and values from `project`.
-            mask: bool, broadcastable to (B, H, Q, K), True where a key may be attended to; None: no mask.
+            mask: bool, broadcastable to (B, H, Q, K), True where a key may be attended to; None for no mask.
             maps: if given, a list to which the attention weights (B, H, Q, K) are appended.
 
         Returns:
@@ -82,7 +82,7 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor
     Args:
         query: (B, H, Q, E).
         key: (B, H, K, E).
-        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None: no mask.
+        mask: bool, broadcastable to (B, H, Q, K), with at least one True in each row; None for no mask.
     """
     scores: Tensor = (query * query.size(-1) ** -0.5) @ key.transpose(-1, -2)  # (B, H, Q, K)
     if mask is not None:

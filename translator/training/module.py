@@ -133,7 +133,7 @@ class TranslationModule(LightningModule):
         self.log("learning_rate", rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, scaled so that a step's gradient is that of the step's mean loss per target token.
+        """Return the loss, scaled so that a step minimises the mean loss per target token of all its batches.
 
         Lightning averages gradients over accumulated batches and over ranks. The scale undoes both averages,
         and divides by the number of target tokens in the whole step, without padding.

@@ -124,9 +124,9 @@ def _number(variable: str) -> int:
 def launcher_environment(processes: Processes) -> Iterator[None]:
     """Hide misleading environment variables from Lightning for the duration of a block.
 
-    The hidden variables are rank variables that no launcher set, and all PL_TRAINER_… variables, which would
-    change the trainer's defaults. At the end, the environment is restored, which also undoes the changes that
-    Lightning made.
+    The hidden variables are all PL_TRAINER_… variables, which would change the trainer's defaults, and rank
+    variables that were not set by a launcher. At the end of the block, the environment is restored, which
+    also undoes the changes that Lightning made.
     """
     hidden = {name for name in os.environ if name.startswith("PL_TRAINER_")}
     if processes.folder is not None:
