@@ -23,7 +23,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     Returns:
         The attended values, (B, H, Q, E).
     """
-    # Autocast is off here, because with it oneDNN would compile a separate kernel for each (B, Q, K).
+    # Autocast is off here, because with it oneDNN would compile a kernel for each shape (B, Q, K).
     with torch.autocast(query.device.type, enabled=False):
         attended: Tensor = _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
     return attended

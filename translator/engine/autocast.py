@@ -13,5 +13,5 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:
-    """Convert x to `autocast_dtype(x)`, so that several products that read x need not each convert it."""
+    """Convert x to `autocast_dtype(x)`, so that all matrix products with x can share one conversion."""
     return x.to(autocast_dtype(x))

@@ -1,4 +1,4 @@
-"""Selection of the backend by its name, once for a training run and once for a loaded translator.
+"""Selection of a backend by its name. A training run or a translator keeps its backend.
 
 | backend   | training                              | decoding                |
 |-----------|---------------------------------------|-------------------------|
@@ -21,14 +21,13 @@ Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend to train with, and a reason or None.
+    """Return the backend to train with and, if the C operations are wanted but unavailable, the reason.
 
-    The reason says why the native backend is unavailable. It is returned only if the torch backend takes the
-    place of the native one for this reason.
+    If the C operations are available or not wanted, or the device is not a CPU, then the reason is None.
 
     Args:
-        wanted: auto, native, torch or reference. For both `auto` and `native`, the backend is native if the
-            device is a CPU and the C operations can be compiled, else torch.
+        wanted: "auto", "native", "torch" or "reference". "auto" and "native" both mean the native backend if
+            the device is a CPU and the C operations are available, else the torch backend.
         device: device type, such as "cpu".
     """
     if wanted == "reference":
@@ -40,7 +39,7 @@ def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | No
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:
-    """Return an engine that computes the loss of a model with a backend."""
+    """Return an engine that computes the loss of a model with the given backend."""
     if backend == "reference":
         return ReferenceTraining(model)
     return TrainingEngine(model, Ops(load_native() if backend == "native" else None))
@@ -51,6 +50,7 @@ def decoding_engine(
 ) -> DecodingEngine | ReferenceDecoding:
     """Return an engine that decodes with a model.
 
-    The backends `auto` and `native` mean `torch`, because decoding has no C operations.
+    The backends "auto" and "native" mean "torch" here, because decoding has no C operations. The backend
+    "reference" ignores `precision`.
     """
     return ReferenceDecoding(model) if backend == "reference" else DecodingEngine(model, precision=precision)

@@ -8,8 +8,8 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("native.c")
 #: A compiler that runs longer than this is assumed to hang, because it normally takes less than a second.
 COMPILER_TIMEOUT_SECONDS = 60
-#: Fast math is turned off even if `$CC` contains an option that turns it on, because the exponential in
-#: `native.c` relies on exact rounding.
+#: Options for the compiler. Fast math is turned off even if `$CC` contains an option that turns it on,
+#: because the exponential in `native.c` relies on exact rounding.
 OPTIONS = [
     *("-O3", "-march=native", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math"),
     *("-shared", "-fPIC"),
@@ -22,7 +22,7 @@ def compiler_command() -> str:
 
 
 def compile_library(command: str, library: Path) -> str | None:
-    """Compile `native.c` into the file `library`. Return None if that succeeded, else why it failed."""
+    """Compile `native.c` into the file `library`. Return the reason if this failed, else None."""
     try:
         arguments = [*shlex.split(command), *OPTIONS, str(SOURCE), "-o", str(library), "-lm"]
         process = subprocess.run(

@@ -8,8 +8,8 @@ from torch import Tensor
 from translator.engine.autocast import to_autocast_dtype
 from translator.engine.native import Native
 
-#: Logits are computed for `CHUNK` rows at a time. Without C operations, a CPU converts these rows to float32
-#: in blocks of `FLOAT32_ROWS`, because a block of this size stays in the CPU's cache.
+#: Logits are computed for `CHUNK` rows at a time. On a CPU without the C operations, they are converted to
+#: float32 in blocks of `FLOAT32_ROWS` rows, because a block of this size stays in the CPU's cache.
 CHUNK, FLOAT32_ROWS = 2048, 32
 
 
@@ -20,6 +20,7 @@ def cross_entropy(
 
     The logits are `states` · `weight`ᵀ. The target distribution assigns 1 − ε + ε/V to the target and ε/V to
     every other token (Szegedy et al. 2016, §7), as in `F.cross_entropy(label_smoothing=ε, reduction="sum")`.
+    Here ε is `label_smoothing`.
 
     Args:
         states: (R, D) float. Row i predicts target i. The rows after the first N are ignored.
@@ -40,8 +41,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     Each exponential is therefore computed only once, and no logits have to be kept for the backward pass.
 
-    The smoothing term contains the mean logit of each state, which is state · (mean row of the weight). This
-    term therefore needs no pass over the logits, and its gradient is the same for every state.
+    The smoothing term needs the mean logit of each state. This mean is the product of the state and the mean
+    row of `weight`. It is therefore computed without the logits, and its gradient is the same for each state.
     """
 
     @staticmethod
@@ -61,7 +62,7 @@ class _CrossEntropy(torch.autograd.Function):
         log_z_sum = torch.zeros_like(nll)
         for start in range(0, len(states), CHUNK):
             chunk = slice(start, start + CHUNK)
-            logits = states_[chunk] @ weight_.t()  # (rows, V), overwritten by their gradient below
+            logits = states_[chunk] @ weight_.t()  # (rows, V), overwritten with their gradient below
             chunk_targets = targets[chunk]
             n = len(chunk_targets)
             log_z, target_logit = _softmax_cross_entropy_(
@@ -87,8 +88,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # The dtype conversion, the scaling and the smoothing term are left to this method. Doing them in the
-        # forward pass would take two more passes over a (V, D) tensor.
+        # This method also adds the gradients from the mean logits, and converts dtypes. In the forward pass,
+        # these two steps would take two more passes over a (V, D) tensor.
         states, weight, d_each_state, d_each_row = ctx.saved_tensors
         d_states = states.to(ctx.sum_dtype) * gradients[0]
         d_states[: ctx.n] -= d_each_state * gradients[0]
@@ -99,7 +100,7 @@ class _CrossEntropy(torch.autograd.Function):
 def _softmax_cross_entropy_(
     logits: Tensor, targets: Tensor, confidence: float, native: Native | None
 ) -> tuple[Tensor, Tensor]:
-    """Call `Native.softmax_cross_entropy_` if it supports the logits, else the PyTorch function below."""
+    """Call `Native.softmax_cross_entropy_` if it supports the logits, else `softmax_cross_entropy_`."""
     if native is not None and native.supports(logits):
         return native.softmax_cross_entropy_(logits, targets, confidence)
     n_rows = FLOAT32_ROWS if logits.device.type == "cpu" else CHUNK
@@ -112,7 +113,7 @@ def _softmax_cross_entropy_(
 
 
 def softmax_cross_entropy_(logits: Tensor, targets: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Replace logits, in place, by softmax(logits) − confidence · one_hot(target).
+    """Replace logits, in place, with softmax(logits) − confidence · one_hot(target).
 
     The arguments and results are those of `Native.softmax_cross_entropy_`, but the tensors can be on any
     device and the logits can have any float dtype.

@@ -1,8 +1,8 @@
-"""The decoding engine. It encodes whole sources, then decodes one token of every hypothesis per step.
+"""The decoding engine. It encodes whole sources, then appends one token to every hypothesis per step.
 
-The engine computes the same as `Transformer`, from the same weights. The tensors of a decoding step are so
-small that the duration of the step depends mainly on its number of operations. The code therefore calls as
-few operations as possible, and calls them directly instead of through modules.
+The engine computes the same results as `Transformer`, from the same weights. The tensors of a decoding step
+are so small that the duration of the step depends mainly on its number of operations. The code therefore
+calls as few operations as possible, and calls them directly instead of through modules.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from translator.model.transformer import EncoderOutput, Transformer
 
 
 class _Layer(NamedTuple):
-    """The functions of a layer, in the order in which a pre-norm layer calls them.
+    """The functions that make up a Transformer layer, in the order in which a pre-norm layer calls them.
 
-    In an encoder, `cross` is None.
+    In the layers of an encoder, `cross` is None.
     """
 
     self_norm: Callable[[Tensor], Tensor]
@@ -45,7 +45,7 @@ class DecodingEngine:
     """A model prepacked for decoding. It has no state, so concurrent searches can share it."""
 
     def __init__(self, model: Transformer, *, precision: Precision = "float32"):
-        """Copy and prepack the model's current weights. `precision` is requested for the linear layers."""
+        """Copy and prepack the model's current weights. `quantized.linear` explains `precision`."""
         first = model.decoder.layers[0]
         self.model = model
         self.width, self.n_heads = first.self_attention.width, first.self_attention.n_heads  # D, H
@@ -71,7 +71,7 @@ class DecodingEngine:
 
     def start(self, memory: EncoderOutput) -> DecoderState:
         """Return the decoder state before the first target token, with one hypothesis per sentence."""
-        states, mask = memory.states.detach(), memory.mask  # detached, as the state is modified in place
+        states, mask = memory.states.detach(), memory.mask  # detached: `DecoderState` is modified in place
         cross = [layer.cross.key_value(states) for layer in self.decoder if layer.cross]  # (B, S, 2 D)
         n_padding = -mask.size(-1) % ALIGNMENT
         if 0 < n_padding <= ALIGNMENT // 2:
@@ -88,13 +88,13 @@ class DecodingEngine:
         )
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Decode one more target token of each hypothesis.
+        """Append one token to each hypothesis, and compute the logits of the token after it.
 
         Self-attention treats the W hypotheses of a sentence as W query positions. Each hypothesis attends
         only to its own tokens (see `DecoderState`).
 
         Args:
-            tokens: (B, W) int64.
+            tokens: (B, W) int64, the tokens to append.
             state: the decoder state after the previous tokens. It is updated in place.
 
         Returns:
@@ -115,7 +115,7 @@ class DecodingEngine:
     ) -> Tensor:
         """Compute the self-attention sublayer, (B · W, D) → (B · W, D).
 
-        The keys and values of the new tokens are first written to `cache`, from column `start` on.
+        The keys and values of the new tokens are first written to `cache`, starting at column `start`.
         """
         n_sentences, n_heads = len(cache), self.n_heads
         qkv = layer.query_key_value(layer.self_norm(x) if self.pre_norm else x)  # (B · W, 3 D)
@@ -141,18 +141,18 @@ class DecodingEngine:
         return x if self.pre_norm else layer.feed_norm(x)
 
     def _attend(self, query: Tensor, kv: KeyValue, mask: Tensor | None) -> Tensor:
-        """Attend, then merge the heads: (B, H, L, E) → (B · L, D). The mask can be boolean or additive."""
+        """Compute attention, (B, H, L, E) → (B · L, D). The mask can be boolean or an additive bias."""
         attended = F.scaled_dot_product_attention(query, kv.key, kv.value, attn_mask=mask)
         return attended.transpose(1, 2).reshape(-1, self.width)
 
     def _split_heads(self, x: Tensor, n_sentences: int) -> Tensor:
-        """Reshape (B · L, heads · E) or (B, L, heads · E) to (B, heads, L, E)."""
+        """Reshape (B · L, N · E) or (B, L, N · E) to (B, N, L, E), where N is any multiple of H."""
         head_width = self.width // self.n_heads
         return x.view(n_sentences, -1, x.size(-1) // head_width, head_width).transpose(1, 2)
 
 
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert a boolean mask to an additive one: 0 where it is True, -inf where it is False."""
+    """Convert a boolean mask to an additive one: 0 where the mask is True, -inf where it is False."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
@@ -188,7 +188,7 @@ def _prepack(stack: Stack, precision: Precision) -> list[_Layer]:
 
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
-        return norm  # this is the identity, because a post-norm stack has no final norm
+        return norm  # an `nn.Identity`, because a post-norm stack has no final norm
     shape, eps = norm.normalized_shape, norm.eps
     weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)

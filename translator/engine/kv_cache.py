@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from translator.model.attention import KeyValue
 
-#: Self-attention pads the number of keys to a multiple of this number, and masks the padding. Cross-attention
-#: does the same if this adds at most half as many keys. Padding saves time, because the CPU's softmax
-#: processes 16 floats at a time, but processes the remaining floats one by one (docs/performance.md).
+#: In self-attention, masked keys are added until the number of keys is a multiple of `ALIGNMENT`. In
+#: cross-attention, this is done only if at most `ALIGNMENT` / 2 keys have to be added. The additional keys
+#: save time: the CPU's softmax processes 16 floats at a time, but any floats that are left over one by one
+#: (docs/performance.md).
 ALIGNMENT = 16
 
 
@@ -19,14 +20,14 @@ class DecoderState:
     """The decoder state of one search, which has B sentences with W hypotheses each.
 
     Each sentence has one cache of K tokens, which all its hypotheses share. A token never moves within this
-    cache. The ancestors of a hypothesis are the tokens that it consists of. A bias restricts the attention of
-    a hypothesis to its ancestors. When beam search reorders the hypotheses of a sentence, only this small
-    bias is reordered, while the keys and values are left in place.
+    cache. Each hypothesis consists of some of these tokens, which are called its ancestors. `ancestor_bias`
+    restricts the attention of each hypothesis to its ancestors. When beam search reorders the hypotheses of a
+    sentence, only this small tensor is reordered, and the keys and values stay in place.
 
     Attributes:
         self_kv: for each layer, a tensor (B, 2 H, C, E) of the keys and values of the decoded tokens. The
-            keys of all heads come first, then the values of all heads. The first K of the C columns are in
-            use, and the other columns are spare capacity.
+            keys of all heads come first, then the values of all heads. Each of the C columns has room for one
+            token. The first K columns are in use, and the others are spare capacity.
         cross_kv: for each layer, the keys and the values of the source, (B, H, S, E) each.
         cross_bias: (B, 1, 1, S) float, 0 at real tokens, -inf at padding. It is None if there is no padding.
         ancestor_bias: (B, W, C) float, 0 where a token is an ancestor of a hypothesis, -inf elsewhere.
@@ -46,8 +47,8 @@ class DecoderState:
 
         Returns:
             The column of `self_kv` at which to write the new keys and values, and the attention bias
-            (B, 1, W, K'), where K' is K rounded up to a multiple of `ALIGNMENT`. If each sentence has a
-            single hypothesis, the bias is None, because all tokens in the cache are then its ancestors.
+            (B, 1, W, K'), where K' is the new K, rounded up to a multiple of `ALIGNMENT`. If each sentence
+            has a single hypothesis, the bias is None, because all tokens in the cache are then its ancestors.
         """
         start, n_keys = self.n_keys, self.n_keys + n_hypotheses
         n_read = n_keys - n_keys % -ALIGNMENT  # rounded up
@@ -57,7 +58,7 @@ class DecoderState:
             self.self_kv = [_grow(kv, n_more) for kv in self.self_kv]
             self.ancestor_bias = F.pad(self.ancestor_bias, (0, n_more), value=-torch.inf)
         new = self.ancestor_bias.narrow(2, start, n_hypotheses)
-        new.diagonal(dim1=1, dim2=2).zero_()  # each hypothesis attends to its own token
+        new.diagonal(dim1=1, dim2=2).zero_()  # each hypothesis attends to its own new token
         self.n_keys, self.length = n_keys, self.length + 1
         return start, self.ancestor_bias[:, None, :, :n_read] if n_hypotheses > 1 else None
 
@@ -65,10 +66,10 @@ class DecoderState:
         """Select the sentences to continue and, in each of them, the hypotheses to continue.
 
         Args:
-            sentences: (B',) indices of the sentences to continue. If this is all B sentences, they must be in
-                ascending order. If it is fewer, they can be in any order. The keys and values of a sentence
+            sentences: (B',), indices of the sentences to continue. If all B sentences continue, the indices
+                must be in ascending order. Otherwise, any order is allowed. The keys and values of a sentence
                 whose index does not change are not copied.
-            parents: (B', W') for each new hypothesis, the index of the old hypothesis that it continues.
+            parents: (B', W'), for each new hypothesis, the index of the old hypothesis that it continues.
         """
         n = len(sentences)
         if n < len(self.ancestor_bias):

@@ -40,7 +40,7 @@ def load_native() -> "Native | None":
 
 
 def problem() -> str | None:
-    """Return why the C operations are not available, including which compiler was used; None if they are."""
+    """Return why the C operations are not available, or None if they are. The reason names the compiler."""
     loaded = _load(compiler_command())
     return loaded if isinstance(loaded, str) else None
 
@@ -98,7 +98,10 @@ class Native:
         self.lanes = int(library.lanes())
 
     def supports(self, *tensors: Tensor, width: int | None = None) -> bool:
-        """Return whether all `tensors` are float32 or bfloat16 on a CPU, and `lanes` divides `width`."""
+        """Return whether the C operations can be used for tensors and, if given, a row width.
+
+        The tensors must be float32 or bfloat16 on a CPU, and the width must be a multiple of `lanes`.
+        """
         return all(
             x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) for x in tensors
         ) and (width is None or width % self.lanes == 0)
@@ -168,15 +171,15 @@ class Native:
     def softmax_cross_entropy_(
         self, logits: Tensor, targets: Tensor, confidence: float
     ) -> tuple[Tensor, Tensor]:
-        """Replace logits, in place, by softmax(logits) − confidence · one_hot(target).
+        """Replace logits, in place, with softmax(logits) − confidence · one_hot(target).
 
         Args:
             logits: (N, V) float32 or bfloat16.
             targets: (N,) int64.
-            confidence: probability of the target in the target distribution.
+            confidence: 1 − ε, where ε is the label smoothing.
 
         Returns:
-            Two tensors (N,) float32: log Σ exp(logits) of each row, and the logit of each row's target.
+            Two tensors (N,) float32: log Σ exp(logits) for each row, and the logit of the target of each row.
         """
         n, size = logits.shape
         log_z, target_logit, workspace = _float32(n), _float32(n), _float32(size + self.lanes)
@@ -197,7 +200,7 @@ class Native:
             seed: seed from which one random byte is drawn for each value of `update`. The same seed always
                 drops the same values.
             threshold: a number from 0 to 255. A value is dropped if its random byte is below this number. The
-                other values are scaled up.
+                other values are multiplied by 256 / (256 − threshold).
             dtype: dtype of the result, float32 or bfloat16.
         """
         result = torch.empty_like(update, dtype=dtype)
@@ -244,12 +247,12 @@ class Native:
 
 
 def _float32(n: int) -> Tensor:
-    """Return n uninitialised float32 values. Torch's default dtype has no influence."""
+    """Return an uninitialised tensor of n float32 values, whatever torch's default dtype is."""
     return torch.empty(n, dtype=torch.float32)
 
 
 def _zero_beyond(like: Tensor, n: int) -> Tensor:
-    """Return a tensor like `like`. Its first n rows are uninitialised, and its other rows are zero."""
+    """Return a tensor with the shape and dtype of `like`: n uninitialised rows, followed by rows of zeros."""
     result = torch.empty_like(like)
     result[n:] = 0
     return result

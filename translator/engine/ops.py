@@ -24,8 +24,8 @@ class DropoutRNG:
 
     Attributes:
         generator: the generator that is used on a CPU. None means torch's global generator.
-        masks: a list, or None. Each dropout on a CPU appends to the list the factors by which it multiplied
-            its input: 0 for a dropped value, a scale above 1 for a value that was kept.
+        masks: a list for tests, or None. Each dropout on a CPU appends a tensor to the list: the factors by
+            which it multiplied its input. A factor is 0 for a dropped value and above 1 for any other value.
     """
 
     generator: torch.Generator | None = None
@@ -102,11 +102,11 @@ class Ops:
         return result
 
     def dropout(self, x: Tensor, probability: float, rng: DropoutRNG) -> Tensor:
-        """Set values to zero with the given probability, and scale up the others (Srivastava et al. 2014).
+        """Return x with some values dropped (set to zero) and the others scaled up (Srivastava et al. 2014).
 
-        On a CPU, one random byte decides whether a value is dropped, because drawing bytes is faster than
-        PyTorch's Bernoulli sampling (docs/performance.md). The probability is therefore rounded to a multiple
-        of 1/256, at most 255/256.
+        Each value is dropped with the given probability. On a CPU, one random byte per value decides, because
+        drawing bytes is faster than PyTorch's Bernoulli sampling (docs/performance.md). The probability is
+        therefore rounded to a multiple of 1/256, at most 255/256.
         """
         if probability == 0:
             return x
@@ -116,7 +116,7 @@ class Ops:
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=rng.generator)
         random_bytes = words.view(torch.uint8)[: x.numel()].view(x.shape)
-        # The comparison writes its results as numbers, because converting a boolean mask takes much longer.
+        # The comparison writes 0.0 or 1.0 directly, because converting a boolean mask takes much longer.
         mask = torch.ge(random_bytes, threshold, out=torch.empty_like(x, requires_grad=False))
         mask.mul_(256 / (256 - threshold))
         if rng.masks is not None:
@@ -126,12 +126,12 @@ class Ops:
     def cross_entropy(
         self, states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """Call `engine.cross_entropy.cross_entropy` with the C operations, or with None if there are none."""
+        """Call `engine.cross_entropy.cross_entropy`, which uses the C operations if there are any."""
         return cross_entropy(states, weight, targets, label_smoothing, native=self.native)
 
 
 def _threshold(probability: float) -> int:
-    """Return the dropout threshold. A value is dropped if its random byte is below this threshold."""
+    """Return the threshold below which a random byte lies with about the given probability."""
     return min(round(256 * probability), 255)
 
 

@@ -1,10 +1,10 @@
-"""Packed (unpadded, varlen) batches, in which no time is spent on padding.
+"""Packed batches, which contain the real tokens of all sentences, but no padding.
 
-A padded batch has positions (B, L). A packed batch has rows (R, D). The first n rows are the n real tokens,
-sentence by sentence. R is n rounded up (see `round_rows`). The extra rows contain arbitrary finite values. No
-result depends on these values, and their gradient is zero.
+A padded batch is a tensor (B, L, D), and a packed batch is a tensor (R, D). Its first n rows are the n real
+tokens, sentence by sentence. R is n, rounded up (see `round_rows`). The other rows, called extra rows,
+contain arbitrary finite values. No result depends on these values, and their gradient is zero.
 
-All operations but PyTorch's attention work on rows. PyTorch's attention needs the padded layout. Therefore
+All operations except PyTorch's attention work on rows. PyTorch's attention needs the padded layout. Therefore
 `split_heads` converts the inputs of this attention from rows to the padded layout, and `merge_heads` converts
 its result to rows.
 """
@@ -21,12 +21,12 @@ class PackedLayout:
     """The layout of a packed batch: which position of the padded batch each row belongs to.
 
     Attributes:
-        shape: B and L, the shape of the padded batch.
+        shape: (B, L), the number of sentences and the padded length.
         n_tokens: n, the number of real tokens.
         indices: (R,) int64, for each row, its position in the flattened padded batch; 0 for an extra row.
         inverse: (B · L,) int64, for each position of the flattened padded batch, its row; n for padding.
         cu_seqlens: (B + 1,) int64, cumulative lengths: the first row of each sentence, followed by n.
-        permutations: a cache of the results of `_permutations`. Its keys are (number of heads, number of
+        permutations: a cache of the results of `_permutations`, under the keys (number of heads, number of
             parts).
     """
 
@@ -73,10 +73,11 @@ class PackedLayout:
         return rows.view(-1, n_heads * head_width)
 
     def _permutations(self, n_heads: int, n_parts: int) -> tuple[Tensor, Tensor]:
-        """Return the indices that gather (row, part, h) into (part, b, h, l), and those that gather back.
+        """Return the indices of the gather in `split_heads`, and those of the gather in `merge_heads`.
 
-        With these indices, a single gather both pads the rows and splits the heads. The indices are cached,
-        because all layers use the same ones.
+        The first gather both pads the rows and splits the heads: it turns the order (row, part, head) into
+        (part, sentence, head, position). The second gather does the opposite. The indices are cached, because
+        all layers use the same ones.
         """
         permutations = self.permutations.get((n_heads, n_parts))
         if permutations is None:
@@ -93,11 +94,11 @@ class PackedLayout:
 
 
 def round_rows(n: int) -> int:
-    """Return the smallest number above n that has at most four significant bits (8 sizes per power of two).
+    """Return the smallest number above n that has at most four significant bits.
 
-    Rounding leaves few distinct numbers of rows. This saves time, because oneDNN compiles a bfloat16 kernel
-    for each number of rows, and because memory blocks are reused only for tensors of equal size. The time
-    saved exceeds the cost of the extra rows (docs/performance.md).
+    There are only 8 such numbers from one power of two to the next. Having so few sizes saves time, because
+    oneDNN compiles a bfloat16 kernel for each number of rows, and because memory blocks are reused only for
+    tensors of equal size. The time saved exceeds the cost of the extra rows (docs/performance.md).
     """
     unit = 1 << max(0, n.bit_length() - 4)
     return (n // unit + 1) * unit

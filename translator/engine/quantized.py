@@ -27,7 +27,8 @@ class Linear(Protocol):
         ...
 
 
-#: For each activation that oneDNN can fuse into a product, oneDNN's name of it and the variant.
+#: The activations that oneDNN can fuse into a matrix product, each with the two strings by which oneDNN
+#: identifies it: a name and a variant. None means no activation.
 ONEDNN: dict[Map | None, tuple[str, str]] = {
     None: ("none", ""),
     F.relu: ("relu", ""),
@@ -41,7 +42,7 @@ MANY_ROWS, MANY_OUTPUTS = 40, 1000
 
 
 def nearest(precision: Precision, device: str) -> Precision:
-    """Return the precision to use: `precision`, but float32 instead of bfloat16 on a CPU without bfloat16."""
+    """Return `precision`, but on a CPU without bfloat16 instructions, replace bfloat16 with float32."""
     is_unsupported = precision == "bfloat16" and device == "cpu" and not multiplies_bfloat16()
     return "float32" if is_unsupported else precision
 
@@ -54,20 +55,23 @@ def linear(
     activation: Map | None = None,
     keep_bf16: bool = False,
 ) -> Linear:
-    """Return the function x ↦ x · weightᵀ + bias, with input and output in the dtype of `weight`.
+    """Return a function that computes activation(x · weightᵀ + bias). Its input has the dtype of `weight`.
+
+    Its output has the same dtype, unless `keep_bf16` applies.
 
     Args:
         weight: (N, K) float. It is copied, so later changes to it have no effect.
         bias: (N,) float. It is copied as well.
-        precision: the requested precision. Which precision a CPU uses depends on the number of outputs. A
-            layer with at least `MANY_OUTPUTS` (the output layer) uses int8 if int8 is requested. If bfloat16
-            is requested, such a layer uses float32, because logits in bfloat16 tie too often in a search. A
-            layer with fewer outputs uses bfloat16 if bfloat16 or int8 is requested, because the time that
-            int8 would save in a small product is less than computing the scale of the input takes. If the
-            input has fewer than `MANY_ROWS` rows or the CPU has no bfloat16, this layer uses float32.
+        precision: the requested precision. On a CPU, a layer with at least `MANY_OUTPUTS` outputs (the output
+            layer) uses int8 if int8 is requested, else float32. It never uses bfloat16, because logits in
+            bfloat16 tie too often in a search. A layer with fewer outputs uses bfloat16 if bfloat16 or int8
+            is requested, else float32. It never uses int8, because a small product would save less time than
+            computing the scales of the input takes. It uses float32 instead of bfloat16 if the input has
+            fewer than `MANY_ROWS` rows or the CPU has no bfloat16 instructions. On other devices, int8 means
+            bfloat16.
         activation: the function that is applied to the result, one of `layers.ACTIVATIONS`, or None.
-        keep_bf16: whether the result of a product in bfloat16 is left in bfloat16. It is meant for a result
-            that only another linear layer reads.
+        keep_bf16: whether to leave the output in bfloat16 if a CPU computes the product in bfloat16. This is
+            meant for an output that is only the input of another linear layer.
     """
     weight, bias = weight.detach().clone(), None if bias is None else bias.detach().clone()
     has_many_outputs, n_inputs = len(weight) >= MANY_OUTPUTS, weight.size(1)
@@ -118,7 +122,7 @@ def _unpacked(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
 
 
 def _few(weight: Tensor, bias: Tensor | None) -> Map:
-    """Return a product in float32. For few rows, its transposed weights are faster than prepacked weights."""
+    """Return a float32 layer for inputs with few rows, for which prepacked weights would be slower."""
     if bias is None:
         return lambda x: F.linear(x, weight)
     columns = weight.t().contiguous()
@@ -126,7 +130,7 @@ def _few(weight: Tensor, bias: Tensor | None) -> Map:
 
 
 def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> Linear:
-    """Return a product in float32, with the activation or the residual addition fused into the product."""
+    """Return a float32 layer. The activation or the addition of the residual is fused into the product."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     if activation is not None:
         return _then(lambda x: _onednn(x, prepacked, bias, activation), None)
@@ -141,7 +145,7 @@ def _prepacked(weight: Tensor, bias: Tensor | None, activation: Map | None) -> L
 
 
 def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, keep_bf16: bool) -> Linear:
-    """Return a product in bfloat16, which has a relative error of 3e-3."""
+    """Return a layer that computes its product in bfloat16. The relative error of the product is 3e-3."""
     prepacked = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), None)
     bf16_bias = None if bias is None else bias.bfloat16()
     dtype = torch.bfloat16 if keep_bf16 else torch.float32
@@ -149,7 +153,7 @@ def _bfloat16(weight: Tensor, bias: Tensor | None, activation: Map | None, *, ke
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """Return a product in int8, with one scale per output and one per row of the input.
+    """Return a layer that computes its product in int8, with one scale per output and one per input row.
 
     The relative error of the product is 1e-2. Some CPUs add pairs of 8-bit products in 16 bits, and these
     sums can overflow. On such CPUs, inputs are therefore quantized to 7 bits, which makes the relative error
@@ -163,7 +167,7 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Map:
     def multiply(x: Tensor) -> Tensor:
         # Each row has its own scale, because a common scale would be too coarse for rows of small values.
         largest = x.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-        # Inputs are unsigned, because AVX-512 requires that. With signed inputs, oneDNN is very slow.
+        # Inputs are unsigned, as AVX-512 instructions require. With signed inputs, oneDNN is very slow.
         rounded = (x * (qmax / largest)).round_().add_(qmax + 1).to(torch.uint8)
         result: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             rounded,

@@ -35,7 +35,7 @@ class ReferenceTraining:
 
 @dataclass
 class ReferenceState:
-    """The state of a search: the encoded sources and the tokens of the hypotheses so far, (B, W, T)."""
+    """The state of a search: the encoded sources, and the tokens of the hypotheses, (B, W, T)."""
 
     memory: EncoderOutput
     tokens: Tensor

@@ -17,16 +17,16 @@ from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
 from translator.engine.training import TrainingEngine
 
-#: Returns two sums over a shard: the loss, of which the gradients are computed, and a value that is only
-#: reported.
+#: A function that returns two sums over a shard: the loss, whose gradients are computed, and a value that is
+#: only reported.
 ShardLoss = Callable[[TrainingEngine, Batch], tuple[Tensor, Tensor]]
 
 
 class Replicas:
     """Training engines that share one model's weights, each with its own thread and gradients.
 
-    Invariant: with the same seed and the same number of replicas, gradients are bitwise reproducible, because
-    they are always summed in the order of the shards, regardless of which thread finishes first.
+    With the same seed and the same number of replicas, gradients are bitwise reproducible, because they are
+    always summed in the order of the shards, regardless of which thread finishes first.
     """
 
     def __init__(self, engine: TrainingEngine, *, n_replicas: int, threads_each: int = 1):
@@ -43,7 +43,7 @@ class Replicas:
         )
 
     def seed(self, seed: int) -> None:
-        """Seed the dropout of all replicas but the first. The first one uses torch's global generator."""
+        """Seed the dropout of all replicas except the first, which uses torch's global generator."""
         for number, engine in enumerate(self.engines[1:], 1):
             assert engine.rng.generator is not None
             engine.rng.generator.manual_seed(seed + number)
@@ -51,10 +51,10 @@ class Replicas:
     def forward_backward(self, batch: Batch, loss: ShardLoss) -> tuple[Tensor, Tensor]:
         """Return the two values of `loss`, each summed over the shards of the batch.
 
-        This method runs both the forward and the backward pass of every shard. If `backward()` is called on
-        the first value afterwards, it only delivers the gradients that were computed here.
+        This method runs both the forward and the backward pass of every shard. A later call of `backward()`
+        on the first value only adds the gradients that were computed here to those of the parameters.
         """
-        shards = batch.shards(len(self.engines))  # fewer shards than replicas if the batch has few rows
+        shards = batch.shards(len(self.engines))  # a small batch has fewer shards than replicas
         shared = list(self.engines[0].model.parameters())
         for engine in self.engines[1:]:
             for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
@@ -91,10 +91,10 @@ def _forward_backward(
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
-    """Add the gradients of the other shards, in order, to the gradients of the first shard, in place.
+    """Add the gradients of all other shards to those of the first shard, in place and in a fixed order.
 
     Args:
-        gradients: for each shard, the gradients of the same parameters.
+        gradients: for each shard, its gradients of the same list of parameters.
     """
     for total, *addends in zip(*gradients, strict=True):
         for addend in addends:
@@ -102,7 +102,7 @@ def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
 
 
 class _PrecomputedGradients(torch.autograd.Function):
-    """Attaches gradients with respect to the weights, which were computed in advance, to a value."""
+    """Copies a value, and attaches its precomputed gradients with respect to the weights to the copy."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
@@ -111,6 +111,6 @@ class _PrecomputedGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        # `ctx` must not keep a reference, because autograd copies gradients that something else refers to.
+        # `ctx` must drop its reference, because autograd copies gradients that something else refers to.
         gradients, ctx.gradients = ctx.gradients, None
         return None, None, *(gradients if factors[0] == 1 else [g * factors[0] for g in gradients])

@@ -29,7 +29,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def multiplies_int8() -> bool:
-    """Return whether the CPU adds int8 products in 32 bits. Other CPUs first add pairs in 16 bits."""
+    """Return whether the CPU adds int8 products in 32 bits. Other CPUs first add pairs of them in 16 bits."""
     return _has_any({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
@@ -46,9 +46,9 @@ def device_of(model: nn.Module) -> torch.device:
 def tune_malloc() -> bool:
     """Make malloc reuse freed blocks instead of mapping new pages for each tensor.
 
-    For every new page, the kernel handles a page fault and zeroes the page. When a small model is trained,
-    this takes much of the time. The drawback of reusing blocks is that the process keeps its peak memory
-    until it exits.
+    For every new page, the operating system handles a page fault and zeroes the page. When a small model is
+    trained, this takes much of the time. The drawback of reusing blocks is that the process keeps its
+    peak memory until it exits.
 
     Returns:
         Whether malloc was configured, which is possible only on Linux with glibc.
@@ -72,14 +72,14 @@ def cap_onednn_cache() -> None:
     first matrix product.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # for ideep, the layer between PyTorch and oneDNN
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "256")  # read by ideep, a layer between PyTorch and oneDNN
 
 
 def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
     """Apply a function to items in parallel, and return the results in the order of the items.
 
-    The number of items that are processed at a time is `torch.get_num_threads()`. For each item, torch uses a
-    single thread, because the operations of a decoding step are too small to be split between threads.
+    `torch.get_num_threads()` items are processed at a time, each by a single thread, because the operations
+    of a decoding step are too small to be split between threads.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
@@ -109,10 +109,10 @@ def _single_threaded(n_threads: int) -> ThreadPoolExecutor:
 
 
 def use_threads(n_threads: int) -> None:
-    """Set the number of threads that torch uses for an operation of the calling thread, which is new.
+    """Set the number of threads that torch uses for each operation of the calling thread.
 
-    The first call of torch in a new thread applies the process-wide default, and would undo the setting if it
-    came later. This function therefore calls torch once before it sets the number.
+    The first use of torch in a new thread sets this number to the process-wide default. The function
+    therefore uses torch once before it sets the number. Otherwise, the default would replace it later.
     """
     torch.get_num_threads()
     torch.set_num_threads(n_threads)
@@ -123,10 +123,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
-    """Return a chunk size, at most `most`, that keeps all threads busy until the end.
+    """Return a number of items per chunk, at most `most`, that keeps all threads busy until the end.
 
-    The items are sorted, the longest first, so the first chunks take the longest. If there are many items,
-    each thread gets several chunks, so that all threads finish at about the same time.
+    The caller sorts the items, the longest first, so the first chunks take the most time. If there are many
+    items, each thread gets several chunks, so that all threads finish at about the same time.
     """
     each = -(-n_items // n_threads)
     return min(most, max(each // 4, min(each, MEDIUM_CHUNK), SMALL_CHUNK))

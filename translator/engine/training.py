@@ -1,6 +1,6 @@
 """The training engine: the loss and gradients of `Transformer`, computed on packed rows.
 
-`translator.model` defines what a training step computes. The engine computes the same, but without padding
+`translator.model` defines what a training step computes. The engine does the same without padding
 and with fused operations. If autocast is on, matrix products are computed in the autocast dtype.
 `tests/engine/test_parity.py` checks that the loss and the gradients agree with those of `translator.model`.
 """
@@ -49,7 +49,7 @@ class TrainingEngine:
         return self.ops.cross_entropy(states, self.model.embedding.weight, targets, label_smoothing)
 
     def states(self, source_ids: Tensor, target_in: Tensor) -> Tensor:
-        """Compute the same as `Transformer.decode(encode(source_ids), target_in)`.
+        """Return what `Transformer.decode(encode(source_ids), target_in)` returns, but as packed rows.
 
         Args:
             source_ids: (B, S) int64, padded.
@@ -60,7 +60,7 @@ class TrainingEngine:
         """
         model = self.model
         source, target = PackedLayout.of(source_ids != PAD), PackedLayout.of(target_in != PAD)
-        # Both are looked up in one call, because the backward of each call writes a dense (V, D) tensor.
+        # Source and target share one lookup, because the backward of a lookup writes a dense (V, D) tensor.
         ids = torch.cat([source.pack_ids(source_ids, PAD), target.pack_ids(target_in, PAD)])
         positions = torch.cat([source.indices % source_ids.size(1), target.indices % target_in.size(1)])
         table = model.position_table(max(source_ids.size(1), target_in.size(1)))
@@ -87,7 +87,7 @@ class TrainingEngine:
             x: (R, D), the embedded tokens.
             layout: layout of x.
             mask: mask of the self-attention.
-            memory: for a decoder, the states, the layout and the mask of the encoder output.
+            memory: for the decoder, the states, the layout and the mask of the encoder output; else None.
         """
         for layer in stack.layers:
             x = self._layer(layer, x, layout, mask, memory=memory)

@@ -73,7 +73,7 @@ class _Sentence:
     def finish(self, ids: list[int], log_prob: float, alpha: float) -> None:
         score = normalised(log_prob, len(ids) + 1, alpha)
         self.finished.append(Hypothesis(ids, log_prob, score))
-        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # stable: equal scores stay in order
+        self.finished.sort(key=lambda hypothesis: -hypothesis.score)  # `sort` keeps equal scores in order
 
     def is_over(self, best_live: float, length: int, options: SearchOptions) -> bool:
         """Return whether the search for the sentence is over; see `beam_search`.
@@ -104,7 +104,7 @@ class _Beam:
     """The live hypotheses of a batch: W hypotheses for each of the B active sentences.
 
     A sentence is active until its search is over. W is 1 before the first step that chooses tokens, and the
-    beam size after it. Scores are summed in float64, so that practically all rounding errors are those of the
+    beam size after it. Scores are summed in float64, so that practically all rounding errors come from the
     model.
     """
 
@@ -139,9 +139,9 @@ class _Beam:
         mask_log_probs(
             log_probs, forbidden=self.options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
         )
-        # Each hypothesis has only one continuation that ends. Therefore, of the best 2 W continuations, at
-        # most W end, and at least W can stay in the beam. One more continuation shows how close the decision
-        # was.
+        # Each hypothesis has only one continuation that ends with the end symbol. Of the best 2 W
+        # continuations, at least W therefore do not end with it and can stay in the beam. One more
+        # continuation is needed to compute how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * beam_size + 1)
         ends = tokens == EOS
         if self.trace is not None:
@@ -167,8 +167,8 @@ class _Beam:
         """Remove the sentences whose search is over, and reorder the state of the stepper accordingly.
 
         Args:
-            parents: (B, W) for each live hypothesis, the index of the hypothesis of the previous step that it
-                continues.
+            parents: (B, W), for each live hypothesis, the index of the hypothesis of the previous step that
+                it continues.
         """
         length = self.history.size(-1)
         best_scores = self.scores[:, 0].tolist()
@@ -191,7 +191,9 @@ class _Beam:
         self.stepper.reorder(rows, parents)
 
     def _finish(self, scores: Tensor, parents: Tensor, ends: Tensor) -> None:
-        """Add those of the best W continuations that end with the end symbol to the finished hypotheses.
+        """Record the best W continuations as finished hypotheses if they end with the end symbol.
+
+        A continuation whose score is not finite is not recorded.
 
         Args:
             scores: (B, 2 W + 1), scores of the continuations, best first.
@@ -211,13 +213,13 @@ class _Beam:
 
 
 def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
-    """Return, for each sentence, how close a step was to finishing other hypotheses.
+    """Return, for each sentence, how close a step was to a different choice of finished hypotheses.
 
     A continuation that ends with the end symbol becomes a finished hypothesis if it is among the best W
     continuations. The gap of such a continuation is the change of score that would reverse this decision. If
     the continuation is among the best W, the gap is the difference between its score and the best score
-    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and its
-    score.
+    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and the
+    score of the continuation.
 
     Args:
         scores: (B, 2 W + 1), scores of the continuations, best first.

@@ -48,8 +48,8 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
             )
             top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 2)
             chosen_log_probs, chosen = top[:, 0], next_tokens[:, 0]
-            # A sentence at its limit must end. But if the log-probability of the end symbol is NaN or -inf,
-            # then the chosen token may be another one.
+            # A sentence at its limit must end. If the log-probability of the end symbol is NaN or -inf,
+            # another token may have been chosen, so the end symbol is set here.
             if at_limit is not None:
                 chosen = chosen.masked_fill(at_limit, EOS)
             margin = torch.minimum(margin, top[:, 0] - top[:, 1])

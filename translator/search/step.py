@@ -27,8 +27,8 @@ class Stepper(Protocol):
         """Select the sentences to continue and, in each of them, the hypotheses to continue.
 
         Args:
-            sentences: (B',) int64, indices of the sentences to continue. If this is all B sentences, they
-                must be in ascending order. If it is fewer, they can be in any order.
+            sentences: (B',) int64, indices of the sentences to continue. If all B sentences continue, the
+                indices must be in ascending order. Otherwise, any order is allowed.
             parents: (B', W') int64, for each new hypothesis, the index of the old hypothesis that it
                 continues.
         """
@@ -41,7 +41,7 @@ class SearchOptions:
 
     Attributes:
         beam_size: W, the number of hypotheses that are kept at each step.
-        length_penalty: α of `scoring.normalised`.
+        length_penalty: the exponent α in the formula for scores (see `scoring`).
         forbidden: (n,) int64, ids of the tokens that are never chosen. The tensor must be on the device on
             which the search runs.
         n_best: maximum number of hypotheses to return for each sentence; at most `beam_size`.
@@ -93,7 +93,7 @@ class Result:
 def mask_log_probs(
     log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
 ) -> None:
-    """Set the log-probability of each token that must not be chosen in this step to -inf, in place.
+    """Mask the tokens that must not be chosen in this step: set their log-probabilities to -inf, in place.
 
     Args:
         log_probs: (B, W, V).
@@ -113,15 +113,15 @@ def mask_log_probs(
 
 
 def fill_gaps(rows: list[int]) -> list[int]:
-    """Order the remaining rows of a tensor so that few of them move.
+    """Choose the new order of the rows that remain in a tensor, so that few of them move.
 
-    The last rows fill the gaps that the removed rows leave. All other rows are left in place.
+    The last rows fill the gaps that the removed rows leave. All other rows stay in place.
 
     Args:
         rows: indices of the remaining rows, in ascending order.
 
     Returns:
-        The same indices in the new order.
+        For each new row, its old index.
     """
     n = len(rows)
     staying = set(rows)

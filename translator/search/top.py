@@ -26,7 +26,7 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
     """
     n_tokens = log_probs.size(2)
     totals, index = _top(scores, log_probs, n_best)
-    # Sentences with ties are sorted again, because a stable sort keeps equal values in order, unlike topk.
+    # `topk` returns equal scores in any order. Sentences with equal scores are therefore sorted stably.
     tied = totals[:, 1:] == totals[:, :-1]
     if bool(tied.any()):
         rows = (tied & totals[:, 1:].isfinite()).any(1).nonzero().flatten()
@@ -45,9 +45,10 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[
 
 
 def _top(scores: Tensor, log_probs: Tensor, n_best: int) -> tuple[Tensor, Tensor]:
-    """Return the `n_best` highest of all W · V scores of continuations, the highest first, and their indices.
+    """Return, for each sentence, the `n_best` highest scores of continuations and their indices.
 
-    Equal scores can be in any order.
+    The highest score comes first. Equal scores can be in any order. The indices are those in the flattened
+    (W, V) scores of all continuations.
     """
     n_hypotheses, n_tokens = log_probs.shape[1:]
     n_blocks = n_tokens // BLOCK

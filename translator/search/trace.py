@@ -28,18 +28,18 @@ class Considered:
     fate: Fate
 
 
-#: For each step, its continuations, the best first. A step that appends a token of the prefix has a single
-#: continuation, which is kept.
+#: For each step, the continuations that it ranked, the best first. A step that appends a token of the prefix
+#: has a single continuation, which is kept.
 Trace = list[list[Considered]]
 
 
 def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: int) -> list[Considered]:
-    """Return the best continuations of a sentence, each with its fate.
+    """Return the ranked continuations of a sentence, each with its fate.
 
     Args:
-        scores: (2 W + 1,) scores of the continuations, the best first. Scores of -inf are padding.
-        parents: (2 W + 1,) indices of the hypotheses that the continuations continue.
-        tokens: (2 W + 1,) ids of the new tokens of the continuations.
+        scores: (2 W + 1,), scores of the continuations, the best first. Scores of -inf are padding.
+        parents: (2 W + 1,), indices of the hypotheses that the continuations continue.
+        tokens: (2 W + 1,), ids of the new tokens of the continuations.
         beam_size: W.
     """
     continuations: list[Considered] = []

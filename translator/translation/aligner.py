@@ -25,11 +25,11 @@ Reading = Literal["output", "input"]
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a pair or of a segment of a pair: a sequence of words, encoded as tokens.
+    """The source words or the target words of a pair or of a segment, encoded as tokens.
 
     Attributes:
         ids: ids of the tokens.
-        weights: (tokens, words), the fraction of each token that belongs to each word.
+        weights: (tokens, words), for each token and word, the fraction of the token that belongs to the word.
     """
 
     ids: list[int]
@@ -92,14 +92,14 @@ class Aligner:
     ) -> list[list[Link]]:
         """Return the sorted links of each pair. A pair with a blank side has no links.
 
-        Each source is mapped by the model's input map, as in translation, and the word indices of a link
-        refer to the mapped source. In a tokenized source, each word is mapped separately. The number of words
-        therefore never changes, even if a word becomes empty.
+        As in translation, the model's input map is applied to each source. The word indices of a link refer
+        to the mapped source. In a tokenized source, each word is mapped separately, so that the number of
+        words never changes. A word can become empty.
 
         If the translator splits sentences and both sides of a pair have the same number of sentences, then
         each pair of sentences is aligned separately. If one side of a pair exceeds the model's maximum
-        length, then both sides are cut into the same number of segments, at the same fractions of their
-        words, and each pair of segments is aligned separately.
+        length, then both sides are cut into the same number of segments, at the same relative positions, and
+        each pair of segments is aligned separately.
 
         Args:
             sources: texts.
@@ -141,14 +141,14 @@ class Aligner:
     def one_way(
         self, sources: Sequence[str], targets: Sequence[str], *, tokenized: bool = False, batch_size: int = 64
     ) -> list[list[Link]]:
-        """Return the links of the forward model alone. The arguments are those of `align`."""
+        """Return only the links of `translator`, uncombined. The arguments are those of `align`."""
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} sources and {len(targets)} targets; give as many")
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size} is below 1")
         links: list[list[Link]] = [[] for _ in sources]
         pairs: list[tuple[_Side, _Side]] = []
-        offsets: list[tuple[int, int, int]] = []  # indices of the pair and of its first two words
+        offsets: list[tuple[int, int, int]] = []  # (pair, first source word, first target word)
         for number, texts in enumerate(zip(sources, targets, strict=True)):
             for source, target, i, j in self._segments(*texts, tokenized):
                 pairs.append((source, target))
@@ -180,13 +180,19 @@ class Aligner:
             )
         unmapped_words, mapped_words = words(text), words(mapped(text))
         # The sources of a reverse model are the targets of `align`. The target indices of links refer to the
-        # words of the unmapped target. A target is therefore not mapped if that changes its number of words.
+        # words of the unmapped target. A target is therefore left unmapped if mapping it would change its
+        # number of words.
         if self._reads_targets and len(unmapped_words) != len(mapped_words):
             return unmapped_words, text
         return mapped_words, mapped(text)
 
     def _segments(self, source: str, target: str, tokenized: bool) -> Iterator[tuple[_Side, _Side, int, int]]:
-        """Yield each segment of a pair: both sides, and the numbers of source and target words before it."""
+        """Yield the segments of a pair.
+
+        Yields:
+            The source and the target of the segment, the number of source words before the segment, and the
+            number of target words before the segment.
+        """
         source_words, source = self._source(source, tokenized)
         target_words = words_of(target, tokenized=tokenized)
         if not any(source_words) or not target_words:
@@ -204,7 +210,10 @@ class Aligner:
             starts = stops
 
     def _sentence_ends(self, source: str, target: str) -> list[tuple[int, int]]:
-        """Return where each pair of sentences ends. If the texts are not split, they are one pair."""
+        """Return, for each pair of sentences, its end in the source and its end in the target.
+
+        If the texts are not split into sentences, they count as one pair of sentences.
+        """
         data, ends = self.translator.config.data, []
         if self.translator.splits_sentences:
             pairs = paired_sentences(source, target, (data.source_language, data.target_language))
@@ -223,7 +232,7 @@ class Aligner:
             spans: for each side, the spans of its words.
 
         Yields:
-            The segments in the same form as `_segments`.
+            For each segment, the same four values as `_segments`.
         """
         max_segments, n = max(map(len, spans)), 1
         while True:
@@ -246,7 +255,7 @@ class Aligner:
         return self.translator.config.model.max_length - 1
 
     def _side(self, text: str, spans: Sequence[Span]) -> _Side:
-        """Encode the words of a text that have the given spans. The words must be consecutive."""
+        """Encode the words at the given spans of a text. The words must be consecutive."""
         if not spans:
             return _Side([], torch.zeros(0, 0))
         start, end = spans[0][0], spans[-1][1]

@@ -1,4 +1,4 @@
-"""Search over any number of tokenized sources, in batches of similar length."""
+"""Search over any number of tokenized sources, in batches of sources of similar length."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -15,15 +15,15 @@ from translator.model.transformer import EncoderOutput
 from translator.search import Result, SearchOptions, Trace, search
 from translator.symbols import EOS
 
-#: If the search for a sentence had a smaller margin than this, the sentence is searched again in a batch of
-#: its own, so that its translation does not depend on the other sentences. In float32, the scores of a
-#: sentence vary by up to about 1e-5 with the size of its batch, because sums are taken in a different order.
-#: A decision whose margin is more than twice this variation is the same in every batch.
+#: The margin below which the search for a sentence is repeated with the sentence in a batch of its own, so
+#: that its translation does not depend on other sentences. In float32, the scores of a sentence vary by up to
+#: about 1e-5 with the size of its batch, because numbers are added in a different order. A decision whose
+#: margin is more than twice this variation is the same in every batch.
 CLOSE_CALL = 4e-5
 
 
 class EngineStepper:
-    """Lets a search use a decoding engine: the implementation of `search.step.Stepper`."""
+    """Implements `search.step.Stepper` with a decoding engine, so that a search can use the engine."""
 
     def __init__(self, engine: DecodingEngine | ReferenceDecoding, memory: EncoderOutput):
         """Start decoding a batch of encoded sources."""
@@ -33,7 +33,7 @@ class EngineStepper:
     def step(self, tokens: Tensor) -> Tensor:
         """Append tokens (B, W), and return the log-probabilities of the next token, (B, W, V) float32."""
         logits = self.engine.step(tokens, self.state).float()
-        return torch.log_softmax(logits, -1, out=logits)  # in place, as allocation takes longer
+        return torch.log_softmax(logits, -1, out=logits)  # in place, because allocation takes longer
 
     def reorder(self, sentences: Tensor, parents: Tensor) -> None:
         """Select the sentences and the hypotheses to continue; see `Stepper.reorder`."""
@@ -50,7 +50,7 @@ def batched_search(
     repeat_close_calls: bool,
     trace: Trace | None = None,
 ) -> list[Result]:
-    """Search for the translations of tokenized sources, the longest first.
+    """Search for the translations of tokenized sources, starting with the longest source.
 
     Args:
         engine: the decoding engine. Its model must be on the device of `options.forbidden`.
@@ -64,7 +64,7 @@ def batched_search(
         trace: as in `beam_search`. A trace requires that there is only one source.
 
     Returns:
-        One result per source, in order.
+        One result per source, in the order of the sources.
     """
     longest_first = sorted(range(len(sources)), key=lambda i: (-len(sources[i]), i))
     on_cpu = options.forbidden.device.type == "cpu"

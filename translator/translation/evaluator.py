@@ -1,4 +1,4 @@
-"""Evaluation of a translator on a test set: scores, a baseline, speed, and robustness to typing habits."""
+"""Evaluation of a translator on a test set: scores, a baseline, speed, and robustness to typing noise."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,8 @@ class Evaluation:
         seconds: the time that translation took, without the time for loading the model.
         beam_size: beam size of the search.
         precision: precision of the translator.
-        by_origin: for each origin, BLEU of its lines. It is empty unless the test set has several origins.
+        by_origin: for each origin (see `evaluate`), BLEU of the lines with this origin. It is empty unless
+            the test set has several origins.
     """
 
     hypotheses: list[str]
@@ -61,7 +62,7 @@ class Evaluation:
         }
 
     def lines(self, name: str) -> list[str]:
-        """Return the lines to print: size and speed, scores with intervals and signatures, and the baseline.
+        """Return the results as lines to print: size and speed, scores with 95 % intervals, and the baseline.
 
         Args:
             name: name of the test set.
@@ -89,7 +90,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class UnderChange:
-    """BLEU of the translations of sources to which one change of typing habits was applied.
+    """BLEU of the translations after one change from `data.noise.CHANGES` was applied to the sources.
 
     Attributes:
         bleu: BLEU against all references.
@@ -116,11 +117,12 @@ def evaluate(
         references: one or more sets of human translations, each with one translation per source.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.
-        origins: the origin of each line, or None if the origins are unknown. If there are several origins,
-            the lines of each origin are also scored separately.
+        origins: for each line, a label that tells where the line comes from; None if this is unknown. If
+            there are several labels, the lines with each label are also scored separately.
 
     Raises:
-        DataError: there are no sources, or a set of references has fewer or more lines than the sources.
+        DataError: there are no sources, or the number of translations in a set of references differs from
+            the number of sources.
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()
@@ -162,7 +164,7 @@ def robustness(
     beam_size: int | None = None,
     batch_size: int = 128,
 ) -> dict[str, UnderChange]:
-    """Apply each change in `data.noise.CHANGES` to all sources, and return BLEU of the translations.
+    """Apply each change in `data.noise.CHANGES` to all sources, and score the translations.
 
     Args:
         translator: the translator to evaluate.
@@ -172,6 +174,9 @@ def robustness(
         references: one or more sets of human translations.
         beam_size: see `Translator.translate`.
         batch_size: see `Translator.translate`.
+
+    Returns:
+        For each change, BLEU of the translations, under the name of the change.
     """
     by_source = dict(zip(sources, hypotheses, strict=True))
     changed = {name: [change(source) for source in sources] for name, change in CHANGES.items()}

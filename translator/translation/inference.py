@@ -28,7 +28,7 @@ _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
 
 #: Key in a model's manifest. Its value is the fraction of training sources that have two or more sentences.
 SHARE = "multi_sentence_share"
-#: A model for which that fraction is below this number translates sentences separately by default.
+#: If this fraction is below `MAX_MULTI_SENTENCE_SHARE`, sentences are translated separately by default.
 MAX_MULTI_SENTENCE_SHARE = 0.05
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -38,7 +38,7 @@ DecodingBackend = Literal["auto", "torch", "reference"]
 
 
 def learnt_single_sentences(multi_sentence_share: object) -> bool:
-    """Return whether almost all training sources of a model were single sentences; False if unknown.
+    """Return whether almost all training sources of a model were single sentences. Return False if unknown.
 
     Args:
         multi_sentence_share: the value of `SHARE` in the model's manifest, or None if there is no such value.
@@ -138,7 +138,7 @@ class Translator:
         )
 
     def mapped(self, text: str) -> str:
-        """Return a source as the model reads it. It is mapped if the model was trained with an input map."""
+        """Return a source as the model reads it. If the model has an input map, this is the mapped source."""
         return map_input(text) if self.config.data.input_map else text
 
     def translate(
@@ -271,17 +271,17 @@ class Translator:
     def score_ids(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *, batch_size: int = 64
     ) -> list[float]:
-        """Do the same as `score`, given the token ids of the texts, without start symbols and end symbols."""
+        """Return what `score` returns, given the token ids of the texts, without start and end symbols."""
         scores = target_log_probs(self.model, sources, targets=targets, batch_size=batch_size)
         _check_finite(scores)
         return scores
 
     def forced(self, prefix: str) -> list[int]:
-        """Return the token ids of a prefix, with which translations are to start.
+        """Return the token ids of a prefix, a text with which translations are to start.
 
-        Whitespace at both ends of the prefix is removed, because whitespace at its end would become a token
-        of its own, which no translation contains. In a translation, a space belongs to the token that follows
-        it.
+        Whitespace at both ends of the prefix is removed. In a translation, a space belongs to the token that
+        follows it. A space at the end of the prefix would instead become a token of its own, which no
+        translation contains.
 
         Raises:
             UsageError: the prefix has a line break.

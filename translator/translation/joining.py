@@ -1,4 +1,4 @@
-"""Translations of texts. They are joined from the search results of the parts of the texts."""
+"""Translations of texts, joined from the translations of their parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,11 +39,12 @@ class Translation:
 def join_parts(
     parts: Sequence[tuple[Part, Result]], tokenizer: Tokenizer, *, length_penalty: float, n_best: int
 ) -> Translation:
-    """Return the translation of a text. The k-th candidate is the k-th hypotheses of all parts, joined.
+    """Return the translation of a text. Its k-th candidate joins the k-th hypothesis of every part.
+
+    If a part has fewer than k hypotheses, its last hypothesis is used instead.
 
     Args:
-        parts: all parts of the text in order, each with the result of its search. For a blank text, there are
-            none. If a part has fewer than k hypotheses, its last hypothesis is used in the k-th candidate.
+        parts: all parts of the text in order, each with the result of its search; empty for a blank text.
         tokenizer: the tokenizer of the model.
         length_penalty: α of the scores.
         n_best: maximum number of candidates.

@@ -1,4 +1,4 @@
-"""Scores that a model gives to existing translations. They are computed by teacher forcing."""
+"""Log-probabilities that a model assigns to given translations, computed by teacher forcing."""
 
 from collections.abc import Sequence
 

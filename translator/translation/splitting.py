@@ -1,4 +1,4 @@
-"""Split texts into parts that the model translates separately.
+"""Splitting of texts into parts that the model translates separately.
 
 A part is a line, a sentence, or a segment of a line or sentence that is too long for the model.
 """
@@ -20,8 +20,8 @@ class Part(NamedTuple):
     Attributes:
         number: index of the text to which the part belongs.
         text: the text of the part.
-        separator: the string that precedes the translation of the part in the translation of the text: a
-            space or line breaks. It is empty for the first part of a text.
+        separator: a space or line breaks, to be inserted before the translation of the part when the
+            translations of all parts are joined. It is empty for the first part of a text.
     """
 
     number: int
@@ -70,7 +70,7 @@ def cut(
 ) -> Iterator[Part]:
     """Split texts into parts: lines or, if `sentences` is true, the sentences of each line.
 
-    Blank lines yield nothing.
+    A blank line has no parts.
 
     Args:
         texts: any texts.
@@ -114,7 +114,7 @@ def split_text(text: str, fits: Callable[[str], bool], *, language: str = "fr") 
 
 
 def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    """Split a sentence into segments of as many words as fit. A word that alone does not fit is split."""
+    """Split a sentence into segments, each with as many words as fit. A word that is too long is split."""
     segments: list[str] = []
     words = [match.span() for match in _WORD.finditer(sentence)]
     at = 0
@@ -134,7 +134,7 @@ def _pack(sentence: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def _largest(limit: int, fits: Callable[[int], bool]) -> int:
-    """Find the largest n ≤ limit that fits, by doubling and bisection. Return 0 if not even 1 fits."""
+    """Find the largest n ≤ `limit` for which `fits(n)` is true, by bisection. Return 0 if there is none."""
     low, high = 0, 1
     while high <= limit and fits(high):
         low, high = high, 2 * high
