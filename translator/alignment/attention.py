@@ -10,8 +10,8 @@ from translator.alignment.links import Link
 #: A half-open range of characters in a text, (start, end).
 Span = tuple[int, int]
 
-#: Attention that a target word must exceed to be linked to a source word in the second step of `links_of`.
-#: The value was chosen on the split `val` of the phrasebook (docs/alignment.md).
+#: In its second step, `links_of` links two words only if the attention between them exceeds this value, which
+#: was chosen on the split `val` of the phrasebook (docs/alignment.md).
 MIN_WEIGHT = 0.1
 
 
@@ -63,7 +63,7 @@ def word_attention(attention: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """Turn attention between tokens into attention between words.
 
     The attention of a target word is the mean over its tokens, and the attention to a source word is the sum
-    over its tokens. A token that only partly belongs to a word is counted with this fraction.
+    over its tokens. If only a fraction of a token belongs to a word, this fraction is the token's weight.
 
     Args:
         attention: (target tokens, source tokens) float, attention of each target token to each source token.
@@ -85,9 +85,9 @@ def links_of(attention: Tensor, end: Tensor) -> list[Link]:
     word that still has no link is linked to the target word that attends to it most, provided that this
     attention exceeds `MIN_WEIGHT`.
 
-    Before the first step chooses the source word with the most attention, each column of the matrix is
-    divided by the square root of its sum. Without this division, a source word to which all target words
-    attend, such as the full stop, would receive every link.
+    Before the first step chooses the source word with the most attention, each column of the matrix, which
+    belongs to one source word, is divided by the square root of its sum. Without this division, a source word
+    to which all target words attend, such as the full stop, would receive every link.
 
     Args:
         attention: (target words, source words) float, from `word_attention`.

@@ -1,4 +1,4 @@
-"""Word links. They are read, written and scored here, and the links of two models are combined.
+"""Functions that read, write and score word links, and that combine the links of two models.
 
 A line in Pharaoh format has the links of one sentence pair. For example, `0-0 1-2` links source word 0 to
 target word 0, and source word 1 to target word 2. In human alignments, there are two kinds of links: `i-j` is
@@ -127,7 +127,7 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def diagonal(n_source: int, n_target: int) -> list[Link]:
-    """Link each target word to the source word at the same relative position. Aligners should beat this."""
+    """Link each target word to the source word at the same relative position, as a baseline for aligners."""
     if not n_source:
         return []
     return [((2 * j + 1) * n_source // (2 * n_target), j) for j in range(n_target)]
@@ -146,8 +146,8 @@ def grow_diagonal(
     Args:
         forward: links of the source-to-target model.
         backward: links of the target-to-source model. In these links, too, the source word comes first.
-        final_and: whether to use grow-diag-final-and. In a last step, it also accepts each link neither of
-            whose words has an accepted link yet.
+        final_and: whether to use grow-diag-final-and. As a last step, this also accepts each link between
+            two words that both have no accepted link yet.
     """
     forward, backward = set(forward), set(backward)
     accepted = forward & backward

@@ -12,7 +12,7 @@ _PARTICLE = (
 #: A clitic at the end of a word, possibly with other clitics after it. The `-en` of `arc-en-ciel` does not
 #: match.
 _FINAL_PARTICLE = rf"{_PARTICLE}(?=(?:{_PARTICLE})*(?![\w-]))"
-#: Ends of English contractions, such as the `n't` of `don't`, the `'s` of `Paul's` and the `'m` of `I'm`.
+#: The ends of English contractions, such as the `n't` of `don't`, the `'s` of `Paul's` and the `'m` of `I'm`.
 _CONTRACTED = r"n['’]t|['’](?:s|re|ve|ll|d|m)"
 
 _SPLITS = [

@@ -1,8 +1,8 @@
 """Batches of pairs of similar length. Each batch stays within a token budget, and the batches are shuffled.
 
-The order of an epoch's batches depends only on the lengths of the pairs, the seed and the epoch, and every
-rank computes it. Therefore, training can be resumed from two numbers, the epoch and the index of the next
-batch. For the same reason, each rank knows how many target tokens all ranks together see in a step.
+Each rank computes the order of all batches of an epoch. This order depends only on the lengths of the pairs,
+the seed and the epoch. Therefore, training can be resumed from two numbers, the epoch and the index of the
+next batch, and each rank knows how many target tokens all ranks together process in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from translator.symbols import BOS, EOS, PAD
 
 
 class Position(NamedTuple):
-    """A position in the endless sequence of batches: an epoch, and the index in it of the next batch."""
+    """A position in the endless sequence of batches: an epoch and the index of a batch in this epoch."""
 
     epoch: int
     batch: int
@@ -50,7 +50,7 @@ class Batch:
     epochs: float
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Return a copy of the batch whose tensors are on a device; see `Tensor.to` for `non_blocking`."""
+        """Return a copy of the batch on the given device. For `non_blocking`, see `Tensor.to`."""
         return Batch(
             self.source_ids.to(device, non_blocking=non_blocking),
             self.target_in.to(device, non_blocking=non_blocking),
@@ -90,7 +90,7 @@ class Pairs(Protocol):
     """The token ids of a split, indexed by row numbers; for example, a memory-mapped `datasets.Dataset`."""
 
     def __getitem__(self, rows: list[int], /) -> dict[str, list[list[int]]]:
-        """Return the columns `source_ids` and `target_ids` of some rows, without special tokens."""
+        """Return the columns `source_ids` and `target_ids` of the given rows, without special tokens."""
         ...
 
 
@@ -129,11 +129,11 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
     Args:
         lengths: lengths of the pairs. None of them exceeds `max_tokens`.
-        max_tokens: token budget of a batch: upper limit of (number of rows) × (length of the longest row).
-            The limit applies to the sources and to the targets separately.
-        seed: number that, together with `epoch`, seeds the random order. The order of the batches is
-            random, and so is the order in which pairs of equal lengths are put into batches.
-        epoch: number of the epoch, from 0.
+        max_tokens: token budget of a batch. The product (number of rows) × (length of the longest row) must
+            not exceed it. This applies to the sources and to the targets separately.
+        seed: seed that, together with `epoch`, determines two random orders: that of the batches, and that
+            in which pairs of equal lengths are put into batches.
+        epoch: number of the epoch, counted from 0.
     """
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(len(lengths.target), generator=generator)
@@ -149,14 +149,14 @@ def plan_epoch(lengths: Lengths, *, max_tokens: int, seed: int, epoch: int) -> E
 
 
 def _cut(source: Tensor, target: Tensor, max_tokens: int) -> Tensor:
-    """Fill batches with consecutive pairs, each up to the budget; return the bounds, as in `EpochPlan`."""
+    """Group consecutive pairs into batches that fill the token budget. Return bounds as in `EpochPlan`."""
     bounds, start, n = [0], 0, len(target)
     while start < n:
         most = max(1, max_tokens // max(int(source[start]), int(target[start])))
         window = slice(start, min(n, start + most))
         longest = torch.maximum(source[window].cummax(0).values, target[window].cummax(0).values)
         fits = longest * torch.arange(1, len(longest) + 1) <= max_tokens
-        start += max(1, int(fits.sum()))  # all rows that fit precede those that do not
+        start += max(1, int(fits.sum()))  # the rows that fit are always the first ones
         bounds.append(start)
     return torch.tensor(bounds)
 
@@ -195,8 +195,8 @@ class BatchStream(IterableDataset[Batch]):
             n_ranks: number of ranks.
             start: the position of the first batch. To resume, pass the `position` of the last batch that was
                 trained on.
-            sample: function for BPE-dropout and noise. From the row numbers of a batch and the batch's
-                position, it returns the source ids and target ids to use instead of those in `pairs`.
+            sample: function that applies BPE-dropout and noise. It takes the row numbers and the position of
+                a batch, and returns the source ids and target ids to use instead of those in `pairs`.
             keeps_targets: whether `sample` leaves the targets unchanged. If `sample` changes them, each rank
                 calls `sample` for the batches of all ranks, because each rank must count the target tokens of
                 the whole step.
@@ -254,9 +254,9 @@ def make_batch(
     position: Position = START,
     epochs: float = 0.0,
 ) -> Batch:
-    """Return a `Batch` of some pairs: `BOS` and `EOS` are added to their ids, and the rows are padded.
+    """Return a `Batch` of the given pairs. `BOS` and `EOS` are added to the ids, and the rows are padded.
 
-    If `n_step_tokens` is None, the batch is a step of its own, and the number is that of its target tokens.
+    If `n_step_tokens` is None, the batch is taken to be a whole step, and its own target tokens are counted.
     """
     if n_step_tokens is None:
         n_step_tokens = sum(len(ids) + 1 for ids in targets)
@@ -277,7 +277,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def padding_fraction(lengths: Lengths, plan: EpochPlan) -> float:
-    """Return how large a fraction of the tokens of an epoch, in sources and targets together, is padding."""
+    """Return which fraction of all tokens in an epoch's batches, sources and targets together, is padding."""
     padded = 0
     for i in range(len(plan)):
         rows = plan.batch(i)

@@ -1,9 +1,9 @@
-"""Access to the splits of a corpus, which may be the phrasebook, text files, Parquet files or on the Hub.
+"""Access to the splits of a corpus: the phrasebook, text files, Parquet files or a Hub dataset.
 
-Whatever the source, a split is a memory-mapped table with four columns: `line` is the line number of the pair
-in its file (from 1), which messages mention; `source` and `target` are the texts of the pair; `notes`
-combines the bit flags that the modules `lines` and `oddities` define.
-If `data.input_map` is set, the input map has been applied to the sources.
+For each kind of corpus, a split is a memory-mapped table with four columns: `line` is the number (from 1) of
+the pair's line in its file, for use in messages; `source` and `target` are the texts of the pair; `notes`
+combines bit flags that the modules `lines` and `oddities` define. If `data.input_map` is set, the input map
+has been applied to the sources.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from translator.files import find_sealed
 #: that are read from a file.
 READER_VERSION = 3
 
-#: File name of a cached table in its folder.
+#: Name of the Arrow file in the folder of a cached table.
 TABLE = "table.arrow"
 
 Rows = Iterator[readers.Row | MalformedError]
@@ -37,7 +37,7 @@ def split_names(config: DataConfig) -> list[str]:
     """Return the names of the splits that `open_split` can open, `train` first."""
     if config.format == "phrasebook":
         return list(phrasebook.SPLITS)
-    own = list(config.files) or ["train", "val", "test"]  # the usual splits of a Hub data set
+    own = list(config.files) or ["train", "val", "test"]  # the usual splits of a Hub dataset
     return [*own, *(name for name in config.held_out if name not in own)]
 
 
@@ -45,10 +45,10 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
     """Return the well-formed pairs of a split in file order, with `data.input_map` applied to the sources.
 
     Args:
-        config: the source of the data.
-        split: name of the split. If it is `train`, the pairs drawn for the splits of `data.held_out` are not
+        config: the configuration of the data.
+        split: name of the split. If it is `train`, pairs that belong to a split of `data.held_out` are not
             returned.
-        seed: seed for drawing the pairs of the splits of `data.held_out`.
+        seed: seed of the random choice of the pairs that are held out.
 
     Raises:
         DataError: the split does not exist, or it cannot be read. If a file cannot be read, the message names
@@ -70,7 +70,7 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
 def open_malformed(config: DataConfig, split: str) -> Table:
     """Return the malformed rows of a split, as a table with the columns `line` and `problem`.
 
-    For a split of `data.held_out`, the table is empty, because only well-formed pairs are drawn for it.
+    For a split of `data.held_out`, the table is empty, because such a split has only well-formed pairs.
     """
     table = _open_table(config, "train" if split in config.held_out else split)
     rows = _problems(table).nonzero()[0] if split not in config.held_out else []
@@ -80,7 +80,7 @@ def open_malformed(config: DataConfig, split: str) -> Table:
 def second_references(config: DataConfig, split: str) -> list[str] | None:
     """Return a second reference translation for each line of a split, or None if the split has none.
 
-    Only the hand-written splits of the phrasebook have second references, and only in English.
+    Only the hand-written splits of the phrasebook have second references, all in English.
     """
     is_english = config.format == "phrasebook" and _column_names(config)[1] == "en"
     return phrasebook.second_references(split) if is_english else None
@@ -89,7 +89,8 @@ def second_references(config: DataConfig, split: str) -> list[str] | None:
 def origins(config: DataConfig, split: str) -> list[str] | None:
     """Return the origin of each line of a phrasebook split; see `phrasebook.origins`.
 
-    The result is None if the data is not the phrasebook, or if the split is one of `data.held_out`.
+    The result is None if the data is not the phrasebook, and for hand-written splits and those of
+    `data.held_out`.
     """
     is_phrasebook = config.format == "phrasebook" and split not in config.held_out
     return phrasebook.origins(split) if is_phrasebook else None
@@ -118,7 +119,7 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
         )
     shuffled = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
     drawn: list[int] = []
-    for i in range(len(table)):  # a list would take five times the memory of the tensor
+    for i in range(len(table)):  # a list of the tensor's numbers would take five times its memory
         if len(drawn) == n_wanted:
             break
         row = int(shuffled[i])
@@ -134,9 +135,10 @@ def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str,
 def fingerprints(config: DataConfig) -> dict[str, str]:
     """Return digests that identify the data.
 
-    For files, the SHA-256 of each file is returned under the key `SPLIT.LANGUAGE`. For a data set of the
-    Hub, the fingerprint that the library `datasets` gives each split is returned under the name of the
-    split. For the phrasebook, a single digest of all its splits is returned under the key `phrasebook`.
+    For files, the keys are `SPLIT.LANGUAGE`, and the values are the SHA-256 digests of the files. For a Hub
+    dataset, the keys are the names of the splits, and the values are the fingerprints that the library
+    `datasets` gives the splits. For the phrasebook, the only key is `phrasebook`, and its value is a digest
+    of all splits.
 
     Raises:
         DataError: a file cannot be read or fetched.
@@ -204,11 +206,11 @@ def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
 def _cached_table(
     config: DataConfig, rows: Callable[[Path], Rows], split: str, digests: dict[str, str]
 ) -> Table:
-    """Return the table of a split from the cache. If it is missing or damaged there, write it first.
+    """Return the cached table of a split. If the table is missing or damaged, write it first.
 
     Args:
-        config: the source of the data.
-        rows: function that yields the rows of the split. Its argument is a folder for temporary files.
+        config: the configuration of the data.
+        rows: function that takes a folder for temporary files and yields the rows of the split.
         split: name of the split.
         digests: digests that identify the data of the split.
     """
@@ -239,7 +241,7 @@ def _no_pairs(config: DataConfig, split: str) -> str:
 
 
 def _cache_records(rows: Rows, config: DataConfig) -> Iterator[tuple[int, str, str, int, int]]:
-    """Yield (line, source, target, notes, problem) of each row, as written to the cache.
+    """Yield each row in the form in which it is cached: (line, source, target, notes, problem).
 
     If `data.input_map` is set, the input map is applied to the sources.
 
@@ -278,7 +280,7 @@ def _column_names(config: DataConfig) -> tuple[str | int, str | int]:
 
 
 def _phrasebook_rows(split: str, source: str | int, target: str | int) -> Iterator[readers.Row]:
-    """Yield the rows of a phrasebook split. Its columns are named by language codes, such as `fr`."""
+    """Yield the rows of a phrasebook split. `source` and `target` are language codes, such as `fr`."""
     for number, pair in enumerate(phrasebook.pairs(split), start=1):
         texts = readers.pair_of(pair, str(source), str(target), line=number, where="phrasebook")
         yield readers.Row(number, *texts, 0)

@@ -11,7 +11,7 @@ from translator.data.lines import MAX_LINE_BYTES, QUOTE, Line, MalformedError, s
 
 
 class Record(NamedTuple):
-    """A row of a table: the number of its first line (from 1), its fields, and the flags of all its lines."""
+    """A row of a table: the number of its first line (from 1), its fields, and its lines' bit flags."""
 
     line: int
     fields: list[str]
@@ -34,7 +34,7 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
         DataError: see `scan_lines`.
     """
     lines = scan_lines(path)
-    pending: list[Line | MalformedError] = []  # lines that are to be read again, in reverse order
+    pending: list[Line | MalformedError] = []  # lines to be read again, the next one last
     while (first := pending.pop() if pending else next(lines, None)) is not None:
         if isinstance(first, MalformedError):
             yield first
@@ -49,8 +49,8 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
                 break
             taken.append(line)
             n_quotes, n_characters = n_quotes + line.text.count('"'), n_characters + len(line.text)
-        # Inside a quoted field, a line break does not end the record. The break becomes `\n`, even if it was
-        # CR LF, which the notes of the record show.
+        # A line break inside a quoted field does not end the record. It becomes `\n` in the field. If it was
+        # CR LF, the notes of the record have the flag `CRLF`.
         fields = _csv_fields("\n".join(line.text for line in taken))
         if isinstance(fields, list):
             yield Record(first.number, fields, reduce(or_, (line.notes for line in taken)))
@@ -71,13 +71,13 @@ def csv_records(path: Path) -> Iterator[Record | MalformedError]:
 
 
 def _opens_a_field(record: str) -> bool:
-    """Return whether the last field has an unclosed quote, so that the next line belongs to this field."""
+    """Return whether the last field has an unclosed quote and therefore continues on the next line."""
     stopped = _csv_fields(record)
     return isinstance(stopped, int) and _CSV_OPEN_FIELD.match(record, stopped) is not None
 
 
 def _csv_fields(record: str) -> list[str] | int:
-    """Return the fields of a record or, if it is malformed, the index of the character that is wrong."""
+    """Return the fields of a record or, if a field is malformed, the index at which this field starts."""
     fields, at, end = [], 0, ","
     while end == ",":
         match = _CSV_FIELD.match(record, at)

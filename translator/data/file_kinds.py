@@ -1,15 +1,15 @@
-"""Recognition, by their first bytes, of files that were given as text files but are of another kind."""
+"""Recognises files that were given as text files but are of another kind, mostly by their first bytes."""
 
 import zipfile
 from pathlib import Path
 
-#: Number of bytes, from the start of a file, that are needed to recognise the kind of the file.
+#: Number of bytes at the start of a file that are needed to recognise what kind of file it is.
 N_HEAD_BYTES = 512
 
 _UNPACK = "unpack it, and name a file in it"
 _AS_TEXT = "save its text as UTF-8, and name that file"
 
-#: (first bytes of a file, kind of the file, advice to the user).
+#: The recognised kinds of files: the first bytes of such a file, what it is, and advice to the user.
 _BY_MAGIC = (
     (b"PK\x03\x04", "a zip archive", _UNPACK),
     (b"PK\x05\x06", "an empty zip archive", "fetch it again"),
@@ -32,7 +32,7 @@ _BY_MAGIC = (
     (b"\xfe\xff", "text in UTF-16", "convert it to UTF-8"),
 )
 
-#: Maps the name of a file to the kind of document that a zip archive is if it contains a file of this name.
+#: Maps file names to kinds of documents. A zip archive with a file of such a name is a document of this kind.
 _IN_ZIP = {
     "word/document.xml": "a Word document",
     "xl/workbook.xml": "an Excel workbook",
@@ -72,8 +72,8 @@ def _kind_of_zip(path: Path) -> tuple[str, str]:
 
 
 def _every_second_is_zero(head: bytes, start: int) -> bool:
-    """Return whether every second byte, from the byte `start`, is zero and all other bytes are not.
+    """Return whether every second byte, from index `start`, is zero and no other byte is zero.
 
-    This is so for Latin letters in UTF-16.
+    UTF-16 text in Latin letters consists of such bytes.
     """
     return not any(head[start::2]) and all(head[1 - start :: 2])

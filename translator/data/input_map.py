@@ -1,4 +1,4 @@
-"""The input map: a normalisation of source text. Characters that are typed in several ways become the same.
+"""The input map, a normalisation of source text. For example, it replaces each ’ with an ASCII apostrophe.
 
 The input map is applied to sources before tokenization, in training and in translation. It is never applied
 to targets. The configuration of a model records the version of the map that the model was trained with
@@ -14,22 +14,24 @@ from typing import Literal
 #: models that were trained with them.
 INPUT_MAP_VERSION = 1
 
-#: The characters (emoji) that zero-width joiners combine into emoji sequences.
+#: The emoji that zero-width joiners can combine into emoji sequences.
 _EMOJI = r"\u2194-\u2199\u21a9\u21aa\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _LETTER = r"[^\W\d_]"
 
-#: The steps of the map, (pattern, replacement), in the order in which they are applied. After each step, the
-#: text is normalised to NFC. The steps are plain data so that an exported model can include them.
+#: The steps of the map, in the order in which they are applied. Each step is a pair (pattern, replacement).
+#: After each step, the text is normalised to NFC. The steps are plain data so that an exported model can
+#: include them.
 STEPS = (
-    # Removed: soft hyphens, byte order marks, zero-width spaces, zero-width non-joiners, word joiners,
+    # Remove soft hyphens, byte order marks, zero-width spaces, zero-width non-joiners, word joiners,
     # directional formatting characters, invisible operators and the Mongolian vowel separator.
     (r"[\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]", ""),
-    # Removed: zero-width joiners that are not inside an emoji sequence.
+    # Remove zero-width joiners that are not inside an emoji sequence.
     (rf"\u200d(?:(?<![{_EMOJI}\ufe0f]\u200d)|(?![{_EMOJI}]))", ""),
-    # Typographic apostrophes become `'`. So do single quotation marks, because they are the same characters.
+    # Replace typographic apostrophes with `'`. Single quotation marks become `'`, too, because the
+    # closing one is the same character as the apostrophe.
     (r"[\u2018\u2019\u201b\u02bc\uff07]", "'"),
-    # An accent or a prime between two letters becomes `'`, because people who cannot easily type an
-    # apostrophe write these instead: l´eau.
+    # Replace an accent or a prime between two letters with `'`. People who cannot easily type an apostrophe
+    # write these characters instead (l´eau).
     (rf"[`\u00b4\u2032](?<={_LETTER}.)(?={_LETTER})", "'"),
     (r"\s\s+|[^\S ]", " "),
     (r"^ | $", ""),
@@ -56,13 +58,13 @@ def map_input(text: str) -> str:
 
 def normalize(form: Literal["NFC", "NFD"], text: str) -> str:
     """Return `unicodedata.normalize(form, text)`, in linear time even for long runs of combining marks."""
-    if len(text) > 500:  # for shorter texts, the quadratic time that `unicodedata` takes does not matter
+    if len(text) > 500:  # `unicodedata` takes quadratic time, which does not matter for shorter texts
         text = _LONG_RUN.sub(_ordered, text)
     return unicodedata.normalize(form, text)
 
 
 def _ordered(run: re.Match[str]) -> str:
-    """Decompose a run of marks, and sort it into canonical order so that normalising takes linear time."""
+    """Decompose a run of marks and sort the result into canonical order, so that normalising it is fast."""
     decomposed = "".join(unicodedata.normalize("NFD", character) for character in run[0])
     parts = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
     return "".join(chain.from_iterable(sorted(part, key=unicodedata.combining) for _, part in parts))

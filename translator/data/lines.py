@@ -16,19 +16,19 @@ from typing import BinaryIO, NamedTuple, cast
 from translator.data.file_kinds import N_HEAD_BYTES, not_text
 from translator.errors import DataError
 
-#: Bit flags of `Line.notes`: what was removed from the line.
+#: Bit flags of `Line.notes`. They tell what was removed from the line.
 CRLF, BOM = 1, 2
 
 #: Reasons why a row is malformed.
 UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
 
-#: Maximum length of a line or of a CSV record. A longer one is malformed, so that no file can exhaust the
-#: memory.
+#: Maximum length of a line or of a CSV record. Longer ones are treated as malformed, so that no file can
+#: exhaust the memory.
 MAX_LINE_BYTES = 1_000_000
 LONG_LINE = f"the line has more than {MAX_LINE_BYTES:,} bytes; cut it into sentences"
 
-#: A file is assumed to be in another encoding than UTF-8 if its valid lines are all ASCII and its invalid
-#: lines are at least this many and at least a quarter of all lines.
+#: A file is assumed not to be UTF-8 if at least this many lines, and at least a quarter of all lines, are
+#: invalid as UTF-8, and if all other lines are ASCII.
 _N_OTHER_ENCODING = 10
 #: If a file has a single line, and this line has at least this many `\r`, then the file is assumed to use
 #: `\r` as its line ending.
@@ -40,7 +40,7 @@ class MalformedError(DataError):
 
     Attributes:
         line: number of the row's first line, from 1.
-        problem: the reason why the row is malformed, one of the constants `UTF8`, `LONG`, `COLUMNS` …
+        problem: the reason why the row is malformed, one of the constants from `UTF8` to `SURROGATE`.
     """
 
     def __init__(self, line: int, problem: int, message: str):
@@ -49,7 +49,7 @@ class MalformedError(DataError):
 
 
 class Line(NamedTuple):
-    """A line of a file: its number (from 1), its text without the line ending, and its bit flags."""
+    """A line of a file: its number (from 1), its text without the line ending, and bit flags."""
 
     number: int
     text: str
@@ -88,7 +88,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Yield the lines of a UTF-8 file.
 
     Raises:
-        DataError: as in `scan_lines`, and also if a line is malformed.
+        DataError: see `scan_lines`. Also raised if a line is malformed.
     """
     for line in scan_lines(path):
         if isinstance(line, MalformedError):

@@ -1,4 +1,4 @@
-"""Finds the local files to which names in `data.files` refer. Downloads files named by a web address."""
+"""Finds the local files to which names in `data.files` refer, and downloads files whose names are URLs."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from translator.files import atomic_write, sha256
 
 
 def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
-    """Return the local path of each language's file of a split. Download a file whose name is a web address.
+    """Return the local paths of a split's files, by language. Download a file first if its name is a URL.
 
     Raises:
         DataError: a file does not exist, is not a regular file, or cannot be downloaded.
@@ -56,15 +56,14 @@ def file_sha256(path: Path) -> str:
 
 
 def short_hash(value: object) -> str:
-    """Return 32 hexadecimal digits that identify a value. They are part of a hash of the value's `repr`."""
+    """Return the first 32 hexadecimal digits of the SHA-256 of a value's `repr`."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 def _plain_or_gz(path: Path, root: str | None) -> Path:
-    """Return the path of a file or, if the file does not exist, the path of its variant.
+    """Return the path of a file. If the file does not exist, try the path with `.gz` added or removed.
 
-    The variant of a name with `.gz` at the end is the name without it; the variant of any other name is the
-    name with `.gz` added.
+    `.gz` is removed from a path that ends with it, and is added to any other path.
 
     Raises:
         DataError: neither file exists, or the first of them that exists is not a regular file.

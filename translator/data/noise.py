@@ -1,4 +1,4 @@
-"""Typing noise: the accents are missing, the case is changed, other quotation marks are used …
+"""Typing noise, such as missing accents, changed case and other quotation marks.
 
 Each change is a function that takes a text and returns the changed text. If a change does not apply to a
 text, it returns the text unchanged. The option `data.noise` applies some of the changes to training sources.
@@ -23,7 +23,7 @@ _SPACED_MARK = re.compile(r"(?<!\s)\s+(?=[?!]|[:;](?:\s|$))")
 
 
 def without_accents(text: str) -> str:
-    """Remove the accents of Latin letters, and replace each ligature by two letters (œuf becomes oeuf)."""
+    """Remove the accents of Latin letters, and replace each ligature with two letters (œuf becomes oeuf)."""
     for ligature, letters in (("œ", "oe"), ("Œ", "Oe"), ("æ", "ae"), ("Æ", "Ae")):
         text = text.replace(ligature, letters)
     bare = re.sub(r"(?<=[A-Za-z])[\u0300-\u036f]+", "", normalize("NFD", text))
@@ -49,17 +49,17 @@ def upper_case(text: str) -> str:
 
 
 def straight_quotes(text: str) -> str:
-    """Replace quotation marks by "straight" ones."""
+    """Replace quotation marks with "straight" ones."""
     return _quoted(text, '"', '"')
 
 
 def curly_quotes(text: str) -> str:
-    """Replace quotation marks by “curly” ones."""
+    """Replace quotation marks with “curly” ones."""
     return _quoted(text, "“", "”")
 
 
 def guillemets(text: str) -> str:
-    """Replace quotation marks by « guillemets »."""
+    """Replace quotation marks with « guillemets »."""
     return _quoted(text, "« ", " »")
 
 
@@ -97,7 +97,7 @@ KINDS: dict[str, tuple[Change, ...]] = {
 def add_noise(text: str, rates: Mapping[str, float], random: Random) -> str:
     """Apply each kind of noise to a text with the probability given for this kind.
 
-    If several variants of a kind change the text, only one of them is applied, which is chosen at random.
+    If several variants of a kind change the text, one of them is chosen at random and applied.
 
     Args:
         text: a source.
@@ -116,11 +116,11 @@ def random_of_row(seed: int, epoch: int, row: int) -> Random:
     return Random((seed << 128) + (epoch << 64) + row)
 
 
-# -- Other encodings of the same text. `data.noise` has no such kind, because the input map undoes them. --
+# -- These changes have no key in `data.noise`, because the input map undoes them. --
 
 
 def typographic_apostrophes(text: str) -> str:
-    """Replace each ' by ’."""
+    """Replace each ' with ’."""
     return text.replace("'", "’")
 
 
@@ -140,11 +140,11 @@ def byte_order_mark(text: str) -> str:
 
 
 def tabs(text: str) -> str:
-    """Replace each space by a tab."""
+    """Replace each space with a tab."""
     return text.replace(" ", "\t")
 
 
-#: All changes whose effect `--robustness` measures. Each is under its name.
+#: Maps the name of each change to the change. `--robustness` measures the effects of all these changes.
 CHANGES: dict[str, Change] = {
     change.__name__: change
     for change in (

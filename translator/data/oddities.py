@@ -1,6 +1,6 @@
 """Signs that the text of a pair is damaged. Such a pair is noted in the report, but it is kept.
 
-The signs are looked for before the input map is applied. Each sign is a bit flag. The flags differ from
+The signs are looked for before the input map is applied. Each sign has a bit flag. The flags differ from
 those of `lines`, so that a single number can hold the flags of both modules.
 """
 
@@ -9,14 +9,14 @@ import re
 
 ENTITY, TOKENISED, MOJIBAKE, INVISIBLE, QUOTED = 4, 8, 16, 32, 64
 
-#: Candidates for HTML entities such as `&apos;` and `&#39;`. If an entity is written as a name, `_is_entity`
-#: checks that HTML defines this name.
+#: Strings that look like HTML entities, such as `&apos;` and `&#39;`. If such a string contains a name,
+#: `_is_entity` checks that HTML defines this name.
 _ENTITY = re.compile(r"&(?:([A-Za-z]\w{1,31};)|#[0-9]{1,7};|#[xX][0-9A-Fa-f]{1,6};)")
 #: Markers of other tokenizers. The tokenizer of Moses writes `@-@` for a hyphen inside a word. subword-nmt
 #: writes `@@` where it splits a word.
 _TOKENISED = re.compile(r"(?<!\S)@[-–/.,]@(?!\S)|\w@@(?!\S)")
-#: UTF-8 that was decoded as Windows-1252 or Latin-1. There are five alternatives. They match what such
-#: decoding makes of: é, « and similar characters; ’ and similar punctuation; €; œ; a byte order mark.
+#: UTF-8 that was decoded as Windows-1252 or Latin-1. The pattern has five alternatives: for characters such
+#: as é and «, for punctuation such as ’, for €, for œ, and for a byte order mark.
 _MOJIBAKE = re.compile(
     r"[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰‹Œ‘’“”•–—˜™›œžŸŠš]|â€[\u0080-\u00bf™œ˜“”„…¢¦¡“”–—žš]|â‚¬|Å[“’](?=\w)|ï»¿"
 )
@@ -36,8 +36,8 @@ def odd_bits(source: str, target: str) -> int:
     """
     both = f"{source}\n{target}"
     bits = 0
-    # Each pattern is tried only if a fixed string is in the texts, because finding a string is much faster
-    # than matching a pattern and most texts have none of the strings.
+    # A pattern is tried only if the texts contain a string without which it cannot match. Most texts contain
+    # no such string, and finding a string is much faster than matching a pattern.
     if "&" in both and any(_is_entity(match) for match in _ENTITY.finditer(both)):
         bits |= ENTITY
     if "@" in both and _TOKENISED.search(both):

@@ -36,18 +36,18 @@ _NOTE_OF_FLAG = {
 #: there are fewer, the quotes may well mark direct speech.
 _QUOTED_FRACTION = 0.02
 
-#: The verdict on a pair that is kept. If a pair is left out, the verdict is the index in `REASONS` of the
-#: reason for leaving it out.
+#: The verdict on a pair that is kept. The verdict on a pair that is left out is the index of the reason in
+#: `REASONS`.
 _KEPT = len(REASONS)
 
 
 def pair_hash(source: str, target: str) -> int:
-    """Return a signed 64-bit hash of a pair. In 40 million pairs, a collision has probability 1/20,000."""
+    """Return a signed 64-bit hash of a pair. A collision among 40 million pairs has probability 1/20,000."""
     return _hash(f"{len(source)}\n{source}{target}")
 
 
 def source_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source. The hash does not depend on the case of letters."""
+    """Return a signed 64-bit hash of a source. The hash ignores case."""
     return _hash(source.casefold())
 
 
@@ -57,7 +57,7 @@ def _hash(text: str) -> int:
 
 
 def alike_hash(source: str) -> int:
-    """Return a signed 64-bit hash of a source. It depends neither on punctuation and spaces nor on case."""
+    """Return a signed 64-bit hash of a source. The hash ignores case, punctuation and spaces."""
     return _hash(_NON_WORD.sub("", source.casefold()))
 
 
@@ -95,7 +95,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
 
     Args:
         dataset: the split, a table with the columns `line`, `source`, `target` and `notes`.
-        config: the limits on lengths, and the languages.
+        config: the configuration. Its limits on lengths and its languages are used.
         held_out: hashes of the pairs of the other splits.
 
     Returns:
@@ -160,13 +160,16 @@ def _find_held_out(
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Return (longer + 10) / (shorter + 10), in characters. The 10 keeps it moderate for short texts."""
+    """Return (longer length + 10) / (shorter length + 10), where the lengths are in characters.
+
+    Adding 10 keeps the ratio moderate for short texts.
+    """
     shorter, longer = sorted((len(source), len(target)))
     return (longer + 10) / (shorter + 10)
 
 
 def _unfit(source: str, target: str, config: DataConfig) -> str | None:
-    """Return why a pair is unfit for training: the first such reason in `REASONS`, or None.
+    """Return the first reason in `REASONS` why a pair is unfit for training, or None if it is fit.
 
     Reasons that depend on other pairs are not considered.
     """

@@ -147,7 +147,7 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
 
 
 def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
-    """Check and tokenize `texts`, which is the split `train`, and write `FILES` into a folder."""
+    """Check and tokenize `texts`, which is the split `train`, and write the cache files into a folder."""
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
     report, fit = check_pairs(texts, config.data, held_out)
@@ -160,7 +160,7 @@ def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
         )
     try:
         tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
-    except DataError:  # the report may explain why the training failed
+    except DataError:  # the report may explain why training failed
         for note in report.messages():
             console.note(note)
         raise
@@ -200,7 +200,7 @@ def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
 def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
     """Return the fraction of the sources that consist of two or more sentences.
 
-    It is computed from a sample of the rows `kept`, evenly spaced.
+    The fraction is estimated from a sample of evenly spaced rows of `kept`.
     """
     n = min(len(kept), _MAX_SAMPLED_SOURCES)
     rows = kept[torch.linspace(0, len(kept) - 1, n, dtype=torch.float64).long()]
@@ -217,7 +217,7 @@ def _tokenize(
     in the report.
 
     Returns:
-        The row numbers in `texts` of the pairs written, and the lengths of these pairs.
+        The row numbers (in `texts`) of the pairs that were written, and the lengths of these pairs.
 
     Raises:
         DataError: every pair is too long.

@@ -1,7 +1,7 @@
-"""Readers of sentence pairs, for text files and tables. They leave the text unchanged.
+"""Functions that read sentence pairs from text files and tables. They leave the text unchanged.
 
-In place of a row that is not a pair of texts, a reader yields a `MalformedError` and continues. Blank lines
-of a table are skipped. In two parallel files, a blank line is a line like any other.
+In place of a row that is not a pair of texts, such a function yields a `MalformedError` and continues. Blank
+lines are skipped, except in parallel files, where they count as (empty) texts.
 """
 
 import json
@@ -24,12 +24,12 @@ from translator.data.lines import (
 )
 from translator.errors import DataError
 
-#: If a table has no header, its number of columns is inferred from the first rows, at most this many.
+#: If a table has no header, its number of columns is inferred from at most this many rows at its start.
 N_FIRST_ROWS = 1000
 
 
 class Row(NamedTuple):
-    """A pair: the number of its first line (from 1), its two texts, and the bit flags of all its lines."""
+    """A pair: the number of its first line (from 1), its two texts, and the bit flags of its lines."""
 
     line: int
     source: str
@@ -41,7 +41,7 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
     """Yield the pairs of two parallel files: line n of one file is the translation of line n of the other.
 
     Raises:
-        DataError: see `scan_lines`. Also raised if the files have different numbers of lines.
+        DataError: see `scan_lines`. Also raised if the files differ in number of lines.
     """
     n_source = n_target = 0
     for left, right in zip_longest(scan_lines(source), scan_lines(target)):
@@ -70,7 +70,7 @@ def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row |
         path: the file.
         source: name of the source column in the header or, if the file has no header, its number, counted
             from 1.
-        target: name or number of the target column, likewise.
+        target: name or number of the target column; see `source`.
 
     Raises:
         DataError: see `scan_lines`. Also raised if the header is missing or malformed, or if it does not
@@ -126,8 +126,8 @@ def _columns(
             advice = _other_separator(fields) or "fix the line"
             yield MalformedError(row.line, COLUMNS, f"{path}:{row.line}: {problem}; {advice}")
             continue
-        # If there is a byte order mark before the header, the first pair gets the flag, because the header
-        # does not become a `Row`.
+        # If there is a byte order mark before the header, the first pair gets the flag `BOM`, because the
+        # header does not become a `Row`.
         yield Row(row.line, fields[indices[0]], fields[indices[1]], row.notes | header_notes)
         header_notes = 0
 
@@ -150,11 +150,10 @@ def _column_index(path: Path, header: Record, name: str | int) -> int:
 
 
 def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
-    """Check that a table without a header does not seem to use another separator than the expected one.
+    """Raise an error if the columns of a table without a header seem to have an unexpected separator.
 
     Raises:
-        DataError: each of the first rows contains another separator, and the rows look as if it separated
-            their columns.
+        DataError: an unexpected separator is in each of the first rows and seems to separate their columns.
     """
     fields = [row.fields for row in rows if isinstance(row, Record)]
     has_unsplit_row = any(len(row) == 1 for row in fields)
@@ -167,7 +166,7 @@ def _check_separator(path: Path, rows: list[Record | MalformedError]) -> None:
 
 
 def _other_separator(fields: list[str]) -> str:
-    """Return advice to the user if a row has only one column and seems to use another separator.
+    """Return advice to the user if a row was not split and seems to use another separator or format.
 
     Otherwise, return an empty string.
     """
@@ -200,8 +199,8 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | Malformed
             except MalformedError as error:
                 yield error
             except (ValueError, RecursionError) as error:
-                # Cut the message at the first semicolon, because Python's advice to raise its digit limit
-                # follows the semicolon if an integer is too long.
+                # If an integer is too long, the message has a semicolon and then advice to raise Python's
+                # limit on digits. Remove this advice.
                 reason = str(error).partition(";")[0]
                 yield MalformedError(line.number, JSON, f"{where}: not valid JSON: {reason}")
 
@@ -215,7 +214,7 @@ def read_records(
         batches: the rows of the table in batches. A batch maps the name of each column to its values.
         source: name of the source column.
         target: name of the target column.
-        where: name of the table, for error messages, which add the number of the row (from 1).
+        where: name of the table. Error messages contain it, together with a row number (from 1).
     """
     rows = (
         dict(zip(batch, row, strict=True)) for batch in batches for row in zip(*batch.values(), strict=True)
@@ -233,16 +232,16 @@ def pair_of(record: object, source: str, target: str, *, line: int, where: str) 
     """Return the source and the target of a record.
 
     Args:
-        record: maps the names `source` and `target` to the texts. Alternatively, it maps the name
-            `translation` to such a map.
-        source: name of the source.
-        target: name of the target.
-        line: number of the record's line, for the error.
-        where: start of the error message.
+        record: a map with the source text under the key given by `source` and the target text under the key
+            given by `target`, or a map that has such a map under the key "translation".
+        source: key of the source text.
+        target: key of the target text.
+        line: line number of the record, which the error will have as its attribute `line`.
+        where: the words with which the error message starts.
 
     Raises:
-        MalformedError: the record is not a map, or one of its texts is missing, is not a string, or has half
-            a surrogate pair.
+        MalformedError: the record is not a map, or one of its texts is missing, is not a string, or has a
+            lone surrogate.
     """
     if (
         isinstance(record, Mapping)

@@ -67,7 +67,7 @@ class Report:
         n_pairs: number of pairs in the split.
         left_out: maps each reason to the number of pairs that are left out of training for this reason.
         noted: maps each note to the number of pairs to which it applies.
-        lines: maps each reason and each note to the numbers (from 1) of the first lines to which it applies.
+        lines: maps each reason and each note to the line numbers (from 1) of the first pairs concerned.
     """
 
     n_pairs: int
@@ -81,7 +81,7 @@ class Report:
         return self.n_pairs - sum(self.left_out.values())
 
     def count(self, kind: dict[str, int], name: str, at: Iterable[int]) -> None:
-        """Add the pairs on some lines to the count of a reason or note.
+        """Add the pairs on the given lines to the count of a reason or note.
 
         Args:
             kind: `self.left_out` for a reason, `self.noted` for a note.
@@ -108,11 +108,11 @@ class Report:
                 self.count(self.left_out, _MALFORMED[problem], [line])
 
     def reasons(self) -> list[str]:
-        """Describe each reason for which pairs were left out: a string with its count and first lines."""
+        """Return a description of each reason for which pairs were left out, with count and first lines."""
         return self._descriptions(REASONS, self.left_out)
 
     def messages(self) -> list[str]:
-        """Describe each reason and each note that applies: a string with its count and first lines."""
+        """Return a description of each reason and each note that applies, with count and first lines."""
         noted = self._descriptions(NOTES, self.noted)
         return [*(f"left out: {reason}" for reason in self.reasons()), *(f"noted: {note}" for note in noted)]
 

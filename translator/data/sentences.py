@@ -10,7 +10,7 @@ from sentencex import get_sentence_boundaries
 #: Maximum number of characters that are given to `sentencex` at once. There is a limit because `sentencex`
 #: takes quadratic time if quotes are never closed.
 _WINDOW = 4000
-#: Number of characters that are examined to decide whether a mark ends a sentence. The mark is the last one.
+#: To decide whether a mark ends a sentence, this many characters up to and including the mark are examined.
 _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
@@ -19,27 +19,28 @@ _NON_ASCII_SPACE = re.compile(r"[^\S\x00-\x7f]")
 #: A mark that may end a sentence. It is followed by whitespace, or by closing brackets or quotes and then
 #: whitespace.
 _STOP = re.compile(r"[.!?…][)\]»”\"']*\s+")
-#: Quotations and parentheses. No sentence is split inside one.
+#: Quotations and parentheses. A text is never split inside these.
 _ENCLOSED = re.compile(r"«[^»]*»|“[^”]*”|(?<!\S)\"[^\"]*\"(?!\w)|\([^()]*\)")
 
 _BEFORE = r"(?:^|[\s('’«\"“/–—-])"
 _CAPITAL = r"[^\W\d_a-zß-öø-ÿœ]"
-#: Abbreviations such as titles, and list numbers. After these, the sentence always continues.
+#: Abbreviations such as titles (M. Dupont), and list numbers. After these, the sentence always continues.
 _CONTINUES = re.compile(
     _BEFORE
     + r"(?:MM?|Mmes?|Mlles?|Mgr|Me|Drs?|Prs?|Prof|Ste?s?|[Cc]f|[Ee]x|[Nn][o°]|apr|av|env|[Tt]él|boul|[Bb]d"
     r"|vs)\.$"
     r"|(?:^|[:;]\s)(?:\d{1,3}|[A-Za-z])\.$"
 )
-#: Abbreviations after which the sentence continues only if a small letter or a digit follows, for example
-#: p. (p. 12), s.v.p. and etc.
+#: Abbreviations after which the sentence continues only if a small letter or a digit follows, such as
+#: `p.`, `s.v.p.` and `etc.`
 _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
     r"|janv|févr|juill|sept|oct|nov|déc|\d+(?:ers?|res?|es?|èmes?))\.$"
 )
-#: Initials. After these, the sentence continues, because a name is expected (A. Dumas). It ends only if the
-#: next word is a `_FIRST_WORD`, one that often starts a sentence (le plan B. Il dort).
+#: Initials. A name usually follows, so the sentence is taken to continue (A. Dumas), unless the next word
+#: matches `_FIRST_WORD` (le plan B. Il dort).
 _INITIAL = re.compile(_BEFORE + rf"(?:{_CAPITAL}\.-?\s?)+$")
+#: Words that often start a sentence.
 _FIRST_WORD = re.compile(
     r"(?:[JTLCDNM]'|Je|Tu|Ils?|Elles?|On|Nous|Vous|Les?|La|Une?|Des|Ce|Cette|Ces|Ça|Mon|Ma|Mes|Son|Sa|Ses|Et|Mais|Ou|"
     r"Où|Qui|Que|Quoi|Quand|Comment|Pourquoi|Est-ce|Dans|En|Au|Aux|À|Pour|Puis|Alors|Oui|Non|Merci)\b"
@@ -81,7 +82,7 @@ def paired_sentences(
 def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
     """Return the (start, end) character offsets of each sentence; see `split_sentences`."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # like most lines, at most one sentence
+    if not _MARK.search(text[start:end].rstrip(".!?… »”\"')")):  # at most one sentence, as in most lines
         return [(start, end)] if start < end else []
     text, starts = text[:end], [start]
     while len(text) - starts[-1] > _WINDOW:
@@ -98,7 +99,7 @@ def sentence_spans(text: str, language: str = "fr") -> list[tuple[int, int]]:
 
 
 def _starts(text: str, language: str) -> list[int]:
-    """Return the character offset at which each sentence starts. The first sentence is omitted."""
+    """Return the character offsets at which sentences start, without that of the first sentence."""
     # Replace surrogates, because `sentencex` rejects them. Replace multi-byte spaces, because `sentencex`
     # panics if one stands between a capital and a full stop.
     valid = _NON_ASCII_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
@@ -118,7 +119,7 @@ def _starts(text: str, language: str) -> list[int]:
 
 
 def _is_complete(sentence: str, rest: str) -> bool:
-    """Return whether the mark at the end of `sentence` ends it. `rest` is the text that follows."""
+    """Return whether `sentence` is a complete sentence, given that the text `rest` follows it."""
     last = sentence[-_TAIL:]
     if not any(map(str.isalnum, sentence)) or _CONTINUES.search(last):
         return False

@@ -1,8 +1,8 @@
-"""Tables of the library `datasets`. They are loaded, downloaded, and written to Arrow files here.
+"""Functions that load tables with the library `datasets`, write them to Arrow files, and download files.
 
-No other module imports `datasets`. Text and CSV files are read by the module `readers` instead, because the
-builders of `datasets` for such files change the text. Rows are written in batches, because
-`Dataset.from_generator` encodes rows one by one, which takes several times as long.
+No other module imports `datasets`. Text and CSV files are read by the module `readers` instead, because
+`datasets` changes the text when it loads such files. Rows are written in batches and not with
+`Dataset.from_generator`, which encodes them one by one and takes several times as long.
 """
 
 import logging
@@ -39,7 +39,7 @@ COLUMNS = Features(
         "notes": Value("uint8"),
     }
 )
-#: The columns of a cached table, which also contains the malformed rows. `problem` is 0 for any other row.
+#: The columns of a cached table, which also contains the malformed rows. For all other rows, `problem` is 0.
 _CACHED = Features({**COLUMNS, "problem": Value("uint8")})
 _TOKENS = Features({"source_ids": ListOf(Value("int32")), "target_ids": ListOf(Value("int32"))})
 
@@ -50,7 +50,7 @@ tqdm.monitor_interval = 0  # without this, tqdm starts a monitor thread even if 
 
 
 def open_arrow(path: Path) -> Table:
-    """Return the table that an Arrow file contains, memory-mapped."""
+    """Return a memory-mapped table of the rows in an Arrow file."""
     return Dataset.from_file(str(path))
 
 
@@ -115,10 +115,10 @@ def load_parquet(path: Path, cache: Path) -> Table:
 
 
 def load_hub(dataset: str, subset: str | None, split: str, cache: Path) -> Table:
-    """Load a split of a data set, which may be on the Hub or in a local folder.
+    """Load a split of a dataset, which may be on the Hub or in a local folder.
 
     Raises:
-        DataError: the data set or the split does not exist or cannot be loaded.
+        DataError: the dataset or the split does not exist or cannot be loaded.
     """
     hint = "check the name, the network and data.files (split → the data set's own name for it)"
     with one_line_errors(f"data.dataset={dataset}, split {split!r}", hint):
@@ -148,8 +148,8 @@ def one_line_errors(what: str, hint: str) -> Iterator[None]:
     critical.
 
     Args:
-        what: what is loaded; the message starts with it.
-        hint: what the user should do; the message ends with it.
+        what: name of what is loaded. The message starts with it.
+        hint: advice to the user. The message ends with it.
     """
     logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [log.level for log in logs]
@@ -167,6 +167,6 @@ def one_line_errors(what: str, hint: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the message of an error's cause or, if it has no cause, of its own message."""
+    """Return the first line of an error's message. If the error has a cause, the cause's message is used."""
     lines = str(error.__cause__ or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

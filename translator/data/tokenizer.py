@@ -1,12 +1,12 @@
-"""The tokenizer: a SentencePiece model of both languages. No other module imports `sentencepiece`.
+"""The tokenizer: a SentencePiece model for both languages. No other module imports `sentencepiece`.
 
 Encoding is lossless: the text is not normalised, and spaces are kept. Characters that are not in the
 vocabulary are encoded as bytes, so that there are no unknown tokens. A U+2581 in the text is also encoded as
-bytes, because SentencePiece represents a space by this character.
+bytes, because SentencePiece uses this character for spaces.
 
 A text in capitals is encoded as the token `CAPITALS` followed by the tokens of the text in lower case,
-because words in the vocabulary are mostly in lower case (inline casing; Etchegoyhen & Gete 2020, "To Case or
-not to Case").
+because words in the vocabulary are mostly in lower case. This method is called inline casing (Etchegoyhen &
+Gete 2020, "To Case or not to Case").
 """
 
 import io
@@ -23,7 +23,7 @@ from translator.config import TokenizerConfig
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
-#: The character by which SentencePiece represents a space in its pieces.
+#: The character that SentencePiece uses for a space in its pieces.
 WORD_MARK = "\u2581"
 #: The first piece of a text in capitals. The other pieces of such a text are in lower case. Vocabularies of
 #: early versions of this project do not have this piece. With such a vocabulary, a text in capitals is
@@ -33,9 +33,9 @@ CAPITALS = "<capitals>"
 #: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 
-#: Characters of which one temporarily replaces U+2581 in a text. First come noncharacters, because Unicode
-#: does not intend them for text. Private-use characters follow, for a text that contains all of the
-#: noncharacters. Like U+2581, each of these characters has three bytes in UTF-8.
+#: Candidates for temporarily replacing U+2581 in a text; one that the text does not contain is used.
+#: Noncharacters come first, because Unicode does not intend them for text. Private-use characters follow, for
+#: a text that contains all noncharacters. Like U+2581, each candidate has three bytes in UTF-8.
 _SUBSTITUTES = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
 #: Maximum length of the lines on which the tokenizer is trained. Longer lines are left out. The default of
@@ -59,7 +59,8 @@ class Tokenizer:
         """
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, UnicodeDecodeError) as error:  # UnicodeDecodeError: its message is not UTF-8
+        except (RuntimeError, UnicodeDecodeError) as error:
+            # A `UnicodeDecodeError` is raised if the error message of SentencePiece is not valid UTF-8.
             if is_out_of_memory(error):
                 raise
             raise ModelError(f"tokenizer: not a SentencePiece model: {error}") from None
@@ -163,10 +164,11 @@ class Tokenizer:
     def sample_batch(self, texts: Sequence[str], dropout: float, *, seed: int) -> list[list[int]]:
         """Return the ids of a random segmentation of each text, by BPE-dropout (Provilkov et al. 2020).
 
-        As in ordinary BPE, pieces are merged step by step, and the merge that was learnt first comes first.
-        At each step, every possible merge is ignored with probability `dropout`. The ids decode to the same
-        text as the ids that `encode` returns. The result depends only on the arguments. SentencePiece's own
-        sampling is not used, because even with the same seed its results differ between processes.
+        As in ordinary BPE, pieces are merged step by step. At each step, every possible merge is ignored
+        with probability `dropout`; of the other merges, the one that was learnt first is made. The ids decode
+        to the same text as the ids that `encode` returns. The result depends only on the arguments.
+        SentencePiece's own sampling is not used, because even with the same seed its results differ between
+        processes.
 
         Args:
             texts: the texts to encode.
@@ -177,8 +179,8 @@ class Tokenizer:
         sampled = []
         for text in texts:
             text, substitute, case = self._prepare(text)
-            # As SentencePiece does, put a mark at the start and replace each space by a mark. The words can
-            # be processed one by one, because no merge spans two words.
+            # As SentencePiece does, put a word mark at the start, and replace each space with a word mark.
+            # The words can be processed one by one, because no merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
             words = re.findall(f"{WORD_MARK}[^{WORD_MARK}]*", marked)
             ids = [i for word in words for i in self._sample_word(word, dropout, generator)]
@@ -222,7 +224,7 @@ class Tokenizer:
         return text.upper() if self._is_marked(ids) else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the piece of each id in the form in which it is in the vocabulary."""
+        """Return the pieces of the ids, spelt as in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
     def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -258,9 +260,9 @@ class Tokenizer:
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and the ids of control characters.
+        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and ids for control characters.
 
-        The latter are the ids of bytes that are ASCII control characters, and of pieces that contain one.
+        An id is for control characters if its byte is an ASCII control character or its piece contains one.
         """
         byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
         piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
@@ -279,8 +281,8 @@ class Tokenizer:
     def _split_case(self, text: str) -> tuple[str, list[int]]:
         """Convert a text in capitals to lower case. Return it and a list that contains the id of `CAPITALS`.
 
-        Any other text is returned unchanged, together with an empty list. So is every text if the vocabulary
-        does not have the piece `CAPITALS`.
+        Any other text is returned unchanged, together with an empty list. The same applies to every text if
+        the vocabulary does not have the piece `CAPITALS`.
         """
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)
@@ -289,7 +291,7 @@ class Tokenizer:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
     def _substitute(self, text: str) -> tuple[str, str]:
-        """Replace each U+2581 by a substitute, a character that is in neither the text nor the vocabulary.
+        """Replace each U+2581 with a substitute, a character that is in neither the text nor the vocabulary.
 
         Returns:
             The new text and the substitute. If the text has no U+2581, the substitute is an empty string.
@@ -301,7 +303,7 @@ class Tokenizer:
         return text.replace(WORD_MARK, substitute), substitute
 
     def _restore(self, ids: list[int], substitute: str) -> list[int]:
-        """Undo `_substitute`: in `ids`, replace the bytes of the substitute by the bytes of U+2581."""
+        """Undo `_substitute`: in `ids`, replace the bytes of the substitute with those of U+2581."""
         if not substitute:
             return ids
         replaced = [self._bytes[value] for value in substitute.encode()]
@@ -325,7 +327,7 @@ def _lowered(text: str) -> str | None:
 
 
 def _as_utf8(text: str) -> str:
-    """Replace lone surrogates in a text by U+FFFD, so that the text can be encoded in UTF-8."""
+    """Replace lone surrogates in a text with U+FFFD, so that the text can be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
@@ -358,7 +360,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
 
 
 def _training_problem(message: str, size: int) -> str:
-    """Turn the message with which SentencePiece's training failed into a message to the user."""
+    """Turn the error message of a failed SentencePiece training into a message to the user."""
     if "smaller than required_chars" in message:
         return f"tokenizer.vocabulary_size={size} is below the number of characters; try {2 * size}"
     return f"the vocabulary cannot be built: {message.splitlines()[0]}"

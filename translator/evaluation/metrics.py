@@ -1,4 +1,4 @@
-"""Scores of the translations of a corpus: BLEU, chrF and TER with confidence intervals, by sacreBLEU."""
+"""Scores of the translations of a corpus: BLEU, chrF and TER with confidence intervals, from sacreBLEU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Score:
     Attributes:
         score: the score, from 0 to 100; only TER may exceed 100. For BLEU and chrF, higher is better. For
             TER, lower is better.
-        low: lower end of the interval: the mean of the bootstrap resamples minus half the interval's width.
+        low: lower end of the interval: the mean score of the bootstrap resamples minus half the width of
+            the interval.
         high: upper end of the interval: the same mean plus half the width.
         signature: a string in which sacreBLEU records the settings of the metric and its own version.
     """
@@ -100,9 +101,9 @@ def compare(
     comparisons = {}
     for name, (_, [other, ours]) in _bootstrap([others, hypotheses], references, metrics=[*METRICS]).items():
         assert ours.p_value is not None
-        # For equal scores, do not use sacreBLEU's p-value, which would be far too small. sacreBLEU counts the
-        # resamples whose difference exceeds the difference of the systems, and there may be none if the
-        # systems are equal.
+        # For equal scores, sacreBLEU's p-value is not used, because it can be far too small: sacreBLEU counts
+        # the resamples whose score difference exceeds that of the whole corpus, and for two identical systems
+        # there are none.
         p_value = 1.0 if ours.score == other.score else float(ours.p_value)
         comparisons[name] = Comparison(float(ours.score), float(other.score), p_value)
     return comparisons
@@ -124,7 +125,7 @@ def _bootstrap(
         n_samples=N_RESAMPLES,
     )
     signatures, table = test()
-    columns = [column for heading, column in table.items() if heading != "System"]  # in the order of metrics
+    columns = [column for heading, column in table.items() if heading != "System"]  # in order of `metrics`
     return {
         name: (str(signature), [result for result in column if isinstance(result, Result)])
         for name, signature, column in zip(metrics, signatures.values(), columns, strict=True)
