@@ -1,4 +1,4 @@
-"""The phrasebook: French–English sentence pairs that come with this package, the same on every machine."""
+"""The phrasebook: a dataset of French–English sentence pairs, which is the same on every machine."""
 
 import hashlib
 from collections.abc import Iterator
@@ -36,19 +36,19 @@ def origins(split: str) -> list[str] | None:
 
 
 def alignments(split: str) -> Iterator[str]:
-    """Iterate over the word alignments of a generated split in Pharaoh format, in the order of `pairs`.
+    """Iterate over the word alignments of the pairs of a generated split, in the order of `pairs`.
 
-    A generated split also contains pairs that were written as a whole. For these pairs, which have no
-    alignment, the string is empty.
+    An alignment is a string in Pharaoh format, such as `0-0 1-2 2-1`. Some pairs of a generated split are
+    sentences that were written as a whole. They have no alignment, and their string is empty.
 
     Raises:
-        KeyError: `split` is one of `BY_HAND`.
+        KeyError: `split` is not a generated split.
     """
     return (" ".join(f"{i}-{j}" for i, j in e.sentence.links) for e in splits.generated()[split])
 
 
 def fingerprint() -> str:
-    """Return the SHA-256 of the phrasebook's Python files and tables, which identifies its pairs."""
+    """Return a SHA-256 hash of the phrasebook's Python files and tables, to identify its version."""
     digest = hashlib.sha256()
     for path in sorted([*TABLES.parent.glob("*.py"), *TABLES.rglob("*.tsv")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

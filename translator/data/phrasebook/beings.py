@@ -15,10 +15,10 @@ from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
 
 HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
-#: Classes of nouns that are used with the article for a whole class of things: le football, football.
+#: Classes of nouns that have a definite article in French and no article in English: le football, football.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: Nouns for people that the grammar does not combine with a possessive, because some of them would then mean
-#: something else: ma femme is my wife, and ma fille is my daughter.
+#: Nouns for people that the grammar does not combine with a possessive, because a possessive would change the
+#: meaning of some of them: ma femme means my wife, and ma fille means my daughter.
 NOT_OWNED = (
     "femme",
     "fille",
@@ -31,9 +31,9 @@ NOT_OWNED = (
     "inconnu",
     "étranger",
 )
-#: The columns are: French pronoun, English pronoun, person of the French verb (index in je, tu, il, nous,
-#: vous, ils), person of the English verb (index in I, you, he, we, you, they), whether the pronoun is
-#: feminine (None if it can be either), and English possessive.
+#: Subject pronouns. The columns are: French pronoun, English pronoun, person of the French verb (as an index
+#: in je, tu, il, nous, vous, ils), person of the English verb (as an index in I, you, he, we, you, they),
+#: whether the pronoun is feminine (None if its gender is open), and English possessive.
 SUBJECTS = (
     ("je", "I", 0, 0, None, "my"),
     ("tu", "you", 1, 1, None, "your"),
@@ -49,8 +49,8 @@ SUBJECTS = (
 
 #: Relative frequency of each pronoun in `SUBJECTS`, roughly the same as in speech.
 _SUBJECT_WEIGHTS = (14, 5, 9, 6, 6, 4, 4, 3, 1)
-#: These two dicts map a subject pronoun to a phrase that has the person and gender of the pronoun. If a
-#: pattern contains the pronoun as an ordinary word (not as a slot), then its verb agrees with this phrase.
+#: These two dicts map a subject pronoun to a phrase that has the person and gender of the pronoun. The
+#: verb of a pattern agrees with this phrase if the pattern contains the pronoun as a word, not as a slot.
 FRENCH_PRONOUNS: dict[str, Phrase] = {}
 ENGLISH_PRONOUNS: dict[str, Phrase] = {}
 for _fr, _en, _person, _en_person, _feminine, _owner in SUBJECTS:
@@ -66,8 +66,8 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
     Args:
         d: source of random choices.
         things: whether the pronoun refers to a thing, so that il and elle are translated as `it`.
-        only: French pronouns to choose from. If it is empty, all are allowed. If `things` is true, `only` is
-            ignored.
+        only: French pronouns to choose from. If it is empty, all pronouns are allowed. It is ignored if
+            `things` is true.
     """
     if things:
         only = ("il", "elle", "ils", "elles")
@@ -92,7 +92,8 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
 def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
     """Draw a subject that makes sense with a verb.
 
-    `pronouns` is the probability that the subject is a pronoun. If `d.calm` is true, it is at least 0.65.
+    `pronouns` is the probability that the subject is a pronoun. If `d.calm` is true, a probability below
+    0.65 is raised to 0.65.
     """
     human = not verb.subject.isdisjoint(HUMAN)
     living = not verb.subject.isdisjoint(LIVING)
@@ -119,9 +120,9 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
 
 
 def again(who: Phrase) -> Phrase | None:
-    """Return a pronoun that replaces `who` in another clause: il for Paul.
+    """Return a pronoun that refers to `who` in another clause, such as il for Paul.
 
-    The result is None if `who` is neither a person nor a pronoun.
+    If `who` is neither a person nor a pronoun, return None.
     """
     if not who.human and not (len(who.fr) == 1 and who.fr[0].text in FRENCH_PRONOUNS):
         return None
@@ -134,7 +135,7 @@ def again(who: Phrase) -> Phrase | None:
 
 
 def anybody(d: Draw) -> Phrase:
-    """Draw a subject that can do something on purpose. The subject is usually a person."""
+    """Draw a subject, usually a person, that can do something on purpose."""
     return subject(d, d.pick(d.lexicon.actions))
 
 
@@ -142,13 +143,13 @@ _ANYONE = (("tout le monde", "everyone"), ("quelqu'un", "someone"))
 
 
 def relative_of(d: Draw, one: Phrase) -> Phrase:
-    """Draw a member of the family of the person `one`: sa mère."""
+    """Draw a relative of the person `one`, such as sa mère."""
     noun = d.noun("family")
     return noun_phrase(noun, "possessive", owner=(2, one.owner))
 
 
 def both(one: Phrase, other: Phrase) -> Phrase:
-    """Join two phrases with et: Paul et sa mère."""
+    """Join two phrases with et, as in Paul et sa mère."""
     joined = pattern("{0} et_a {1}", "{0} and_a {1}", one, other)
     joined.person = joined.en_person = 5
     joined.feminine = one.feminine and other.feminine
@@ -159,7 +160,8 @@ def both(one: Phrase, other: Phrase) -> Phrase:
 def being(d: Draw, noun: Noun, *, adjectives: float = 0.2) -> Phrase:
     """Draw a noun phrase with the given noun, for use as a subject or after a preposition.
 
-    The noun has an adjective with probability `adjectives`, which `fitting` lowers if `d.calm` is true.
+    `adjectives` is the probability that the noun has an adjective. If `d.calm` is true, the actual
+    probability is only a third of `adjectives`.
     """
     if noun.classes & GENERAL:
         return noun_phrase(noun, "general", plural=noun.counted)
@@ -192,10 +194,13 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
 
 
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
-    """Draw a possessor of any person, without regard to the rest of the sentence.
+    """Draw a possessor (my, your, his …) without regard to the rest of the sentence.
 
-    The gender of a possessor in the third person is not known, so that son is always translated as `his`. If
-    `noun`, the noun that is owned, is mari or épouse, then the possessor is singular.
+    The possessive son is always translated as `his`, because the gender of the possessor is unknown.
+
+    Args:
+        d: source of random choices.
+        noun: the noun that is owned. If it is mari or épouse, the possessor is singular.
 
     Returns:
         the index of the possessor in je, tu, il, nous, vous, ils, and the English possessive.
@@ -207,7 +212,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 
 def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
-    """Draw the possessor of an object, usually the subject `who`. The result is as in `any_owner`."""
+    """Draw the possessor of an object, usually the subject `who`. See `any_owner` for the result."""
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english

@@ -14,8 +14,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, new_tag
 from translator.data.phrasebook.vocabulary import Verb
 
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
-#: Map the second part of a French negation (the part after ne) to the English words that are needed in
-#: addition to `not`, `never` or `only`.
+#: For each French negation (without ne), the English words that it needs in addition to not, never or only.
 NEGATIONS = {
     "pas": (),
     "plus": ("anymore",),
@@ -31,15 +30,15 @@ COMPOUND = ("passé composé", "plus-que-parfait")
 
 @dataclass(frozen=True, slots=True)
 class Pronoun:
-    """An object pronoun, y or en, which French places before the verb.
+    """An object pronoun (or y or en), which precedes the verb in French.
 
     Attributes:
         fr: me, le, lui, y, en …
         en: the English words of the pronoun, which follow the verb.
         slot: rank of the pronoun. If several pronouns precede a verb, the one with the lowest rank comes
             first: me 1, le 2, lui 3, y 4, en 5.
-        direct: the pair (feminine, plural) of the pronoun if it is a direct object with which a past
-            participle agrees; otherwise None.
+        direct: the pair (whether the pronoun is feminine, whether it is plural) if the pronoun is a direct
+            object with which a past participle agrees; otherwise None.
     """
 
     fr: str
@@ -50,27 +49,27 @@ class Pronoun:
 
 @dataclass(slots=True)
 class Clause:
-    """The content of a clause.
+    """The parts of a clause, from which `realise` builds its words.
 
     Attributes:
-        tense: present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
-            passé récent or en train.
+        tense: one of present, passé composé, plus-que-parfait, imparfait, futur, futur proche, conditionnel,
+            passé récent and en train.
         negation: a key of `NEGATIONS`, or empty.
         question: form of the question: `est-ce que`, `inversion`, `intonation`, or `subject` if the question
             word is the subject. It is empty if the clause is not a question.
         asked: question word or phrase at the start of the clause (où, quel livre), if it is not the subject.
-        pronouns: object pronouns, y and en.
+        pronouns: object pronouns, including y and en.
         objects: objects that follow the verb, in order. Their French words include prepositions.
         tail: adverbials that follow the objects.
-        frequency: adverb of frequency, which stands next to the finite verb.
+        frequency: adverb of frequency or déjà. In French, it follows the finite verb.
         habit: whether the clause describes a habit, so that the English tense is simple, not progressive.
         since: whether the action began in the past and still continues (depuis).
         perfect: whether English translates the passé composé with the present perfect: has already eaten.
-        agrees: the pair (feminine, plural) of a direct object that precedes the verb and is not one of
-            `pronouns`. The past participle agrees with this object.
-        linked: map a French pronoun to the tag that it shares with a phrase in `objects`. This phrase is
-            either the English translation of the pronoun (explains the rule to me) or the French number
-            that accompanies en (j'en ai deux).
+        agrees: the pair (whether it is feminine, whether it is plural) for a direct object that precedes the
+            verb and is not one of `pronouns`. The past participle agrees with this object.
+        linked: for some French pronouns, the tag that the pronoun shares with a phrase in `objects`. The
+            phrase is either the English translation of the pronoun (explains the rule to me) or the French
+            number that accompanies en (j'en ai deux).
         also: additional tags of the English verb, if the verb also translates an object (avoir besoin: need).
         manner: adverb of manner, such as vite. In French, it follows the verb, but bien, mal and beaucoup
             precede a participle or infinitive. In English, it follows the objects.
@@ -99,7 +98,7 @@ class Clause:
 
 
 def aspect(clause: Clause) -> str:
-    """Return the name of the English tense of a clause, for the argument `tense` of `english_verb`."""
+    """Return the English tense of a clause, as one of the names that `english_verb` accepts."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None
     if clause.tense == "present":
@@ -276,7 +275,7 @@ def _english(
     out += [Word(word, aux_tag) for word in others]
     out += [Word(word, v + clause.also) for word in main]
     if verb.preposition and verb.rest and clause.objects and main and "inf" not in verb.object:
-        governed = clause.objects[0].fr[0].tags[:1]  # danser avec, dance with: link the prepositions
+        governed = clause.objects[0].fr[0].tags[:1]  # link the prepositions of danser avec, dance with
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
     object_words = [
@@ -305,5 +304,5 @@ _SUBJECT_PRONOUNS = ("I", "you", "he", "she", "it", "we", "they")
 
 
 def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
-    """Return the pronouns in English order. A pronoun with a preposition comes last: it to him."""
+    """Return the pronouns in English order. A pronoun with a preposition is last: give it to him."""
     return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

@@ -1,8 +1,8 @@
 """Text that is copied or reformatted in translation: invented names, numbers, dates, prices and addresses.
 
 Each public function draws an expression and returns its French and its English form. In the examples, the
-English form follows the French form in parentheses if the two are different. docs/phrasebook.md lists the
-conventions.
+English form follows the French form in parentheses if the two are different. docs/phrasebook.md describes
+the formats.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def _domain(d: Draw) -> str:
 
 _PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
 
-#: Map the kind of a slot in a pattern to the function that fills the slot.
+#: For each kind of slot with copied or reformatted text, the function that draws the text.
 COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "name": name,
     "digits": digits,

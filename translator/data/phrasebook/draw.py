@@ -13,7 +13,8 @@ T = TypeVar("T")
 #: Maximum number of attempts to draw one word. An attempt may be rejected because its word is rare or belongs
 #: to another scene. If all attempts are rejected, the word of the last attempt is used.
 _MAX_REJECTIONS = 100
-#: Factor for the probability of a word that belongs to one or more scenes, but not to the current scene.
+#: The probability of a word is multiplied by this factor if the word belongs only to scenes other than the
+#: current one.
 _ELSEWHERE = 0.05
 
 
@@ -67,7 +68,7 @@ class Draw:
         return item
 
     def _weight(self, word: Noun | Verb | Adjective) -> float:
-        """Return the probability with which a word is accepted after it was picked."""
+        """Return the probability that `pick` accepts a word that it has chosen."""
         scenes = frozenset[str]() if isinstance(word, Adjective) else word.scenes
         is_elsewhere = bool(scenes) and self.scene not in scenes
         common = 2.0 ** (word.frequency - 5) if self._times[word.lemma] >= self._floor else 1.0
@@ -82,7 +83,7 @@ class Draw:
         return low + int(self._random() * (high - low))
 
     def noun(self, *classes: str) -> Noun:
-        """Return a random noun that belongs to one of the classes or groups."""
+        """Return a random noun that belongs to one of the given classes or groups of classes."""
         return self.pick(self.lexicon.of(*classes))
 
     def build(self, *constructions: str) -> None:

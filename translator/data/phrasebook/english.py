@@ -1,4 +1,4 @@
-"""English morphology and spelling: plurals, verb forms, comparison, contractions, spacing."""
+"""English morphology and spelling: plurals, verb forms, a or an, contractions, spacing."""
 
 import re
 from functools import cache
@@ -8,7 +8,7 @@ _VOWEL_BUT_CONSONANT = re.compile(r"(?:uni|use|usu|eu|one\b|once\b)")
 _CONSONANT_BUT_VOWEL = re.compile(r"(?:hour|honest|honor|heir)")
 _SHORT = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]|quit|begin|forget|prefer|admit|regret")
 
-#: Prefix that marks a word as attached to the preceding word, without a space between them.
+#: Prefix of a word that follows the preceding word without a space.
 GLUE = "\0"
 
 BE_PRESENT = ("am", "are", "is", "are", "are", "are")
@@ -25,14 +25,14 @@ def plural(noun: str) -> str:
 
 @cache
 def third(verb: str) -> str:
-    """Return the third person singular: eats, watches, has."""
+    """Return the third person singular of a verb: eats, watches, has."""
     irregular = {"be": "is", "have": "has", "do": "does", "go": "goes"}
     return irregular.get(verb) or plural(verb)
 
 
 @cache
 def past(verb: str) -> str:
-    """Return the regular past tense, which is also the participle: watched, cried."""
+    """Return the regular past tense of a verb, which is also its past participle: watched, cried."""
     if verb.endswith("e"):
         return verb + "d"
     return verb[:-1] + "ied" if re.search(r"[^aeiou]y$", verb) else verb + "ed"
@@ -40,7 +40,7 @@ def past(verb: str) -> str:
 
 @cache
 def ing(verb: str) -> str:
-    """Return the -ing form. The last consonant is doubled in short verbs and a few others: stopping."""
+    """Return the -ing form of a verb. Short verbs and a few others double the last consonant: stopping."""
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")) and verb != "be":
@@ -68,13 +68,13 @@ def _spelled(word: str, following: str) -> str:
 _ATTACHED = (".", ",", "?", "!", ":", ";", "…", "'s", "'", "n't", "'m", "'re", "'ve", "'ll", "'d", "")
 
 
-#: Map an auxiliary to the form that it has before n't.
+#: For each auxiliary, its form before n't, such as wo for will.
 NEGATED = {
     **{word: word for word in "is are was were do does did have has had would could should".split()},
     "will": "wo",
     "can": "ca",
 }
-#: Map a verb form to its contraction, which is used after the words that `_PRONOUNS` lists for the verb form.
+#: The contraction of each verb form, which is used after the words that `_PRONOUNS` lists for the verb form.
 #: The contraction 's is also used after what, who and where at the start of a sentence (what's).
 _SHORT_FORMS = {"am": "'m", "is": "'s", "are": "'re", "will": "'ll", "would": "'d"}
 _PRONOUNS = {
@@ -89,7 +89,7 @@ _NO_CONTRACTION_AFTER = ("where", "what", "how", "than", "as", "who", "when")
 
 
 def contracted(words: list[str]) -> list[str]:
-    """Return the words with contractions. A contraction is two words (is n't): their number is unchanged."""
+    """Contract words. A contraction still consists of two words (is, n't), so their number is unchanged."""
     out = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         head = word.lower()

@@ -8,7 +8,7 @@ BASE, THIRD, PAST, PARTICIPLE, ING = range(5)
 
 
 def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return the auxiliaries of an English verb and its other words, except its particle.
+    """Return the auxiliaries of an English verb, and a list of its other words without its particle.
 
     Args:
         verb: the verb.
@@ -42,7 +42,7 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
 
 
 def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str], list[str]]:
-    """Return the words for can or must: either the modal verb itself or be able to or have to."""
+    """Do the same as `english_verb` for can or must. Some tenses use be able to or have to instead."""
     if base == "can":
         if tense in ("present", "progressive"):
             return ["can"], []
@@ -66,6 +66,6 @@ def _modal(base: str, tense: str, person: int, *, split: bool) -> tuple[list[str
 
 
 def english_words(verb: Verb, form: str, tag: int, object_words: list[Word]) -> list[Word]:
-    """Return the words of an English verb with its object pronouns and particle: turn it on, look at it."""
+    """Return a form of an English verb with its object pronouns and particle: turn it on, look at it."""
     main, particle = spread(" ".join((form, *verb.rest)), tag), spread(verb.particle, tag)
     return [*main, *(object_words + particle if object_words else particle)]

@@ -76,7 +76,7 @@ def regular(infinitive: str, *, doubles: bool = False) -> Conjugation:
         doubles: whether the last consonant of the stem is doubled before a silent e (appeler: j'appelle).
 
     Raises:
-        ValueError: the infinitive has none of these endings.
+        ValueError: the infinitive does not end in -er, -ir or -re.
     """
     group, stem = infinitive[-2:], infinitive[:-2]
     if group not in _PRESENT:
@@ -102,7 +102,8 @@ def from_parts(
 ) -> Conjugation:
     """Build a conjugation from its principal parts.
 
-    `imperfect` and `future` are the stems of these tenses. `imperative` is needed only if it is irregular.
+    `imperfect` and `future` are the stems of these tenses. `imperative` contains the forms for tu, nous and
+    vous; it is needed only if they are irregular.
     """
     if not imperative:
         tu = present[1]
@@ -123,7 +124,7 @@ def from_parts(
     )
 
 
-#: Map each verb whose subjunctive is not derived from the present to the two stems of its subjunctive. The
+#: For each verb whose subjunctive is not derived from the present, the two stems of its subjunctive. The
 #: second stem is used with nous and vous, and the first stem with all other persons.
 _SUBJUNCTIVES = {
     "faire": ("fass", "fass"), "pouvoir": ("puiss", "puiss"), "savoir": ("sach", "sach"),
@@ -213,7 +214,7 @@ def _spelled(word: str, following: str) -> str:
     if elides and starts_with_vowel(following):
         return bare[:-1] + "'"
     if bare.endswith("'"):
-        return bare  # already elided, in a set phrase
+        return bare  # the word is already elided, as in a set phrase
     if word.lower() == "si" and following in ("il", "ils"):
         return bare[:-1] + "'"
     return bare + " "

@@ -1,4 +1,4 @@
-"""The words of the phrasebook, read from the files in `tables/` (columns: see docs/phrasebook.md)."""
+"""The words of the phrasebook. They are read from `tables/`, which docs/phrasebook.md describes."""
 
 import csv
 from collections.abc import Iterator
@@ -37,14 +37,14 @@ class Lexicon:
     def events(self) -> tuple[Verb, ...]:
         """The verbs that describe what people do or what happens to them.
 
-        Verbs that need an infinitive are left out.
+        Verbs that need an infinitive or a clause with que are left out.
         """
         human = leaves(["human"])
         return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
 
     @cached_property
     def scenes(self) -> list[str]:
-        """The scenes of the tables, sorted. If there are none, the only scene is the empty string."""
+        """All scenes in the tables, sorted. If there are none, the list contains only the empty string."""
         return sorted(
             frozenset[str]().union(*(n.scenes for n in self.nouns), *(v.scenes for v in self.verbs))
         ) or [""]
@@ -63,7 +63,7 @@ class Lexicon:
         )
 
     def of(self, *classes: str) -> list[Noun]:
-        """Return the nouns that belong to one of the classes or groups, in the order of the table."""
+        """Return the nouns in one of the given classes or groups of classes, in the order of the table."""
         if classes not in self._nouns_of:
             wanted = leaves(classes)
             self._nouns_of[classes] = [noun for noun in self.nouns if not wanted.isdisjoint(noun.classes)]
@@ -116,9 +116,9 @@ class Lexicon:
 
     @cached_property
     def primary(self) -> tuple[Verb, ...]:
-        """For each transitive verb, the meaning that comes first in the table.
+        """The first meaning in the table of each verb that can have a direct object pronoun.
 
-        Only this meaning is used in sentences with an object pronoun: je le porte, I wear it.
+        With a direct object pronoun, the grammar uses only this meaning: je le porte, I wear it.
         """
         return tuple(self._first.values())
 
@@ -166,7 +166,7 @@ def rows(table: str) -> Iterator[dict[str, str]]:
 
 @cache
 def load() -> Lexicon:
-    """Read all tables of words."""
+    """Read all tables of words. The result is cached."""
     conjugations = {row["infinitive"]: _conjugation(row) for row in rows("conjugations")}
     return Lexicon(
         nouns=tuple(noun for row in rows("nouns") for noun in _nouns(row)),

@@ -1,4 +1,4 @@
-"""Noun phrases in both languages: nouns with determiners, adjectives and possessors that agree with them."""
+"""Noun phrases in both languages: nouns with their determiners, adjectives and possessors."""
 
 from translator.data.phrasebook import french
 from translator.data.phrasebook.draw import Draw
@@ -6,7 +6,8 @@ from translator.data.phrasebook.numbers import number
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, spread
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun
 
-#: Map a kind of determiner to five forms: French masculine, feminine and plural, English singular and plural.
+#: For each kind of determiner, five forms: the French masculine, feminine and plural, and the English
+#: singular and plural.
 DETERMINERS = {
     "definite": ("le", "la", "les", "the", "the"),
     "indefinite": ("un", "une", "des", "a", ""),
@@ -17,14 +18,14 @@ DETERMINERS = {
     "a few": ("", "", "quelques", "", "a few"),
     "general": ("le", "la", "les", "", ""),
 }
-#: Map a French quantity (without de) to its translations before a plural and before an uncountable noun.
+#: For each French quantity (without de), its translations before a plural noun and an uncountable noun.
 QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),
     "assez": ("enough", "enough"),
     "peu": ("few", "little"),
 }
-#: For each of je, tu, il, nous, vous, ils: the masculine, feminine and plural possessive.
+#: The masculine, feminine and plural French possessives for je, tu, il, nous, vous and ils.
 POSSESSIVES = (
     ("mon", "ma", "mes"),
     ("ton", "ta", "tes"),
@@ -52,10 +53,10 @@ def noun_phrase(
         kind: a key of `DETERMINERS` or of `QUANTITIES`, or one of `possessive`, `number`, `all` (tous les),
             `negated` (pas de) and `bare` (no determiner).
         plural: whether the noun is plural.
-        adjectives: at most two: one that precedes the noun in French and one that follows it.
+        adjectives: at most one that precedes the noun in French, and at most one that follows it.
         owner: if `kind` is `possessive`, the index of the possessor in je, tu, il, nous, vous, ils, and the
             English possessive.
-        count: if `kind` is `number`, the number.
+        count: if `kind` is `number`, the number. If it is above 1, the noun is plural.
     """
     plural = (plural or not noun.fr[0] or count > 1) and bool(noun.fr[1])
     en_plural = (plural and bool(noun.en[1])) or not noun.en[0]
@@ -106,7 +107,7 @@ def _described(
 
 
 def owner_word(noun: Noun, *, plural: bool) -> str:
-    """Return the English possessive for something that belongs to the noun: his, her, its or their."""
+    """Return the possessive for what belongs to somebody or something: his, her, its or their."""
     if plural:
         return "their"
     if noun.is_human:
@@ -115,7 +116,7 @@ def owner_word(noun: Noun, *, plural: bool) -> str:
 
 
 def _split(text: str, tag: int) -> list[Word]:
-    """Split an entry such as `swimming pool` or `jus d'orange` into words; d' and l' become de and la."""
+    """Split an entry (`swimming pool`, `jus d'orange`) into words, and change d' and l' to de and la."""
     text = text.replace("d'", "de ").replace("l'", "la ")
     return [Word(part, (tag,)) for part in text.split()]
 
@@ -168,7 +169,7 @@ def _determiner(
         if plural and described:
             form = "de"  # des becomes de before an adjective: de grands arbres
         if not noun.fr[0]:
-            english_words = []  # des lunettes → glasses
+            english_words = []  # English has no article: des lunettes, glasses
         elif en_plural and not plural:
             english_words = ["a", "pair", "of"]
     elif kind == "demonstrative" and en_plural:
@@ -183,7 +184,7 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw adjectives that make sense with a noun: none, one or, sometimes, two.
+    """Draw adjectives that make sense with a noun: none, one or, rarely, two.
 
     The probability that there is an adjective is `chance`, or a third of `chance` if `d.calm` is true.
     """
@@ -226,7 +227,7 @@ def possessor(d: Draw, noun: Noun, owner: Phrase, *, plural: bool = False) -> Ph
 
 
 def name(entry: Entry) -> Phrase:
-    """Build the phrase for a name, such as that of a person or town."""
+    """Build the phrase for the name of a person, a town or a country."""
     tag = new_tag()
     is_feminine = entry.gender == "f"
     return Phrase(

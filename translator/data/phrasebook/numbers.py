@@ -1,4 +1,4 @@
-"""Numbers in words, in both languages."""
+"""Numbers that are written as words, in both languages."""
 
 _FR = (
     "zéro un deux trois quatre cinq six sept *huit neuf dix *onze douze treize quatorze quinze seize "

@@ -16,8 +16,8 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.places import PLACES, adverb, first_name, location, time, word_for_word
 from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb
 
-#: Object pronouns. The columns are: French pronoun, English pronoun, person of the pronoun, and the persons
-#: of the subjects with which the pronoun would be reflexive.
+#: Object pronouns. The columns are: French pronoun, English pronoun, person of the pronoun (as an index in
+#: je, tu, il, nous, vous, ils), and the persons of the subjects with which the pronoun would be reflexive.
 _PERSONS = (
     ("me", "me", 0, (0, 3)),
     ("te", "you", 1, (1, 4)),
@@ -27,7 +27,7 @@ _PERSONS = (
 
 
 def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", general: bool = False) -> Phrase:
-    """Draw a noun phrase as an object.
+    """Draw a noun phrase with the given noun, for use as an object.
 
     Args:
         d: source of random choices.
@@ -97,7 +97,7 @@ def _determined(
         if negation in ("pas", "plus", "jamais", "pas encore"):
             d.build("pas de")
             phrase = noun_phrase(noun, "negated", plural=plural, adjectives=described)
-            if not plural and noun.fr[1] and phrase.en_person == 2:  # pas de chien → not … a dog
+            if not plural and noun.fr[1] and phrase.en_person == 2:  # pas de chien becomes not … a dog
                 phrase.en[0] = Word("a", phrase.en[0].tags)
             return phrase
     phrase = noun_phrase(noun, kind, plural=plural, adjectives=described)
@@ -166,7 +166,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
     if verb.reflexive or ("body" in noun.classes and verb.object <= {"body"}):
         return noun_phrase(
             noun, "definite", plural=noun.counted and noun.lemma in _PAIRS
-        )  # elle se lave les mains
+        )  # les mains in: elle se lave les mains
     return thing(d, noun, who, negation=negation, general=verb.liking)
 
 
@@ -179,15 +179,15 @@ def _takes_to(verb: Verb) -> bool:
 
 
 def actions(d: Draw) -> tuple[Verb, ...]:
-    """Return the verbs of which the grammar uses the infinitive, as after vouloir or pour."""
+    """Return the verbs that can be an infinitive after another verb or a preposition (vouloir, pour)."""
     return d.lexicon.actions
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
     """Draw an infinitive with its objects: manger une pomme, eat an apple.
 
-    If `ing` is true, the English form is eating an apple. If the verb itself needs an infinitive, then
-    another verb replaces it. `who` is the subject that performs the action.
+    If `ing` is true, English has the -ing form: eating an apple. If `verb` itself needs an infinitive,
+    another verb is used instead. `who` is the subject that performs the action.
     """
     if "inf" in verb.object:
         verb = d.pick([v for v in actions(d) if "inf" not in v.object])

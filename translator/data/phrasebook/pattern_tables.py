@@ -16,14 +16,19 @@ from translator.errors import DataError
 
 
 class Slot(NamedTuple):
-    """A slot on one side of a pattern. `{un adj food#2}` has the modifiers un and adj and the name food#2."""
+    """A slot on one side of a pattern.
+
+    Attributes:
+        lead: the modifiers. In the slot `{un adj food#2}`, they are un and adj.
+        of: the name. In the slot `{un adj food#2}`, it is food#2.
+    """
 
     lead: tuple[str, ...]
     of: str
 
     @property
     def kind(self) -> str:
-        """The name of the slot without its number: `food`."""
+        """The name of the slot without its number: food for the name food#2."""
         return self.of.partition("#")[0]
 
     def __str__(self) -> str:
@@ -40,7 +45,7 @@ class Pattern:
     Attributes:
         fr, en: the words and slots of each side, in order.
         links: pairs (position in `fr`, position in `en`) of aligned words and slots.
-        points: numbers of the grammar points that the pattern illustrates, as in points.tsv.
+        points: numbers of the grammar points that the pattern illustrates. They are listed in points.tsv.
         where: file and line of the pattern, for messages.
     """
 
@@ -52,18 +57,19 @@ class Pattern:
 
     @cached_property
     def shared(self) -> dict[str, tuple[Slot, Slot]]:
-        """Map the name of each slot that is on both sides to its French and its English form.
+        """The slots that are on both sides: a dict from name to the French and the English slot.
 
-        A slot that is on one side only is not included, because it contains a word that is to be inflected.
+        It does not include slots on one side only, whose name is a word that is to be inflected.
         """
         left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
         return {of: (left[of], right[of]) for of in left if of in right}
 
 
 def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
-    """Yield, for each pattern of a table, the name of the slot that it can fill, and the pattern itself.
+    """Yield each pattern of a table, preceded by the name of the slot that it can fill.
 
-    If `named` is true, the first column of the table contains the name. Otherwise, the name is `sentence`.
+    If `named` is true, the first column of the table contains the names. Otherwise, the patterns are whole
+    sentences, and the name is always "sentence".
 
     Raises:
         DataError: a line has too few cells or cannot be parsed.
@@ -82,12 +88,12 @@ def read(path: Path, *, named: bool) -> Iterator[tuple[str, Pattern]]:
 
 
 def parse(fr: str, en: str, links: str, *, where: str, points: str = "") -> Pattern:
-    """Parse the cells of a line of a table. Whether the slots in them exist is checked later, by `check`."""
+    """Parse the cells of one pattern. Unknown slots are not detected here, but in `check`."""
     sides = (_items(fr, where), _items(en, where))
     shared = {i.of for i in sides[0] if isinstance(i, Slot)} & {i.of for i in sides[1] if isinstance(i, Slot)}
     lone = [[at for at, i in enumerate(side) if isinstance(i, Slot) and i.of not in shared] for side in sides]
     found = set(zip(*lone, strict=True)) if len(lone[0]) == len(lone[1]) else set()
-    for mark in ".,?!;:…":  # paired from the end, because Mr. and Dr. add a full stop
+    for mark in ".,?!;:…":  # paired from the end, because Mr. and Dr. contain a full stop
         marks = ([at for at, i in enumerate(side) if i == mark][::-1] for side in sides)
         found.update(zip(*marks, strict=False))
     for pair in filter(None, (part.strip() for part in links.split(";"))):
@@ -113,7 +119,7 @@ def _items(text: str, where: str) -> Items:
 
 
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
-    """Return the positions in `side` of the words of a link, which are `wanted`.
+    """Return the positions in `side` of the words and slots in `wanted`, which are one end of a link.
 
     If a word is repeated, its occurrences in `wanted` and in `side` are matched from left to right.
     """
@@ -136,11 +142,11 @@ class Known(NamedTuple):
     """The names that slots can have.
 
     Attributes:
-        drawn: slots that are filled with a random phrase: the slots that slots.tsv defines, and built-in
-            slots such as names, numbers and times.
-        nouns: classes and lemmas of nouns. Such a slot is filled with a noun.
+        drawn: names of slots that are filled with a random phrase. They are the slots in slots.tsv, and
+            built-in slots, for example for numbers and times.
+        nouns: classes and lemmas of nouns. A slot with such a name is filled with a noun.
         empty: classes that have no noun.
-        french, english: words that can be inflected. Such a slot is on one side only.
+        french, english: words that can be inflected. A slot with such a name is on one side only.
         leads: determiners and other modifiers that a slot for a noun can have.
     """
 

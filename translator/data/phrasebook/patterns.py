@@ -16,7 +16,7 @@ from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, 
 from translator.data.phrasebook.statements import clause
 from translator.data.phrasebook.vocabulary import GROUPS, Noun, Verb
 
-#: Map the French determiner in a slot to the `kind` and `plural` arguments of `noun_phrase`.
+#: For each French determiner that a slot can have, the arguments `kind` and `plural` of `noun_phrase`.
 KINDS = {
     "un": ("indefinite", False), "des": ("indefinite", True), "le": ("definite", False),
     "les": ("definite", True), "ce": ("demonstrative", False), "ces": ("demonstrative", True),
@@ -31,7 +31,7 @@ TENSES = {
     "présent": "present", "imparfait": "imperfect", "futur": "future", "conditionnel": "conditional",
     "subjonctif": "subjunctive", "passé": "", "infinitif": "",
 }  # fmt: skip
-#: Maximum number of attempts to fill a slot with words other than those in slots of the same kind.
+#: Maximum number of attempts to fill a slot differently from the pattern's other slots of the same kind.
 _MAX_TRIES = 20
 FORMS = {"base": 0, "present": 1, "past": 2, "participle": 3, "ing": 4}
 _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
@@ -59,7 +59,7 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
 def tables() -> dict[str, list[Pattern]]:
     """Return a dict from the name of a slot to the patterns that can fill the slot.
 
-    The patterns of whole sentences have the key `sentence`.
+    Patterns that are whole sentences have the key "sentence".
 
     Raises:
         DataError: a table is invalid; the message names file, line and remedy.
@@ -135,7 +135,8 @@ def _subject(
 
     If the slot of the word names another slot (`@person`), the result is the phrase in that slot. Otherwise,
     the result is the nearest noun phrase or pronoun before the word. If there is none, the result is `outer`
-    or, if `outer` is None, the nearest noun phrase or pronoun after the word. The last resort is il.
+    or, if `outer` is None, the nearest noun phrase or pronoun after the word. If there is none either, the
+    result is the pronoun il.
     """
     slot = items[at]
     for lead in slot.lead if isinstance(slot, Slot) else ():
@@ -242,7 +243,7 @@ def _english(slot: Slot, who: Phrase, form: str) -> str:
 
 @cache
 def _nouns(of: str) -> list[Noun]:
-    """Return the nouns of the classes `of` (`food|drink`) or, if there are none, those with `of` as lemma."""
+    """Return the nouns of the classes `of` ("food|drink") or, if there are none, with the lemma `of`."""
     return load().of(*of.split("|")) or [noun for noun in load().nouns if noun.lemma == of]
 
 

@@ -29,7 +29,7 @@ class Phrase:
             you, they.
         feminine: whether French words that agree with the phrase are feminine.
         owner: the English possessive that refers to the phrase, such as his for Paul.
-        article: whether `fr` starts with the definite article. Its forms le and les contract with à and de.
+        article: whether `fr` starts with the definite article, whose forms le and les contract with à and de.
         human: whether the phrase refers to a person.
         head: tag of the main word, or 0 if there is none.
     """
@@ -93,10 +93,10 @@ def _parts(pattern: str) -> tuple[tuple[str, str], ...]:
 
 
 def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
-    """Build a phrase from a French and an English line of words.
+    """Build a phrase from a line of French words and a line of English words.
 
-    A word may be followed by `_` and the letters of its tags. Words with a common letter are linked, and so
-    are identical punctuation marks. `{0}` stands for the first of `phrases`, `{1}` for the second.
+    A word may be followed by `_` and one or more letters. Words with a common letter are linked, and so are
+    identical punctuation marks. `{0}` stands for the first of `phrases`, `{1}` for the second.
     """
     tags: dict[str, int] = {}
 
@@ -116,7 +116,7 @@ def pattern(fr: str, en: str, *phrases: Phrase) -> Phrase:
 
 
 def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
-    """Return the French side of a phrase after a preposition, with the contractions au, aux, du and des."""
+    """Put a preposition before the French words of a phrase, with the contractions au, aux, du and des."""
     if preposition not in ("à", "de") or not phrase.fr:
         return [*(Word(part, (tag,)) for part in preposition.split()), *phrase.fr]
     first = phrase.fr[0]
@@ -130,7 +130,7 @@ def after_preposition(preposition: str, phrase: Phrase, tag: int) -> list[Word]:
 
 
 def glued(text: str) -> list[str]:
-    """Return the words of a text, with `GLUE` before a word that no space separates from the previous one."""
+    """Return the words of a text. A word that follows another word without a space starts with `GLUE`."""
     parts, end = [], 0
     for word in words(text):
         start = text.index(word, end)
@@ -140,11 +140,11 @@ def glued(text: str) -> list[str]:
 
 
 def finish(phrase: Phrase) -> Sentence:
-    """Write a phrase as a sentence and turn its tags into links."""
+    """Spell a phrase as a pair of sentences, and link the words that share a tag."""
     if [word.text for word in phrase.en[-2:]] == [
         GLUE + ".",
         ".",
-    ]:  # p.m. at the end keeps a single full stop
+    ]:  # after p.m. there is no second full stop
         phrase.en[-2:] = [Word(GLUE + ".", phrase.en[-2].tags + phrase.en[-1].tags)]
     en = english.contracted([word.text for word in phrase.en])
     at: dict[int, list[int]] = {}

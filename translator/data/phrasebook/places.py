@@ -52,7 +52,7 @@ def in_town(d: Draw, *, goes: bool) -> Phrase:
 
 
 def country(entry: Entry, preposition: str) -> list[Word]:
-    """Return a country in French after the preposition à (as en, au or aux) or de (as de, du or des)."""
+    """Return the French words of a country after à (which becomes en, au or aux) or de (de, du or des)."""
     own = new_tag()
     vowel = entry.fr[0] in "AEIOUÉÎ"
     words = [Word(part, (own,)) for part in entry.fr.split()]
@@ -92,14 +92,14 @@ def at_home_of(d: Draw, *, goes: bool) -> Phrase:
 
 
 def time(d: Draw, *when: str) -> Phrase:
-    """Draw an expression of time of one of the kinds `when`: hier, la semaine prochaine."""
+    """Draw an expression of time whose kind is in `when`, such as hier."""
     entry = d.pick([entry for entry in d.lexicon.times if entry.kind in when])
     d.build(f"time {entry.kind}")
     return fixed(entry)
 
 
 def adverb(d: Draw, kind: str) -> Phrase:
-    """Draw an adverb of a kind such as manner or frequency."""
+    """Draw an adverb of the given kind, such as manner or frequency."""
     entry = d.pick([entry for entry in d.lexicon.adverbs if entry.kind == kind])
     return word_for_word(entry.fr, entry.en)
 
@@ -111,7 +111,7 @@ def word_for_word(fr: str, en: str) -> Phrase:
 
 
 def fixed(entry: Entry) -> Phrase:
-    """Build an expression with the word links that are in its line of the table."""
+    """Build the phrase for an entry, with the word links that the table contains for the entry."""
     fr, en = words(entry.fr), words(entry.en)
     tags: dict[tuple[int, int], int] = {link: new_tag() for link in entry.links}
     return Phrase(

@@ -11,7 +11,7 @@ from translator.data.phrasebook.vocabulary import VERBAL, Verb, leaves
 
 
 def with_direct_pronoun(d: Draw) -> Phrase:
-    """Draw a sentence like: Je le mange; je les ai mangées."""
+    """Draw a sentence with a direct object pronoun, like: Je le mange."""
     verb = d.pick(d.lexicon.primary)
     drawn = clause(d, verb=verb, omit="direct", negation=maybe_not(d), tense=d.pick(TENSES))
     drawn.pronouns = [parts.direct_pronoun(d, verb, drawn.subject)]
@@ -20,7 +20,7 @@ def with_direct_pronoun(d: Draw) -> Phrase:
 
 
 def with_indirect_pronoun(d: Draw) -> Phrase:
-    """Draw a sentence like: Je lui parle; il me donne un livre."""
+    """Draw a sentence with an indirect object pronoun, like: Il me donne un livre."""
     human = verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN) and not v.reflexive)
     giving = verbs(d, _gives)
     verb = d.pick(human if d.chance(0.25) else giving)
@@ -61,7 +61,7 @@ def _pronoun_after_object(d: Draw, drawn: Clause, pronoun: Pronoun) -> Phrase:
 
 
 def with_two_pronouns(d: Draw) -> Phrase:
-    """Draw a sentence like: Il me le donne; je lui en parle."""
+    """Draw a sentence with a direct and an indirect object pronoun, like: Il me le donne."""
     d.build("two pronouns")
     verb = d.pick(primary(d, _gives))
     drawn = clause(d, verb=verb, omit="second", negation=maybe_not(d), tense=d.pick(TENSES))
@@ -84,7 +84,7 @@ _COUNTED = leaves(["eatable", "drink", "object", "stationery", "clothes"])
 
 
 def with_en(d: Draw) -> Phrase:
-    """Draw a sentence like: J'en mange; j'en ai deux."""
+    """Draw a sentence with en, like: J'en ai deux."""
     d.build("en")
     verb = d.pick(
         primary(
@@ -109,7 +109,7 @@ def with_en(d: Draw) -> Phrase:
 
 
 def with_y(d: Draw) -> Phrase:
-    """Draw a sentence like: J'y vais; nous y pensons."""
+    """Draw a sentence with y, like: J'y vais."""
     d.build("y")
     going = verbs(d, lambda v: bool(v.object & {"goes", "stays"}))
     about = verbs(d, lambda v: v.preposition == "à" and not v.object & (beings.HUMAN | set(VERBAL)))
@@ -120,13 +120,13 @@ def with_y(d: Draw) -> Phrase:
     return say(d, drawn)
 
 
-#: Map the person of an imperative (index in je, tu, il, nous, vous, ils) to the pronoun of this person and to
-#: the index of the verb form in `Conjugation.imperative`.
+#: For each person of the imperative (as an index in je, tu, il, nous, vous, ils), the pronoun of this person
+#: and the index of the verb form in `Conjugation.imperative`.
 _IMPERATIVE_PERSONS = {1: ("tu", 0), 3: ("nous", 1), 4: ("vous", 2)}
 
 
 def order(d: Draw) -> Phrase:
-    """Draw a sentence like: Mange ta soupe ! Ne le touchez pas ! Allons au parc !"""
+    """Draw a sentence in the imperative, like: Mange ta soupe !"""
     d.build("imperative")
     d.calm = True
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN) and not (v.state or v.happens)))

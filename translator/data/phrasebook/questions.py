@@ -14,8 +14,8 @@ _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
 def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
     """Turn a clause into a question.
 
-    `form` is one of `FORMS`; if it is empty, the form is random. Instead of an inversion with je, est-ce que
-    is used.
+    `form` is one of `FORMS`; if it is empty, the form is random. If the subject is je, est-ce que is used
+    instead of an inversion.
     """
     form = form or d.pick(FORMS)
     if form == "inversion" and drawn.subject.person == 0:
@@ -30,14 +30,14 @@ def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
 
 
 def yes_or_no(d: Draw) -> Phrase:
-    """Draw a sentence like: Est-ce que tu manges ? Manges-tu ? Tu manges ?"""
+    """Draw a yes-or-no question, like: Est-ce que tu manges ?"""
     d.known = True
     negation = d.pick(("pas", "pas", "plus", "jamais")) if d.chance(0.15) else ""
     return _ask(d, clause(d, tense=d.pick(_TENSES), negation=negation))
 
 
 def with_pronoun(d: Draw) -> Phrase:
-    """Draw a sentence like: Est-ce que tu le connais ?"""
+    """Draw a yes-or-no question with a direct object pronoun, like: Est-ce que tu le connais ?"""
     d.known = True
     verb = d.pick(d.lexicon.primary)
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
@@ -50,7 +50,7 @@ def _two_forms(d: Draw) -> str:
 
 
 def where(d: Draw) -> Phrase:
-    """Draw a sentence like: Où habites-tu ? Où est-ce que les enfants jouent ?"""
+    """Draw a question with où, like: Où habites-tu ?"""
     d.known = True
     d.build("où")
     verb = d.pick(verbs(d, lambda v: bool(v.object & {"goes", "stays"} or v.where) and "inf" not in v.object))
@@ -66,7 +66,7 @@ def where(d: Draw) -> Phrase:
 
 
 def when_why_how(d: Draw) -> Phrase:
-    """Draw a sentence like: Quand pars-tu ? Pourquoi pleure-t-elle ? Comment est-ce que vous travaillez ?"""
+    """Draw a question with quand, pourquoi or comment, like: Pourquoi pleure-t-elle ?"""
     d.known = True
     french, english = d.pick(
         (("quand", "when"), ("pourquoi", "why"), ("pourquoi", "why"), ("comment", "how"))
@@ -83,7 +83,7 @@ def when_why_how(d: Draw) -> Phrase:
 
 
 def what(d: Draw) -> Phrase:
-    """Draw a sentence like: Qu'est-ce que tu manges ? Que manges-tu ?"""
+    """Draw a question with que as the object, like: Que manges-tu ?"""
     d.known = True
     d.build("que")
     verb = d.pick(primary(d, lambda v: not (v.liking or v.object & beings.LIVING)))
@@ -96,7 +96,7 @@ def what(d: Draw) -> Phrase:
 
 
 def whom(d: Draw) -> Phrase:
-    """Draw a sentence like: Qui est-ce que tu connais ? À qui parles-tu ? Avec qui dansez-vous ?"""
+    """Draw a question with qui as the object, à qui or avec qui, like: À qui parles-tu ?"""
     d.known = True
     d.build("à qui, avec qui")
     kind = d.pick(("qui", "à", "avec"))
@@ -119,7 +119,7 @@ def whom(d: Draw) -> Phrase:
 
 
 def who(d: Draw) -> Phrase:
-    """Draw a sentence like: Qui mange la pomme ?"""
+    """Draw a question with qui as the subject, like: Qui mange la pomme ?"""
     d.build("qui as subject")
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN)))
     tag = new_tag()
@@ -130,7 +130,7 @@ def who(d: Draw) -> Phrase:
 
 
 def how_many(d: Draw) -> Phrase:
-    """Draw a sentence like: Combien de pommes as-tu mangées ? Quel livre lis-tu ?"""
+    """Draw a question with combien de or quel, like: Quel livre lis-tu ?"""
     d.known = True
     verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
@@ -150,7 +150,7 @@ def how_many(d: Draw) -> Phrase:
 
 
 def since_when(d: Draw) -> Phrase:
-    """Draw a sentence like: Depuis quand habitez-vous ici ?"""
+    """Draw a question with depuis quand or depuis combien de temps, like: Depuis quand habitez-vous ici ?"""
     d.known = True
     d.build("depuis quand")
     verb = d.pick(verbs(d, lasts))

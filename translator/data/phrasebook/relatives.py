@@ -1,4 +1,4 @@
-"""Relative clauses: le garçon qui dort, le livre que je lis, la ville où j'habite, le film dont il parle."""
+"""Noun phrases with a relative clause (qui, que, où or dont), such as le livre que je lis."""
 
 from dataclasses import replace
 
@@ -16,7 +16,10 @@ def _joined(head: Phrase, tail: Phrase) -> Phrase:
 
 
 def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add a relative clause such as `qui dort` to `head`, a phrase with this noun, if a verb fits."""
+    """Add a relative clause such as `qui dort` to `head`, which is a phrase with the given noun.
+
+    If no verb makes sense with the noun, return `head` unchanged.
+    """
     d.build("relative qui")
     fitting = verbs(d, lambda v: bool(v.subject & noun.classes) and "inf" not in v.object)
     if not fitting:
@@ -31,7 +34,10 @@ def described_by_qui(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add a relative clause such as `que j'ai achetée` to `head`, a phrase with this noun, if a verb fits."""
+    """Add a relative clause such as `que j'ai achetée` to `head`, which is a phrase with the given noun.
+
+    If no verb makes sense with the noun, return `head` unchanged.
+    """
     fitting = verbs(
         d, lambda v: v.direct and not v.reflexive and not v.measures and bool(v.object & noun.classes)
     )
@@ -46,7 +52,10 @@ def described_by_que(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add a relative clause such as `où j'habite` to `head`, a phrase with this place, if a verb fits."""
+    """Add a relative clause such as `où j'habite` to `head`, which is a phrase with the given noun.
+
+    If no verb makes sense with the noun, return `head` unchanged.
+    """
     fitting = verbs(d, lambda v: bool(v.where & noun.classes) and "goes" not in v.object)
     if not fitting:
         return head
@@ -59,12 +68,15 @@ def described_by_where(d: Draw, noun: Noun, head: Phrase) -> Phrase:
 
 
 def _of_what(verb: Verb) -> bool:
-    """Return whether dont can replace de and the verb's object. In faire de la natation, it cannot."""
+    """Return whether dont can replace the verb's object and its de, as it cannot in faire de la natation."""
     return verb.preposition == "de" and verb.object.isdisjoint((*VERBAL, "outing", "training", "instrument"))
 
 
 def described_by_dont(d: Draw, noun: Noun, head: Phrase) -> Phrase:
-    """Add a relative clause such as `dont je parle` to `head`, a phrase with this noun, if a verb fits."""
+    """Add a relative clause such as `dont je parle` to `head`, which is a phrase with the given noun.
+
+    If no verb makes sense with the noun, return `head` unchanged.
+    """
     fitting = verbs(d, lambda v: _of_what(v) and bool(v.object & noun.classes))
     if not fitting:
         return head
@@ -79,7 +91,7 @@ _RELATIVES = (described_by_qui, described_by_qui, described_by_que, described_by
 
 
 def relative(d: Draw) -> Phrase:
-    """Draw a sentence like: Le garçon qui mange une pomme est content; je connais la ville où tu habites."""
+    """Draw a sentence with a relative clause, like: Je connais la ville où tu habites."""
     build = d.pick((*_RELATIVES, described_by_where, described_by_dont))
     if build is described_by_where:
         noun = d.pick(d.lexicon.of(*places.PLACES))

@@ -1,4 +1,4 @@
-"""Constructions of several clauses (conditions, reasons, times, coordination), and être and avoir."""
+"""Sentences with several clauses (such as conditions), with être or avoir, or with a duration."""
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause, realise
@@ -17,9 +17,9 @@ def put(d: Draw, drawn: Clause) -> Phrase:
 
 
 def it_is(what: Phrase, french: str = "est", english: str = "is") -> Phrase:
-    """Build a sentence with `C'est …`.
+    """Build a sentence that starts with c'est or ce sont.
 
-    The translation is `he is` or `she is` for a person, `it is` for a thing, and `they are` for a plural.
+    The English sentence starts with he is or she is for a person, it is for a thing, they are for a plural.
     `french` and `english` are the verb in both languages: either est and is, or était and was.
     """
     who = ("she" if what.feminine else "he") if what.human else "it"
@@ -40,7 +40,7 @@ def be(d: Draw, subject: Phrase, what: Phrase, *, tense: str = "present", negati
 def be_adjective(
     d: Draw, subject: Phrase, adjective: Adjective, *, tense: str = "present", negation: str = ""
 ) -> Clause:
-    """Build a clause like Elle est contente, sometimes with an adverb of degree such as très."""
+    """Build a clause with être and an adjective, sometimes with an adverb: Elle est très contente."""
     tag = new_tag()
     form = adjective.forms[subject.feminine + 2 * subject.plural]
     what = Phrase(spread(form, tag), spread(adjective.en, tag))
@@ -65,7 +65,7 @@ def second(
 
 
 def condition(d: Draw) -> Phrase:
-    """Draw a sentence like: S'il pleut, je resterai à la maison; si j'avais le temps, je lirais."""
+    """Draw a sentence with si, like: Si j'avais le temps, je lirais."""
     d.calm = True
     if d.chance(0.5):
         d.build("si with futur")
@@ -84,7 +84,7 @@ def condition(d: Draw) -> Phrase:
 
 
 def because(d: Draw) -> Phrase:
-    """Draw a sentence like: Je reste ici parce que je suis fatigué."""
+    """Draw a sentence with parce que, like: Je reste ici parce que je suis fatigué."""
     d.calm = True
     d.build("parce que")
     tense = d.pick(("present", "passé composé", "futur"))
@@ -107,7 +107,8 @@ def _feels(d: Draw, who: Phrase, tense: str) -> Phrase:
     return put(d, be_adjective(d, who, d.pick(adjectives), tense=tense))
 
 
-#: Pairs of a French noun that follows avoir (avoir faim) and the English adjective that follows be.
+#: Pairs of a French noun that follows avoir (avoir faim) and the English adjective that follows be (be
+#: hungry).
 STATES = (
     ("faim", "hungry"),
     ("soif", "thirsty"),
@@ -121,7 +122,7 @@ STATES = (
 
 
 def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -> Clause:
-    """Build a clause like J'ai faim, I am hungry."""
+    """Build a clause with avoir and one of `STATES`, like: J'ai faim."""
     d.build("avoir faim", tense, *([negation] if negation else []))
     french, english = d.pick(STATES)
     verb = d.lexicon.verb_translated("avoir", "be", "is", "was", "been", "being")
@@ -133,7 +134,7 @@ def avoir(d: Draw, who: Phrase, *, tense: str = "present", negation: str = "") -
 
 
 def when(d: Draw) -> Phrase:
-    """Draw a sentence like: Quand je suis arrivé, elle dormait; quand tu viendras, nous mangerons."""
+    """Draw a sentence with quand or pendant que, like: Quand je suis arrivé, elle dormait."""
     d.calm = True
     kind = d.pick(("past", "past", "future", "habit", "while"))
     if kind == "while":
@@ -166,7 +167,7 @@ def _doing(d: Draw) -> Verb:
 
 
 def purpose(d: Draw) -> Phrase:
-    """Draw a sentence like: Il travaille pour gagner de l'argent; mange avant de partir; sans parler."""
+    """Draw a sentence with pour, avant de or sans and an infinitive, like: Il mange avant de partir."""
     d.calm = True
     french, english, ing = d.pick(
         (
@@ -185,7 +186,7 @@ def purpose(d: Draw) -> Phrase:
 
 
 def joined(d: Draw) -> Phrase:
-    """Draw a sentence like: Paul lit et Marie dort; je veux partir, mais je suis fatigué."""
+    """Draw two clauses joined by et, mais or donc, like: Paul lit et Marie dort."""
     d.calm = True
     french, english = d.pick((("et", "and"), ("et", "and"), ("mais", "but"), ("mais", "but"), ("donc", "so")))
     d.build(f"joined by {french}")
@@ -203,7 +204,7 @@ def joined(d: Draw) -> Phrase:
 
 
 def thinks(d: Draw) -> Phrase:
-    """Draw a sentence like: Je pense que Paul est malade; elle sait que tu viendras."""
+    """Draw a sentence with a subordinate clause with que, like: Je pense que Paul est malade."""
     d.calm = True
     d.build("que clause")
     verb = d.pick([v for v in d.lexicon.verbs if "that" in v.object])
@@ -222,7 +223,7 @@ def thinks(d: Draw) -> Phrase:
 
 
 def clause_that(d: Draw, verb: Verb, tense: str) -> Clause:
-    """Build the main clause that precedes que: je pense."""
+    """Build the main clause that precedes que, such as je pense."""
     who = beings.subject(d, verb, pronouns=0.7)
     d.build(tense)
     d.combine(verb.key, tense)
@@ -233,7 +234,7 @@ _SPANS = ("minute", "heure", "jour", "semaine", "mois", "an")
 
 
 def since(d: Draw) -> Phrase:
-    """Draw a sentence like: J'habite ici depuis deux ans; il est parti il y a une semaine."""
+    """Draw a sentence with depuis, pendant or il y a, like: J'habite ici depuis deux ans."""
     kind = d.pick(("depuis", "pendant", "il y a"))
     d.build(kind)
     count = d.below(1, 13)

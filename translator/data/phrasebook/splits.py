@@ -1,11 +1,11 @@
 """The splits of the phrasebook.
 
-Pairs come from three sources: sentences written as a whole, patterns, and the grammar. `train`, `val` and
-`test` contain pairs from each source. No French sentence of `val` or `test` is in `train`.
-`test_compositional` consists of sentences of the grammar. Each of them contains a combination of two parts
-(such as a rare verb and a tense, or a noun and an adjective) that does not occur in `train`, although each of
-the two parts occurs in `train`. `challenge` and `everyday` were written by hand, by authors who had not seen
-the other splits.
+The pairs of `train`, `val` and `test` come from three sources: sentences written as a whole, patterns, and
+the grammar. Each of these splits contains pairs from every source. No French sentence of `val` or `test` is
+in `train`. `test_compositional` consists of sentences of the grammar. Each of them contains a combination of
+two parts (such as a rare verb and a tense, or a noun and an adjective) that does not occur in `train`,
+although each of the two parts occurs in `train`. `challenge` and `everyday` were written by hand, by authors
+who had not seen the other splits.
 """
 
 import csv
@@ -23,16 +23,16 @@ from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
-#: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains every
-#: sentence written as a whole that is not in `val` or `test`, once.
+#: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains
+#: all sentences written as a whole that are not in `val` or `test`.
 N_PATTERNS, N_GRAMMAR = 12_500, 4_000
-#: Map each source to the number of its pairs in `val`, which is also the number of its pairs in `test`.
+#: For each source, the number of its pairs in `val`, which is also the number of its pairs in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
 #: Number of combinations of parts, out of a thousand, that are kept out of training.
 _KEPT_BACK = 300
-#: In `train`, `val` and `test`, the frequency of a word is ignored until the word has been drawn this many
-#: times, so that rare words occur too.
+#: When the grammar draws sentences for `train`, `val` and `test`, it ignores the frequency of a word until
+#: the word has been drawn this many times, so that rare words occur too.
 _FLOOR = 2
 #: Minimum number of times that each word and each part in `test_compositional` occurs in `train`.
 _WELL_KNOWN = 5
@@ -75,7 +75,7 @@ def _common() -> frozenset[str]:
 
 
 def sentences() -> Iterator[Example]:
-    """Yield the sentences written as a whole, in the order of a checksum, so that themes are mixed."""
+    """Yield the sentences written as a whole, sorted by a checksum so that their themes are mixed."""
     for pair in sorted(written.sentences(), key=lambda pair: (crc32(pair.fr.encode()), pair.fr)):
         yield Example(
             Sentence(pair.fr, pair.en, ()), "sentences", frozenset(f"point {point}" for point in pair.points)
@@ -83,7 +83,7 @@ def sentences() -> Iterator[Example]:
 
 
 def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Yield one sentence of each pattern in turn, endlessly. A French sentence may occur more than once."""
+    """Yield sentences without end, one from each pattern in turn. A French sentence may be repeated."""
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     while True:
@@ -95,7 +95,7 @@ def from_patterns(seed: int = SEED) -> Iterator[Example]:
 
 
 def from_grammar(seed: int = SEED, *, floor: int = 0) -> Iterator[Example]:
-    """Yield sentences of the grammar, endlessly. A French sentence may occur more than once.
+    """Yield sentences of the grammar without end. A French sentence may be repeated.
 
     `floor` is passed to `Draw`.
     """

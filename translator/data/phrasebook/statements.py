@@ -1,4 +1,4 @@
-"""Constructions that consist of one clause: tenses, negations, modals, the passive."""
+"""Sentences of one clause, for example with a certain tense, a negation, a modal verb or the passive."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
 
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
-    """Return the verbs that need no clause with que. If `wanted` is given, it must be true for them."""
+    """Return the verbs that need no clause with que and for which `wanted`, if it is given, is true."""
     clausal = d.lexicon.clausal
     return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
 
@@ -106,7 +106,7 @@ def tense_statement(tense: str) -> Construction:
 
 
 def negative(d: Draw) -> Phrase:
-    """Draw a sentence like: Il ne mange pas de pain."""
+    """Draw a sentence with ne … pas, plus or jamais, like: Il ne mange pas de pain."""
     tense, negation = d.pick(_COMMON_TENSES), d.pick(_SIMPLE_NEGATIONS)
     if negation == "plus" and tense == "passé composé":
         negation = "pas"
@@ -114,13 +114,13 @@ def negative(d: Draw) -> Phrase:
 
 
 def negative_que(d: Draw) -> Phrase:
-    """Draw a sentence like: Il ne mange que du pain."""
+    """Draw a sentence with ne … que, like: Il ne mange que du pain."""
     verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
     return say(d, clause(d, verb=verb, negation="que", tense=d.pick(TENSES[:5]), simple=True))
 
 
 def negative_rien(d: Draw) -> Phrase:
-    """Draw a sentence like: Il ne mange rien."""
+    """Draw a sentence with rien as the object or the subject, like: Il ne mange rien."""
     if d.chance(0.2):
         return _nobody(d, "rien", "nothing")
     verb = d.pick(primary(d, lambda v: not (v.liking or v.second or v.object & beings.LIVING)))
@@ -128,7 +128,7 @@ def negative_rien(d: Draw) -> Phrase:
 
 
 def negative_personne(d: Draw) -> Phrase:
-    """Draw a sentence like: Il ne voit personne."""
+    """Draw a sentence with personne as the object or the subject, like: Il ne voit personne."""
     if d.chance(0.4):
         return _nobody(d, "personne", "nobody")
     verb = d.pick(primary(d, lambda v: bool(v.object & beings.HUMAN)))
@@ -149,7 +149,7 @@ def _nobody(d: Draw, french: str, english: str) -> Phrase:
 
 
 def something(d: Draw) -> Phrase:
-    """Draw a sentence like: J'ai vu quelqu'un; il cherche quelque chose; j'aime ça."""
+    """Draw a sentence with quelqu'un, quelque chose or ça as the object, like: J'ai vu quelqu'un."""
     french, english = d.pick((("quelque chose", "something"), ("quelqu'un", "someone"), ("ça", "that")))
     d.build("quelque chose, quelqu'un, ça")
     human = french == "quelqu'un"
@@ -160,7 +160,7 @@ def something(d: Draw) -> Phrase:
 
 
 def remark(d: Draw) -> Phrase:
-    """Draw a sentence like: Heureusement, il dort."""
+    """Draw a sentence that starts with an adverb, like: Heureusement, il dort."""
     d.build("adverb of the sentence")
     lead = places.adverb(d, "sentence")
     told = realise(clause(d, simple=d.chance(0.5)), d.lexicon.conjugations)
@@ -170,7 +170,7 @@ def remark(d: Draw) -> Phrase:
 
 
 def not_yet(d: Draw) -> Phrase:
-    """Draw a sentence like: Elle n'a pas encore mangé; elle a déjà mangé."""
+    """Draw a sentence with pas encore or déjà, like: Elle n'a pas encore mangé."""
     verb = d.pick(verbs(d, lambda v: not v.state))
     if d.chance(0.5):
         return say(d, clause(d, verb=verb, negation="pas encore", tense="passé composé", simple=True))
@@ -181,25 +181,25 @@ def not_yet(d: Draw) -> Phrase:
 
 
 def maybe_not(d: Draw) -> str:
-    """Draw a negation or, most of the time, the empty string."""
+    """Return a random negation with probability 0.25, and otherwise the empty string."""
     return d.pick(_SIMPLE_NEGATIONS) if d.chance(0.25) else ""
 
 
 def recent(d: Draw) -> Phrase:
-    """Draw a sentence like: Il vient de manger; il est en train de manger."""
+    """Draw a sentence with venir de or être en train de, like: Il vient de manger."""
     verb = d.pick(verbs(d, lambda v: not (v.state or v.happens) and "inf" not in v.object))
     tense = d.pick(("passé récent", "en train"))
     return say(d, clause(d, verb=verb, tense=tense, simple=True))
 
 
 def reflexive(d: Draw) -> Phrase:
-    """Draw a sentence like: Elle s'est levée tôt."""
+    """Draw a sentence with a reflexive verb, like: Elle s'est levée tôt."""
     verb = d.pick(verbs(d, lambda v: v.reflexive))
     return say(d, clause(d, verb=verb, negation=maybe_not(d)))
 
 
 def modal(d: Draw) -> Phrase:
-    """Draw a sentence like: Tu dois manger; je voudrais partir."""
+    """Draw a sentence with a modal verb, like: Tu dois manger."""
     d.build("modal")
     verb = d.pick(
         verbs(d, lambda v: "inf" in v.object and v.lemma in ("pouvoir", "vouloir", "devoir", "savoir"))
@@ -211,13 +211,13 @@ def modal(d: Draw) -> Phrase:
 
 
 def with_infinitive(d: Draw) -> Phrase:
-    """Draw a sentence like: Il commence à pleurer; elle aime danser."""
+    """Draw a sentence with a verb and an infinitive, like: Il commence à pleurer."""
     verb = d.pick(verbs(d, lambda v: "inf" in v.object))
     return say(d, clause(d, verb=verb, negation=maybe_not(d)))
 
 
 def must(d: Draw) -> Phrase:
-    """Draw a sentence like: Il faut manger; il ne faut pas courir."""
+    """Draw a sentence with il faut, like: Il faut manger."""
     d.build("il faut")
     we = beings.pronoun(d, only=("on",))
     fr, en, negation = d.pick(
@@ -235,7 +235,7 @@ def must(d: Draw) -> Phrase:
 
 
 def passive(d: Draw) -> Phrase:
-    """Draw a sentence like: La maison a été vendue par le voisin."""
+    """Draw a sentence in the passive, like: La maison a été vendue par le voisin."""
     d.build("passive")
     verb = d.pick(
         verbs(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from translator.data.phrasebook.french import Conjugation
 
-#: Map a group of classes to its members, some of which are groups themselves.
+#: For each group of classes, its members, some of which are groups themselves.
 GROUPS = {
     "human": "person family job",
     "animal": "pet farm wild bird insect fish dog",
@@ -21,9 +21,9 @@ class Noun:
     """A noun in one gender.
 
     Attributes:
-        lemma: the dictionary form, the same for boulanger and boulangère.
-        fr, en: singular and plural. The plural of an uncountable noun is empty. The singular of a noun that
-            has only a plural is empty. A `*` at the start of a French form prevents elision.
+        lemma: the dictionary form, which is the same for boulanger and boulangère.
+        fr, en: the singular and the plural. If the noun has only one of them, the other is empty. A `*` at
+            the start of a French form prevents elision.
         classes: the classes to which the noun belongs, such as food.
         where: if the noun is a place, the French and the English preposition for being there (dans, in), and
             whether English omits the article. Otherwise None.
@@ -62,7 +62,8 @@ class Adjective:
             none.
         before: whether the adjective precedes the noun in French.
         en: the English adjective.
-        comparative, superlative: the English forms. `comparative` is `-` if the adjective has none.
+        comparative, superlative: the English comparative and superlative. `comparative` is `-` if the
+            adjective has none.
         applies: classes of the nouns with which the adjective makes sense.
     """
 
@@ -95,11 +96,12 @@ class Verb:
         liking: whether a definite object stands for a whole class of things (aimer le chocolat).
         happens: whether the verb describes something that nobody does on purpose. Such a verb has no
             imperative and is not used after want to.
-        subject: classes of the subject.
+        subject: classes of the nouns that can be the subject.
         preposition: the French preposition before the object (à, de, …), or empty.
-        object: classes of the object, or one of `VERBAL`. It is empty if the verb is intransitive.
-        second: French preposition, classes and English preposition of the second object, or None if there is
-            no second object.
+        object: classes of the nouns that can be the object, or one of `VERBAL`. It is empty if the verb is
+            intransitive.
+        second: if the verb has a second object, its French preposition, the classes of its nouns and its
+            English preposition; otherwise None.
         where: classes of the places where the action can happen.
         how: French adverbs of manner that make sense with the verb.
     """
@@ -140,7 +142,7 @@ class Verb:
 
     @property
     def takes(self) -> bool:
-        """Whether the verb has a direct object other than a price or a duration, and is not reflexive."""
+        """Whether the verb is not reflexive and has a direct object other than a price or a duration."""
         return self.direct and not self.reflexive and not self.measures
 
     @property
@@ -149,7 +151,7 @@ class Verb:
         return bool(self.object) and not self.preposition and self.object.isdisjoint(VERBAL)
 
 
-#: Values in a verb's `object` that are not classes. In this order, they mean that the object is an
+#: Members of a verb's `object` that are not classes of nouns. They mean, in this order, that the object is an
 #: infinitive, a destination, a place, or a clause with que.
 VERBAL = ("inf", "goes", "stays", "that")
 
@@ -166,7 +168,7 @@ class Entry:
 
 
 def leaves(classes: tuple[str, ...] | list[str]) -> frozenset[str]:
-    """Return the classes with every group replaced by its members."""
+    """Return the classes, with every group replaced with the classes that it contains."""
     members: list[str] = []
     for name in classes:
         members += leaves(GROUPS[name].split()) if name in GROUPS else [name]

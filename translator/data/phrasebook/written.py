@@ -22,7 +22,7 @@ def sentences() -> tuple[Written, ...]:
 
     Raises:
         DataError: a line does not have two or three cells, its French or English cell is empty, or its French
-            sentence is in an earlier line too. In the last case, the message names both lines.
+            sentence is also in an earlier line. In the last case, the message names both lines.
     """
     by_french: dict[str, Written] = {}
     seen: dict[str, str] = {}
