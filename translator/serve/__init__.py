@@ -1,5 +1,6 @@
-"""An HTTP service with a web page. No other package imports FastAPI, uvicorn or the Prometheus client.
+"""An HTTP service with a web page. Only this package imports FastAPI, uvicorn and the Prometheus client.
 
-A request passes through these modules in order: `server` and `connection` (sockets, slow clients),
-`middleware` (access, limits, timeouts), `app` (routes) and `batcher` (grouping of texts into batches).
+A request passes through these modules in order. `server` and `connection` accept connections and close slow
+ones, `middleware` enforces access rules, limits and timeouts, `app` answers the request, and `batcher` groups
+the texts of several requests into batches for the model.
 """

@@ -1,4 +1,4 @@
-"""Access control: rules for the address of the service, and for the Host, origin and API key of requests."""
+"""Access control: checks of the listening address, and of a request's Host header, origin and API key."""
 
 import hmac
 import ipaddress
@@ -14,8 +14,8 @@ from translator.serve.limits import RefusedError
 
 KEY_VARIABLE = "PASSERELLE_API_KEY"
 
-#: Minimum number of characters of the API key. 16 characters of base64 hold 96 random bits, which cannot be
-#: guessed.
+#: Minimum number of characters of the API key. 16 random characters of base64 contain 96 bits, too many to
+#: guess.
 MIN_KEY_LENGTH = 16
 
 #: Names of this machine that the error message for a refused Host header suggests. `is_loopback` also accepts
@@ -62,7 +62,7 @@ class Access:
     def allows_origin(self, origin: str, host: str) -> bool:
         """Return whether a page may use the service.
 
-        The service's own page may use it, and so may the pages of an allowed origin.
+        The service's own page may use it, and so may any page whose origin `is_allowed_origin` accepts.
 
         Args:
             origin: the Origin header of a request from the page.
@@ -70,15 +70,15 @@ class Access:
         """
         try:
             name = urlsplit(origin).netloc
-        except ValueError:  # a bracket is not closed, or the port is invalid
+        except ValueError:  # for example, because a bracket is not closed
             return False
-        # For a name in `hosts`, the ports are not compared, because a proxy may listen on a different port
-        # than the one in the Host header that it sends to the service.
+        # The ports are ignored if the name is in `hosts`: the port that a proxy listens on may differ from
+        # the port in the Host header that the proxy sends to the service.
         is_ours = name != "" and (name == host or _without_port(name) in self.hosts)
         return is_ours or self.is_allowed_origin(origin)
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return whether `--allow-origin` allows an origin, so that its pages may read the responses."""
+        """Return whether `--allow-origin` allows an origin. If so, its pages may read the responses."""
         return "*" in self.origins or _origin(origin) in self.origins
 
     def check_address(self, query: bytes) -> None:
@@ -95,7 +95,7 @@ class Access:
             )
 
     def check_key(self, key: object, headers: Mapping[str, str]) -> None:
-        """Check the API key of a request. If the service has no key, accept the request.
+        """Check the API key of a request. A service without a key accepts every request.
 
         Args:
             key: the field `api_key` of the request; None if the request has no such field.
@@ -138,7 +138,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _without_port(host: str) -> str:
-    """Return the host of a Host header or an origin: in lower case, without a port or a final full stop."""
+    """Return the host from `host` or `host:port`, in lower case and without a final full stop."""
     return re.sub(":[0-9]*$", "", host).removesuffix(".").lower()
 
 
@@ -149,7 +149,7 @@ def read_key(path: Path | None) -> str | None:
         The key, or None if `path` is None and the environment variable is not set.
 
     Raises:
-        ServeError: the file cannot be read, the key is too short, or it is not one line of printable ASCII.
+        ServeError: the file cannot be read, or the key is too short or not one line of printable ASCII.
     """
     if path is None:
         key, where = os.environ.get(KEY_VARIABLE), KEY_VARIABLE
@@ -208,14 +208,14 @@ def access_for(
 
 
 def _origin(text: str) -> str:
-    """Return an origin as browsers send it: in lower case, and without a port if it is the default port.
+    """Return an origin as browsers send it: in lower case and without the default port of its scheme.
 
     If the origin is malformed, return "".
     """
     try:
         parts = urlsplit(text.lower())
         port = parts.port
-    except ValueError:  # a bracket is not closed, or the port is invalid
+    except ValueError:  # for example, because a bracket is not closed or the port is not a number
         return ""
     name = _without_port(parts.netloc)
     if f"{parts.scheme}://{parts.netloc}" != text.lower() or not _HOST.fullmatch(name):

@@ -16,8 +16,8 @@ from translator.symbols import BOS, EOS
 from translator.translation.batched_search import EngineStepper
 from translator.translation.inference import Translator
 
-#: Number of pieces that are tried for each requested alternative. It is above one, because several pieces may
-#: lead to the same word.
+#: Number of pieces (entries of the vocabulary) to try for each requested alternative. Several are tried,
+#: because different pieces may lead to the same word.
 _PIECES_PER_WORD = 3
 
 
@@ -47,22 +47,22 @@ def alternatives(
 ) -> Iterator[Alternative | None]:
     """Find alternatives for one word of a translation, the likeliest first.
 
-    The translation before the word is kept. If the translator splits lines into sentences, the translation
-    after the sentence with the word is kept, too. At the position of the word, the likeliest pieces are tried
-    one after the other: the piece is forced, and a search finds the rest of the sentence. If several pieces
-    lead to the same word, only the alternative from the likeliest of these pieces is returned.
+    The translation before the word is kept. If the translator splits lines into sentences, the sentences
+    after the one that contains the word are kept, too. The likeliest pieces at the position of the word are
+    tried one after the other: a search finds the best way to continue the sentence from the piece to its end.
+    If several pieces lead to the same word, only the likeliest of them gives an alternative.
 
     Args:
         translator: the model.
-        source: the source line. If the model's maximum length is too short for the sentence with the word,
-            then nothing is yielded.
+        source: the source line. If the sentence that contains the word exceeds the model's maximum length,
+            nothing is yielded.
         target: the translation of the source line. It may contain an alternative that a user chose before.
-        word: index of the word in `alignment.words(target)`.
+        word: index of the word in `spans(target)`. If there is no such word, nothing is yielded.
         n_wanted: maximum number of alternatives.
 
     Yields:
-        The alternative that a search found, or None if the search found no new word. There is one item for
-        each search, so that the caller can stop after any search.
+        One item after each search, so that the caller can stop after any search. The item is the alternative
+        that the search found, or None if the search found no new word.
     """
     positions, source = spans(target), translator.mapped(source)
     if not 0 <= word < len(positions):
@@ -94,8 +94,8 @@ def _alternatives_in_sentence(
         [result] = translator.search(parts, translator.config.search, prefix=[*forced, piece])
         text = translator.tokenizer.decode(result.hypotheses[0].ids)
         new = words(text)[: word + 1]
-        # Some pieces give no new word, because they only continue the preceding word, or because with them,
-        # the text before the word is split into words differently.
+        # A piece may give no new word: it may only continue the preceding word, or it may change how the text
+        # before it is split into words.
         is_new = len(new) == word + 1 and new[:-1] == original[:-1] and new[-1] not in seen
         if is_new:
             seen.add(new[-1])
@@ -108,7 +108,7 @@ def _alternatives_in_sentence(
 def _likeliest(
     translator: Translator, source: Sequence[int], forced: Sequence[int], starts_word: bool, n_pieces: int
 ) -> list[tuple[int, float]]:
-    """Return the likeliest pieces after the prefix `forced`, each with its probability.
+    """Return the ids of the likeliest pieces after the prefix `forced`, each with its probability.
 
     The end symbol is excluded. If `starts_word` is true, pieces that continue a word are excluded, too.
     """

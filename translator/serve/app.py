@@ -1,7 +1,8 @@
 """The web application, and those of its routes that are compatible with LibreTranslate.
 
 LibreTranslate defines its routes in `libretranslate/app.py` of
-https://github.com/LibreTranslate/LibreTranslate. docs/serve.md lists the differences.
+https://github.com/LibreTranslate/LibreTranslate. docs/serve.md lists the
+differences between its routes and these.
 """
 
 from collections.abc import AsyncIterator
@@ -36,8 +37,9 @@ def make_app(service: Service, access: Access) -> ASGIApp:
         yield
         await service.batcher.stop()
 
-    # FastAPI's documentation pages are disabled, because they load scripts from a CDN. Its redirects are
-    # disabled, because behind a TLS proxy they lead to the wrong URL.
+    # FastAPI's documentation pages are disabled, because they load scripts from a CDN. Its redirects between
+    # paths with and without a final slash are disabled, because they lead to the wrong URL behind a TLS
+    # proxy.
     app = FastAPI(
         title="Passerelle", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )

@@ -13,8 +13,8 @@ from translator.search import Result
 
 Answer = TypeVar("Answer")
 
-#: When the tokens of a batch are counted, its longest part counts as at least this many tokens, because the
-#: search for a shorter part is not faster.
+#: Minimum length, in tokens, of the longest part when the size of a batch is computed. A shorter part counts
+#: as this long, because a search for it is not faster.
 MIN_LENGTH = 8
 
 #: Token ids of a part of a text. A part is a sentence or, if the sentence exceeds the model's maximum length,
@@ -46,11 +46,11 @@ class _Request:
 class Batcher:
     """A fair queue in front of the model.
 
-    While the model computes a batch, new requests wait. The next batch is formed from the parts of the
-    waiting requests. The request of which the fewest tokens have been put into batches comes first, and the
-    number of tokens of a batch is limited. A long request is therefore computed in several batches, and short
-    requests overtake it. If the model is idle, it starts on a new request at once. A request is skipped if it
-    was cancelled because of a timeout or a closed connection.
+    While the model computes a batch, new requests wait. The next batch is then formed from parts of the
+    waiting requests. Each part is taken from the request that has had the fewest tokens in batches so far.
+    Because the number of tokens of a batch is limited, a long request is computed in several batches, and
+    short requests overtake it. If the model is idle, it starts on a new request at once. A request that was
+    cancelled, because of a timeout or a closed connection, is skipped.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Batcher:
             batch_tokens: maximum number of tokens of a batch. The number of tokens of a batch is its number
                 of parts times the length of its longest part, including the end symbol. A part that is longer
                 than the maximum forms a batch alone.
-            beam_size: beam size of requests whose `n_best` is not larger. If `n_best` is larger than
-                `beam_size`, the maximum number of tokens is reduced in proportion.
-            observe: function that is called with the number of parts of each batch.
+            beam_size: the usual beam size. If the `n_best` of a request is larger, `n_best` is the beam size
+                for this request, and the maximum number of tokens of its batches is reduced in proportion.
+            observe: function that is called for each batch with the number of parts in the batch.
         """
         self._search, self._batch_tokens, self._observe = search, batch_tokens, observe
         self._beam_size = beam_size
@@ -83,7 +83,7 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start a task that forms batches, in the running event loop."""
+        """Start the task that forms batches. This method must be called while an event loop is running."""
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
@@ -106,7 +106,7 @@ class Batcher:
     async def run(self, function: Callable[[], Answer]) -> Answer:
         """Run a computation that is not a batch, and return its result.
 
-        All such computations run on the same thread, one at a time, but at the same time as a batch.
+        These computations have a thread of their own: they run one at a time, but do not wait for batches.
         """
         return await self._compute(self._other_work, function)
 
@@ -121,7 +121,7 @@ class Batcher:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no task forms batches, so that waiting parts will not be translated."""
+        """Whether the task that forms batches has ended or has not been started."""
         return self._worker is None or self._worker.done()
 
     def seconds_busy(self) -> float:
@@ -150,7 +150,7 @@ class Batcher:
             parts, n_best = [part for _, part in batch], batch[0][0].n_best
             try:
                 results = await self._compute(self._searches, partial(self._search, parts, n_best))
-            except Exception as error:  # passed on to the requests of this batch
+            except Exception as error:  # every request of this batch receives the error
                 for request, _ in batch:
                     if not request.answer.done():
                         request.answer.set_exception(error)
@@ -163,7 +163,7 @@ class Batcher:
     def _next_batch(self) -> list[tuple[_Request, Ids]]:
         """Remove the parts of the next batch from the queue, and return each part with its request.
 
-        All requests of a batch have the same `n_best` as the request that comes first.
+        All requests in a batch have the same `n_best`: that of the request with the fewest tokens so far.
         """
         self._requests = [r for r in self._requests if not r.answer.done() and r.n_started < len(r.parts)]
         if not self._requests:

@@ -11,8 +11,8 @@ from translator.serve.limits import Limits
 #: response to the previous request is complete. After this many pipelined requests, the connection is closed.
 _MAX_PIPELINED = 4
 
-#: Time for a response to be finished after the client has closed its side of the connection for sending. The
-#: client may still be reading.
+#: Number of seconds in which a response must be finished after the client has closed its sending side of the
+#: connection. Such a client may still be reading.
 _HALF_CLOSED_SECONDS = 0.5
 
 KEEP_ALIVE_SECONDS = 30
@@ -33,7 +33,7 @@ class BoundedProtocol(H11Protocol):
     open_connections: "set[BoundedProtocol]"
     _transport: asyncio.Transport
     _timer: asyncio.TimerHandle | None = None
-    _deadline = math.inf  # when `_timer` fires; inf while the server is not waiting for the client
+    _deadline = math.inf  # the time at which `_timer` fires; inf if there is no timer
     _is_paused = False  # whether the client reads more slowly than the server writes
     _n_pipelined = 0
 
@@ -53,9 +53,13 @@ class BoundedProtocol(H11Protocol):
             self._stop_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """If a response is not complete, keep the connection open for a short time.
+        """Keep the connection open for a short time if a response is not complete.
 
-        The time is short because the client may be gone, although it may still be reading.
+        The client has stopped sending, but it may still be reading the response. The time is short because
+        the client may also be gone.
+
+        Returns:
+            Whether the connection is kept open.
         """
         if not self._is_processing:
             return False
@@ -78,7 +82,7 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Start waiting for the next request or, if the request was refused, for the rest of its body."""
         self._wait_for_client()
-        super().on_response_complete()  # starts the next request if that has already arrived
+        super().on_response_complete()  # starts the next request if it has already arrived
         if self._is_processing:
             self._wait_for_client()
             self._n_pipelined += 1
@@ -91,7 +95,10 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _close_slowest(self) -> None:
-        """Close as many other connections as exceed the limit, those whose timers would fire first."""
+        """Close other connections until the limit is no longer exceeded.
+
+        The connections whose timers would fire first are closed first. Connections without a timer are kept.
+        """
         others = [c for c in self.open_connections - {self} if not c._transport.is_closing()]
         waiting = sorted((c for c in others if c._timer), key=lambda c: c._deadline)
         for connection in waiting[: max(0, len(others) + 1 - self.limits.max_connections)]:

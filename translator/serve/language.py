@@ -26,10 +26,10 @@ _ACCENTED = frozenset("àâæçéèêëîïôœùûüÿ")
 
 
 def language_of(code: str, languages: tuple[str, str]) -> str | None:
-    """Return the one of two languages that a code matches, or None if the code matches neither.
+    """Return which of two languages a code matches, or None if the code matches neither.
 
-    Upper and lower case are not distinguished. If neither language matches the whole code, the regions are
-    ignored, too: `FR`, `fr-CA` and `fr_FR` all match `fr`.
+    Differences of case and differences between `_` and `-` are ignored. If neither language matches the whole
+    code, the regions are ignored, too: `FR`, `fr-CA` and `fr_FR` all match `fr`.
     """
     wanted = code.strip().replace("_", "-").lower()
     for known in languages:
@@ -42,7 +42,7 @@ def language_of(code: str, languages: tuple[str, str]) -> str | None:
 
 
 def name_of(code: str) -> str:
-    """Return the English name of the language with a code, or the code itself if it is not in `NAMES`."""
+    """Return the English name of the language with the given code, or the code if it is not in `NAMES`."""
     return NAMES.get(code, code)
 
 
@@ -55,10 +55,11 @@ def detect(text: str, languages: tuple[str, str]) -> list[dict[str, float | str]
 
     Args:
         text: a text of any length.
-        languages: two language codes. If the confidence is equal for both, the first comes first.
+        languages: two language codes. If both languages are equally likely, their order is kept.
 
     Returns:
-        `{"confidence": 0 to 100, "language": code}` for each language, the likelier language first.
+        A dictionary for each language, the likelier language first. The entry "language" is the code of the
+        language, and the entry "confidence" is a number from 0 to 100.
     """
     if set(languages) != set(_MARKERS):
         return [{"confidence": 0.0, "language": languages[0]}]

@@ -3,15 +3,15 @@
 import sys
 from dataclasses import dataclass, replace
 
-#: The process has a limit on its number of open files, which include connections. If this limit is lower than
-#: the value here, the process raises the limit. Its usual default is 1,024.
+#: Value to which the process raises its limit on the number of open files if that limit is lower. Connections
+#: count as open files. The usual default of the limit is 1,024.
 _OPEN_FILES = 4096
 
 #: Number of open files that are reserved for uses other than connections, such as libraries and the model.
 _OTHER_FILES = 32
 
 #: Backlog of the listening socket. It is also the number of connections that asyncio can accept in one
-#: iteration of the event loop. Old connections are closed to make room for new ones, but only after three
+#: iteration of the event loop. Old connections are closed to make room for new ones, but this takes three
 #: iterations. Until then, old and new connections together must stay below the limit on open files.
 _BACKLOG = 256
 
@@ -57,9 +57,9 @@ class RefusedError(Exception):
 
 
 def within_open_files(limits: Limits) -> tuple[Limits, int]:
-    """Raise this process's limit on open files, and fit the number of connections into that limit.
+    """Raise this process's limit on open files, and lower `max_connections` to fit within that limit.
 
-    A lower limit is raised to `_OPEN_FILES`, or to the highest value that the system allows if that is lower.
+    If the limit is below `_OPEN_FILES`, it is raised to `_OPEN_FILES`, or as far as the system allows.
 
     Returns:
         The limits, with `max_connections` lowered if necessary, and the backlog of the listening socket.

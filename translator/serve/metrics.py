@@ -8,7 +8,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
 #: Paths that are used as values of the label `route`. All other paths are counted as `other`, so that clients
-#: cannot create any number of label values.
+#: cannot create arbitrarily many label values.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
     | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
@@ -20,7 +20,7 @@ _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """The metrics of one service. Each service has its own Prometheus registry."""
 
     def __init__(self) -> None:
         """Create and register the metrics. All of them start at zero."""
@@ -47,11 +47,11 @@ class Metrics:
         self.waiting = Gauge("passerelle_texts_waiting", "Texts waiting for a batch.", registry=self.registry)
 
     def watch_queue(self, n_waiting: Callable[[], int]) -> None:
-        """Set the function that returns the number of waiting texts. It is called by every scrape."""
+        """Set the function that returns the number of waiting texts. It is called when metrics are read."""
         self.waiting.set_function(n_waiting)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count an answered request, and record the seconds that it took."""
+        """Count an answered request, and record how many seconds it took."""
         route = path if path in _ROUTES else "other"
         self.requests.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)

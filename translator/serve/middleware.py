@@ -1,7 +1,7 @@
 """ASGI middleware: access control, limits, timeouts, security headers and metrics for every request.
 
-The middleware wraps the whole application. It can therefore refuse a request before the body of the request
-is read, and it can add the security headers to error responses, too.
+The middleware wraps the whole application. It can therefore refuse a request before reading its body, and it
+can add the security headers to error responses, too.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class ServiceMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":  # startup and shutdown
+        if scope["type"] != "http":  # startup or shutdown, not a request
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -81,7 +81,7 @@ class ServiceMiddleware:
             await response.send_empty(204, _PREFLIGHT)
             return
         if scope["method"] != "POST":
-            # The application answers HEAD as if it were GET, and `_Response` then removes the body.
+            # The application receives a HEAD request as GET, and `_Response` removes the body of the answer.
             as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await self._app(as_get, receive, response)
             return
@@ -157,7 +157,8 @@ class ServiceMiddleware:
         async def replay() -> Message:
             if pending:
                 return pending.pop()
-            await asyncio.Event().wait()  # never returns, because `disconnected` watches the client
+            # Wait until cancelled. The disconnect message is left to `disconnected`.
+            await asyncio.Event().wait()
             raise AssertionError
 
         async def disconnected() -> None:
@@ -187,11 +188,11 @@ class ServiceMiddleware:
 
 
 class _Response:
-    """An ASGI `send` callable that adds headers to the response and stores its status."""
+    """An ASGI `send` callable that adds headers to a response, stores its status, and handles HEAD."""
 
     def __init__(self, scope: Scope, send: Send, access: Access):
         self._scope, self._send, self._access = scope, send, access
-        self.status = 499  # as in nginx, if the client disconnects before the response
+        self.status = 499  # kept if the client disconnects before the response, as in nginx
         self._is_open = False
 
     async def __call__(self, message: Message) -> None:
@@ -232,7 +233,7 @@ class _Response:
 
 
 def _place_of(error: BaseException) -> str:
-    """Return the name of the class of an error, and the file name and line where it was raised."""
+    """Return an error's class name, and the file name and line number where the error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

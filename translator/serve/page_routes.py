@@ -12,7 +12,7 @@ from translator.serve.limits import RefusedError
 from translator.serve.request_parsing import authorized_fields, text_of
 from translator.serve.service import Service
 
-#: Map the path of each route to the file in `page/` that it returns.
+#: Files in `page/`, each under the path of the route that returns it.
 _FILES = {
     "/": "index.html",
     "/page.js": "page.js",
@@ -35,8 +35,8 @@ def add_page(app: FastAPI, service: Service, access: Access) -> None:
         content = (folder / name).read_bytes()
         headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
         if path == "/":
-            # With the policy `no-referrer`, browsers would send the form of the page with `Origin: null`, and
-            # the service would refuse it.
+            # With the policy `no-referrer`, browsers would send the page's form with `Origin: null`, and the
+            # service would refuse the request.
             headers["Referrer-Policy"] = "same-origin"
         _add_file(app, path, content, headers)
     _add_linked(app, service, access)
@@ -53,7 +53,7 @@ def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) 
 
 
 def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
-    """Add /api/translate and /api/align. Both return a translation and its word links to the source text."""
+    """Add /api/translate and /api/align, which return a translation and its word links to the source text."""
     text, _ = schema.texts(service.limits)
     one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})

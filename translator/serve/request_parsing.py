@@ -20,7 +20,7 @@ BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipar
 
 
 async def authorized_fields(request: Request, access: Access) -> dict[str, Any]:
-    """Return the fields of a request after its API key has been checked; see `fields_of`."""
+    """Check the API key of a request, and return the fields of the request; see `fields_of`."""
     fields = await fields_of(request)
     access.check_key(fields.get("api_key"), request.headers)
     return fields
@@ -30,8 +30,8 @@ async def fields_of(request: Request) -> dict[str, Any]:
     """Return the fields of a request.
 
     If the body is JSON, all fields come from the body, and they may have any type. Otherwise, the fields come
-    from the query string and from the form in the body, and all of them are strings. If both have a field of
-    the same name, then the field of the form counts.
+    from the query string and from the form in the body, and all of them are strings. If the query string and
+    the form have a field of the same name, the field of the form is used.
 
     Raises:
         RefusedError: with status 400, if the body does not match its Content-Type or is not UTF-8; with
@@ -79,7 +79,7 @@ def _form(body: bytes) -> dict[str, Any]:
         raise _not_utf8() from None
     except ValueError:
         raise RefusedError(400, f"Invalid request: more than {_MAX_FIELDS} fields") from None
-    return dict(reversed(pairs))  # if several fields have the same name, the first counts
+    return dict(reversed(pairs))  # if several fields have the same name, the first is used
 
 
 def _not_utf8() -> RefusedError:
@@ -138,7 +138,7 @@ def _check_charset(content_type: str | bytes) -> None:
 
 
 def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
-    """Return the text or texts of the field `q` as a list. In each text, `\\r\\n` is replaced by `\\n`.
+    """Return the text or texts of the field `q` as a list. In each text, `\\r\\n` is replaced with `\\n`.
 
     Raises:
         RefusedError: with status 400, if `q` is missing or empty, is neither a string nor a list of strings,
@@ -154,7 +154,7 @@ def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
 
 
 def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
-    """Return the text of a required field. It is checked and changed like each text in `texts_of`."""
+    """Return the text of a required field, checked and changed like the texts in `texts_of`."""
     return _text(name, string_of(fields, name), limits)
 
 
@@ -167,7 +167,7 @@ def _text(name: str, value: Any, limits: Limits) -> str:
 
 
 def string_of(fields: dict[str, Any], name: str) -> str:
-    """Return the value of a required field that is a string, such as a language code.
+    """Return the value of a required string field, such as a language code.
 
     Raises:
         RefusedError: with status 400, if the field is missing or empty or is not a string.
@@ -181,7 +181,7 @@ def string_of(fields: dict[str, Any], name: str) -> str:
 
 
 def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
-    """Return the number of alternatives that a request asks for. If it has no such field, return 0.
+    """Return the number in the field `alternatives`, or 0 if the field is missing or empty.
 
     Raises:
         RefusedError: with status 400, if the number is not an integer, is below 0 or is above the limit.
@@ -206,5 +206,5 @@ def _too_long(length: int, limit: int) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace each lone surrogate by U+FFFD, because JSON can contain lone surrogates, but UTF-8 cannot."""
+    """Replace each lone surrogate with U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -14,7 +14,7 @@ INTEGER: Schema = {"type": "integer"}
 
 ERROR: Schema = {"type": "object", "properties": {"error": TEXT}, "required": ["error"]}
 
-#: Map the status of each error response to its description.
+#: Descriptions of the error responses, each under its status.
 REFUSALS = {
     400: "A field is missing, invalid, too long or inconsistent with another, or the API key is missing",
     403: "A wrong API key, or a page of another origin",
@@ -32,7 +32,7 @@ _EVERY_BODY = (408, 413, 415, 503)
 
 
 def fields(optional: Sequence[str] = (), **properties: Schema) -> Schema:
-    """Return the schema of an object with `properties`. All but the `optional` properties are required."""
+    """Return the schema of an object with `properties`. A property is required unless it is in `optional`."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
 
@@ -68,10 +68,10 @@ def responses(
 
     Args:
         body: the schema of the successful response; None if the response is not JSON.
-        refusals: statuses of errors of this operation, in addition to the errors that every route can return.
+        refusals: error statuses of this operation, in addition to those that every route can return.
         kind: the Content-Type of the successful response.
-        has_body: whether requests have a body. If they do, the errors that every route with a request body
-            can return are added.
+        has_body: whether requests have a body. If they do, the error statuses that every route with a
+            request body can return are added.
     """
     statuses = {*_EVERY_ROUTE, *(_EVERY_BODY if has_body else ()), *refusals}
     error = {"application/json": {"schema": ERROR}}
@@ -80,7 +80,7 @@ def responses(
 
 
 def translation(source: str, target: str, limits: Limits) -> tuple[Schema, Schema]:
-    """Return two schemas of the body of `/translate`: the first for JSON, the second for a form.
+    """Return two schemas for the body of a `/translate` request: the first for JSON, the second for a form.
 
     Args:
         source: code of the source language of the service.

@@ -1,4 +1,4 @@
-"""The service as a process: its socket, its signals and its shutdown."""
+"""The process of the service: its socket, its signal handling and its shutdown."""
 
 import logging
 import os
@@ -21,8 +21,8 @@ from translator.serve.limits import Limits, within_open_files
 #: for a client that does not read.
 _SEND_BUFFER_BYTES = 65_536
 
-#: During a shutdown, the number of seconds in which the batch that is being computed can finish, and the
-#: number of seconds in which Python can exit.
+#: Number of seconds that a shutdown reserves for finishing the batch in progress, and number of seconds that
+#: it reserves for the exit of Python.
 _LAST_BATCH_SECONDS, _EXIT_SECONDS = 3, 1
 
 
@@ -76,11 +76,11 @@ def run(
         app: the application.
         listener: a listening socket.
         limits: limits on requests and connections.
-        when_ready: function that is called as soon as the service accepts requests. Its argument is another
-            function, which shuts the service down when it is called.
+        when_ready: function that is called as soon as the service accepts requests. Its argument is a
+            function that shuts the service down.
     """
-    # The log messages of these two libraries are not needed, because the response says what is wrong with a
-    # request.
+    # The log messages of these two libraries are not needed, because each error response says what is wrong
+    # with the request.
     for name in ("uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     limits, backlog = within_open_files(limits)
@@ -99,11 +99,11 @@ def run(
         backlog=backlog,
     )
     server = _Server(config, when_ready, shutdown_seconds=max(2, limits.request_seconds - _EXIT_SECONDS))
-    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         server.run(sockets=[listener])
         return
-    # After a signal has shut down the server, uvicorn raises the same signal once more. If the signal were
-    # not ignored then, it would end the process with an error.
+    # After a signal has shut down the server, uvicorn raises the same signal once more. The second signal is
+    # ignored, because it would end the process with an error.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(sockets=[listener])
@@ -125,7 +125,7 @@ class _Server(uvicorn.Server):
     ):
         super().__init__(config)
         self._when_ready = when_ready
-        # The watchdog ends the process, because otherwise a thread that never finishes would keep it alive.
+        # A thread that never finishes would keep the process alive. The watchdog then ends the process.
         self._watchdog = threading.Timer(shutdown_seconds, _exit_now)
         self._watchdog.daemon = True
 

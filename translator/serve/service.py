@@ -21,17 +21,17 @@ from translator.translation.inference import Translator
 from translator.translation.joining import Translation
 from translator.translation.splitting import Part
 
-#: Maximum number of characters in a batch of lines that are aligned. The characters of the source and of the
-#: target are added. A line with more characters forms a batch alone.
+#: Maximum number of characters, source and target together, in a batch of lines to align. A line with more
+#: characters forms a batch alone.
 _LINKED_CHARACTERS = 300
 
-#: Text that the model translates as a health check if it is idle.
+#: Text that an idle model translates as a health check.
 _PROBE = "Bonjour."
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The translation of a text: the best one, and alternatives that differ from it and from each other."""
+    """The best translation of a text, and alternatives that differ from it and from each other."""
 
     text: str
     alternatives: list[str]
@@ -60,7 +60,7 @@ class Service:
                 sentence forms a batch alone.
             explain: `(translator, text, prefix) -> HTML page`, the function that explains a translation; None
                 if the service offers no explanations.
-            log_text: whether texts and their translations are printed on stderr.
+            log_text: whether texts and their translations are printed to stderr.
         """
         self.limits, self.metrics = limits, metrics
         self.source_language = translator.config.data.source_language
@@ -74,7 +74,7 @@ class Service:
             observe=metrics.batches.observe,
         )
         metrics.watch_queue(self.batcher.n_waiting)
-        self._failure: str | None = None  # what is wrong, if the last batch failed
+        self._failure: str | None = None  # why the last batch failed; None if it did not
 
     def _options(self, n_best: int) -> SearchConfig:
         beam_size = max(n_best, self._translator.config.search.beam_size)
@@ -98,7 +98,7 @@ class Service:
 
         If the model is idle, it is tested with a short text.
         """
-        # The time that a batch may take. It is shorter than the time after which a request times out.
+        # The time that a batch may take. It is shorter than the timeout of a request.
         timeout = self.limits.request_seconds / 2
         if self.batcher.has_ended:
             return "The batcher has stopped"
@@ -115,9 +115,9 @@ class Service:
         return self._failure
 
     async def translate(self, texts: Sequence[str], *, n_alternatives: int = 0) -> list[Answer]:
-        """Translate the lines of texts separately. A blank line is translated as an empty line."""
-        # Texts are tokenized and joined on other threads, one text at a time, so that the event loop is not
-        # blocked.
+        """Translate each line of each text separately. The translation of a blank line is an empty line."""
+        # Texts are tokenized and translations are joined on other threads, one text at a time, so that the
+        # event loop is not blocked.
         cut = partial(self._translator.cut, sentences=n_alternatives == 0)
         parts = [await asyncio.to_thread(cut, text.split("\n")) for text in texts]
         self.metrics.characters.inc(sum(map(len, texts)))
@@ -133,7 +133,7 @@ class Service:
         return answers
 
     def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
-        """Join the translated parts of a text into an answer with at most `n_best` translations in all."""
+        """Join the translated parts of a text into an answer with at most `n_best - 1` alternatives."""
         by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
         for part, result in results:
             by_line[part.number].append((part, result))
@@ -145,16 +145,21 @@ class Service:
     async def words(self, source: str, target: str) -> dict[str, Any]:
         """Split a text and its translation into words, and align the words line by line.
 
+        Args:
+            source: the text.
+            target: the translation of the text.
+
         Returns:
-            A dictionary with three entries. `source` is the text, normalized as the model reads it, and
-            `target` is the translation. Each of the two is a list of pieces in order: `(word, number)` for a
-            word, and `(text, None)` for the text between two words. The words of each side are numbered from
-            0. `links` is a list of pairs `[number of a source word, number of a target word]`.
+            A dictionary with three entries. The entry "source" is the text, normalized as the model reads it,
+            and the entry "target" is the translation. Each of the two is a list of pieces in order. A piece
+            is `(word, number)` for a word or `(text, None)` for the text between two words. In each of the
+            two lists, the words are numbered from 0. The entry "links" is a list of pairs: the number of a
+            source word, and the number of a target word that is linked to it.
         """
         sources = [self._translator.mapped(line) for line in source.split("\n")]
         targets = target.split("\n")
         links: list[list[int]] = []
-        n_source = n_target = 0  # number of words in the preceding lines
+        n_source = n_target = 0  # numbers of words in the preceding lines
         for i, line_links in enumerate(await self._align(sources, targets)):
             links += [[n_source + s, n_target + t] for s, t in sorted(line_links)]
             n_source += len(spans(sources[i]))
@@ -164,8 +169,8 @@ class Service:
     async def _align(self, sources: list[str], targets: list[str]) -> list[list[tuple[int, int]]]:
         """Return the word links of each line.
 
-        A line that is blank on either side has no links. If the sides have different numbers of lines, return
-        an empty list.
+        A line that is blank in the source or in the target has no links. If sources and targets differ in
+        number of lines, return an empty list.
         """
         if len(sources) != len(targets):
             return []
@@ -188,13 +193,12 @@ class Service:
             word: number of the word in the translation, counting from 0.
 
         Returns:
-            A dictionary for each alternative, with the entries `word` (the new word), `probability` (see
-            `Alternative`), `text` (the new translation), `line` (the line that was changed, as it is in the
-            new translation), `row` (the index of that line) and `prefix` (that line up to the end of the new
-            word).
+            A dictionary for each alternative. The entries "word" and "probability" are as in `Alternative`.
+            The entry "text" is the whole new translation, "line" is the line of it that contains the new
+            word, "row" is the index of this line, and "prefix" is this line up to the end of the new word.
 
         Raises:
-            RefusedError: with status 400, if the two texts have different numbers of lines, or if the
+            RefusedError: with status 400, if `source` and `target` differ in number of lines, or if the
                 translation has no such word.
         """
         sources, targets = source.split("\n"), target.split("\n")
@@ -239,7 +243,7 @@ class Service:
         explain = self._explain
         if explain is None:
             raise RefusedError(501, "This service offers no explanations")
-        if "\n" in text.strip():  # unlike `translate`, `explain` does not separate lines
+        if "\n" in text.strip():  # unlike `translate`, `explain` does not split a text
             raise RefusedError(400, "Invalid request: text parameter has several lines; give one")
         max_length = self._translator.config.model.max_length
         if len(self._translator.forced(prefix)) + 2 > max_length:
@@ -250,7 +254,7 @@ class Service:
 
 
 def _kth_best(lines: Sequence[Translation], k: int) -> str:
-    """Join the k-th best translations of all lines, counting k from 0.
+    """Join the k-th best translation of every line, where k counts from 0.
 
     A line that has fewer translations contributes its last translation. A line without translations becomes
     empty.
@@ -264,7 +268,7 @@ def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]
 
     Args:
         rows: the indices of the lines.
-        lengths: the number of characters of each of these lines, source and target added.
+        lengths: the number of characters of each of these lines, source and target together.
 
     Yields:
         The indices of the lines of one batch.
@@ -282,7 +286,10 @@ def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:
-    """Split a text into pieces: words, each with its number, and texts between words, each with None."""
+    """Split a text into words and the texts between them.
+
+    Each word is paired with its number, and each text between words is paired with None.
+    """
     pieces: list[tuple[str, int | None]] = []
     last_end = 0
     for number, (start, end) in enumerate(spans(text)):
