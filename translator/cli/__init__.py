@@ -1,6 +1,6 @@
 """The command `translator`: its subcommands and exit codes.
 
-A subcommand imports torch and the other packages that it needs only when it is called, so that `--help` is
+Torch and other large packages are imported only when a subcommand that needs them runs, so that `--help` is
 fast.
 """
 
@@ -29,7 +29,7 @@ TOO_LITTLE_MEMORY = (
     "training lower train.max_tokens_per_batch"
 )
 
-#: Maps the exit code after SIGTERM or SIGHUP to the message that is printed.
+#: The messages that are printed after SIGTERM and after SIGHUP, under the exit code of each signal.
 ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 
 app = typer.Typer(
@@ -95,8 +95,8 @@ def _run(arguments: list[str] | None) -> int:
     except (BrokenPipeError, SystemExit) as error:
         if (code := getattr(error, "code", None)) in ENDED:
             return _fail(ENDED[code], code)
-        # The program that reads our output closed the pipe. For a closed pipe, Typer may raise SystemExit
-        # instead of BrokenPipeError. Exit silently, as other Unix filters do.
+        # The program that reads our output closed the pipe. Typer may turn the BrokenPipeError into a
+        # SystemExit. Exit silently, as other Unix filters do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # 128 + SIGPIPE
     except (OSError, MemoryError, RuntimeError) as error:

@@ -46,8 +46,8 @@ def align_command(
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
     from translator.alignment.links import format_links
 
-    # A step has enough pairs that each batch can be formed from pairs of similar length, but few enough that
-    # the first lines are printed early.
+    # A step of 64 batches is large enough to put pairs of similar length into the same batch, and small
+    # enough to print the first lines early.
     step = 64 * batch_size
     for start in range(0, len(sources), step):
         part = slice(start, start + step)
@@ -60,8 +60,8 @@ def load_aligner(
 ) -> "Aligner":
     """Return an aligner that uses a loaded model.
 
-    `reverse_model` is the folder of a model of the other direction. If it is given, that model is loaded as
-    well, and the aligner combines the links that the two models find.
+    `reverse_model` is the folder of a model that translates in the other direction. If it is given, that
+    model is loaded as well, and the aligner combines the links that the two models find.
     """
     from translator.translation.aligner import Aligner
 
@@ -70,16 +70,16 @@ def load_aligner(
 
 
 def read_gold(path: Path, n_words: Sequence[tuple[int, int]], *, one_based: bool) -> "list[Gold]":
-    """Read a file of gold alignments, which has one line for each sentence pair.
+    """Read a file of gold alignments, which are made by humans. It has one line for each sentence pair.
 
     Args:
         path: the file.
-        n_words: the number of source words and the number of target words of each pair.
+        n_words: for each pair, the number of source words and the number of target words.
         one_based: whether the file numbers words from 1 rather than from 0.
 
     Raises:
-        DataError: the file does not have exactly one line for each pair, a line is malformed, or a line
-            contains the number of a word that its pair does not have.
+        DataError: the file does not have exactly one line for each pair, a line is malformed, or a link
+            refers to a word that its pair does not have.
     """
     from translator.alignment.links import parse_links
 

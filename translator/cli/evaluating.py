@@ -47,8 +47,8 @@ class TestSet(NamedTuple):
         name: name of the split or of the source file.
         sources: lines to translate.
         references: one or more sets of reference translations. Each set has one translation of every line.
-        origins: for each line, the part of the phrasebook's generator that made the line. None, instead of a
-            list, if the lines are not a generated split of the phrasebook.
+        origins: for each line, the name of the part of the phrasebook's generator that produced it. This
+            attribute is None if the lines are not a generated split of the phrasebook.
     """
 
     name: str
@@ -241,13 +241,13 @@ def _score_texts(
 
 
 def _robustness_table(bleu: float, changes: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:
-    """Return a table as lines of text.
+    """Return a table, as lines of text, that compares BLEU with and without typing variations.
 
-    The first line shows the BLEU of the translations of the unchanged sources. Each further line shows BLEU
-    when one typing variation, such as missing accents, is applied to all sources.
+    The first line shows BLEU for the unchanged sources. Each further line shows BLEU after one typing
+    variation, such as missing accents, has been applied to all sources.
 
     Args:
-        bleu: BLEU with the unchanged sources.
+        bleu: BLEU for the unchanged sources.
         changes: for each typing variation, BLEU and the number of sources that it alters.
         n_lines: number of sources.
     """
@@ -267,7 +267,9 @@ def _score_links(
     one_based: bool,
     batch_size: int,
 ) -> tuple[dict[str, object], list[str]]:
-    """Score the links of the aligner, and those of the diagonal baseline, against gold alignments.
+    """Score the aligner's links, and the links of a simple baseline, against gold alignments.
+
+    The baseline links each target word to the source word at the same relative position.
 
     Returns:
         The scores as a value for JSON, and the same scores as lines of text.

@@ -50,12 +50,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def model_folder(given: Path | None) -> Path:
-    """Return a model folder. If it is not `given` itself, print a note with its path.
+    """Find the model folder to use. If it is not `given` itself, print a note with its path.
 
     Args:
-        given: a model folder, which is returned as it is; or the folder of a run, whose model folder is
-            returned; or None, in which case the model folder of the newest finished run below runs/ is
-            returned.
+        given: a model folder, the folder of a run, or None. A model folder is returned as it is. For the
+            folder of a run, the model folder inside it is returned. For None, the model folder of the newest
+            finished run below runs/ is returned.
     """
     from translator.model_folder import MANIFEST, newest_model
 

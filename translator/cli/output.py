@@ -39,8 +39,8 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
 def replaces(path: Path) -> bool:
     """Return whether writing to the path would replace a regular file.
 
-    Nothing is replaced if the path is that of a device or a pipe, or if, like /dev/stdout, it stands for a
-    file that this process already has open.
+    Devices and pipes are never replaced. A path such as /dev/stdout stands for a file that this process
+    already has open; that file is not replaced either.
     """
     return path.is_file() and _open_file(path) is None
 
@@ -83,10 +83,10 @@ def _target(path: Path) -> Path:
 
 
 def _open_file(path: Path) -> int | None:
-    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, else None.
+    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None for others.
 
-    The descriptor must be used instead of the path, because the descriptor may be redirected to a file.
-    Opening the path would then overwrite that file from its start.
+    Callers must write to the descriptor and not open the path: if the descriptor is redirected to a file,
+    opening the path would overwrite that file from its start.
     """
     for _ in range(40):  # Linux follows at most 40 links
         if path.name.isdecimal() and path.parent.resolve() == Path("/dev/fd").resolve():

@@ -98,8 +98,8 @@ def serve_command(
         request_seconds=request_seconds,
         receive_seconds=receive_seconds,
     )
-    # The socket is opened before the model is loaded. So an error is reported at once, for example if
-    # the port is already in use.
+    # The socket is opened before the model is loaded, so that an error, such as a port that is already in
+    # use, is reported at once.
     with open_socket(host, port) as listener:
         translator = load(model, device, precision, split_sentences=split_sentences)
         _serve(

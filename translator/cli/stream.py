@@ -1,6 +1,6 @@
 """Reading standard input as a stream.
 
-Lines that have already arrived are grouped, but no line is held back until a later line arrives.
+Lines that have already arrived are grouped, but a line never has to wait for later lines.
 """
 
 import io
@@ -35,8 +35,8 @@ class InputLine(NamedTuple):
 def standard_input() -> BinaryIO:
     """Return a new buffered reader of stdin.
 
-    `sys.stdin.buffer` cannot be used, because Python acquires its lock at exit. A thread that is waiting for
-    a line from `sys.stdin.buffer` would still hold that lock.
+    `sys.stdin.buffer` cannot be used: Python must acquire the lock of that buffer at exit, but a thread that
+    is still waiting for a line from the buffer would hold the lock.
     """
     return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
@@ -44,8 +44,8 @@ def standard_input() -> BinaryIO:
 def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     """Yield the lines that have arrived, in groups of 1 to `most` lines.
 
-    A thread reads ahead, so that this function need not wait for further lines. If only one line has arrived,
-    then the group consists of that line.
+    A thread reads the lines. While no line has arrived, this function waits for one. Then it yields all lines
+    that have arrived, up to `most`, without waiting for further lines.
 
     Raises:
         DataError, OSError, MemoryError: a line is too long, or reading fails. All lines before the failure

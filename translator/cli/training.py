@@ -111,7 +111,7 @@ def _facts(
 
 
 def _config(arguments: list[str]) -> tuple["Config", Path]:
-    """Load the configuration that arguments describe.
+    """Load the configuration file that the arguments name, and apply the overrides that they contain.
 
     Args:
         arguments: one file name and any number of overrides, in any order.

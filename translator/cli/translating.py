@@ -77,21 +77,21 @@ def translate_command(
         from translator.cli.stream import standard_input, waiting_lines
 
         warned = False
-        # A group has enough lines for up to eight batches, so that lines of similar length can share a batch.
+        # Up to eight batches of lines are translated together, so that lines of similar length share a batch.
         for lines in waiting_lines(standard_input(), most=8 * batch_size):
             warned = warned or _warn_about_encoding(lines, number)
             answer([line.text for line in lines], [line.ending for line in lines])
 
 
 def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
-    """Print a warning about the first of the lines that is probably not UTF-8.
+    """Print a warning about the first line that is probably not UTF-8, if there is one.
 
     Args:
         lines: consecutive lines of the input.
         n_before: number of input lines before `lines`.
 
     Returns:
-        Whether there is such a line.
+        Whether a warning was printed.
     """
     for number, (text, _, damaged) in enumerate(lines, start=n_before + 1):
         if damaged or 4 * text.count("\0") > len(text):
@@ -122,7 +122,7 @@ def _prompt(language: str) -> Iterator[str]:
     console.note("type a sentence; an empty line or Ctrl-D ends the session")
     while True:
         try:
-            with redirect_stdout(sys.stderr):  # else `input` would print the prompt on stdout
+            with redirect_stdout(sys.stderr):  # otherwise `input` would print the prompt on stdout
                 line = input(f"{language}> ")
         except EOFError:
             console.note("")

@@ -15,8 +15,8 @@ from translator.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
-#: Maps the former name of each renamed key to a pair: the key's current name, and a map from former to
-#: current names of the key's values.
+#: Maps each former key to a pair: the key that replaced it, and a map from former values of the key to the
+#: values that replaced them.
 RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.kernels": ("hardware.backend", {"c": "native"}),
     "hardware.workers": ("hardware.replicas", {}),
@@ -53,8 +53,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
 
     def locate(location: Location, message: str) -> str:
         dotted = ".".join(map(str, location))
-        # If several keys do not fit together, the location of the error is that of their section, and only
-        # the message names the keys.
+        # If several keys are incompatible, the error's location is only their section, but the message names
+        # the keys.
         named = [dotted, *re.findall(r"\w+(?:\.\w+)+", message)]
         for name in named:
             for key, override in from_override.items():
@@ -87,10 +87,10 @@ def config_from_json(text: str | bytes, *, where: str) -> Config:
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
-    """Return a configuration with some values overridden; see `load_config`.
+    """Return a copy of a configuration with overrides applied. `load_config` describes their form.
 
     Raises:
-        ConfigError: see `load_config`.
+        ConfigError: an override cannot be read, its key is unknown, or its value is not allowed.
     """
     values = json.loads(config.to_json())
     _override(values, overrides)
@@ -104,14 +104,14 @@ def config_to_yaml(config: Config) -> str:
 
 
 def _default_to_no_input_map(data: Any) -> None:
-    """Set `data.input_map` to null if it is missing, since the file was saved before input maps existed."""
+    """Set `data.input_map` to null if it is missing: the data was saved before input maps existed."""
     section = data.setdefault("data", {}) if isinstance(data, dict) else None
     if isinstance(section, dict):
         section.setdefault("input_map", None)
 
 
 def _rename_keys(data: Any) -> list[str]:
-    """Replace former names of keys and values by the current names, and return the former keys found."""
+    """Replace former keys and values with the current ones, and return the former keys that were found."""
     former = []
     for old, (new, values) in RENAMED.items():
         name, _, key = old.partition(".")
@@ -128,7 +128,7 @@ def _new_value(value: Any, values: dict[str, str]) -> Any:
 
 
 def _note_former_names(in_file: list[str], overrides: Sequence[str]) -> None:
-    """Print a note for each former key name that an override uses or that is in the list `in_file`."""
+    """Print a note for each former key that is in the list `in_file` or that an override uses."""
     used = [*in_file, *(override.partition("=")[0] for override in overrides)]
     for old, (new, _) in RENAMED.items():
         if old in used:

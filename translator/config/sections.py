@@ -15,13 +15,14 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-#: Largest vocabulary for `train.embedding_init=counts`, because that needs about 8 bytes per pair of pieces.
+#: Largest vocabulary that is allowed with `train.embedding_init=counts`, which needs about 8 bytes of memory
+#: for each pair of pieces.
 MAX_COUNTED_PIECES = 16_000
 LanguageCode = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """Base class of the sections. A section is immutable, refuses unknown keys and converts no types."""
+    """Base class of the sections. It is immutable, refuses unknown keys and converts no values."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -47,13 +48,14 @@ class RunConfig(Section):
 class NoiseConfig(Section):
     """Typing noise in training sources (translator/data/noise.py): the probability of each change.
 
-    Each epoch draws anew which sentences are changed. With probability 0 none are. Targets are never changed.
+    In each epoch, the sentences to change are drawn anew. With probability 0, no sentence is changed.
+    Targets are never changed.
     """
 
     space: Rate = 0.0
     """Remove the space before ? ! : and ;."""
     quotes: Rate = 0.0
-    """Replace quotation marks by another kind: " ", “ ” or « »."""
+    """Replace quotation marks with another kind: " ", “ ” or « »."""
     final: Rate = 0.0
     """Remove the final punctuation mark."""
     accents: Rate = 0.0
@@ -69,7 +71,7 @@ class DataConfig(Section):
 
     format: Literal["phrasebook", "text", "tsv", "csv", "jsonl", "parquet", "hub"] = "phrasebook"
     """phrasebook: the embedded corpus; text: one file per language; tsv, csv, jsonl, parquet: one file
-    with one column per language; hub: a Hugging Face data set or a local folder of Parquet files."""
+    with one column per language; hub: a Hugging Face dataset or a local folder of Parquet files."""
     source_language: LanguageCode = "fr"
     """Language to translate from."""
     target_language: LanguageCode = "en"
@@ -77,15 +79,15 @@ class DataConfig(Section):
     root: str | None = None
     """Folder or http(s) address prepended to each name in `data.files`."""
     files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
-    """Split → file, plain or .gz, local or http(s). For `text`, a name that contains `{lang}`, or a map
-    language → file. For `hub`, the data set's own name of the split."""
+    """Split → file, plain or .gz, local or http(s). For `text`, the file name contains `{lang}`, or a map
+    language → file is given. For `hub`, split → the dataset's own name of the split."""
     columns: dict[str, str | PositiveInt] = Field(default_factory=dict)
     """Language → column: its name, or its number from 1 in tsv and csv files without a header line.
     Empty: columns named by language code, or a column `translation` that contains both."""
     dataset: str | None = None
     """For `hub`: the Hub id or the local folder."""
     subset: str | None = None
-    """For `hub`: the name of the data set's configuration, such as `en-fr`."""
+    """For `hub`: the name of the dataset's configuration, such as `en-fr`."""
     held_out: dict[str, PositiveInt] = Field(default_factory=dict)
     """Split → number of random pairs that are moved from `train` to this split; only for splits that the
     corpus does not already have."""
@@ -94,7 +96,7 @@ class DataConfig(Section):
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
     """Training pairs are left out if (longer + 10) / (shorter + 10), in characters, exceeds this."""
     strict: bool = False
-    """Whether `train` and `evaluate` refuse a corpus of which any row would be left out (docs/data.md)."""
+    """Whether `train` and `evaluate` refuse a corpus if any of its rows would be left out (docs/data.md)."""
     noise: NoiseConfig = NoiseConfig()
     """Typing noise in training sources."""
     input_map: Literal[1] | None = 1

@@ -53,7 +53,7 @@ class _TextKeys(RoundTripConstructor):
             inner = stack.pop()
             if inner in seen or not isinstance(inner, CollectionNode):
                 continue
-            seen.add(inner)  # because aliases can repeat a node and form cycles
+            seen.add(inner)  # a node can appear again, because aliases repeat nodes and can form cycles
             if not isinstance(inner, MappingNode):
                 stack += inner.value
                 continue
@@ -92,7 +92,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
     # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid
-    # date, or a value whose tag names another type.
+    # date, or a value that does not match its tag.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: a value cannot be read: {reason_of(error)}") from None
 
@@ -122,8 +122,8 @@ def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | Non
 def reason_of(error: Exception) -> str:
     """Return the message of an exception, cut at the first semicolon.
 
-    The cut drops Python's advice to raise its digit limit, which follows the semicolon when an integer is too
-    long.
+    If an integer has too many digits, Python's message continues after the semicolon with advice to raise the
+    limit. The cut drops that advice.
     """
     return str(error).partition(";")[0]
 
@@ -182,7 +182,7 @@ def write_yaml(data: Any) -> str:
 
 
 def _quoted(value: Any) -> Any:
-    """Double-quote each string with unprintable characters, because ruamel would else lose U+0085."""
+    """Double-quote each string with unprintable characters; without quotes, ruamel would lose U+0085."""
     if isinstance(value, dict):
         return {_quoted(key): _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):

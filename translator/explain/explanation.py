@@ -49,12 +49,13 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Choice:
-    """The choice of one piece of the translation.
+    """How one piece of the translation was chosen.
 
     Attributes:
         probability: probability of the piece, given the source and the pieces before it.
         forced: whether the piece belongs to the prefix that the translation had to start with.
-        alternatives: the most probable of the other pieces, each with its probability, in descending order.
+        alternatives: the most probable other pieces that the search may choose, each with its probability.
+            The most probable comes first.
     """
 
     probability: float
@@ -86,11 +87,11 @@ class Explanation:
         encoder: encoder self-attention, (layers, H, S, S).
         decoder: decoder self-attention, (layers, H, T, T).
         cross: cross-attention, (layers, H, T, S).
-        choices: the choice of each of the T target pieces.
+        choices: one `Choice` for each of the T target pieces.
         nodes: the tree of the beam search (see `tree.grow`).
         node_pieces: the piece of each node in readable form.
-        hypotheses: the finished hypotheses, best first: the index of the last node and the text of each.
-        links: the word alignment by `Aligner`: pairs of a source word index and a target word index.
+        hypotheses: for each finished hypothesis, best first, the index of its last node and its text.
+        links: the word alignment that `Aligner` finds, as pairs (source word index, target word index).
     """
 
     source: str
@@ -128,7 +129,7 @@ def explain(
         translator: the model.
         text: a text in the source language. If it is translated in parts, only the first part is
             explained.
-        beam_size: beam size; None: the model's `search.beam_size`.
+        beam_size: the beam size; None stands for the model's own setting, `search.beam_size`.
         prefix: text that the translation must start with.
 
     Raises:
@@ -178,8 +179,8 @@ def _attention(
     """Recompute the attention and the probabilities of a hypothesis by teacher forcing.
 
     Returns:
-        The attention maps of the encoder, of the decoder and of the cross-attention. They are followed by the
-        log-probabilities of all V pieces at each of the T positions, (T, V).
+        The maps of encoder self-attention, decoder self-attention and cross-attention; and the
+        log-probabilities of all V pieces at each of the T target positions, (T, V).
     """
     model = translator.model
     batch = make_batch([source_ids], [best.ids]).to(device_of(model))
@@ -199,11 +200,11 @@ def _attention(
 
 
 def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_forced: int) -> list[Choice]:
-    """Return the choice at each position, with the most probable other pieces that the search may choose."""
-    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # a (T, V) tensor, and a list of T ids
+    """Return the choice of each target piece. Its alternatives are pieces that the search may choose."""
+    probabilities, chosen = log_probs.exp(), [*best.ids, EOS]  # `probabilities` has shape (T, V)
     others = probabilities.clone()
     others[:, tokenizer.never_emitted] = -1
-    others[0, EOS] = -1  # the search never chooses the end symbol first
+    others[0, EOS] = -1  # the search never chooses the end symbol as the first piece
     others[range(len(chosen)), chosen] = -1
     top = others.topk(min(N_ALTERNATIVES, others.size(1)))
     choices = []
@@ -217,7 +218,7 @@ def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_for
 
 
 def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, str]]:
-    """Return the index of the last node and the text of each finished hypothesis, best first.
+    """Return, for each finished hypothesis, the index of its last node and its text. The best comes first.
 
     Hypotheses with equal scores stay in the order in which the search finished them.
     """
@@ -235,7 +236,8 @@ def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Return the pieces with the given ids in readable form.
 
-    A piece that starts a word is shown as in `maison`; a piece that continues a word, as in `·nette`.
+    A piece that starts a word is shown without a mark, such as `maison`. A piece that continues a word is
+    shown with a dot in front, such as `·nette`.
     """
 
     def name(i: int, piece: str) -> str:
@@ -253,7 +255,7 @@ def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text_words: Sequence[
 
     Apart from whitespace, the words and the pieces contain the same characters in the same order. So the
     word of a piece follows from the number of characters before the piece. If there are no words, the index
-    is -1.
+    of each piece is -1.
     """
     by_character = [index for index, word in enumerate(text_words) for _ in word]
     owners: list[int] = []

@@ -16,11 +16,12 @@ from translator.explain.to_json import without_attention
 #: The files of the page's script, in the order in which they are concatenated.
 SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
 
-#: The encoded attention maps should have at most this many characters in total, so that the pages of long
-#: sentences and of large models stay below 2 MB.
+#: Desired maximum for the total length of the encoded attention maps. It keeps the page below 2 MB even if
+#: the sentence is long or the model is large.
 MAX_CHARACTERS = 1_500_000
-#: Each weight is stored as n · √weight, rounded to an integer, where n is one of these numbers. A page uses
-#: the first n with which its maps fit into `MAX_CHARACTERS`. If they fit with no n, the page uses the last.
+#: Each attention weight is stored as the integer nearest to n · √weight, where n is one of these numbers. A
+#: page uses the largest n with which its maps have at most `MAX_CHARACTERS` characters. If there is none, it
+#: uses the smallest n.
 LEVELS = (255, 63, 15)
 
 
@@ -63,7 +64,7 @@ def _script_data(facts: dict[str, Any]) -> str:
 
 
 def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
-    """Return the three attention maps, quantized with one of `LEVELS` (see there)."""
+    """Return the three attention maps, quantized as the comment on `LEVELS` describes."""
     attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
     for levels in LEVELS:
         maps = {role: _quantized(weights, levels) for role, weights in attention.items()}
@@ -73,10 +74,10 @@ def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
 
 
 def _quantized(attention: AttentionMap, levels: int) -> dict[str, Any]:
-    """Return the sizes of an attention map, and its weights as bytes.
+    """Return an attention map as a value for JSON: its sizes, whether it is causal, and its weights.
 
-    The byte of a weight is `levels` · √weight, rounded. The square root keeps small weights distinguishable.
-    The bytes are compressed by zlib and encoded in base64.
+    Each weight becomes one byte, `levels` · √weight, rounded. The square root keeps small weights
+    distinguishable. The bytes are compressed with zlib and encoded in base64.
     """
     values = (attention.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
     compressed = zlib.compress(bytes(values), 9)

@@ -10,9 +10,10 @@ from translator.explain.explanation import AttentionMap, Explanation
 def to_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as a value for `json.dumps`.
 
-    An attention map has two keys: `heads` is a nested list of the weights, [layer][head][query][key], and
-    `average` is their mean over all layers and heads, [query][key]. Masked weights are None. Weights and
-    probabilities are rounded to six decimals. See `Explanation` for the other values.
+    Each attention map becomes a dictionary with two keys: "heads" has the weights as nested lists, indexed
+    [layer][head][query][key], and "average" has their mean over all layers and heads, indexed [query][key].
+    Masked weights are None. Weights and probabilities are rounded to six decimals. `Explanation` describes
+    the other values.
     """
     e = explanation
     maps = {"encoder": _map(e.encoder), "decoder": _map(e.decoder), "cross": _map(e.cross)}
@@ -20,7 +21,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def without_attention(explanation: Explanation) -> dict[str, Any]:
-    """Return the value that `to_json` returns, but without the attention maps."""
+    """Return an explanation as a value for `json.dumps`, without the attention maps."""
     e = explanation
     return {
         "source": e.source,

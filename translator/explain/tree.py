@@ -12,17 +12,18 @@ from translator.symbols import BOS, EOS
 
 @dataclass(frozen=True)
 class Node:
-    """A piece that the search considered as the continuation of the hypothesis that ends at the parent node.
+    """A piece with which the search considered continuing a hypothesis. The parent node ends that hypothesis.
 
     Attributes:
         piece: token id of the piece; at the root, the id of the start symbol.
         parent: index of the parent in the list of nodes; -1 at the root.
         depth: number of pieces on the path from the root to this node, not counting the start symbol.
         log_prob: Σ log p of the pieces on that path.
-        score: `log_prob` / `depth`^α, where α is the length penalty, if this node finishes a hypothesis; else
-            None.
-        fate: what the search did with the node. kept: it stayed in the beam for the next step; finished: it
-            ended a hypothesis; pruned: it was dropped; open: it was still in the beam when the search ended.
+        score: if this node finishes a hypothesis, the score `log_prob` / `depth`^α of the hypothesis, where α
+            is the length penalty; otherwise None.
+        fate: what the search did with the node. "kept" means that it stayed in the beam for the next step,
+            "finished" that it ended a hypothesis, "pruned" that it was dropped, and "open" that it was still
+            in the beam when the search ended.
         chosen: whether the node is on the path to the translation.
     """
 
@@ -65,7 +66,7 @@ def grow(trace: Trace, best: Hypothesis, *, length_penalty: float) -> list[Node]
 
 
 def path_to(nodes: Sequence[Node], pieces: Sequence[int]) -> list[int]:
-    """Return the indices of the nodes on the path from the root that spells `pieces`, the root included.
+    """Follow `pieces` from the root, and return the indices of the nodes on the path, the root included.
 
     Raises:
         KeyError: the tree has no such path.

@@ -9,8 +9,8 @@ from translator.errors import DataError, ExportError
 from translator.evaluation.metrics import bleu
 from translator.translation.inference import Translator
 
-#: If the greedy outputs of the two models differ, our model computes Σ log p of each output. Rounding is
-#: accepted as the cause if the two values of Σ log p differ by at most this number.
+#: If the greedy outputs of the two models differ, our model computes Σ log p of both outputs. If the two
+#: values of Σ log p differ by at most this number, rounding is accepted as the cause.
 CLOSE_CALL = 1e-4
 
 #: Beam size of the comparison with beam search, and the largest difference in BLEU that is accepted. The beam
@@ -64,8 +64,8 @@ class Agreement:
 
     Attributes:
         n_lines: number of lines that both models translated. Blank lines are not counted.
-        close_calls: the lines that the two models translate differently with greedy search, always because of
-            rounding.
+        close_calls: the lines that the two models translate differently with greedy search. The cause is
+            always rounding, because any other difference makes the verification fail.
         bleu: BLEU of our model and of the exported model with beam search. None if no references are given.
         n_beam_identical: number of lines that both models translate identically with beam search. None if no
             references are given.
@@ -141,8 +141,8 @@ def search_both(
     """Translate tokenized sources with both models and the same options.
 
     Returns:
-        Our model's outputs and the exported model's outputs. An output consists of the token ids of the best
-        translation of a source.
+        Our model's outputs, and the exported model's outputs. Each output is the list of token ids of the
+        best translation of one source.
     """
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
     ours = [result.hypotheses[0].ids for result in translator.search(sources, options)]

@@ -81,8 +81,8 @@ def export(
 def lines_to_check(model_folder: Path) -> list[str]:
     """Return the default lines for the verification: the 300 hand-written lines of the phrasebook.
 
-    The lines are in the model's source language. If the phrasebook does not have that language, the lines are
-    in French, because text in any language can reveal a difference between the two models.
+    The lines are in the model's source language. If the phrasebook does not have that language, the French
+    lines are returned. They serve the purpose, because any text can reveal a difference between the models.
 
     Raises:
         ModelError: the folder has no manifest.
@@ -93,7 +93,7 @@ def lines_to_check(model_folder: Path) -> list[str]:
 
 
 def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
-    """Return the model's provenance, and the settings with which its export translates as our model does."""
+    """Return the model's provenance, and the settings with which the exported model translates like ours."""
     tokenizer, config = loaded.tokenizer, loaded.config
     manifest = {name: loaded.manifest.get(name) for name in ("created", "git_commit", "sha256")}
     return {
@@ -111,12 +111,13 @@ def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
             "file": TOKENIZER,
             "encode": "SentencePieceProcessor.encode(text, out_type=str); CTranslate2 adds the end symbol",
             "decode": "SentencePieceProcessor.decode(pieces)",
-            # Symbol that marks an all-capitals text. Such a text is lower-cased before encoding, but only if
-            # upper-casing gives back the original. Old models have no such symbol.
+            # The symbol that marks a text in capitals. Such a text is converted to lower case before it is
+            # encoded, unless converting it back would not give the original. Old models have no such symbol.
             "capitals": tokenizer.capitals,
             "max_source_pieces": config.model.max_length - 1,
         },
-        # Arguments of ctranslate2.Translator.translate_batch. Our search also has the limit `max_output`.
+        # Arguments of ctranslate2.Translator.translate_batch. Our search also limits the length of outputs,
+        # as `max_output` says.
         "translate_batch": {
             "beam_size": config.search.beam_size,
             "length_penalty": config.search.length_penalty,

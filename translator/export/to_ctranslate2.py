@@ -73,7 +73,7 @@ def _specification(model: Transformer, config: ModelConfig) -> Any:
     spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = embedding
     spec.decoder.projection.weight = embedding
     for part, stack in ((spec.encoder, model.encoder), (spec.decoder, model.decoder)):
-        part.scale_embeddings = True  # by √D, where D is the width
+        part.scale_embeddings = True  # CTranslate2 will multiply the embeddings by √width
         part.position_encodings.encodings = positions
         _fill_stack(part, stack)
     return spec
