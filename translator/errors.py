@@ -22,35 +22,35 @@ class PasserelleError(Exception):
 
 
 class ConfigError(PasserelleError):
-    """A configuration that cannot be read or is invalid."""
+    """Raised if a configuration cannot be read or is invalid."""
 
 
 class DataError(PasserelleError):
-    """A corpus that cannot be read or used."""
+    """Raised if a corpus cannot be read or used."""
 
 
 class ModelError(PasserelleError):
-    """A model folder that cannot be used."""
+    """Raised if a model folder cannot be used."""
 
 
 class TrainingError(PasserelleError):
-    """A training run that cannot start or continue."""
+    """Raised if a training run cannot start or continue."""
 
 
 class ExportError(PasserelleError):
-    """A model that cannot be exported, or an exported model that translates differently."""
+    """Raised if a model cannot be exported, or if an exported model translates differently."""
 
 
 class PictureError(PasserelleError):
-    """A figure that cannot be drawn."""
+    """Raised if a figure cannot be drawn."""
 
 
 class ServeError(PasserelleError):
-    """A service that cannot start."""
+    """Raised if a service cannot start."""
 
 
 class UsageError(PasserelleError):
-    """Invalid arguments, or arguments that contradict each other."""
+    """Raised if arguments are invalid or contradict each other."""
 
     exit_code = 2
 

@@ -52,7 +52,7 @@ def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer,
     """Write all files of a model folder except the manifest. The folder may already exist.
 
     Raises:
-        ModelError: a weight is not finite. Nothing is written in this case.
+        ModelError: a weight is not finite. In that case, nothing is written.
     """
     if name := not_finite(weights):
         raise ModelError(f"{folder}: not written: {name} has {NOT_FINITE}; the training diverged")

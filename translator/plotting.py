@@ -18,7 +18,7 @@ def import_matplotlib() -> None:
     """Import matplotlib, if it is installed. The import works even if $MPLBACKEND names an unknown backend.
 
     Jupyter and Colab set this variable to their own backend. In a Python environment without that backend, a
-    plain import of matplotlib would fail. If the backend is known, it is used as usual.
+    plain import of matplotlib would fail. A backend that is known is still used.
     """
     if "matplotlib" in sys.modules:
         return

@@ -55,7 +55,7 @@ def model_folder(given: Path | None) -> Path:
     Args:
         given: a model folder, the folder of a run, or None. A model folder is returned as it is. For the
             folder of a run, the model folder inside it is returned. For None, the model folder of the newest
-            finished run below runs/ is returned.
+            finished run under runs/ is returned.
     """
     from translator.model_folder import MANIFEST, newest_model
 

@@ -31,7 +31,7 @@ def train_command(
         bool, typer.Option("--print-config", help="Print the whole configuration and exit.")
     ] = False,
 ) -> None:
-    """Train a model from a configuration file, test it, and write it to a folder below runs/."""
+    """Train a model from a configuration file, test it, and write it to a folder under runs/."""
     config, path = _config(arguments)
     if print_config:
         from translator.config.file import config_to_yaml

@@ -1,4 +1,4 @@
-"""Typing noise, such as missing accents, changed case and other quotation marks.
+"""Typing noise, such as missing accents, changed case and different quotation marks.
 
 Each change is a function that takes a text and returns the changed text. If a change does not apply to a
 text, it returns the text unchanged. The option `data.noise` applies some of the changes to training sources.
@@ -64,8 +64,8 @@ def guillemets(text: str) -> str:
 
 
 def _quoted(text: str, opening: str, closing: str) -> str:
-    # Spaces just inside « » are stripped here and not by the pattern, because a pattern that excludes them
-    # takes cubic time if quotes are never closed.
+    # Spaces just inside « » are stripped here rather than in the pattern, because a pattern that excludes
+    # them takes cubic time on unclosed quotes.
     return _QUOTED.sub(
         lambda match: opening + ((match[1] or "").strip() or match[2] or match[3] or "") + closing, text
     )

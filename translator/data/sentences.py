@@ -31,7 +31,7 @@ _CONTINUES = re.compile(
     r"|vs)\.$"
     r"|(?:^|[:;]\s)(?:\d{1,3}|[A-Za-z])\.$"
 )
-#: Abbreviations after which the sentence continues only if a small letter or a digit follows, such as
+#: Abbreviations after which the sentence continues only if a lowercase letter or a digit follows, such as
 #: `p.`, `s.v.p.` and `etc.`
 _ABBREVIATION = re.compile(
     _BEFORE + r"(?:\w|(?:[^\W\d_]\.-?)+[^\W\d_]|etc|art|fig|vol|chap|éd|hab|réf|min|max|sec|km"
@@ -49,7 +49,8 @@ _FIRST_WORD = re.compile(
 _SPEECH_TAG = re.compile(
     r"[a-zà-ÿ]+-(?:t-)?(?:je|il|elle|on|ils|elles)\b|(?:dit|demand|répond|cri|ajout|murmur|lanç|expliqu|fit)\w*\s"
 )
-#: A single word with an exclamation mark. If a small letter follows, the sentence continues: Hélas ! il dort.
+#: A single word with an exclamation mark. If a lowercase letter follows, the sentence continues, as in
+#: 'Hélas ! il dort.'
 _INTERJECTION = re.compile(r"\w+\s?!")
 #: Marks, emoji and emoticons that stand alone between sentences. They belong to the preceding sentence.
 _TRAILING = re.compile(r"(?:(?:[^\w\s«“\"'’(\[—–:;-]|[:;]-?[)(DPp])+(?:\s+|$))+")

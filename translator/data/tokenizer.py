@@ -279,10 +279,10 @@ class Tokenizer:
         return *self._substitute(text), case
 
     def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """Convert a text in capitals to lower case. Return it and a list that contains the id of `CAPITALS`.
+        """If the text is all capitals and the vocabulary has the piece `CAPITALS`, return the text in lower
+        case and a list with the id of that piece. Otherwise, return the text unchanged and an empty list.
 
-        Any other text is returned unchanged, together with an empty list. The same applies to every text if
-        the vocabulary does not have the piece `CAPITALS`.
+        A text that cannot be restored from lower case is returned unchanged, too (see `_lowered`).
         """
         lowered = _lowered(text) if self._capitals else None
         return (text, []) if lowered is None else (lowered, self._capitals)

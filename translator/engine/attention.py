@@ -10,7 +10,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     """Return `model.attention.attention_weights(query, key, mask) @ value`, faster on a CPU.
 
     It is faster because the first matrix product also applies the scale and the mask, and because the softmax
-    is fast on short rows. PyTorch's fused kernel is not used, because for sentences of usual length it is
+    is fast on short rows. PyTorch's fused kernel is not used, because for sentences of typical length it is
     slower than even the plain formula (docs/performance.md).
 
     Args:

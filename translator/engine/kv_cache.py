@@ -69,7 +69,8 @@ class DecoderState:
             sentences: (B',), indices of the sentences to continue. If all B sentences continue, the indices
                 must be in ascending order. Otherwise, any order is allowed. The keys and values of a sentence
                 whose index does not change are not copied.
-            parents: (B', W'), for each new hypothesis, the index of the old hypothesis that it continues.
+            parents: (B', W'). For each new hypothesis, the index of its parent, the old hypothesis that it
+                extends.
         """
         n = len(sentences)
         if n < len(self.ancestor_bias):

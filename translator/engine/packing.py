@@ -4,9 +4,8 @@ A padded batch is a tensor (B, L, D), and a packed batch is a tensor (R, D). Its
 tokens, sentence by sentence. R is n, rounded up (see `round_rows`). The other rows, called extra rows,
 contain arbitrary finite values. No result depends on these values, and their gradient is zero.
 
-All operations except PyTorch's attention work on rows. PyTorch's attention needs the padded layout. Therefore
-`split_heads` converts the inputs of this attention from rows to the padded layout, and `merge_heads` converts
-its result to rows.
+All operations work on rows, except PyTorch's attention, which needs the padded layout. `split_heads` converts
+its inputs to that layout, and `merge_heads` converts its result back to rows.
 """
 
 from dataclasses import dataclass, field

@@ -94,7 +94,7 @@ def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:
     """Add the gradients of all other shards to those of the first shard, in place and in a fixed order.
 
     Args:
-        gradients: for each shard, its gradients of the same list of parameters.
+        gradients: one tuple per shard, with gradients of the same parameters in the same order.
     """
     for total, *addends in zip(*gradients, strict=True):
         for addend in addends:

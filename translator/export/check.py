@@ -141,8 +141,8 @@ def search_both(
     """Translate tokenized sources with both models and the same options.
 
     Returns:
-        Our model's outputs, and the exported model's outputs. Each output is the list of token ids of the
-        best translation of one source.
+        Our model's outputs, and the exported model's outputs. Each output is a source's best
+        translation, as a list of token ids.
     """
     options = translator.config.search.model_copy(update={"beam_size": beam_size})
     ours = [result.hypotheses[0].ids for result in translator.search(sources, options)]

@@ -167,8 +167,8 @@ class _Beam:
         """Remove the sentences whose search is over, and reorder the state of the stepper accordingly.
 
         Args:
-            parents: (B, W), for each live hypothesis, the index of the hypothesis of the previous step that
-                it continues.
+            parents: (B, W). For each live hypothesis, the index of its parent, the hypothesis that it extends
+                from the previous step.
         """
         length = self.history.size(-1)
         best_scores = self.scores[:, 0].tolist()

@@ -29,8 +29,8 @@ class Stepper(Protocol):
         Args:
             sentences: (B',) int64, indices of the sentences to continue. If all B sentences continue, the
                 indices must be in ascending order. Otherwise, any order is allowed.
-            parents: (B', W') int64, for each new hypothesis, the index of the old hypothesis that it
-                continues.
+            parents: (B', W') int64. For each new hypothesis, the index of its parent, the old hypothesis that
+                it extends.
         """
         ...
 
@@ -71,7 +71,7 @@ class Hypothesis:
     score: float
 
 
-#: The hypothesis that is returned for a sentence if no output of that sentence has a finite score.
+#: The hypothesis that is returned for a sentence if no translation of that sentence has a finite score.
 NOTHING = Hypothesis([], float("-inf"), float("-inf"))
 
 
@@ -80,8 +80,8 @@ class Result:
     """The result of a search for one sentence.
 
     Attributes:
-        hypotheses: at least one hypothesis and at most `n_best`, the best first. If no output has a finite
-            score, the only hypothesis is `NOTHING`.
+        hypotheses: at least one hypothesis and at most `n_best`, the best first. If no translation has a
+            finite score, the only hypothesis is `NOTHING`.
         margin: the smallest score difference on which a decision of the search depended. If the rounding
             errors of all scores are below half of this difference, they cannot change the result.
     """

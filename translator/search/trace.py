@@ -16,7 +16,7 @@ class Considered:
 
     Attributes:
         log_prob: Σ log p of the tokens of the continuation, including its new token.
-        parent: index of the hypothesis that it continues, among the hypotheses that the previous step kept.
+        parent: index of the hypothesis that it extends, among those that the previous step kept.
         piece: id of its new token.
         fate: "finished" if it ends with the end symbol and is among the best W continuations, "kept" if it
             becomes a live hypothesis, "pruned" if it is dropped.

@@ -66,11 +66,12 @@ class Batcher:
         Args:
             search: `(parts, n_best) -> results`, the function that computes a batch. It is called on a worker
                 thread.
-            batch_tokens: maximum number of tokens of a batch. The number of tokens of a batch is its number
-                of parts times the length of its longest part, including the end symbol. A part that is longer
-                than the maximum forms a batch alone.
-            beam_size: the usual beam size. If the `n_best` of a request is larger, `n_best` is the beam size
-                for this request, and the maximum number of tokens of its batches is reduced in proportion.
+            batch_tokens: maximum number of tokens in a batch, counted as the number of parts times the length
+                of the longest part, including the end symbol. A part that is longer than the maximum forms a
+                batch alone.
+            beam_size: the beam size, unless the `n_best` of a request is larger. In that case, `n_best` is
+                the beam size for this request, and the maximum number of tokens in its batches is reduced in
+                proportion.
             observe: function that is called for each batch with the number of parts in the batch.
         """
         self._search, self._batch_tokens, self._observe = search, batch_tokens, observe

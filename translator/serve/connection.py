@@ -11,7 +11,7 @@ from translator.serve.limits import Limits
 #: response to the previous request is complete. After this many pipelined requests, the connection is closed.
 _MAX_PIPELINED = 4
 
-#: Number of seconds in which a response must be finished after the client has closed its sending side of the
+#: Number of seconds within which a response must finish once the client has closed its sending side of the
 #: connection. Such a client may still be reading.
 _HALF_CLOSED_SECONDS = 0.5
 

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 
 #: Value to which the process raises its limit on the number of open files if that limit is lower. Connections
-#: count as open files. The usual default of the limit is 1,024.
+#: count as open files. By default, that limit is often 1,024.
 _OPEN_FILES = 4096
 
 #: Number of open files that are reserved for uses other than connections, such as libraries and the model.
@@ -43,7 +43,7 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """An error that makes the service refuse a request, and answer it with an HTTP error.
+    """Raised to make the service refuse a request and answer it with an HTTP error.
 
     Attributes:
         status: the HTTP status code.

@@ -154,7 +154,7 @@ def texts_of(fields: dict[str, Any], limits: Limits) -> list[str]:
 
 
 def text_of(fields: dict[str, Any], name: str, limits: Limits) -> str:
-    """Return the text of a required field, checked and changed like the texts in `texts_of`."""
+    """Return the text of a required field, validated and normalized as in `texts_of`."""
     return _text(name, string_of(fields, name), limits)
 
 

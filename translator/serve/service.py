@@ -56,7 +56,7 @@ class Service:
             translator: the model.
             limits: limits on requests.
             metrics: the metrics in which batches, characters and waiting texts are counted.
-            batch_tokens: maximum number of tokens of a batch of sentences, as in `Batcher`. With 1, each
+            batch_tokens: maximum number of tokens in a batch of sentences, as in `Batcher`. With 1, each
                 sentence forms a batch alone.
             explain: `(translator, text, prefix) -> HTML page`, the function that explains a translation; None
                 if the service offers no explanations.
@@ -268,7 +268,7 @@ def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]
 
     Args:
         rows: the indices of the lines.
-        lengths: the number of characters of each of these lines, source and target together.
+        lengths: for each line, its number of characters, source and target together.
 
     Yields:
         The indices of the lines of one batch.

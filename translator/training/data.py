@@ -72,8 +72,8 @@ class TranslationData(LightningDataModule):
 
         Noise is applied to sources only. Batch sizes are planned without noise, so noise may increase a
         batch's source tokens to `MOST_GROWTH` times the budget. If noise makes a source too long, the source
-        is used without noise. If BPE-dropout makes a text too long for the model, the usual segmentation of
-        the text is used.
+        is used without noise. If BPE-dropout makes a text too long for the model, the text is segmented
+        without BPE-dropout.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -86,7 +86,10 @@ class TranslationData(LightningDataModule):
     def _add_noise(
         self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int
     ) -> tuple[list[str], list[list[int]]]:
-        """Add noise to sources whose usual ids are `ids`. Return the resulting texts and their ids."""
+        """Add noise to source texts. Return the noisy texts and their token ids.
+
+        `ids` are the token ids of the texts without noise.
+        """
         texts, ids, seed = list(texts), list(ids), self.config.train.seed
         noised = [
             add_noise(text, self.noise, random_of_row(seed, epoch, row))
@@ -105,8 +108,9 @@ class TranslationData(LightningDataModule):
     ) -> list[list[int]]:
         """Return the ids of texts that are segmented at random (BPE-dropout; Provilkov et al. 2020).
 
-        If a text gets too long for the model, its `usual` ids are returned instead. `side` is 0 for sources
-        and 1 for targets, so that the two sides are segmented independently.
+        `usual` contains the ids of the texts without BPE-dropout. They are returned for texts that would get
+        too long for the model. `side` is 0 for sources and 1 for targets, so that the two sides are segmented
+        independently.
         """
         seed = ((self.config.train.seed * 1_000_003 + position.epoch) * 1_000_003 + position.batch) * 2 + side
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)

@@ -220,7 +220,7 @@ class TranslationModule(LightningModule):
 
         Raises:
             TrainingError: the training has diverged: a weight, or a loss since the last checkpoint, is not
-                finite. In this case no rank writes the checkpoint.
+                finite. In that case, no rank writes the checkpoint.
         """
         refuse_divergence(checkpoint, steps=self.progress.steps)
         if str(self.trainer.precision) != "16-mixed":  # with float16, the scaler skips infinite losses
@@ -284,10 +284,10 @@ class TranslationModule(LightningModule):
         self._validation = Validation(self.model, self.config, self.data)
 
     def validation_step(self, batch: ValidationLines, batch_idx: int) -> None:
-        """Compute the loss of some lines and translate them.
+        """Compute the loss of a batch of lines and translate them.
 
         Raises:
-            TrainingError: the loss is not finite; in this case nothing is translated.
+            TrainingError: the loss is not finite. In that case, nothing is translated.
         """
         assert self._validation is not None
         loss = partial(self._shard_loss, self._engine, factor=1.0)

@@ -310,6 +310,6 @@ class Translator:
     def joined(
         self, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
     ) -> Translation:
-        """Join the results of the parts of a text into the translation of the text; see `join_parts`."""
+        """Join the results for a text's parts into the translation of the text; see `join_parts`."""
         penalty = options.length_penalty
         return join_parts(parts, self.tokenizer, length_penalty=penalty, n_best=n_best)

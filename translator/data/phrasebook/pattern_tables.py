@@ -59,7 +59,7 @@ class Pattern:
     def shared(self) -> dict[str, tuple[Slot, Slot]]:
         """The slots that are on both sides: a dict from name to the French and the English slot.
 
-        It does not include slots on one side only, whose name is a word that is to be inflected.
+        Slots that occur on only one side are left out. The name of such a slot is itself the word to inflect.
         """
         left, right = ({s.of: s for s in side if isinstance(s, Slot)} for side in (self.fr, self.en))
         return {of: (left[of], right[of]) for of in left if of in right}

@@ -124,7 +124,8 @@ def fill(
                 texts = _french(d, item, who, tense) if side == 0 else [_english(item, who, form)]
             out += [Word(text, tags[side].get(at, ())) for text in texts]
         sides.append(out)
-    first = known.get(getattr(line.fr[0], "of", ""), Phrase())  # gives the result its person and gender
+    # The result takes its person and gender from this phrase.
+    first = known.get(getattr(line.fr[0], "of", ""), Phrase())
     return replace(first, fr=sides[0], en=sides[1])
 
 
