@@ -408,7 +408,7 @@ def test_what_ends_it_saves_says_how_to_resume_and_exits_with_143_or_129(
     lines = stderr.decode().splitlines()
     assert process.returncode == 128 + number, stderr.decode()
     assert lines.count("stopping after this step …") == 1
-    found = re.fullmatch(r"stopped at step ([\d,]+) and saved; .* --resume .*", lines[-2])
+    found = re.fullmatch(r"stopped at step ([\d,]+) and saved; to resume, run .* --resume", lines[-2])
     assert found is not None, stderr.decode()
     stopped_at = int(found.group(1).replace(",", ""))
     assert lines[-1] == f"error: {word}"
