@@ -256,7 +256,8 @@ def make_batch(
 ) -> Batch:
     """Return a `Batch` of the given pairs. `BOS` and `EOS` are added to the ids, and the rows are padded.
 
-    If `n_step_tokens` is None, the batch is taken to be a whole step, and its own target tokens are counted.
+    `n_step_tokens` is the number of target tokens in the whole optimiser step. If it is None, the step
+    consists of this batch alone, and the number is computed from `targets`.
     """
     if n_step_tokens is None:
         n_step_tokens = sum(len(ids) + 1 for ids in targets)

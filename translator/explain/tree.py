@@ -12,7 +12,7 @@ from translator.symbols import BOS, EOS
 
 @dataclass(frozen=True)
 class Node:
-    """A piece with which the search considered continuing a hypothesis. The parent node ends that hypothesis.
+    """A piece that the search considered appending to a hypothesis, whose last piece is in the parent node.
 
     Attributes:
         piece: token id of the piece; at the root, the id of the start symbol.
@@ -22,7 +22,7 @@ class Node:
         score: if this node finishes a hypothesis, the score `log_prob` / `depth`^α of the hypothesis, where α
             is the length penalty; otherwise None.
         fate: what the search did with the node. "kept" means that it stayed in the beam for the next step,
-            "finished" that it ended a hypothesis, "pruned" that it was dropped, and "open" that it was still
+            "finished" that it completed a hypothesis, "pruned" that it was dropped, and "open" that it was still
             in the beam when the search ended.
         chosen: whether the node is on the path to the translation.
     """

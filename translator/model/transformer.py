@@ -34,7 +34,7 @@ class Transformer(nn.Module):
         max_length: int = 256,
         position_base: float = 10_000.0,
     ):
-        """Create an untrained model. `max_length` position encodings are precomputed; texts may be longer."""
+        """Create an untrained model. Positions up to `max_length` are precomputed; longer texts work too."""
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.width)
         self.dropout = nn.Dropout(options.dropout)
