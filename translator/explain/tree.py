@@ -22,8 +22,8 @@ class Node:
         score: if this node finishes a hypothesis, the score `log_prob` / `depth`^α of the hypothesis, where α
             is the length penalty; otherwise None.
         fate: what the search did with the node. "kept" means that it stayed in the beam for the next step,
-            "finished" that it completed a hypothesis, "pruned" that it was dropped, and "open" that it was still
-            in the beam when the search ended.
+            "finished" that it completed a hypothesis, "pruned" that it was dropped, and "open" that it was
+            still in the beam when the search ended.
         chosen: whether the node is on the path to the translation.
     """
 
