@@ -646,3 +646,11 @@ def test_a_rate_of_noise_is_named_where_it_stands(tmp_path: Path) -> None:
     ):
         assert message in refusal(path, f"train: {{max_steps: 1}}\ndata:\n  noise:\n    {text}\n")
     assert "data.noise=0.1 does not fit" in refusal(path, "train: {max_steps: 1}\ndata: {noise: 0.1}\n")
+
+
+def test_comments_that_the_parser_cannot_keep_are_named(tmp_path: Path) -> None:
+    """A value without its key between two comments makes ruamel raise NotImplementedError."""
+    path = tmp_path / "c.yaml"
+    path.write_text("model: # the shape\n  width:@ 128\n  \nheads: 4\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"c\.yaml:1: this comment cannot be read here; remove or move it$"):
+        load_config(path)

@@ -91,6 +91,10 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {problem}") from None
     except YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except NotImplementedError as error:  # ruamel cannot keep some comments, such as two after one key
+        comment = re.search(r"CommentToken\((['\"].*?['\"]), line: (\d+)", str(error))
+        line = f":{int(comment[2]) + 1}" if comment and is_file else ""
+        raise ConfigError(f"{where}{line}: this comment cannot be read here; remove or move it") from None
     # ruamel raises these exceptions for certain values, such as a number with too many digits, an invalid
     # date, or a value that does not match its tag.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
