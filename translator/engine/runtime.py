@@ -84,7 +84,8 @@ def parallel_map(function: Callable[[Item], Answer], items: Sequence[Item]) -> l
     n_threads = torch.get_num_threads()
     if n_threads == 1:
         return [function(item) for item in items]
-    jobs = [_single_threaded(n_threads).submit(function, item) for item in items]
+    pool = _single_threaded(n_threads)
+    jobs = [pool.submit(function, item) for item in items]
     try:
         return [job.result() for job in jobs]
     finally:

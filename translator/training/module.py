@@ -277,6 +277,7 @@ class TranslationModule(LightningModule):
         return data
 
     # -- validation --------------------------------------------------------------------------------
+
     def on_validation_epoch_start(self) -> None:
         """Start a validation. It uses all threads, even if there are replicas."""
         if self._replicas is not None:
