@@ -19,15 +19,17 @@ PEERS := joeynmt transformers pytorch ctranslate2
 # Two processes of one thread each: threads that wait for each other on busy cores take ten times as long.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+NATIVE := $(wildcard translator/engine/csrc/*.[ch])
+
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
+.PHONY: help install native check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv and install everything into it
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is too old; Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +39,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(JUDGES): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[judges]'
 	@touch $@
+
+native:  ## build the C operations in place, without installing
+	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace --force
 
 check: install  ## check lint, format, types and generated pages; change nothing
 	$(BIN)/ruff check .
@@ -100,4 +105,5 @@ exercise: install  ## write exercise N=1 (to 9, docs/exercises.md), or grade it 
 
 clean:  ## remove .venv, caches and prepared corpora, but no runs
 	rm -rf $(VENV) data/cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f translator/engine/_native_*
 	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

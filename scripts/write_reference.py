@@ -1,18 +1,27 @@
-"""Generate the configuration reference: configs/schema.json and docs/configuration.md.
+"""Generate the configuration reference, and the version of the C sources where it is compared.
 
-python scripts/write_reference.py           write both
+python scripts/write_reference.py           write configs/schema.json, docs/configuration.md,
+                                            translator/engine/csrc/version.h and native_library.py's VERSION
 python scripts/write_reference.py --check   change nothing; exit 1 if one is out of date
 """
 
 import argparse
+import hashlib
+import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 from translator.config import Config
 from translator.config.reference import field_reference, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "translator/engine"
+CSRC = ENGINE / "csrc"
+
+VERSION_HEAD = """/* A hash of the C sources and their options, written by scripts/write_reference.py. */
+"""
 
 HEAD = """# Configuration
 
@@ -39,9 +48,28 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def native_version() -> int:
+    """Return 31 bits of a hash of the C sources and of the options with which they are built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hashed = hashlib.sha256(json.dumps(project["tool"]["setuptools"]["ext-modules"]).encode())
+    for path in sorted(CSRC.iterdir()):
+        if path.suffix in (".c", ".h") and path.name != "version.h":
+            hashed.update(path.read_bytes())
+    return int.from_bytes(hashed.digest()[:4], "big") >> 1
+
+
 def contents(root: Path) -> dict[Path, str]:
     """Return the expected content of each generated file below `root`."""
-    return {root / "configs/schema.json": json_schema(), root / "docs/configuration.md": reference()}
+    version = f"0x{native_version():08x}"
+    module = (ENGINE / "native_library.py").read_text(encoding="utf-8")
+    return {
+        root / "configs/schema.json": json_schema(),
+        root / "docs/configuration.md": reference(),
+        root / "translator/engine/csrc/version.h": f"{VERSION_HEAD}#define VERSION {version}\n",
+        root / "translator/engine/native_library.py": re.sub(
+            r"^VERSION = \w+$", f"VERSION = {version}", module, flags=re.MULTILINE
+        ),
+    }
 
 
 def out_of_date(root: Path) -> list[Path]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from translator.engine.native import Native, load_native, problem
+from translator.engine.native import Native, load_native
+from translator.engine.native_library import problem
 
 
 @pytest.fixture(scope="module", autouse=True)

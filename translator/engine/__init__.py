@@ -5,7 +5,7 @@
     ops          operations in PyTorch or C         quantized    prepacked linear layers in three precisions
     packing      batches without padding            reference    `translator.model` as an engine
     native       operations in C, called via ctypes replicas     one thread per shard of a batch
-    compiler     compilation of the C operations    runtime      CPU features, memory, threads
+    native_library  selection of a build of csrc/   runtime      CPU features, memory, threads
 
 The modules `attention`, `cross_entropy` and `autocast` contain functions that these modules use.
 

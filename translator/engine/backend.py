@@ -10,7 +10,8 @@
 from typing import Literal
 
 from translator.engine.decoding import DecodingEngine
-from translator.engine.native import load_native, problem
+from translator.engine.native import load_native
+from translator.engine.native_library import problem
 from translator.engine.ops import Ops
 from translator.engine.quantized import Precision
 from translator.engine.reference import ReferenceDecoding, ReferenceTraining

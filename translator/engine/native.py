@@ -1,4 +1,4 @@
-"""The C operations of `native.c`, compiled on first use and called through ctypes.
+"""The C operations of `csrc/training.c`, called through ctypes.
 
 Each of these operations also has a PyTorch implementation. The C implementations are faster on a CPU, because
 the intermediate results of a short sentence stay in the L1 cache. They are single-threaded and run without
@@ -6,20 +6,18 @@ the GIL, so that replicas (`replicas.py`) can run them in parallel.
 """
 
 import ctypes
-import tempfile
 from ctypes import POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_uint64, c_void_p
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from translator.engine.compiler import compile_library, compiler_command
+from translator.engine.native_library import load_library
 from translator.engine.packing import PackedLayout
 
 
 class _Batch(Structure):
-    """Mirror of the struct `batch` in `native.c`; both must have the same fields."""
+    """Mirror of the struct `batch` in `csrc/training.c`; both must have the same fields."""
 
     _fields_ = [
         *((name, c_long) for name in ("n_sentences", "n_heads", "width")),
@@ -31,48 +29,21 @@ class _Batch(Structure):
 
 
 def load_native() -> "Native | None":
-    """Return the C operations, or None if they are not available; `problem` then returns the reason.
-
-    They are compiled and loaded on the first call, and again only if the compiler command changes.
-    """
-    loaded = _load(compiler_command())
-    return None if isinstance(loaded, str) else loaded
-
-
-def problem() -> str | None:
-    """Return why the C operations are not available, or None if they are. The reason names the compiler."""
-    loaded = _load(compiler_command())
-    return loaded if isinstance(loaded, str) else None
+    """Return the C operations, or None if they are not available; `native_library.problem` has the reason."""
+    library = load_library()
+    return None if library is None else _native(library)
 
 
 @cache
-def _load(command: str) -> "Native | str":
-    """Return the C operations, compiled by `command`, or the reason why they are not available."""
-    try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            library = Path(folder, "native.so")
-            reason = compile_library(command, library)
-            if reason is not None:
-                return f"{command!r} ({reason}) does not compile C"
-            return Native(ctypes.CDLL(str(library)))
-    except OSError as error:
-        return (
-            f"the library that {command!r} compiled cannot be loaded ({error}); if programs may not run in "
-            "the temporary folder, set $TMPDIR to another one"
-        )
-    except AttributeError as error:
-        return f"the library that {command!r} compiled lacks a function ({error})"
+def _native(library: ctypes.CDLL) -> "Native":
+    return Native(library)
 
 
 class Native:
     """The C operations. All tensors must be contiguous, be on the CPU and have the documented dtypes."""
 
     def __init__(self, library: ctypes.CDLL):
-        """Declare the argument types of the library's functions.
-
-        Raises:
-            AttributeError: the library lacks one of the functions.
-        """
+        """Declare the argument types of the library's functions."""
         pointer = c_void_p
         library.attention_workspace.argtypes = [POINTER(_Batch)]
         library.varlen_attention.argtypes = [POINTER(_Batch), *[pointer] * 7]

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
 from translator.config import Config
-from translator.engine import native
+from translator.engine import native_library
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
 from translator.training.callbacks import (
@@ -134,11 +134,8 @@ def check_hardware(config: Config, processes: Processes) -> None:
         TrainingError: the hardware does not exist, or the launcher did not start the configured number of
             processes.
     """
-    if config.hardware.backend == "native" and native.load_native() is None:
-        raise TrainingError(
-            f"hardware.backend=native: {native.problem()}; install a C compiler, name it in $CC, or set "
-            "hardware.backend=auto"
-        )
+    if config.hardware.backend == "native" and (reason := native_library.problem()) is not None:
+        raise TrainingError(f"hardware.backend=native: {reason}; or set hardware.backend=auto")
     try:
         with quiet_lightning():
             trainer = Trainer(

@@ -109,10 +109,10 @@ static void layer_norm(const model *of, norm norm, const float *from, float *to,
         for (long e = 0; e < width; e += LANES) sum += AT(from + e);
         vector mean = all(sum_of(sum) / width);
         for (long e = 0; e < width; e += LANES)
-            squares = multiply_add(AT(from + e) - mean, AT(from + e) - mean, squares);
+            squares = fmadd(AT(from + e) - mean, AT(from + e) - mean, squares);
         vector scale = all(1 / sqrtf(sum_of(squares) / width + of->of.epsilon));
         for (long e = 0; e < width; e += LANES)
-            AT(to + e) = multiply_add((AT(from + e) - mean) * scale, AT(norm.weight + e), AT(norm.bias + e));
+            AT(to + e) = fmadd((AT(from + e) - mean) * scale, AT(norm.weight + e), AT(norm.bias + e));
     }
 }
 
@@ -214,7 +214,7 @@ void encode(const model *of, const int32_t *ids, source *sources, long n_sources
 static float dot(const float *a, const float *b, long n) {
     vector sum = {0};
     long e = 0;
-    for (; e + LANES <= n; e += LANES) sum = multiply_add(AT(a + e), AT(b + e), sum);
+    for (; e + LANES <= n; e += LANES) sum = fmadd(AT(a + e), AT(b + e), sum);
     float result = sum_of(sum);
     for (; e < n; e++) result += a[e] * b[e];
     return result;
@@ -233,7 +233,7 @@ static void attend_to_ancestors(const model *of, const hypothesis *row, const fl
         for (long e = h * head; e < (h + 1) * head; e += LANES) {
             vector sum = {0};
             for (long i = 0; i < n; i++)
-                sum = multiply_add(all(scores[h * padded + i]), AT(cache + row->ancestors[i] * stride + width + e), sum);
+                sum = fmadd(all(scores[h * padded + i]), AT(cache + row->ancestors[i] * stride + width + e), sum);
             long left = (h + 1) * head - e;
             memcpy(attended + e, &sum, 4 * (left < LANES ? left : LANES));
         }

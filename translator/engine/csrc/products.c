@@ -31,7 +31,7 @@ typedef int16_t quantized;
 #endif
 typedef quantized quantized_vector __attribute__((vector_size(LANES * sizeof(quantized)), aligned(1), may_alias));
 
-static inline vector float32_dot(vector sum, integers x, integers w) { return multiply_add((vector)x, (vector)w, sum); }
+static inline vector float32_dot(vector sum, integers x, integers w) { return fmadd((vector)x, (vector)w, sum); }
 
 static inline vector bfloat16_dot(vector sum, integers x, integers w) {
 #if HAS_BF16
@@ -44,10 +44,8 @@ static inline vector bfloat16_dot(vector sum, integers x, integers w) {
 static inline integers int8_dot(integers sum, integers x, integers w) {
 #if defined(__AVX512VNNI__)
     return (integers)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
-#elif defined(__AVX2__)
+#elif LANES == 8
     return sum + (integers)_mm256_madd_epi16((__m256i)x, (__m256i)w);
-#elif defined(__SSE2__)
-    return sum + (integers)_mm_madd_epi16((__m128i)x, (__m128i)w);
 #else
     return sum + (x << 16 >> 16) * (w << 16 >> 16) + (x >> 16) * (w >> 16);
 #endif

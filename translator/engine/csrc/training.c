@@ -1,130 +1,8 @@
 /* Operations of a training step on a CPU: attention on short sentences, softmax cross-entropy, dropout and layer
-   norm. Intermediate results stay in registers and in the L1 cache. compiler.py compiles this file; native.py
-   calls the functions and documents their arguments. */
+   norm. Intermediate results stay in registers and in the L1 cache. native.py calls the functions and documents
+   their arguments. */
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-
-/* Vector registers of LANES floats, integers and bfloat16 values (GCC vector extensions). The attributes allow
-   loads from unaligned memory of any type. */
-typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
-#define AT(p) (*(vector *)(p))
-
-long lanes(void) { return LANES; }
-
-static long round_up(long n) { return (n + LANES - 1) / LANES * LANES; }
-
-/* Select yes in the lanes where mask is all ones, and no in the lanes where mask is zero. */
-static vector choose(integers mask, vector yes, vector no) {
-    return (vector)((mask & (integers)yes) | (~mask & (integers)no));
-}
-
-static vector all(float x) { return (vector){0} + x; }
-
-static float sum_of(vector x) {
-    float sum = 0;
-    for (int l = 0; l < LANES; l++) sum += x[l];
-    return sum;
-}
-
-static float largest_of(vector x) {
-    float largest = x[0];
-    for (int l = 1; l < LANES; l++) largest = x[l] > largest ? x[l] : largest;
-    return largest;
-}
-
-/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87. The method is that of Cephes'
-   expf: range reduction to x = n ln 2 + r, and a polynomial for e^r. */
-static vector exponential(vector input) {
-    vector x = choose(input > all(-87.0f), input, all(-87.0f));
-    vector shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer n, in the low bits */
-    vector n = shifted - 12582912.0f;
-    vector r = x - n * 0.693359375f - n * -2.12194440e-4f;
-    vector p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    vector scaled = (vector)((integers)p + (((integers)shifted - 0x4b400000) << 23)); /* p 2^n */
-    return choose(input == input, scaled, input);                                       /* NaN stays NaN */
-}
-
-/* A bfloat16 is the upper half of a float32. Conversion to bfloat16 rounds to nearest, ties to even. */
-static float widen(uint16_t x) {
-    union { uint32_t bits; float value; } u = {(uint32_t)x << 16};
-    return u.value;
-}
-
-static uint16_t narrow(float x) {
-    union { float value; uint32_t bits; } u = {x};
-    uint32_t rounded = (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
-    return x == x ? (uint16_t)rounded : 0x7fc0; /* NaN */
-}
-
-/* Rows of bfloat16 or float32 values in memory: the address of the first value, and the stride between rows. */
-typedef struct { char *first; long stride; int is_bf16; } rows;
-
-static rows part(void *tensor, int is_bf16, long stride, long row, long column) {
-    return (rows){(char *)tensor + (row * stride + column) * (is_bf16 ? 2 : 4), stride, is_bf16};
-}
-
-static vector load_vector(rows from, long e) {
-    if (!from.is_bf16) return AT((float *)from.first + e);
-    return (vector)(__builtin_convertvector(*(bf16_vector *)((uint16_t *)from.first + e), integers) << 16);
-}
-
-static void store_vector(rows to, long e, vector x) {
-    integers bits = (integers)x, is_number = x == x;
-    integers rounded = bits + (is_number & (0x7fff + ((bits >> 16) & 1)));
-    if (!to.is_bf16) AT((float *)to.first + e) = x;
-    else *(bf16_vector *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, bf16_vector);
-}
-
-/* Convert n rows of width values to float32. The shape of `to` is (n, width). */
-static void load(float *restrict to, rows from, long n, long width) {
-    for (long i = 0; i < n; i++) {
-        const uint16_t *narrow_row = (uint16_t *)from.first + i * from.stride;
-        const float *row = (float *)from.first + i * from.stride;
-        if (from.is_bf16) for (long e = 0; e < width; e++) to[i * width + e] = widen(narrow_row[e]);
-        else for (long e = 0; e < width; e++) to[i * width + e] = row[e];
-    }
-}
-
-/* Convert n rows to float32 and transpose them. The shape of `to` is (width, n rounded up); its columns from n on are
-   zero. */
-static void load_transposed(float *restrict to, rows from, long n, long width) {
-    long padded = round_up(n);
-    for (long e = 0; e < width; e++) {
-        const uint16_t *narrow_row = (uint16_t *)from.first + e;
-        const float *row = (float *)from.first + e;
-        if (from.is_bf16) for (long i = 0; i < n; i++) to[e * padded + i] = widen(narrow_row[i * from.stride]);
-        else for (long i = 0; i < n; i++) to[e * padded + i] = row[i * from.stride];
-        for (long i = n; i < padded; i++) to[e * padded + i] = 0;
-    }
-}
-
-/* Convert `from`, which is (n, width) in float32, to the dtype of the rows `to`. */
-static void store(rows to, const float *restrict from, long n, long width) {
-    for (long i = 0; i < n; i++) {
-        uint16_t *narrow_row = (uint16_t *)to.first + i * to.stride;
-        float *row = (float *)to.first + i * to.stride;
-        if (to.is_bf16) for (long e = 0; e < width; e++) narrow_row[e] = narrow(from[i * width + e]);
-        else for (long e = 0; e < width; e++) row[e] = from[i * width + e];
-    }
-}
+#include "arithmetic.h"
 
 /* In `multiply`: compute blocks of c, of ROWS rows and VECTORS registers of columns, and accumulate each block in
    registers. */
@@ -134,7 +12,8 @@ static void store(rows to, const float *restrict from, long n, long width) {
         for (long l = 0; l < k; l++)                                                                          \
             for (int r = 0; r < ROWS; r++)                                                                    \
                 for (int v = 0; v < VECTORS; v++)                                                             \
-                    sum[r][v] += a[(i + r) * a_row + l * a_column] * AT(b + l * n + j + v * LANES);           \
+                    sum[r][v] = fmadd(all(a[(i + r) * a_row + l * a_column]),                                 \
+                                      AT(b + l * n + j + v * LANES), sum[r][v]);                              \
         for (int r = 0; r < ROWS; r++)                                                                        \
             for (int v = 0; v < VECTORS; v++) AT(c + (i + r) * n + j + v * LANES) = sum[r][v];                \
     }
@@ -157,7 +36,7 @@ static void multiply(float *restrict c, const float *restrict a, long a_row, lon
 static void softmax(float *row, const float *bias, float scale, long n) {
     vector peak = all(-INFINITY), sum = {0};
     for (long j = 0; j < n; j += LANES) {
-        AT(row + j) = AT(row + j) * scale + AT(bias + j);
+        AT(row + j) = fmadd(AT(row + j), all(scale), AT(bias + j));
         peak = choose(AT(row + j) > peak, AT(row + j), peak);
     }
     float top = largest_of(peak);
@@ -180,15 +59,15 @@ typedef struct {
 
 /* Return the size, in floats, of the workspace of varlen_attention and varlen_attention_backward. It suffices for a
    sentence as long as the padded batch. */
-long attention_workspace(const batch *of) {
+EXPORT long attention_workspace(const batch *of) {
     long q = of->query_length, k = round_up(of->key_length);
     return (3 * k + 3 * q) * of->width + 2 * q * k;
 }
 
 /* attended = softmax(query key^T / sqrt(width)) value for each sentence and head. The softmax is stored in
    `weights`, for the backward pass. */
-void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mask, const int64_t *mask_strides,
-            void *attended, float *weights, float *workspace) {
+EXPORT void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mask, const int64_t *mask_strides,
+                             void *attended, float *weights, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
     for (long b = 0; b < of->n_sentences; b++) {
         long q0 = of->query_cu_seqlens[b], n_queries = of->query_cu_seqlens[b + 1] - q0;
@@ -215,8 +94,8 @@ void varlen_attention(const batch *of, void *query, void *kv, const uint8_t *mas
 }
 
 /* Compute the gradients of query and kv from the gradient of attended. */
-void varlen_attention_backward(const batch *of, void *query, void *kv, const float *weights, void *d_attended,
-                 void *d_query, void *d_kv, float *workspace) {
+EXPORT void varlen_attention_backward(const batch *of, void *query, void *kv, const float *weights, void *d_attended,
+                                      void *d_query, void *d_kv, float *workspace) {
     long width = of->width, all_heads = of->n_heads * width;
     float scale = 1 / sqrtf(width);
     for (long b = 0; b < of->n_sentences; b++) {
@@ -235,7 +114,7 @@ void varlen_attention_backward(const batch *of, void *query, void *kv, const flo
                 const float *w = weights + i * padded;
                 float *s = d_scores + i * padded;
                 vector sum = {0};
-                for (long j = 0; j < padded; j += LANES) sum += AT(w + j) * AT(s + j);
+                for (long j = 0; j < padded; j += LANES) sum = fmadd(AT(w + j), AT(s + j), sum);
                 float mean = sum_of(sum);
                 for (long j = 0; j < padded; j += LANES) AT(s + j) = AT(w + j) * (AT(s + j) - mean) * scale;
             }
@@ -251,8 +130,8 @@ void varlen_attention_backward(const batch *of, void *query, void *kv, const flo
 
 /* Compute log Z and the target's logit for each row of logits (n, size), and replace the logits by
    softmax - confidence * one_hot(target). The workspace has size floats, rounded up to a multiple of LANES. */
-void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const int64_t *target, float confidence,
-                           float *log_z, float *target_logit, float *workspace) {
+EXPORT void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, const int64_t *target, float confidence,
+                                  float *log_z, float *target_logit, float *workspace) {
     long padded = round_up(size), whole = size / LANES * LANES; /* whole: number of columns in full registers */
     for (long i = 0; i < n; i++) {
         rows row = part(logits, is_bf16, size, i, 0), rest = part(logits, is_bf16, size, i, whole);
@@ -309,8 +188,8 @@ static words draw(generator *from) {
 
 /* sum = x + dropout(update). A value of update is dropped if its random byte is below threshold, else multiplied by
    scale. A null x means zeros. The same seed drops the same values again. */
-void dropout_add(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
-                 int update_is_bf16, void *sum, int sum_is_bf16) {
+EXPORT void dropout_add(long n, uint64_t seed, int threshold, float scale, const float *x, void *update,
+                        int update_is_bf16, void *sum, int sum_is_bf16) {
     generator random = seeded(seed);
     rows from = {update, 0, update_is_bf16}, to = {sum, 0, sum_is_bf16};
     long i = 0;
@@ -334,23 +213,27 @@ void dropout_add(long n, uint64_t seed, int threshold, float scale, const float 
 
 /* Layer norm of n rows; width is a multiple of LANES. Each row's mean and 1 / standard deviation are stored, for
    the backward pass. */
-void layer_norm(long n, long width, const float *x, const float *weight, const float *bias, float epsilon, void *y,
-               int is_bf16, float *mean, float *inverse) {
+EXPORT void layer_norm(long n, long width, const float *x, const float *weight, const float *bias, float epsilon,
+                       void *y, int is_bf16, float *mean, float *inverse) {
     for (long i = 0; i < n; i++, x += width) {
         rows to = part(y, is_bf16, width, i, 0);
         vector sum = {0}, squares = {0};
         for (long j = 0; j < width; j += LANES) sum += AT(x + j);
-        mean[i] = sum_of(sum) / width;
-        for (long j = 0; j < width; j += LANES) squares += (AT(x + j) - mean[i]) * (AT(x + j) - mean[i]);
-        inverse[i] = 1 / sqrtf(sum_of(squares) / width + epsilon);
+        vector centre = all(mean[i] = sum_of(sum) / width);
+        for (long j = 0; j < width; j += LANES) {
+            vector centred = AT(x + j) - centre;
+            squares = fmadd(centred, centred, squares);
+        }
+        vector scale = all(inverse[i] = 1 / sqrtf(sum_of(squares) / width + epsilon));
         for (long j = 0; j < width; j += LANES)
-            store_vector(to, j, (AT(x + j) - mean[i]) * inverse[i] * AT(weight + j) + AT(bias + j));
+            store_vector(to, j, fmadd((AT(x + j) - centre) * scale, AT(weight + j), AT(bias + j)));
     }
 }
 
 /* Compute the gradients of x, weight and bias from d_y, the gradient of y. */
-void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
-                    const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight, float *d_bias) {
+EXPORT void layer_norm_backward(long n, long width, const float *x, const float *weight, const float *mean,
+                                const float *inverse, void *d_y, int is_bf16, float *d_x, float *d_weight,
+                                float *d_bias) {
     memset(d_weight, 0, width * sizeof *d_weight);
     memset(d_bias, 0, width * sizeof *d_bias);
     for (long i = 0; i < n; i++, x += width, d_x += width) {
@@ -358,15 +241,15 @@ void layer_norm_backward(long n, long width, const float *x, const float *weight
         vector sum = {0}, product = {0};
         for (long j = 0; j < width; j += LANES) {
             vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
-            AT(d_weight + j) += g * normed;
+            AT(d_weight + j) = fmadd(g, normed, AT(d_weight + j));
             AT(d_bias + j) += g;
-            sum += g * AT(weight + j);
-            product += g * AT(weight + j) * normed;
+            sum = fmadd(g, AT(weight + j), sum);
+            product = fmadd(g * AT(weight + j), normed, product);
         }
         float mean_sum = sum_of(sum) / width, mean_product = sum_of(product) / width;
         for (long j = 0; j < width; j += LANES) {
             vector g = load_vector(from, j), normed = (AT(x + j) - mean[i]) * inverse[i];
-            AT(d_x + j) = (g * AT(weight + j) - mean_sum - normed * mean_product) * inverse[i];
+            AT(d_x + j) = fmadd(normed, all(-mean_product), fmadd(g, AT(weight + j), all(-mean_sum))) * inverse[i];
         }
     }
 }
