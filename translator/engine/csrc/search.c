@@ -250,7 +250,7 @@ static void step(search_state *s) {
     s->n_active = n_active;
 }
 
-static void store(const request *r, const sentence *of) {
+static void write_results(const request *r, const sentence *of) {
     long n = of->n_finished < r->n_best ? of->n_finished : r->n_best;
     r->n_hypotheses[of->number] = n;
     for (long k = 0, to = of->number * r->n_best; k < n; k++, to++) {
@@ -360,7 +360,7 @@ EXPORT enum status search(const model *model, const request *r) {
         if (*r->stop) status = STOPPED;
         else if ((status = rank_rows(&s)) == DONE) step(&s);
     }
-    for (long i = 0; status == DONE && i < r->n_sentences; i++) store(r, s.sentences + i);
+    for (long i = 0; status == DONE && i < r->n_sentences; i++) write_results(r, s.sentences + i);
     free_search(&s);
     return status;
 }
