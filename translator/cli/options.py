@@ -12,7 +12,7 @@ from translator import console
 from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from translator.engine.quantized import Precision
+    from translator.engine.native_decoding import Precision
     from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
 #: The largest values that options accept: `MOST_BEAM` for the beam size and the number of translations, and
@@ -79,22 +79,20 @@ def load(
 ) -> "Translator":
     """Load a model for decoding.
 
-    If the CPU does not support `precision`, another precision is used, and a note is printed.
+    If C is not available or does not support the model, PyTorch decodes, and a note says why.
     """
     folder = model_folder(folder)
     from translator.engine.runtime import tune_malloc
     from translator.translation.inference import Translator
 
     tune_malloc()
-    if backend == "reference" and precision != "float32":
-        raise UsageError(f"--backend reference computes in float32; leave out --precision {precision}")
+    if backend in ("torch", "reference") and device == "cpu" and precision != "float32":
+        raise UsageError(f"--backend {backend} computes in float32; leave out --precision {precision}")
     translator = Translator.load(
         folder, device=device, precision=precision, split_sentences=split_sentences, backend=backend
     )
-    if translator.precision != precision:
-        console.note(
-            f"this CPU has no {precision} products; {translator.precision} is faster and is used instead"
-        )
+    if backend in ("auto", "native") and device == "cpu" and (reason := translator.decoder.why_not_native):
+        console.note(f"PyTorch decodes, in {translator.precision}, because {reason}")
     return translator
 
 

@@ -1,33 +1,42 @@
 """Decoding in C: a whole search in one call. This module does not import torch.
 
 `csrc/decoder.c` computes what `translator.model` defines, and `csrc/search.c` searches by the rules of
-`translator.search`. Every sum has one fixed order, so the result for a sentence does not depend on the
-sentences that are decoded with it.
+`translator.search`. Each sum has one fixed order, so the result for a sentence is the same to the last bit
+whatever other sentences are decoded with it. The C code is single-threaded and runs without the GIL.
 """
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
-from ctypes import (
-    CFUNCTYPE, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_int64, c_long, c_void_p,
-)  # fmt: skip
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_long, c_void_p
 from itertools import accumulate, chain
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from translator.search.result import NOTHING, Hypothesis, Result, SearchOptions
+from translator.search.scoring import normalised
+from translator.search.trace import Trace, considered
+from translator.symbols import EOS
+
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
-ACTIVATIONS = ("none", "relu", "gelu", "silu")
-_DONE, _STOPPED, _NO_MEMORY, _NOT_FINITE = range(4)
+#: Widths must be multiples of this number, the largest number of floats in a vector register.
+LANES = 16
 
-#: A function that returns the log-probabilities of the next token, (V,), after some tokens of a sentence.
+#: A function that returns log-probabilities, (V,), given the number of a sentence and the tokens so far.
 Table = Callable[[int, list[int]], NDArray[np.float32]]
-_C_TABLE = CFUNCTYPE(None, c_long, c_long, POINTER(c_int32), POINTER(c_float))
+
+_ACTIVATIONS = ("none", "relu", "gelu", "silu")
+_EPSILON = 1e-5  # of `nn.LayerNorm`
+_DONE, _STOPPED, _NO_MEMORY, _NOT_FINITE = range(4)
+_CTable = CFUNCTYPE(None, c_long, c_long, POINTER(c_int32), c_void_p)
+_CONTINUATION = np.dtype([("score", "f8"), ("log_prob", "f4"), ("parent", "i4"), ("token", "i4")], align=True)
 
 
 class _Sizes(Structure):
-    """Mirror of `sizes` in `decoder.h`."""
+    """Mirror of the struct `sizes` in `csrc/decoder.h`; both must have the same fields."""
 
     _fields_ = [
         *((name, c_long) for name in ("vocabulary", "width", "n_heads", "feed_forward")),
@@ -38,88 +47,215 @@ class _Sizes(Structure):
 
 
 class _Request(Structure):
-    """Mirror of `request` in `search.c`."""
+    """Mirror of the struct `request` in `csrc/search.c`; both must have the same fields."""
 
     _fields_ = [
         *((name, c_long) for name in ("n_sentences", "beam_size", "n_best", "n_forbidden", "max_length")),
         ("length_penalty", c_double),
-        *((name, c_void_p) for name in ("sources", "prefixes", "forbidden")),
-        *((name, c_void_p) for name in ("source_ends", "prefix_ends", "max_lengths")),
+        *((name, c_void_p) for name in ("sources", "source_ends", "prefixes", "prefix_ends")),
+        *((name, c_void_p) for name in ("forbidden", "max_lengths")),
         *((name, c_void_p) for name in ("ids", "log_probs", "n_hypotheses", "lengths", "totals")),
         *((name, c_void_p) for name in ("trace", "n_traced")),
-        ("table", _C_TABLE),
+        ("table", _CTable),
         ("stop", c_void_p),
     ]
 
 
 class NativeDecoder:
-    """A model prepacked for decoding in C. It has no state, so threads can share it."""
+    """A model prepacked for decoding in C. It has no state, so concurrent searches can share it."""
 
-    def __init__(self, library: ctypes.CDLL, weights: Mapping[str, Any], *, n_heads: int, pre_norm: bool,
-                 activation: str, positions: Any, precision: str = "float32"):
-        arrays = list(_tensors(weights, positions, pre_norm=pre_norm))
-        arrays = [np.ascontiguousarray(a, dtype=np.float32) for a in arrays]
-        vocabulary, width = arrays[0].shape
-        self.vocabulary = vocabulary
-        sizes = _Sizes(vocabulary, width, n_heads, len(weights["encoder.layers.0.feed_forward.inner.weight"]),
-                       _count(weights, "encoder"), _count(weights, "decoder"), len(positions),
-                       pre_norm, ACTIVATIONS.index(activation), PRECISIONS.index(precision), 1e-5)
-        pointers = (c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+    single_threaded = True
+    why_not_native: str | None = None
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        weights: Mapping[str, NDArray[Any]],
+        positions: NDArray[Any],
+        *,
+        n_heads: int,
+        pre_norm: bool,
+        activation: str,
+        precision: Precision = "float32",
+    ):
+        """Copy and prepack weights.
+
+        Args:
+            library: the C library, from `native_library.load_library`.
+            weights: the state dict of a `Transformer`; see `why_unsupported`.
+            positions: (L, D), the position encodings.
+            n_heads: H.
+            pre_norm: whether the layers are pre-norm layers.
+            activation: "relu", "gelu" or "silu".
+            precision: precision of the matrix products. Their inputs are rounded to bfloat16, or quantized to
+                int8 with one scale per row; the sums of products, attention and the layer norms are float32.
+
+        Raises:
+            MemoryError: there is not enough memory.
+        """
+        tensors = [np.ascontiguousarray(x, dtype=np.float32) for x in _tensors(weights, positions)]
+        self.n_tokens, width = tensors[0].shape
+        self.n_positions, self.precision = len(positions), precision
+        sizes = _Sizes(
+            self.n_tokens, width, n_heads, len(weights["encoder.layers.0.feed_forward.inner.weight"]),
+            _n_layers(weights, "encoder"), _n_layers(weights, "decoder"), len(positions),
+            pre_norm, _ACTIVATIONS.index(activation), PRECISIONS.index(precision), _EPSILON,
+        )  # fmt: skip
         library.new_model.restype = c_void_p
         self._c = library
-        self._model = library.new_model(byref(sizes), pointers)
-        self.stop = c_int(0)
+        self._model = c_void_p(
+            library.new_model(byref(sizes), (c_void_p * len(tensors))(*(x.ctypes.data for x in tensors)))
+        )
         if not self._model:
             raise MemoryError
+        weakref.finalize(self, library.free_model, self._model)
 
-    def search(self, sources, *, max_lengths, beam_size, length_penalty, forbidden=(), n_best=1, prefixes=None,
-               table=None, trace=False):
-        n = len(sources)
-        longest = max(max_lengths)
-        i32 = lambda x: np.array(x, dtype=np.int32)
-        i64 = lambda x: np.array(x, dtype=np.int64)
-        prefixes = prefixes or [[]] * n
-        keep = [i32(list(chain(*sources))), i32(list(chain(*prefixes))), i32(list(forbidden)),
-                i64(list(accumulate(map(len, sources)))), i64(list(accumulate(map(len, prefixes)))), i64(max_lengths)]
-        ids = np.zeros((n, n_best, longest), np.int32)
-        log_probs = np.zeros((n, n_best, longest), np.float32)
-        n_hyp = np.zeros(n, np.int64); lengths = np.zeros((n, n_best), np.int64); totals = np.zeros((n, n_best))
-        def fill(sentence, n_tokens, tokens, out):
-            row = table(sentence, tokens[:n_tokens])
-            ctypes.memmove(out, np.ascontiguousarray(row, np.float32).ctypes.data, 4 * self.vocabulary)
-        r = _Request(n, beam_size, n_best, len(forbidden), longest, length_penalty, *(a.ctypes.data for a in keep),
-                     ids.ctypes.data, log_probs.ctypes.data, n_hyp.ctypes.data, lengths.ctypes.data, totals.ctypes.data,
-                     None, None, _C_TABLE(fill) if table else _C_TABLE(), ctypes.addressof(self.stop))
-        status = self._c.search(c_void_p(self._model), byref(r))
-        if status: raise RuntimeError(status)
-        return [[(ids[s, k, :lengths[s, k]].tolist(), float(totals[s, k])) for k in range(n_hyp[s])] for s in range(n)]
+    @staticmethod
+    def why_unsupported(weights: Mapping[str, Any]) -> str | None:
+        """Return why a model with these weights cannot be decoded in C, or None if it can."""
+        inner, width = weights["encoder.layers.0.feed_forward.inner.weight"].shape
+        if width % LANES or inner % LANES:
+            return f"model.width={width} or model.feed_forward={inner} is not a multiple of {LANES}"
+        return None
+
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        *,
+        max_lengths: Sequence[int],
+        options: SearchOptions,
+        prefixes: Sequence[Sequence[int]] | None = None,
+        stop: c_int | None = None,
+        trace: Trace | None = None,
+        table: Table | None = None,
+    ) -> list[Result]:
+        """Search for the translations of tokenized sources.
+
+        Args:
+            sources: token ids of each source, without the start symbol and the end symbol.
+            max_lengths: maximum length of each output, including the end symbol; at least 2.
+            options: options of the search.
+            prefixes: for each source, the tokens with which its output starts, if not those of `options`.
+            stop: a flag. If it becomes nonzero, the search ends at its next step.
+            trace: as in `beam_search`. A trace requires that there is only one source.
+            table: log-probabilities to search instead of those of the model, for tests.
+
+        Returns:
+            One result per source, in order.
+
+        Raises:
+            FloatingPointError: the scores of the model are not finite.
+            InterruptedError: the flag was set.
+            MemoryError: there is not enough memory.
+            ValueError: a source or an output is longer than the position encodings, or a trace is given and
+                there are several sources.
+        """
+        if trace is not None and len(sources) != 1:
+            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
+        longest = max(max_lengths, default=0)
+        if max(longest, *(len(source) + 1 for source in sources), 0) > self.n_positions:
+            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
+        n, stop = len(sources), c_int(0) if stop is None else stop
+        found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
+        inputs: list[NDArray[Any]] = [
+            *_concatenate([[*source, EOS] for source in sources]),
+            *_concatenate([options.prefix] * n if prefixes is None else prefixes),
+            np.array(options.forbidden, dtype=np.int32),
+            np.array(max_lengths, dtype=np.int64),
+        ]
+        request = _Request(
+            n, options.beam_size, options.n_best, len(options.forbidden), longest, options.length_penalty,
+            *(array.ctypes.data for array in [*inputs, *found.outputs]),
+            *(None if trace is None else array.ctypes.data for array in (found.trace, found.n_traced)),
+            _CTable() if table is None else self._callback(table), ctypes.addressof(stop),
+        )  # fmt: skip
+        status = self._c.search(self._model, byref(request))
+        if status != _DONE:
+            errors = {_STOPPED: InterruptedError, _NO_MEMORY: MemoryError, _NOT_FINITE: FloatingPointError}
+            raise errors[status]
+        if trace is not None:
+            trace.extend(found.steps(options.beam_size))
+        return found.results(options.length_penalty)
+
+    def _callback(self, table: Table) -> Any:
+        def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:
+            row = np.ascontiguousarray(table(sentence, tokens[:n_tokens]), dtype=np.float32)
+            ctypes.memmove(log_probs, row.ctypes.data, 4 * self.n_tokens)
+
+        return _CTable(fill)
 
 
-def _count(weights: Mapping[str, Any], stack: str) -> int:
+class _Found:
+    """The arrays to which a search writes what it finds for n sentences."""
+
+    def __init__(self, n: int, n_best: int, max_length: int, *, n_ranked: int):
+        self.ids = np.zeros((n, n_best, max_length), dtype=np.int32)
+        self.log_probs = np.zeros((n, n_best, max_length), dtype=np.float32)
+        self.n_hypotheses = np.zeros(n, dtype=np.int64)
+        self.lengths = np.zeros((n, n_best), dtype=np.int64)
+        self.totals = np.zeros((n, n_best), dtype=np.float64)
+        self.trace = np.zeros((max_length if n_ranked else 0, n_ranked), dtype=_CONTINUATION)
+        self.n_traced = np.zeros(len(self.trace), dtype=np.int64)
+        self.outputs = [self.ids, self.log_probs, self.n_hypotheses, self.lengths, self.totals]
+
+    def results(self, length_penalty: float) -> list[Result]:
+        return [
+            Result([self._hypothesis(s, k, length_penalty) for k in range(count)] or [NOTHING])
+            for s, count in enumerate(self.n_hypotheses.tolist())
+        ]
+
+    def _hypothesis(self, sentence: int, rank: int, length_penalty: float) -> Hypothesis:
+        at = sentence, rank
+        length, total = int(self.lengths[at]), float(self.totals[at])
+        return Hypothesis(
+            self.ids[at][:length].tolist(),
+            total,
+            normalised(total, length + 1, length_penalty),
+            self.log_probs[at][: length + 1].tolist(),
+        )
+
+    def steps(self, beam_size: int) -> Trace:
+        columns = ("score", "parent", "token")
+        return [
+            considered(
+                zip(*(step[name][:count].tolist() for name in columns), strict=True), beam_size=beam_size
+            )
+            for step, count in zip(self.trace, self.n_traced.tolist(), strict=True)
+            if count
+        ]
+
+
+def _concatenate(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the concatenation of rows, and the position at which each row ends."""
+    ends = list(accumulate(map(len, rows)))
+    return np.fromiter(chain(*rows), np.int32, ends[-1] if ends else 0), np.array(ends, dtype=np.int64)
+
+
+def _n_layers(weights: Mapping[str, Any], stack: str) -> int:
     return sum(name.startswith(f"{stack}.layers.") and name.endswith(".inner.weight") for name in weights)
 
 
-def _tensors(weights: Mapping[str, Any], positions: Any, *, pre_norm: bool):
-    """List the tensors in the order in which `decoder.c` reads them."""
-    def parts(*names):
-        for kind in ("weight", "bias"):
-            yield np.concatenate([weights[f"{name}.{kind}"] for name in names])
+def _tensors(weights: Mapping[str, NDArray[Any]], positions: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the tensors in the order in which `csrc/decoder.c` reads them."""
     yield weights["embedding.weight"]
     yield positions
     for stack in ("encoder", "decoder"):
-        for i in range(_count(weights, stack)):
-            layer = f"{stack}.layers.{i}."
-            yield from parts(layer + "self_norm")
-            yield from parts(layer + "self_attention.query", layer + "self_attention.key_value")
-            yield from parts(layer + "self_attention.output")
-            if stack == "decoder":
-                yield from parts(layer + "cross_norm")
-                yield from parts(layer + "cross_attention.query")
-                yield from parts(layer + "cross_attention.key_value")
-                yield from parts(layer + "cross_attention.output")
-            yield from parts(layer + "feed_norm")
-            yield from parts(layer + "feed_forward.inner")
-            yield from parts(layer + "feed_forward.outer")
-    if pre_norm:
-        yield from parts("encoder.norm")
-        yield from parts("decoder.norm")
+        cross = [
+            ["cross_norm"],
+            ["cross_attention.query"],
+            ["cross_attention.key_value"],
+            ["cross_attention.output"],
+        ]
+        parts = [
+            ["self_norm"], ["self_attention.query", "self_attention.key_value"], ["self_attention.output"],
+            *(cross if stack == "decoder" else []),
+            ["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"],
+        ]  # fmt: skip
+        for i in range(_n_layers(weights, stack)):
+            for names in parts:
+                for kind in ("weight", "bias"):
+                    yield np.concatenate([weights[f"{stack}.layers.{i}.{name}.{kind}"] for name in names])
+    for stack in ("encoder", "decoder"):
+        for kind in ("weight", "bias"):
+            if f"{stack}.norm.{kind}" in weights:  # only a pre-norm model has final norms
+                yield weights[f"{stack}.norm.{kind}"]

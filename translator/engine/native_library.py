@@ -16,12 +16,12 @@ LEVELS = ("default", "avx2", "avx512", "avx512_bf16")
 VARIABLE = "PASSERELLE_CPU_CAPABILITY"
 #: Hash of the C sources and their options, as in csrc/version.h; scripts/write_reference.py writes both. An
 #: editable installation keeps its libraries when the sources change, so they must be compared.
-VERSION = 0x59ee9d4a
+VERSION = 0x7618271A
 FOLDER = Path(__file__).parent
 
 
 def load_library() -> ctypes.CDLL | None:
-    """Return the library of the highest level that the CPU supports, or None if there is no usable library."""
+    """Return the library of the highest level that the CPU supports, or None if none is usable."""
     return _loaded()[0]
 
 

@@ -15,7 +15,8 @@ from translator.engine.runtime import device_of
 from translator.errors import UsageError
 from translator.explain.tree import Node, grow
 from translator.model.masks import causal_mask
-from translator.search import Hypothesis, Trace
+from translator.search.result import Hypothesis
+from translator.search.trace import Trace
 from translator.symbols import BOS, EOS, PAD
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from translator.search.result import Hypothesis
 from translator.search.scoring import normalised
-from translator.search.step import Hypothesis
 from translator.search.trace import Trace
 from translator.symbols import BOS, EOS
 

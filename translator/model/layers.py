@@ -90,14 +90,14 @@ class Layer(nn.Module):
         maps = AttentionMaps() if maps is None else maps
         attend, attend_memory = self.self_attention, self.cross_attention
         self_maps, cross_maps = maps.self_attention, maps.cross_attention
-        x = self._residual(self.self_norm, x, lambda h: attend(h, attend.project(h), mask, maps=self_maps))
+        x = self.residual(self.self_norm, x, lambda h: attend(h, attend.project(h), mask, maps=self_maps))
         if attend_memory is not None and cross is not None:
-            x = self._residual(
+            x = self.residual(
                 self.cross_norm, x, lambda h: attend_memory(h, cross, cross_mask, maps=cross_maps)
             )
-        return self._residual(self.feed_norm, x, self.feed_forward)
+        return self.residual(self.feed_norm, x, self.feed_forward)
 
-    def _residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+    def residual(self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Add the output of a sublayer to its input. Pre-norm normalises the input, post-norm the sum."""
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))  # type: ignore[no-any-return]

@@ -1,24 +1,29 @@
 """Beam search over a batch of sentences."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from translator.search.greedy import greedy_search
+from translator.search.result import NOTHING, Hypothesis, Result, SearchOptions
 from translator.search.scoring import best_possible, normalised
-from translator.search.step import (
-    NOTHING,
-    Hypothesis,
-    Result,
-    SearchOptions,
-    Stepper,
-    fill_gaps,
-    mask_log_probs,
-)
+from translator.search.step import Stepper, fill_gaps, mask_log_probs
 from translator.search.top import best_continuations
 from translator.search.trace import Considered, Trace, considered
 from translator.symbols import BOS, EOS
+
+
+def search(
+    stepper: Stepper, max_lengths: Tensor, *, options: SearchOptions, trace: Trace | None = None
+) -> list[Result]:
+    """Run greedy search if the beam size is 1 and `trace` is None, else beam search.
+
+    `beam_search` describes the arguments and the result.
+    """
+    if options.beam_size == options.n_best == 1 and trace is None:
+        return greedy_search(stepper, max_lengths, options=options)
+    return beam_search(stepper, max_lengths, options=options, trace=trace)
 
 
 def beam_search(
@@ -48,10 +53,8 @@ def beam_search(
         One result per sentence, in order.
 
     Raises:
-        ValueError: `n_best` exceeds the beam size, or a trace is given and B is not 1.
+        ValueError: a trace is given and B is not 1.
     """
-    if options.n_best > options.beam_size:
-        raise ValueError(f"n_best={options.n_best} is above beam_size={options.beam_size}")
     if trace is not None and len(max_lengths) != 1:
         raise ValueError(f"a trace is of one sentence; this batch has {len(max_lengths)}")
     beam = _Beam(stepper, max_lengths, options=options, trace=trace)
@@ -64,11 +67,10 @@ def beam_search(
 
 @dataclass
 class _Sentence:
-    """The state of the search for one sentence: its finished hypotheses and its margin (see `Result`)."""
+    """The state of the search for one sentence."""
 
     max_length: int
     finished: list[Hypothesis] = field(default_factory=list)
-    margin: float = torch.inf
 
     def finish(self, ids: list[int], log_prob: float, alpha: float) -> None:
         score = normalised(log_prob, len(ids) + 1, alpha)
@@ -88,16 +90,10 @@ class _Sentence:
         if len(self.finished) < options.n_best:
             return False
         bound = best_possible(best_live, self.max_length, options.length_penalty)
-        lead = self.finished[options.n_best - 1].score - bound
-        self.margin = min(self.margin, abs(lead))
-        return lead >= 0
+        return self.finished[options.n_best - 1].score >= bound
 
     def result(self, n_best: int) -> Result:
-        if not self.finished:  # no output has a finite score
-            return Result([NOTHING], self.margin)
-        scores = [hypothesis.score for hypothesis in self.finished[: n_best + 1]]
-        gaps = [better - worse for better, worse in pairwise(scores)]
-        return Result(self.finished[:n_best], min([self.margin, *gaps]))
+        return Result(self.finished[:n_best] or [NOTHING])  # `NOTHING` if no output has a finite score
 
 
 class _Beam:
@@ -117,7 +113,6 @@ class _Beam:
         self.tokens = torch.full((n, 1), BOS, device=device)  # (B, W)
         self.scores = torch.zeros(n, 1, dtype=torch.float64, device=device)  # (B, W)
         self.history = torch.empty(n, 1, 0, dtype=torch.int64, device=device)  # (B, W, length)
-        self.margins = torch.full((n,), torch.inf, dtype=torch.float64, device=device)  # (B,)
         self.sentences = [_Sentence(max_length) for max_length in max_lengths.tolist()]
         self.min_max_length = min(max_lengths.tolist(), default=0)
 
@@ -140,23 +135,19 @@ class _Beam:
             log_probs, forbidden=self.options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
         )
         # Each hypothesis has only one continuation that ends with the end symbol. Of the best 2 W
-        # continuations, at least W therefore do not end with it and can stay in the beam. One more
-        # continuation is needed to compute how close the decision was.
+        # continuations, at least W therefore do not end with it and can stay in the beam. One more shows, in
+        # a trace, how close the decision was.
         scores, parents, tokens = best_continuations(self.scores, log_probs, 2 * beam_size + 1)
         ends = tokens == EOS
         if self.trace is not None:
-            self.trace.append(considered(scores[0], parents[0], tokens[0], beam_size=beam_size))
+            ranked = zip(scores[0].tolist(), parents[0].tolist(), tokens[0].tolist(), strict=True)
+            self.trace.append(considered(ranked, beam_size=beam_size))
         if bool(ends.any()):
             self._finish(scores, parents, ends)
-            self.margins = torch.fmin(self.margins, closest_end(scores, ends, beam_size))
             # A stable sort moves the continuations that end to the back and keeps the others in order.
             order = ends.to(torch.int8).argsort(dim=1, stable=True)
             scores = scores.masked_fill(ends, -torch.inf).gather(1, order)
             parents, tokens = parents.gather(1, order), tokens.gather(1, order)
-        # The order within the beam does not affect the result. The only difference that counts is therefore
-        # the gap between the worst continuation that is kept and the best continuation that is pruned.
-        gaps = scores[:, beam_size - 1] - scores[:, beam_size]
-        self.margins = torch.fmin(self.margins, gaps)  # fmin ignores NaN, the result of (-inf) - (-inf)
         self.scores, self.tokens = scores[:, :beam_size], tokens[:, :beam_size]
         parents = parents[:, :beam_size]
         before = self.history.gather(1, parents[..., None].expand(-1, -1, length - 1))
@@ -182,10 +173,8 @@ class _Beam:
             remaining = fill_gaps(remaining)
             rows = torch.tensor(remaining, dtype=torch.int64, device=parents.device)
             self.rows = self.rows[: len(remaining)]
-            for sentence, margin in zip(self.active, self.margins.tolist(), strict=True):
-                self.sentences[sentence].margin = min(self.sentences[sentence].margin, margin)
             self.active = [self.active[row] for row in remaining]
-            self.max_lengths, self.margins = self.max_lengths[rows], self.margins[rows]
+            self.max_lengths = self.max_lengths[rows]
             self.tokens, self.scores, parents = self.tokens[rows], self.scores[rows], parents[rows]
             self.history = self.history[rows]
         self.stepper.reorder(rows, parents)
@@ -210,27 +199,3 @@ class _Beam:
         )
         for row, ids, log_prob in finished:
             self.sentences[self.active[row]].finish(ids, log_prob, self.options.length_penalty)
-
-
-def closest_end(scores: Tensor, ends: Tensor, beam_size: int) -> Tensor:
-    """Return, for each sentence, how close a step was to a different choice of finished hypotheses.
-
-    A continuation that ends with the end symbol becomes a finished hypothesis if it is among the best W
-    continuations. The gap of such a continuation is the change of score that would reverse this decision. If
-    the continuation is among the best W, the gap is the difference between its score and the best score
-    outside the best W. Otherwise, the gap is the difference between the worst score in the best W and the
-    score of the continuation.
-
-    Args:
-        scores: (B, 2 W + 1), scores of the continuations, best first.
-        ends: (B, 2 W + 1) bool, True if a continuation ends with the end symbol.
-        beam_size: W.
-
-    Returns:
-        The smallest gap of each sentence, (B,), or inf if no continuation ends with the end symbol.
-    """
-    last_inside, first_outside = scores[:, beam_size - 1, None], scores[:, beam_size, None]
-    is_inside = torch.arange(scores.size(1), device=scores.device) < beam_size
-    gaps = torch.where(is_inside, scores - first_outside, last_inside - scores).masked_fill(~ends, torch.inf)
-    # NaN is the result of (-inf) - (-inf), and does not count as a gap.
-    return gaps.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(1)

@@ -5,16 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from translator.search.result import NOTHING, Hypothesis, Result, SearchOptions
 from translator.search.scoring import normalised
-from translator.search.step import (
-    NOTHING,
-    Hypothesis,
-    Result,
-    SearchOptions,
-    Stepper,
-    fill_gaps,
-    mask_log_probs,
-)
+from translator.search.step import Stepper, fill_gaps, mask_log_probs
 from translator.search.top import best_continuations
 from translator.symbols import BOS, EOS
 
@@ -29,7 +22,6 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
     active = torch.arange(n, device=device)
     tokens = torch.full((n, 1), BOS, device=device)
     log_prob = torch.zeros(n, dtype=torch.float64, device=device)
-    margin = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
     zeros = torch.zeros(n, 1, dtype=torch.float64, device=device)
     ids: list[list[int]] = [[] for _ in range(n)]
     results: list[Result | None] = [None] * n
@@ -46,13 +38,12 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
             mask_log_probs(
                 log_probs, forbidden=options.forbidden, end=EOS, at_start=length == 1, at_limit=at_limit
             )
-            top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 2)
+            top, _, next_tokens = best_continuations(zeros[: len(active)], log_probs, 1)
             chosen_log_probs, chosen = top[:, 0], next_tokens[:, 0]
             # A sentence at its limit must end. If the log-probability of the end symbol is NaN or -inf,
             # another token may have been chosen, so the end symbol is set here.
             if at_limit is not None:
                 chosen = chosen.masked_fill(at_limit, EOS)
-            margin = torch.minimum(margin, top[:, 0] - top[:, 1])
         log_prob = log_prob + chosen_log_probs
         remaining = []
         for row, (sentence, token) in enumerate(zip(active.tolist(), chosen.tolist(), strict=True)):
@@ -62,12 +53,12 @@ def greedy_search(stepper: Stepper, max_lengths: Tensor, *, options: SearchOptio
                 if math.isfinite(total):
                     score = normalised(total, length, options.length_penalty)
                     hypothesis = Hypothesis(ids[sentence], total, score)
-                results[sentence] = Result([hypothesis], float(margin[row]))
+                results[sentence] = Result([hypothesis])
             else:
                 ids[sentence].append(token)
                 remaining.append(row)
         rows = torch.tensor(fill_gaps(remaining), dtype=torch.int64, device=device)
         stepper.reorder(rows, torch.zeros(len(rows), 1, dtype=torch.int64, device=device))
         active, tokens = active[rows], chosen[rows, None]
-        log_prob, margin, max_lengths = log_prob[rows], margin[rows], max_lengths[rows]
+        log_prob, max_lengths = log_prob[rows], max_lengths[rows]
     return [result for result in results if result is not None]

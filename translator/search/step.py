@@ -1,7 +1,6 @@
-"""The interface of a search: the protocol of the model that it calls, its options and its results."""
+"""The interface through which a search calls a model, and what both kinds of search share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -35,63 +34,8 @@ class Stepper(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """Options of a search.
-
-    Attributes:
-        beam_size: W, the number of hypotheses that are kept at each step.
-        length_penalty: the exponent α in the formula for scores (see `scoring`).
-        forbidden: (n,) int64, ids of the tokens that are never chosen. The tensor must be on the device on
-            which the search runs.
-        n_best: maximum number of hypotheses to return for each sentence; at most `beam_size`.
-        prefix: ids of the tokens with which every output starts. These tokens are part of the output, so they
-            contribute to its score and its length.
-    """
-
-    beam_size: int
-    length_penalty: float
-    forbidden: Tensor
-    n_best: int = 1
-    prefix: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A finished hypothesis.
-
-    Attributes:
-        ids: ids of the tokens, without the start symbol and the end symbol.
-        log_prob: Σ log p of the tokens and of the end symbol.
-        score: `log_prob` / length^α, where the length is the number of tokens, including the end symbol.
-    """
-
-    ids: list[int]
-    log_prob: float
-    score: float
-
-
-#: The hypothesis that is returned for a sentence if no translation of that sentence has a finite score.
-NOTHING = Hypothesis([], float("-inf"), float("-inf"))
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a search for one sentence.
-
-    Attributes:
-        hypotheses: at least one hypothesis and at most `n_best`, the best first. If no translation has a
-            finite score, the only hypothesis is `NOTHING`.
-        margin: the smallest score difference on which a decision of the search depended. If the rounding
-            errors of all scores are below half of this difference, they cannot change the result.
-    """
-
-    hypotheses: list[Hypothesis]
-    margin: float
-
-
 def mask_log_probs(
-    log_probs: Tensor, *, forbidden: Tensor, end: int, at_start: bool, at_limit: Tensor | None
+    log_probs: Tensor, *, forbidden: Sequence[int], end: int, at_start: bool, at_limit: Tensor | None
 ) -> None:
     """Mask the tokens that must not be chosen in this step: set their log-probabilities to -inf, in place.
 
@@ -103,7 +47,7 @@ def mask_log_probs(
         at_limit: (B,) bool, True for each sentence that must end in this step. For such a sentence, all
             tokens but the end symbol are masked. None means that no sentence must end.
     """
-    log_probs.index_fill_(-1, forbidden, -torch.inf)
+    log_probs[..., list(forbidden)] = -torch.inf
     if at_start:
         log_probs[..., end] = -torch.inf
     elif at_limit is not None:

@@ -1,9 +1,8 @@
 """The trace of a beam search: the continuations that the search ranked at each step."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-
-from torch import Tensor
 
 from translator.symbols import EOS
 
@@ -33,19 +32,17 @@ class Considered:
 Trace = list[list[Considered]]
 
 
-def considered(scores: Tensor, parents: Tensor, tokens: Tensor, *, beam_size: int) -> list[Considered]:
+def considered(ranked: Iterable[tuple[float, int, int]], *, beam_size: int) -> list[Considered]:
     """Return the ranked continuations of a sentence, each with its fate.
 
     Args:
-        scores: (2 W + 1,), scores of the continuations, the best first. Scores of -inf are padding.
-        parents: (2 W + 1,), indices of the hypotheses that the continuations continue.
-        tokens: (2 W + 1,), ids of the new tokens of the continuations.
+        ranked: for each continuation, the best first, its score, the index of the hypothesis that it extends
+            and the id of its new token. Scores of -inf are padding.
         beam_size: W.
     """
     continuations: list[Considered] = []
     n_kept = 0
-    rows = zip(scores.tolist(), parents.tolist(), tokens.tolist(), strict=True)
-    for rank, (log_prob, parent, piece) in enumerate(rows):
+    for rank, (log_prob, parent, piece) in enumerate(ranked):
         if log_prob == float("-inf"):
             break
         fate: Fate = "pruned"

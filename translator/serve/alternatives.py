@@ -1,19 +1,16 @@
 """Alternatives for a word of a translation, each with the best translation that contains it at that place."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
 
 from translator.alignment.attention import Span, word_spans
 from translator.alignment.words import words
 from translator.data.sentences import paired_sentences
 from translator.data.tokenizer import WORD_MARK
-from translator.engine.runtime import device_of
-from translator.search.step import mask_log_probs
-from translator.symbols import BOS, EOS
-from translator.translation.batched_search import EngineStepper
+from translator.search.result import SearchOptions
+from translator.search.trace import Trace
+from translator.symbols import EOS
 from translator.translation.inference import Translator
 
 #: Number of pieces (entries of the vocabulary) to try for each requested alternative. Several are tried,
@@ -104,7 +101,6 @@ def _alternatives_in_sentence(
             return
 
 
-@torch.inference_mode()
 def _likeliest(
     translator: Translator, source: Sequence[int], forced: Sequence[int], starts_word: bool, n_pieces: int
 ) -> list[tuple[int, float]]:
@@ -112,21 +108,18 @@ def _likeliest(
 
     The end symbol is excluded. If `starts_word` is true, pieces that continue a word are excluded, too.
     """
-    device, tokenizer = device_of(translator.model), translator.tokenizer
-    memory = translator.engine.encode(torch.tensor([[*source, EOS]], device=device))
-    stepper = EngineStepper(translator.engine, memory)
-    zero = torch.zeros(1, 1, dtype=torch.int64, device=device)
-    scores: Tensor = stepper.step(torch.full_like(zero, BOS))
-    for token in forced:
-        stepper.reorder(zero[0], zero)
-        scores = stepper.step(torch.full_like(zero, token))
-    forbidden = torch.tensor(tokenizer.never_emitted, device=device)
-    mask_log_probs(scores, forbidden=forbidden, end=EOS, at_start=True, at_limit=None)
-    log_probs = scores[0, 0]  # one value per entry of the vocabulary
-    if starts_word:
-        pieces = tokenizer.pieces(range(len(tokenizer)))
-        continuations = [i for i, piece in enumerate(pieces) if not piece.startswith(WORD_MARK)]
-        log_probs[torch.tensor(continuations, device=device)] = -torch.inf
-    top = log_probs.topk(min(n_pieces, len(log_probs)))
-    likeliest = zip(top.indices.tolist(), top.values.exp().tolist(), strict=True)
-    return [(piece, probability) for piece, probability in likeliest if probability > 0]
+    tokenizer = translator.tokenizer
+    trace: Trace = []
+    pieces = tokenizer.pieces(range(len(tokenizer)))
+    excluded = [i for i, piece in enumerate(pieces) if starts_word and not piece.startswith(WORD_MARK)]
+    options = SearchOptions(
+        beam_size=n_pieces // 2 + 1,  # a step of a search ranks 2 W + 1 continuations
+        length_penalty=0.0,
+        forbidden=[*{*tokenizer.never_emitted, *excluded} - {EOS}],
+        prefix=forced,
+    )
+    # The search may end as soon as it has chosen a piece.
+    translator.decoder.search([source], max_lengths=[len(forced) + 2], options=options, trace=trace)
+    before = trace[len(forced) - 1][0].log_prob if forced else 0.0
+    likeliest = [(each.piece, math.exp(each.log_prob - before)) for each in trace[len(forced)]]
+    return [(piece, p) for piece, p in likeliest if piece != EOS and p > 0][:n_pieces]

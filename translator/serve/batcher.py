@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from translator.search import Result
+from translator.search.result import Result
 
 Answer = TypeVar("Answer")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from translator import console
 from translator.config import SearchConfig
-from translator.search import Result
+from translator.search.result import Result
 from translator.serve.alternatives import Alternative, alternatives, spans
 from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError

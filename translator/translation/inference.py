@@ -6,18 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
-
 from translator.config import Config, SearchConfig
 from translator.data.input_map import map_input
 from translator.data.tokenizer import Tokenizer
-from translator.engine.backend import decoding_engine
-from translator.engine.quantized import PRECISIONS, Precision, nearest
-from translator.engine.runtime import device_of
+from translator.engine.backend import decoder_of
+from translator.engine.native_decoding import PRECISIONS, Precision
 from translator.errors import ModelError, UsageError
 from translator.model.transformer import Transformer
 from translator.model_folder import load_model_folder
-from translator.search import Result, SearchOptions, Trace
+from translator.search.result import Result, SearchOptions
+from translator.search.trace import Trace
 from translator.translation.batched_search import batched_search
 from translator.translation.joining import Translation, join_parts
 from translator.translation.scoring import target_log_probs
@@ -34,7 +32,7 @@ MAX_MULTI_SENTENCE_SHARE = 0.05
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 SplitSentences = Literal["auto", "always", "never"]
-DecodingBackend = Literal["auto", "torch", "reference"]
+DecodingBackend = Literal["auto", "native", "torch", "reference"]
 
 
 def learnt_single_sentences(multi_sentence_share: object) -> bool:
@@ -48,9 +46,12 @@ def learnt_single_sentences(multi_sentence_share: object) -> bool:
     return multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
 
 
+NOT_FINITE_SCORES = "the model's scores are not finite (nan or inf), so its weights cannot be used"
+
+
 def _check_finite(scores: Iterable[float]) -> None:
     if not all(map(math.isfinite, scores)):
-        raise ModelError("the model's scores are not finite (nan or inf), so its weights cannot be used")
+        raise ModelError(NOT_FINITE_SCORES)
 
 
 class Translator:
@@ -81,8 +82,8 @@ class Translator:
         """
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
         self.splits_sentences = splits_sentences
-        self.precision = "float32" if backend == "reference" else nearest(precision, device_of(model).type)
-        self.engine = decoding_engine(model, backend, precision=self.precision)
+        self.decoder = decoder_of(model, backend, precision=precision)
+        self.precision = self.decoder.precision
 
     @classmethod
     def load(
@@ -102,11 +103,11 @@ class Translator:
             split_sentences: whether each sentence of a line is translated separately. "auto" means that this
                 is done if, according to the manifest of the model, almost all its training sources were
                 single sentences (see `MAX_MULTI_SENTENCE_SHARE`).
-            precision: precision of the linear layers. bfloat16 and int8 are faster on a CPU, but with them
-                the translation of a text may depend on the other texts in its batch. On a CPU without
-                bfloat16 instructions, bfloat16 means float32.
-            backend: the decoding implementation. "reference" is `translator.model` itself, which is slow and
-                always computes in float32.
+            precision: precision of the matrix products; int8 is the fastest. Without the C library, it is
+                float32 on a CPU, and bfloat16 instead of int8 on other devices.
+            backend: the decoding implementation. "auto" chooses C on a CPU if the C library is available,
+                else PyTorch. "reference" is `translator.model` itself, which is slow and always computes in
+                float32.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.
@@ -153,8 +154,8 @@ class Translator:
         """Translate texts independently of each other.
 
         The lines of a text are translated separately. If `splits_sentences` is true, the sentences of a line
-        are translated separately too, unless there is a prefix or `n_best` is above 1. In float32, the
-        translation of a text depends neither on the other texts nor on `batch_size`.
+        are translated separately too, unless there is a prefix or `n_best` is above 1. In C, the translation
+        of a text depends neither on the other texts nor on `batch_size`.
 
         Args:
             texts: texts in the source language. The translation of a blank text is empty.
@@ -231,21 +232,23 @@ class Translator:
         Raises:
             ModelError: the scores are not finite.
         """
-        results = batched_search(
-            self.engine,
-            sources,
-            max_lengths=[self.longest_output(ids, options) + len(prefix) for ids in sources],
-            options=SearchOptions(
-                beam_size=options.beam_size,
-                length_penalty=options.length_penalty,
-                forbidden=torch.tensor(self.tokenizer.never_emitted, device=device_of(self.model)),
-                n_best=n_best,
-                prefix=prefix,
-            ),
-            batch_size=batch_size,
-            repeat_close_calls=self.precision == "float32",
-            trace=trace,
-        )
+        try:
+            results = batched_search(
+                self.decoder,
+                sources,
+                max_lengths=[self.longest_output(ids, options) + len(prefix) for ids in sources],
+                options=SearchOptions(
+                    beam_size=options.beam_size,
+                    length_penalty=options.length_penalty,
+                    forbidden=self.tokenizer.never_emitted,
+                    n_best=n_best,
+                    prefix=prefix,
+                ),
+                batch_size=batch_size,
+                trace=trace,
+            )
+        except FloatingPointError:
+            raise ModelError(NOT_FINITE_SCORES) from None
         _check_finite(hypothesis.score for result in results for hypothesis in result.hypotheses)
         return results
 

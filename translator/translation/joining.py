@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from translator.data.tokenizer import Tokenizer
-from translator.search import Result
+from translator.search.result import Result
 from translator.search.scoring import normalised
 from translator.translation.splitting import Part
 

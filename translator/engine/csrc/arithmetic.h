@@ -17,6 +17,8 @@
 #else
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 #define LANES 4
 #endif

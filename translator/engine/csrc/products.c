@@ -46,6 +46,8 @@ static inline integers int8_dot(integers sum, integers x, integers w) {
     return (integers)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 #elif LANES == 8
     return sum + (integers)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#elif defined(__SSE2__)
+    return sum + (integers)_mm_madd_epi16((__m128i)x, (__m128i)w);
 #else
     return sum + (x << 16 >> 16) * (w << 16 >> 16) + (x >> 16) * (w >> 16);
 #endif
@@ -63,8 +65,7 @@ typedef struct {
     enum activation activation;
 } product;
 
-static vector activate(enum activation kind, vector x) {
-    if (kind == RELU) return choose(x > all(0), x, all(0));
+static __attribute__((noinline)) vector activate(enum activation kind, vector x) {
     if (kind == SILU) {
         vector e = exponential(choose(x > all(0), -x, x)); /* e^-|x| */
         return x * choose(x > all(0), all(1), e) / (e + 1.0f);
@@ -81,7 +82,8 @@ static inline vector real(const product *p, long row, long column, integers sum)
 static inline void finish(const product *p, long row, long column, vector y) {
     long at = row * p->y.stride + column;
     if (p->layer->bias) y += AT(p->layer->bias + column);
-    if (p->activation) y = activate(p->activation, y);
+    if (p->activation == RELU) y = choose(y > all(0), y, all(0));
+    else if (p->activation) y = activate(p->activation, y);
     if (p->residual) y += AT(p->residual + at);
     if (column + LANES <= p->layer->n_out) AT(p->y.first + at) = y;
     else memcpy(p->y.first + at, &y, 4 * (p->layer->n_out - column));

@@ -19,8 +19,12 @@ typedef void (*table)(long sentence, long n_tokens, const int32_t *tokens, float
 typedef struct {
     long n_sentences, beam_size, n_best, n_forbidden, max_length;
     double length_penalty;
-    const int32_t *sources, *prefixes, *forbidden;
-    const int64_t *source_ends, *prefix_ends, *max_lengths;
+    const int32_t *sources;
+    const int64_t *source_ends;
+    const int32_t *prefixes;
+    const int64_t *prefix_ends;
+    const int32_t *forbidden;
+    const int64_t *max_lengths;
     int32_t *ids;
     float *log_probs;
     int64_t *n_hypotheses, *lengths;
