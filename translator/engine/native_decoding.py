@@ -165,7 +165,7 @@ class NativeDecoder:
         ]
         request = _Request(
             n, options.beam_size, options.n_best, len(options.forbidden), longest, options.length_penalty,
-            *(array.ctypes.data for array in [*inputs, *found.outputs]),
+            *(array.ctypes.data for array in (*inputs, *found.outputs)),
             *(None if trace is None else array.ctypes.data for array in (found.trace, found.n_traced)),
             _CTable() if table is None else self._callback(table), ctypes.addressof(stop),
         )  # fmt: skip
