@@ -84,6 +84,19 @@ def test_changed_sources_are_noticed_and_make_install_builds_them(checkout: Path
 
 
 @needs_cc
+@pytest.mark.parametrize("options", ["-Ofast", "-ffast-math -funsafe-math-optimizations"])
+def test_options_of_the_environment_do_not_change_the_arithmetic(checkout: Path, options: str) -> None:
+    """Loading a library that is linked with fast math sets small numbers to zero in the whole process."""
+    bare = [sys.executable, "-c", "import setuptools; setuptools.setup()", "build_ext", "--inplace"]
+    run(*bare, cwd=checkout, CFLAGS=options)
+    code = (
+        "from translator.engine.native_library import *; small = float('1e-310'); "
+        "print(level() is not None, problem(), small / 10 > 0)"
+    )
+    assert run(sys.executable, "-c", code, cwd=checkout, PYTHONPATH=str(checkout)) == "True None True\n"
+
+
+@needs_cc
 def test_archives_hold_what_they_need(checkout: Path, tmp_path: Path) -> None:
     """The source archive has all C files; the wheel that is built from it has libraries instead."""
     build = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
