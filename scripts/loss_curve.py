@@ -2,8 +2,8 @@
 
 python scripts/loss_curve.py configs/multi30k.yaml data.root=FOLDER [--steps 200] [--every 50] [--seeds 1 2]
 
-The fast path is the default of `translator train`: packed batches, replicas, native operations if there is a
-compiler, and bfloat16 if the CPU supports it. The reference is `hardware.backend=reference` in float32:
+The fast path is the default of `translator train`: packed batches, replicas, native operations if they
+were built, and bfloat16 if the CPU supports it. The reference is `hardware.backend=reference` in float32:
 `translator.model` alone, padded batches, all logits, PyTorch's cross-entropy. With the same seed, both have
 the same batches but different dropout masks. The differences between seeds show the noise.
 """

@@ -17,11 +17,8 @@ from translator.config import Config
 from translator.config.reference import field_reference, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINE = ROOT / "translator/engine"
-CSRC = ENGINE / "csrc"
 
-VERSION_HEAD = """/* A hash of the C sources and their options, written by scripts/write_reference.py. */
-"""
+VERSION_HEAD = "/* A hash of the C sources and their options, written by scripts/write_reference.py. */\n"
 
 HEAD = """# Configuration
 
@@ -48,11 +45,11 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
-def native_version() -> int:
+def native_version(root: Path) -> int:
     """Return 31 bits of a hash of the C sources and of the options with which they are built."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     hashed = hashlib.sha256(json.dumps(project["tool"]["setuptools"]["ext-modules"]).encode())
-    for path in sorted(CSRC.iterdir()):
+    for path in sorted((root / "translator/engine/csrc").iterdir()):
         if path.suffix in (".c", ".h") and path.name != "version.h":
             hashed.update(path.read_bytes())
     return int.from_bytes(hashed.digest()[:4], "big") >> 1
@@ -60,8 +57,8 @@ def native_version() -> int:
 
 def contents(root: Path) -> dict[Path, str]:
     """Return the expected content of each generated file below `root`."""
-    version = f"0x{native_version():08x}"
-    module = (ENGINE / "native_library.py").read_text(encoding="utf-8")
+    version = f"0x{native_version(ROOT):08X}"
+    module = (ROOT / "translator/engine/native_library.py").read_text(encoding="utf-8")
     return {
         root / "configs/schema.json": json_schema(),
         root / "docs/configuration.md": reference(),

@@ -24,6 +24,7 @@ from phrases import Trained, command, environment, write_phrases
 from translator.cli import main
 from translator.config.file import load_config
 from translator.data.noise import CHANGES
+from translator.engine import native_library
 from translator.evaluation.metrics import bleu
 from translator.model_folder import MANIFEST, WEIGHTS
 from translator.translation.inference import Translator
@@ -658,8 +659,10 @@ def test_info(run: Run, trained: Trained) -> None:
     assert (facts["source_language"], facts["target_language"]) == ("fr", "en")
     assert facts["parameters"] > 10_000
     assert facts["model"]["width"] == 32
+    assert facts["native"] in native_library.LEVELS or facts["native"].startswith("none: the C operations ")
     assert set(facts["scores"]["test"]["bleu"]) == {"score", "low", "high", "signature"}
     said = run("info", trained.model).lines()
+    assert f"native: {facts['native']}" in said
     assert f"parameters: {facts['parameters']}" in said
     assert f"scores.test.bleu.score: {facts['scores']['test']['bleu']['score']}" in said
     assert "model.width: 32" in said

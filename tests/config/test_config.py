@@ -626,7 +626,7 @@ def test_the_written_reference_is_current(tmp_path: Path) -> None:
     contents, out_of_date = functions["contents"](tmp_path), functions["out_of_date"]
     assert out_of_date(tmp_path) == list(contents)
     for path, text in contents.items():
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert out_of_date(tmp_path) == []
     (tmp_path / "configs/schema.json").write_text("{}\n")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from translator.engine import native_library
 from translator.engine.native import Native, load_native
-from translator.engine.native_library import problem
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,10 +17,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def native() -> Native:
-    """The C operations; a test that needs them is skipped where there is no compiler."""
+#: The levels that were built and that this CPU has.
+HERE = [
+    name
+    for name in native_library.LEVELS
+    if isinstance(native_library._load(native_library.FOLDER, name), tuple)
+]
+
+
+@pytest.fixture(params=HERE or ["default"])
+def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Native:
+    """The C operations of each level; a test that needs them is skipped where they were not built."""
+    monkeypatch.setenv(native_library.VARIABLE, request.param)
     found = load_native()
     if found is None:
-        pytest.skip(f"no C operations: {problem()}")
+        pytest.skip(f"no C operations: {native_library.problem()}")
     return found

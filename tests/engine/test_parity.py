@@ -42,7 +42,7 @@ EVERY_SHAPE = [
 OTHER_SHAPES = [pytest.param(case, marks=pytest.mark.slow) for case in EVERY_SHAPE if case not in SHAPES]
 EACH_SHAPE = pytest.mark.parametrize("case", [*SHAPES, *OTHER_SHAPES])
 EACH_DTYPE = pytest.mark.parametrize("dtype", TOLERANCE)
-needs_c = pytest.mark.skipif(load_native() is None, reason="there is no C compiler")
+needs_c = pytest.mark.skipif(load_native() is None, reason="the C operations were not built")
 
 
 @EACH_DTYPE

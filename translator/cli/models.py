@@ -42,8 +42,9 @@ def export_command(
 def info_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
 ) -> None:
-    """Show the manifest, the size and the configuration of a model."""
+    """Show the manifest, size and configuration of a model, and the level of the C operations."""
     from translator.building import n_parameters
+    from translator.engine import native_library
     from translator.model_folder import load_model_folder
 
     bundle = load_model_folder(model_folder(model))
@@ -52,6 +53,7 @@ def info_command(
         "parameters": n_parameters(bundle.model),
         "pieces": len(bundle.tokenizer),
         "model": bundle.config.model.model_dump(),
+        "native": native_library.level() or f"none: {native_library.problem()}",
     }
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))

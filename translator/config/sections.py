@@ -302,9 +302,9 @@ class HardwareConfig(Section):
     """Threads that each train on a shard of every batch, on a CPU and in one process; null: all, at most 4.
     The number affects rounding and dropout masks."""
     backend: Literal["auto", "native", "torch", "reference"] = "auto"
-    """Implementation of a training step. native: operations in C, compiled by `cc` or by $CC; torch:
-    PyTorch's operations; reference: the textbook model, padded and unfused, to check the others against;
-    auto: native on a CPU with a C compiler, else torch. The backend affects rounding and dropout masks."""
+    """Implementation of a training step. native: operations in C, built at installation; torch: PyTorch's
+    operations; reference: the textbook model, padded and unfused, to check the others against;
+    auto: native on a CPU, if they were built, else torch. The backend affects rounding and dropout masks."""
 
     @model_validator(mode="after")
     def _strategy_does_not_fork(self) -> Self:

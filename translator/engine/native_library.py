@@ -16,56 +16,55 @@ LEVELS = ("default", "avx2", "avx512", "avx512_bf16")
 VARIABLE = "PASSERELLE_CPU_CAPABILITY"
 #: Hash of the C sources and their options, as in csrc/version.h; scripts/write_reference.py writes both. An
 #: editable installation keeps its libraries when the sources change, so they must be compared.
-VERSION = 0x7618271A
+VERSION = 0x64B7C3C9
 FOLDER = Path(__file__).parent
 
 
 def load_library() -> ctypes.CDLL | None:
-    """Return the library of the highest level that the CPU supports, or None if none is usable."""
-    return _loaded()[0]
+    """Return the library of the highest level that the CPU supports, or None if none can be used."""
+    loaded = _loaded()
+    return None if isinstance(loaded, str) else loaded[0]
 
 
 def level() -> str | None:
-    """Return the level of the library, one of `LEVELS`, or None if there is no usable library."""
-    return _loaded()[1]
+    """Return the level of the library, one of `LEVELS`, or None if none can be used."""
+    loaded = _loaded()
+    return None if isinstance(loaded, str) else loaded[1]
 
 
 def problem() -> str | None:
-    """Return why there is no usable library, or None if there is one. The reason says what to do."""
-    return _loaded()[2]
+    """Return why no library can be used, or None if one can. The reason says what to do."""
+    loaded = _loaded()
+    return loaded if isinstance(loaded, str) else None
 
 
-def _loaded() -> tuple[ctypes.CDLL | None, str | None, str | None]:
+def _loaded() -> tuple[ctypes.CDLL, str] | str:
     return _load(FOLDER, os.environ.get(VARIABLE, ""))
 
 
 @cache
-def _load(folder: Path, wanted: str) -> tuple[ctypes.CDLL | None, str | None, str | None]:
-    """Return the library in a folder, its level and None; or None, None and the reason.
+def _load(folder: Path, wanted: str) -> tuple[ctypes.CDLL, str] | str:
+    """Return a library and its level, or the reason why none can be used.
 
     Args:
-        folder: folder with the built libraries.
-        wanted: the highest level that may be used; if it is empty, all may be.
+        folder: folder that contains the libraries.
+        wanted: the level; if it is empty, the highest one that the CPU supports and that was built.
     """
     if wanted and wanted not in LEVELS:
-        return None, None, f"{VARIABLE}={wanted} is unknown; set it to one of {', '.join(LEVELS)}"
+        return f"{VARIABLE}={wanted} is unknown; set it to {' or '.join(LEVELS)}"
     try:
         default = _open(folder, "default")
-        found = [
+        available = [
             name
             for number, name in enumerate(LEVELS)
             if default.cpu_supports(number) and _path(folder, name) is not None
         ]
-        if wanted and wanted not in found:
-            return (
-                None,
-                None,
-                f"{VARIABLE}={wanted} is not available here; set it to one of {', '.join(found)}",
-            )
-        name = wanted or found[-1]
-        return (default if name == "default" else _open(folder, name)), name, None
+        if wanted and wanted not in available:
+            return f"{VARIABLE}={wanted} is not available here; set it to {' or '.join(available)}"
+        name = wanted or available[-1]
+        return (default if name == "default" else _open(folder, name)), name
     except _UnusableError as error:
-        return None, None, str(error)
+        return str(error)
 
 
 class _UnusableError(Exception):

@@ -67,7 +67,7 @@ class TranslationModule(LightningModule):
         """Choose the backend, and start the replicas if there are several."""
         backend, reason = choose_training_backend(self.config.hardware.backend, self.device.type)
         if reason is not None:
-            self._note(f"hardware.backend: {reason}; training is a fifth slower")
+            self._note(f"training by PyTorch's operations, a fifth slower: {reason}")
         self._engine = training_engine(self.model, backend)
         n_replicas, self._threads = self._n_replicas(), torch.get_num_threads()
         self.computed_with = {

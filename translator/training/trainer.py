@@ -135,7 +135,7 @@ def check_hardware(config: Config, processes: Processes) -> None:
             processes.
     """
     if config.hardware.backend == "native" and (reason := native_library.problem()) is not None:
-        raise TrainingError(f"hardware.backend=native: {reason}; or set hardware.backend=auto")
+        raise TrainingError(f"hardware.backend=native: {reason}; hardware.backend=auto does without")
     try:
         with quiet_lightning():
             trainer = Trainer(
