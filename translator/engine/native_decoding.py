@@ -196,7 +196,13 @@ class _Found:
         self.totals = np.zeros((n, n_best), dtype=np.float64)
         self.trace = np.zeros((max_length if n_ranked else 0, n_ranked), dtype=_CONTINUATION)
         self.n_traced = np.zeros(len(self.trace), dtype=np.int64)
-        self.outputs = [self.ids, self.log_probs, self.n_hypotheses, self.lengths, self.totals]
+        self.outputs: list[NDArray[Any]] = [
+            self.ids,
+            self.log_probs,
+            self.n_hypotheses,
+            self.lengths,
+            self.totals,
+        ]
 
     def results(self, length_penalty: float) -> list[Result]:
         return [
