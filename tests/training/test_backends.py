@@ -1,7 +1,10 @@
 """What computes a training: chosen by name, written down, the same numbers but for rounding."""
 
 import json
+import re
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +94,18 @@ def test_without_a_compiler_training_goes_by_pytorch(
     assert "does not compile C; training is a fifth slower" in capsys.readouterr().err
     assert train(tiny_config(*QUICK, "hardware.backend=torch"), name="tiny").exists()
     assert "does not compile" not in capsys.readouterr().err
+
+
+def test_who_trains_is_told_why_c_does_not_compile(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = "import sys; sys.exit('native.c:3: error: bad')"
+    monkeypatch.setenv("CC", shlex.join([sys.executable, "-c", failing]))
+    reason = "(exit code 1: native.c:3: error: bad) does not compile C"
+    with pytest.raises(TrainingError, match=re.escape(reason)):
+        train(tiny_config(*QUICK, "hardware.backend=native"), name="tiny")
+    train(tiny_config(*QUICK), name="tiny")
+    assert f"{reason}; training is a fifth slower" in capsys.readouterr().err
 
 
 def test_which_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
