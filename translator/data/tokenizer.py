@@ -32,6 +32,7 @@ CAPITALS = "<capitals>"
 
 #: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Candidates for temporarily replacing U+2581 in a text; one that the text does not contain is used.
 #: Noncharacters come first, because Unicode does not intend them for text. Private-use characters follow, for
@@ -227,36 +228,33 @@ class Tokenizer:
         """Return the pieces of the ids, spelt as in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
-    def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the span of each id: the (start, end) character offsets of its piece in a text.
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the span of each id: the (start, end) character offsets of its piece in `decode(ids)`.
 
-        The span of `CAPITALS` is empty. If the word mark that SentencePiece adds before the text is a piece
-        of its own, its span is empty, too. If a character is encoded as several bytes, the id of each byte
-        has the span of the whole character.
-
-        Args:
-            text: the text that was encoded.
-            ids: ids that encode the text, in any segmentation.
-
-        Raises:
-            ValueError: the ids are not an encoding of this text.
+        If a character is encoded as several bytes, the id of each byte has the span of the whole character.
+        The span of `CAPITALS`, and of the word mark that SentencePiece adds before the text, is empty.
         """
-        if self._is_marked(ids):
-            return [(0, 0), *self.spans(text.lower(), ids[1:])]
-        char_of_byte = [-1]  # -1: the word mark that SentencePiece adds before the text
-        for i, character in enumerate(text):
-            char_of_byte += [i] * len(_as_utf8(character).encode())
-        spans, start = [], 0
-        for piece in self.pieces(ids):
-            end = start + (1 if _BYTE.fullmatch(piece) else len(piece.replace(WORD_MARK, " ").encode()))
-            characters = char_of_byte[start:end]
-            if not characters:
-                raise ValueError(f"piece {piece!r} is beyond the end of the text")
-            spans.append((max(characters[0], 0), characters[-1] + 1))
-            start = end
-        if ids and start != len(char_of_byte):
-            raise ValueError(f"the pieces have {start - 1} bytes and the text {len(char_of_byte) - 1}")
+        pieces = [self._content(i) for i in ids]
+        # Like SentencePiece, `surrogateescape` decodes each byte that is not valid UTF-8 as one character.
+        text = b"".join(pieces).decode("utf-8", "surrogateescape")
+        offset = len(self._processor.decode(list(ids))) - len(text)  # -1 if a first word mark was removed
+        char_of_byte = [i for i, c in enumerate(text, offset) for _ in c.encode("utf-8", "surrogateescape")]
+        spans, n_bytes, end = [], 0, 0
+        for piece in pieces:
+            characters = char_of_byte[n_bytes : n_bytes + len(piece)]
+            start, end = (max(characters[0], 0), characters[-1] + 1) if characters else (end, end)
+            spans.append((start, end))
+            n_bytes += len(piece)
         return spans
+
+    def _content(self, i: int) -> bytes:
+        """Return the text of an id in UTF-8; it is empty for `CAPITALS` and for special tokens."""
+        if i in (PAD, UNK, BOS, EOS, *self._capitals):
+            return b""
+        piece = self._processor.id_to_piece(i)
+        if _BYTE.fullmatch(piece):
+            return bytes.fromhex(piece[3:5])
+        return piece.replace(WORD_MARK, " ").encode()
 
     @cached_property
     def never_emitted(self) -> list[int]:
@@ -327,8 +325,8 @@ def _lowered(text: str) -> str | None:
 
 
 def _as_utf8(text: str) -> str:
-    """Replace lone surrogates in a text with U+FFFD, so that the text can be encoded in UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    """Replace each lone surrogate in a text with U+FFFD, so that the text can be encoded in UTF-8."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _is_control(code: int) -> bool:

@@ -262,9 +262,7 @@ class Aligner:
         text = text[start:end]
         tokenizer = self.translator.tokenizer
         ids = tokenizer.encode(text)
-        return _Side(
-            ids, token_weights(tokenizer.spans(text, ids), [(a - start, b - start) for a, b in spans])
-        )
+        return _Side(ids, token_weights(tokenizer.spans(ids), [(a - start, b - start) for a, b in spans]))
 
     def _truncated(self, side: _Side) -> _Side:
         """Truncate a segment to `_limit` tokens. A segment exceeds this limit only if it is a single word."""
