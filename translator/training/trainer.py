@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
 from translator.config import Config
-from translator.engine import native
+from translator.engine.backend import choose_training_backend
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
 from translator.training.callbacks import (
@@ -128,17 +128,12 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
 
 
 def check_hardware(config: Config, processes: Processes) -> None:
-    """Check that the configured hardware exists.
+    """Check that the configured hardware and backend are available.
 
     Raises:
-        TrainingError: the hardware does not exist, or the launcher did not start the configured number of
-            processes.
+        TrainingError: the hardware or the backend is not available, or the launcher did not start the
+            configured number of processes.
     """
-    if config.hardware.backend == "native" and native.load_native() is None:
-        raise TrainingError(
-            f"hardware.backend=native: {native.problem()}; install a C compiler, name it in $CC, or set "
-            "hardware.backend=auto"
-        )
     try:
         with quiet_lightning():
             trainer = Trainer(
@@ -149,6 +144,7 @@ def check_hardware(config: Config, processes: Processes) -> None:
             )
     except (MisconfigurationException, ValueError, ImportError) as error:
         raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
+    choose_training_backend(config.hardware.backend, trainer.strategy.root_device.type)
     n_asked = trainer.num_devices * trainer.num_nodes
     if processes.launcher and n_asked != processes.n_started:
         raise TrainingError(
