@@ -47,7 +47,7 @@ needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C 
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here."""
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 @pytest.fixture

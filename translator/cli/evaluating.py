@@ -28,7 +28,7 @@ from translator.cli.options import (
     lines_of,
     load,
     model_folder,
-    parallel,
+    parallel_lines,
 )
 from translator.cli.output import check_output, write_output
 from translator.errors import DataError, UsageError
@@ -185,15 +185,15 @@ def _read_test_set(
 ) -> TestSet:
     """Read the source and reference files if they are given, and otherwise a split of the model's data."""
     if source is not None:
-        pairs = [parallel(source, path) for path in references]
+        pairs = [parallel_lines(source, path) for path in references]
         return TestSet(source.name, pairs[0][0], [targets for _, targets in pairs], None)
     from translator.config.file import with_overrides
     from translator.data.corpus import origins, second_references
-    from translator.data.preparation import open_scored
+    from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
     data = with_overrides(config, list(overrides))
-    rows = open_scored(data, name)
+    rows = open_evaluation_split(data, name)
     second = second_references(data.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]
     return TestSet(name, list(rows["source"]), targets, origins(data.data, name))

@@ -11,7 +11,7 @@ import typer
 
 from translator import console
 from translator.cli.options import (
-    MOST_BEAM,
+    MAX_BEAM,
     BackendOption,
     BatchOption,
     BeamOption,
@@ -20,7 +20,7 @@ from translator.cli.options import (
     PrecisionOption,
     SplitOption,
     load,
-    parallel,
+    parallel_lines,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def translate_command(
     model: ModelOption = None,
     beam: BeamOption = None,
     n_best: Annotated[
-        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Number of translations per text.")
+        int, typer.Option("--n-best", min=1, max=MAX_BEAM, help="Number of translations per text.")
     ] = 1,
     prefix: Annotated[
         str, typer.Option("--prefix", help="Text that every translation must start with.")
@@ -78,7 +78,7 @@ def translate_command(
 
         warned = False
         # Up to eight batches of lines are translated together, so that lines of similar length share a batch.
-        for lines in waiting_lines(standard_input(), most=8 * batch_size):
+        for lines in waiting_lines(standard_input(), max_lines=8 * batch_size):
             warned = warned or _warn_about_encoding(lines, number)
             answer([line.text for line in lines], [line.ending for line in lines])
 
@@ -140,7 +140,7 @@ def score_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Print the log-probability of each given translation, computed by teacher forcing, one per line."""
-    sources, targets = parallel(source, target)
+    sources, targets = parallel_lines(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):
         print(f"{log_prob:.6f}")

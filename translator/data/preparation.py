@@ -25,7 +25,7 @@ from translator.data.report import Report, refuse_unfit
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
-from translator.files import find_sealed, remove_partial_folders
+from translator.files import ensure_sealed, remove_partial_folders
 
 #: Version of the cached result. Increment it when a change to this module, `preflight` or `tokenizer` alters
 #: the result for the same corpus.
@@ -79,7 +79,7 @@ def prepare(config: Config) -> Prepared:
         remove_partial_folders(parent)
     folder = cache / _key(config, fingerprints)
     texts = corpus.open_split(config.data, "train", seed=config.train.seed)
-    find_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
+    ensure_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
     saved = json.loads((folder / "report.json").read_text())
     kept = torch.load(folder / "rows.pt", weights_only=True, mmap=True)
     return Prepared(
@@ -95,7 +95,7 @@ def prepare(config: Config) -> Prepared:
     )
 
 
-def open_scored(config: Config, split: str) -> Any:
+def open_evaluation_split(config: Config, split: str) -> Any:
     """Return a split for evaluation: all of its well-formed pairs, in file order.
 
     Malformed rows are reported on stderr.
@@ -128,7 +128,7 @@ def check_strict(config: Config, report: Report) -> None:
         refuse_unfit(report, "train")
         for split in corpus.split_names(config.data):
             if split != "train":
-                open_scored(config, split)
+                open_evaluation_split(config, split)
 
 
 def _key(config: Config, fingerprints: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ from translator.training.callbacks import (
 )
 from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpointIO
 from translator.training.data import TranslationData
-from translator.training.embedding_init import count_embeddings
+from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import TranslationModule
 from translator.training.process_state import frozen_objects, quiet_lightning
 from translator.training.processes import Processes
@@ -39,7 +39,7 @@ def fit(
     data: TranslationData,
     folder: Path,
     *,
-    watchers: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
     cluster: ClusterEnvironment | None = None,
 ) -> None:
     """Run the training loop. If the run folder has a `last.ckpt` or `previous.ckpt`, resume from it.
@@ -48,7 +48,7 @@ def fit(
         module: the module to train.
         data: the data to train on.
         folder: the run folder.
-        watchers: further callbacks, which are called after all others.
+        callbacks: further callbacks, which are called after all others.
         cluster: Lightning's plugin for the launcher, or None if there is no launcher.
     """
     config, checkpoints = module.config, folder / "checkpoints"
@@ -58,7 +58,7 @@ def fit(
     if not is_resumed and config.train.embedding_init == "counts":
         weight = module.model.embedding.weight
         with torch.no_grad():
-            weight.copy_(count_embeddings(data.prepared.train, *weight.shape))
+            weight.copy_(cooccurrence_embeddings(data.prepared.train, *weight.shape))
     with quiet_lightning():
         trainer = Trainer(
             **_hardware_flags(config),
@@ -69,7 +69,7 @@ def fit(
             val_check_interval=config.validation.every_steps * config.train.accumulate,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            callbacks=[*_callbacks(config, saver, signals), *watchers],
+            callbacks=[*_callbacks(config, saver, signals), *callbacks],
             logger=_loggers(folder),
             log_every_n_steps=10,
             enable_progress_bar=False,
