@@ -47,6 +47,11 @@ SplitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def decoded(argument: str) -> str:
+    """Return an argument of the command line, with bytes that are not valid UTF-8 replaced by U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def model_folder(given: Path | None) -> Path:
     """Find the model folder to use. If it is not `given` itself, print a note with its path.
 

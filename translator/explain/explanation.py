@@ -121,13 +121,11 @@ def explain(
 ) -> Explanation:
     """Translate a text as `Translator.translate` does, and explain how the translation was found.
 
-    Attention is recomputed for the chosen hypothesis, by teacher forcing with the same weights. With a
-    float32 translator, the recomputed attention equals the attention during the search, up to rounding.
+    Attention is recomputed by teacher forcing. In float32, it equals that of the search, up to rounding.
 
     Args:
         translator: the model.
-        text: a text in the source language. If it is translated in parts, only the first part is
-            explained.
+        text: a text in the source language. If it is translated in parts, only the first is explained.
         beam_size: the beam size; None stands for the model's own setting, `search.beam_size`.
         prefix: text that the translation must start with.
 
@@ -138,8 +136,7 @@ def explain(
     parts = translator.cut([text], sentences=not forced)
     if not parts:
         raise UsageError("the text is blank; give a sentence to explain")
-    trace: Trace = []
-    source_ids = parts[0][1]
+    trace, source_ids = Trace(), parts[0][1]
     [result] = translator.search([source_ids], options, prefix=forced, trace=trace)
     best, tokenizer = result.hypotheses[0], translator.tokenizer
     source, translation = tokenizer.decode(source_ids), tokenizer.decode(best.ids)
