@@ -32,6 +32,8 @@ CAPITALS = "<capitals>"
 
 #: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
+#: An ASCII control character.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Candidates for temporarily replacing U+2581 in a text; one that the text does not contain is used.
@@ -107,7 +109,11 @@ class Tokenizer:
             DataError: there is no usable text, or the texts have so many distinct characters that a
                 vocabulary of the configured size cannot hold them.
         """
-        sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
+        sample = [
+            s.lower() if _in_capitals(s) else s
+            for s in sentences
+            if s and "\0" not in s and WORD_MARK not in s
+        ]
         if not any(s.strip() for s in sample):
             raise DataError("there is no text to build the vocabulary from; every training pair was left out")
         sample = [s for s in sample if len(s.encode()) <= _MAX_SAMPLE_BYTES]
@@ -149,13 +155,12 @@ class Tokenizer:
                 `CAPITALS` is put before its ids. Otherwise, or if `whole` is empty, the prefix is encoded as
                 it is.
         """
-        _, case = self._split_case(whole)
-        text, substitute = self._substitute(text.lower() if case else text)
+        text, substitute, case = self._prepare(text, whole)
         return case + self._restore(self._processor.encode(text), substitute)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of several texts; see `encode`. It starts threads, which is slow for few texts."""
-        prepared = [self._prepare(text) for text in texts]
+        prepared = [self._prepare(text, text) for text in texts]
         encoded = self._processor.encode([text for text, _, _ in prepared])
         return [
             case + self._restore(ids, substitute)
@@ -179,7 +184,7 @@ class Tokenizer:
         generator = random.Random(seed)
         sampled = []
         for text in texts:
-            text, substitute, case = self._prepare(text)
+            text, substitute, case = self._prepare(text, text)
             # As SentencePiece does, put a word mark at the start, and replace each space with a word mark.
             # The words can be processed one by one, because no merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
@@ -258,50 +263,31 @@ class Tokenizer:
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and ids for control characters.
-
-        An id is for control characters if its byte is an ASCII control character or its piece contains one.
-        """
-        byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
-        piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
-        return sorted({*NEVER_EMITTED, *byte_ids, *piece_ids})
-
-    def _prepare(self, text: str) -> tuple[str, str, list[int]]:
-        """Prepare a text for encoding by SentencePiece.
-
-        Returns:
-            The text to encode, the substitute for U+2581 in it (see `_substitute`), and the ids to put before
-            the ids of the text (see `_split_case`).
-        """
-        text, case = self._split_case(text)
-        return *self._substitute(text), case
-
-    def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """If the text is all capitals and the vocabulary has the piece `CAPITALS`, return the text in lower
-        case and a list with the id of that piece. Otherwise, return the text unchanged and an empty list.
-
-        A text that cannot be restored from lower case is returned unchanged, too (see `_lowered`).
-        """
-        lowered = _lowered(text) if self._capitals else None
-        return (text, []) if lowered is None else (lowered, self._capitals)
+        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and those of control characters."""
+        control = [i for i in range(len(self)) if _CONTROL.search(self._content(i))]
+        return sorted({*NEVER_EMITTED, *control})
 
     def _is_marked(self, ids: Sequence[int]) -> bool:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
-    def _substitute(self, text: str) -> tuple[str, str]:
-        """Replace each U+2581 with a substitute, a character that is in neither the text nor the vocabulary.
+    def _prepare(self, text: str, whole: str) -> tuple[str, str, list[int]]:
+        """Prepare a text for encoding by SentencePiece.
 
         Returns:
-            The new text and the substitute. If the text has no U+2581, the substitute is an empty string.
+            The text to encode; a substitute for U+2581, which replaces it in this text, or an empty string;
+            and the ids to put before the ids of the text: that of `CAPITALS` if the vocabulary has it and
+            `whole` is in capitals. The text to encode is then in lower case.
         """
-        text = _as_utf8(text)
-        if WORD_MARK not in text:
-            return text, ""
-        substitute = next(c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
-        return text.replace(WORD_MARK, substitute), substitute
+        case = self._capitals if _in_capitals(whole) else []
+        text, substitute = _as_utf8(text.lower() if case else text), ""
+        if WORD_MARK in text:
+            unused = (c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
+            substitute = next(unused)
+            text = text.replace(WORD_MARK, substitute)
+        return text, substitute, case
 
     def _restore(self, ids: list[int], substitute: str) -> list[int]:
-        """Undo `_substitute`: in `ids`, replace the bytes of the substitute with those of U+2581."""
+        """Replace, in `ids`, the bytes of the substitute with those of U+2581."""
         if not substitute:
             return ids
         replaced = [self._bytes[value] for value in substitute.encode()]
@@ -314,24 +300,15 @@ class Tokenizer:
         return restored
 
 
-def _lowered(text: str) -> str | None:
-    """Convert a text in capitals to lower case.
-
-    The result is None if the text is not in capitals, or if converting the result to upper case would not
-    give back the text.
-    """
-    lower = text.lower() if text.isupper() else text
-    return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
+def _in_capitals(text: str) -> bool:
+    """Return whether a text is in capitals, and can be restored from the same text in lower case."""
+    lower = text.lower()
+    return text.isupper() and lower != text and len(lower) == len(text) and lower.upper() == text
 
 
 def _as_utf8(text: str) -> str:
     """Replace each lone surrogate in a text with U+FFFD, so that the text can be encoded in UTF-8."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def _is_control(code: int) -> bool:
-    """Return whether the code of a character or byte is that of an ASCII control character."""
-    return code < 0x20 or code == 0x7F
 
 
 def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
