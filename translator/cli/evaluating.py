@@ -277,7 +277,7 @@ def _score_links(
     Returns:
         The scores as a value for JSON, and the same scores as lines of text.
     """
-    from translator.translation.aligner import evaluate_alignments
+    from translator.translation.evaluator import evaluate_alignments
 
     sources, targets = test_set.sources, test_set.references[0]
     n_words = aligner.n_words(sources, targets, tokenized=tokenized)
