@@ -189,11 +189,11 @@ def _read_test_set(
     from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
-    data = with_overrides(config, list(overrides))
-    rows = open_evaluation_split(data, name)
-    second = second_references(data.data, name)
+    config = with_overrides(config, list(overrides))
+    rows = open_evaluation_split(config.data, name, seed=config.train.seed)
+    second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]
-    return TestSet(name, list(rows["source"]), targets, origins(data.data, name))
+    return TestSet(name, list(rows["source"]), targets, origins(config.data, name))
 
 
 def _score_texts(

@@ -20,7 +20,7 @@ import torch
 
 from translator import console
 from translator.building import build_model, n_parameters
-from translator.config import Config, RunConfig
+from translator.config import Config, DataConfig, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_evaluation_split, prepare
@@ -79,10 +79,10 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     commit = git_commit()  # read now, because the source files may change during training
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
-    check_hardware(config, processes)
+    check_hardware(config.hardware, processes)
     prepared = prepare(config)
-    check_strict(config, prepared.report)
-    validation = _validation_split(config)
+    check_strict(config.data, prepared.report, seed=config.train.seed)
+    validation = _validation_split(config.data, seed=config.train.seed)
     with ExitStack() as stack:
         folder = None
         if processes.is_first:
@@ -107,10 +107,10 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
         return finalize(config, prepared, folder, commit=commit)
 
 
-def _validation_split(config: Config) -> Any:
-    if "val" not in corpus.split_names(config.data):
+def _validation_split(data: DataConfig, *, seed: int) -> Any:
+    if "val" not in corpus.split_names(data):
         raise DataError("the data has no `val` split; give data.files.val, or data.held_out.val=1000")
-    split = open_evaluation_split(config, "val")
+    split = open_evaluation_split(data, "val", seed=seed)
     if not len(split):
         raise DataError("the `val` split has no lines; add some, or hold some out with data.held_out.val")
     return split

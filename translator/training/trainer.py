@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.config import Config
+from translator.config import Config, HardwareConfig
 from translator.engine.backend import choose_training_backend
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
@@ -61,7 +61,7 @@ def fit(
             weight.copy_(cooccurrence_embeddings(data.prepared.train, *weight.shape))
     with quiet_lightning():
         trainer = Trainer(
-            **_hardware_flags(config),
+            **_hardware_flags(config.hardware),
             plugins=[ChecksummedCheckpointIO(), cluster or LightningEnvironment()],
             max_epochs=-1,  # one endless epoch; `TranslationModule.count_time` stops it
             accumulate_grad_batches=config.train.accumulate,
@@ -116,8 +116,7 @@ def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> 
     return callbacks
 
 
-def _hardware_flags(config: Config) -> dict[str, Any]:
-    hardware = config.hardware
+def _hardware_flags(hardware: HardwareConfig) -> dict[str, Any]:
     return {
         "accelerator": hardware.accelerator,
         "devices": hardware.devices,
@@ -127,7 +126,7 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
     }
 
 
-def check_hardware(config: Config, processes: Processes) -> None:
+def check_hardware(hardware: HardwareConfig, processes: Processes) -> None:
     """Check that the configured hardware and backend are available.
 
     Raises:
@@ -137,18 +136,18 @@ def check_hardware(config: Config, processes: Processes) -> None:
     try:
         with quiet_lightning():
             trainer = Trainer(
-                **_hardware_flags(config),
+                **_hardware_flags(hardware),
                 plugins=[processes.cluster()],
                 logger=False,
                 enable_checkpointing=False,
             )
     except (MisconfigurationException, ValueError, ImportError) as error:
         raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
-    choose_training_backend(config.hardware.backend, trainer.strategy.root_device.type)
+    choose_training_backend(hardware.backend, trainer.strategy.root_device.type)
     n_asked = trainer.num_devices * trainer.num_nodes
     if processes.launcher and n_asked != processes.n_started:
         raise TrainingError(
-            f"hardware.devices={config.hardware.devices}, hardware.n_nodes={config.hardware.n_nodes}: "
+            f"hardware.devices={hardware.devices}, hardware.n_nodes={hardware.n_nodes}: "
             f"{processes.launcher} started {processes.n_started} processes; set the first to those of "
             f"each machine, the second to the machines, or start one process without {processes.launcher}"
         )
