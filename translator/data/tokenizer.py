@@ -20,6 +20,7 @@ from pathlib import Path
 import sentencepiece
 
 from translator.config import TokenizerConfig
+from translator.data.lines import replace_surrogates
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
@@ -34,7 +35,6 @@ CAPITALS = "<capitals>"
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 #: An ASCII control character.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Candidates for temporarily replacing U+2581 in a text; one that the text does not contain is used.
 #: Noncharacters come first, because Unicode does not intend them for text. Private-use characters follow, for
@@ -279,7 +279,7 @@ class Tokenizer:
             `whole` is in capitals. The text to encode is then in lower case.
         """
         case = self._capitals if _in_capitals(whole) else []
-        text, substitute = _as_utf8(text.lower() if case else text), ""
+        text, substitute = replace_surrogates(text.lower() if case else text), ""
         if WORD_MARK in text:
             unused = (c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
             substitute = next(unused)
@@ -304,11 +304,6 @@ def _in_capitals(text: str) -> bool:
     """Return whether a text is in capitals, and can be restored from the same text in lower case."""
     lower = text.lower()
     return text.isupper() and lower != text and len(lower) == len(text) and lower.upper() == text
-
-
-def _as_utf8(text: str) -> str:
-    """Replace each lone surrogate in a text with U+FFFD, so that the text can be encoded in UTF-8."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
