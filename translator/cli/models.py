@@ -46,12 +46,12 @@ def info_command(
     from translator.building import n_parameters
     from translator.model_folder import load_model_folder
 
-    bundle = load_model_folder(model_folder(model))
+    loaded = load_model_folder(model_folder(model))
     facts = {
-        **bundle.manifest,
-        "parameters": n_parameters(bundle.model),
-        "pieces": len(bundle.tokenizer),
-        "model": bundle.config.model.model_dump(),
+        **loaded.manifest,
+        "parameters": n_parameters(loaded.model),
+        "pieces": len(loaded.tokenizer),
+        "model": loaded.config.model.model_dump(),
     }
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
