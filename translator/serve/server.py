@@ -124,7 +124,7 @@ class _Server(uvicorn.Server):
         shutdown_seconds: float,
     ):
         super().__init__(config)
-        self._when_ready = on_ready
+        self._on_ready = on_ready
         # A thread that never finishes would keep the process alive. The watchdog then ends the process.
         self._watchdog = threading.Timer(shutdown_seconds, _exit_now)
         self._watchdog.daemon = True
@@ -139,7 +139,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._when_ready(self._stop)
+        self._on_ready(self._stop)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._watchdog.start()
