@@ -24,7 +24,7 @@ from translator.data.batching import Batch
 from translator.model_folder import MANIFEST, WEIGHTS
 from translator.signals import ENDING
 from translator.training import run
-from translator.training.embedding_init import count_embeddings
+from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
 
@@ -60,7 +60,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TranslationModule, "record_step", note)
     monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: float(step[0]))
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 def weights(model: Path | None) -> bytes:
@@ -138,10 +138,10 @@ def test_embeddings_are_counted_for_the_start_and_not_again(
     counted: list[torch.Tensor] = []
 
     def count(*arguments: Any) -> torch.Tensor:
-        counted.append(count_embeddings(*arguments))
+        counted.append(cooccurrence_embeddings(*arguments))
         return counted[-1]
 
-    monkeypatch.setattr("translator.training.trainer.count_embeddings", count)
+    monkeypatch.setattr("translator.training.trainer.cooccurrence_embeddings", count)
     still = (*STATEFUL, "train.learning_rate=1e-9")
     config = tiny_config(*still, "train.embedding_init=counts")
     folder = stop_after(4, config, monkeypatch, name="counted")
