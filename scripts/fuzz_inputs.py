@@ -188,4 +188,4 @@ def check_tokens(text: str, tokenizer: Tokenizer) -> None:
     if not any("\ud800" <= character <= "\udfff" for character in text):
         assert tokenizer.decode(ids) == text
     assert [ids, ids] == tokenizer.encode_batch([text, text])
-    assert len(tokenizer.spans(text, ids)) == len(ids)
+    assert len(tokenizer.spans(ids)) == len(ids)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from phrases import command, environment, write_phrases
 
-from translator.environment import environment_kept, without
+from translator.environment import preserve_environment, without
 from translator.model_folder import WEIGHTS
 
 #: Name of a row → the variables; None: absent.
@@ -121,7 +121,7 @@ def test_the_environment_is_kept_whatever_happens(monkeypatch: pytest.MonkeyPatc
     before = dict(os.environ)
 
     def change() -> None:
-        with environment_kept():
+        with preserve_environment():
             os.environ |= {"RANK": "5", "MASTER_PORT": "1"}
             del os.environ["WORLD_SIZE"]
             raise KeyError
