@@ -45,10 +45,7 @@ def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | No
     if reason is None:
         return "native", None
     if wanted == "native":
-        raise TrainingError(
-            f"hardware.backend=native: {reason}; install a C compiler, name it in $CC, or set "
-            "hardware.backend=auto"
-        )
+        raise TrainingError(f"hardware.backend=native: {reason}; hardware.backend=auto does without")
     return "torch", reason
 
 
