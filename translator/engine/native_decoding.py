@@ -142,19 +142,18 @@ class NativeDecoder:
             FloatingPointError: the scores of the model are not finite.
             InterruptedError: the flag was set.
             MemoryError: there is not enough memory.
-            ValueError: a source or an output is longer than the position encodings, or a trace is given and
-                there are several sources.
+            ValueError: a source or an output is longer than the position encodings, an output cannot hold its
+                prefix, a token is not in the vocabulary, or there is a trace and not exactly one source.
         """
-        if trace is not None and len(sources) != 1:
-            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
-        longest = max(max_lengths, default=0)
-        if max(longest, *(len(source) + 1 for source in sources), 0) > self.n_positions:
-            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
-        n, stop = len(sources), c_int(0) if stop is None else stop
+        if not sources:
+            return []
+        prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
+        self._check(sources, prefixes, max_lengths, options, is_traced=trace is not None)
+        n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
             *_concatenate([[*source, EOS] for source in sources]),
-            *_concatenate([options.prefix] * n if prefixes is None else prefixes),
+            *_concatenate(prefixes),
             np.array(options.forbidden, dtype=np.int32),
             np.array(max_lengths, dtype=np.int64),
         ]
@@ -171,6 +170,25 @@ class NativeDecoder:
         if trace is not None:
             trace.extend(found.steps(options.beam_size))
         return found.results(options.length_penalty)
+
+    def _check(
+        self,
+        sources: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        options: SearchOptions,
+        *,
+        is_traced: bool,
+    ) -> None:
+        """Raise a ValueError for what the C code would read or write beyond its memory."""
+        if is_traced and len(sources) != 1:
+            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
+        if max(*map(len, sources), max(max_lengths) - 1) >= self.n_positions:
+            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
+        if any(limit < max(2, len(ids) + 1) for ids, limit in zip(prefixes, max_lengths, strict=True)):
+            raise ValueError("an output has no room for its prefix and the end symbol")
+        if not all(0 <= i < self.n_tokens for i in chain(*sources, *prefixes, options.forbidden)):
+            raise ValueError(f"a token is not in the vocabulary of {self.n_tokens}")
 
     def _callback(self, table: Table) -> Any:
         def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:
@@ -191,13 +209,8 @@ class _Found:
         self.totals = np.zeros((n, n_best), dtype=np.float64)
         self.trace = np.zeros((max_length if n_ranked else 0, n_ranked), dtype=_CONTINUATION)
         self.n_traced = np.zeros(len(self.trace), dtype=np.int64)
-        self.outputs: list[NDArray[Any]] = [
-            self.ids,
-            self.log_probs,
-            self.n_hypotheses,
-            self.lengths,
-            self.totals,
-        ]
+        outputs = self.ids, self.log_probs, self.n_hypotheses, self.lengths, self.totals
+        self.outputs: list[NDArray[Any]] = [*outputs]
 
     def results(self, length_penalty: float) -> list[Result]:
         return [
