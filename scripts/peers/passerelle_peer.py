@@ -23,7 +23,7 @@ from translator.building import build_model
 from translator.config import validate
 from translator.data import corpus
 from translator.data.preparation import prepare
-from translator.engine.runtime import cap_onednn_cache, tune_malloc
+from translator.engine.memory import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.trainer import fit

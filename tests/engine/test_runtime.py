@@ -122,7 +122,7 @@ def test_items_are_chunk_size(n_items: int, n_threads: int, size: int) -> None:
 PAGE_FAULTS = """
 import resource, sys
 import torch
-from translator.engine.runtime import tune_malloc
+from translator.engine.memory import tune_malloc
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert tune_malloc()
@@ -150,7 +150,7 @@ GROWTH = """
 import re, sys
 from pathlib import Path
 import torch
-from translator.engine.runtime import cap_onednn_cache
+from translator.engine.memory import cap_onednn_cache
 torch.set_num_threads(1)
 if sys.argv[1] == "few":
     cap_onednn_cache()

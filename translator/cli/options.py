@@ -82,7 +82,7 @@ def load(
     If C is not available or does not support the model, PyTorch decodes, and a note says why.
     """
     folder = model_folder(folder)
-    from translator.engine.runtime import tune_malloc
+    from translator.engine.memory import tune_malloc
     from translator.translation.inference import Translator
 
     tune_malloc()
@@ -91,8 +91,8 @@ def load(
     translator = Translator.load(
         folder, device=device, precision=precision, split_sentences=split_sentences, backend=backend
     )
-    if backend in ("auto", "native") and device == "cpu" and (reason := translator.decoder.why_not_native):
-        console.note(f"PyTorch decodes, in {translator.precision}, because {reason}")
+    if translator.why_not_native:
+        console.note(f"PyTorch decodes, in {translator.precision}: {translator.why_not_native}")
     return translator
 
 

@@ -6,6 +6,7 @@ whatever other sentences are decoded with it. The C code is single-threaded and 
 """
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_long, c_void_p
@@ -15,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from translator.config import ModelConfig
 from translator.search.result import NOTHING, Hypothesis, Result, SearchOptions
 from translator.search.scoring import normalised
 from translator.search.trace import Trace, considered
@@ -65,41 +67,35 @@ class NativeDecoder:
     """A model prepacked for decoding in C. It has no state, so concurrent searches can share it."""
 
     single_threaded = True
-    why_not_native: str | None = None
 
     def __init__(
         self,
         library: ctypes.CDLL,
         weights: Mapping[str, NDArray[Any]],
-        positions: NDArray[Any],
+        shape: ModelConfig,
         *,
-        n_heads: int,
-        pre_norm: bool,
-        activation: str,
         precision: Precision = "float32",
     ):
         """Copy and prepack weights.
 
         Args:
             library: the C library, from `native_library.load_library`.
-            weights: the state dict of a `Transformer`; see `why_unsupported`.
-            positions: (L, D), the position encodings.
-            n_heads: H.
-            pre_norm: whether the layers are pre-norm layers.
-            activation: "relu", "gelu" or "silu".
+            weights: the state dict of a `Transformer`.
+            shape: the shape of the model, which `why_unsupported` accepts.
             precision: precision of the matrix products. Their inputs are rounded to bfloat16, or quantized to
                 int8 with one scale per row; the sums of products, attention and the layer norms are float32.
 
         Raises:
             MemoryError: there is not enough memory.
         """
-        tensors = [np.ascontiguousarray(x, dtype=np.float32) for x in _tensors(weights, positions)]
-        self.n_tokens, width = tensors[0].shape
-        self.n_positions, self.precision = len(positions), precision
+        # A prefix may make an output longer than `max_length`.
+        positions = sinusoids(2 * shape.max_length, shape.width, base=shape.position_base)
+        tensors = [np.ascontiguousarray(x, dtype=np.float32) for x in _tensors(weights, positions, shape)]
+        self.n_tokens, self.n_positions, self.precision = len(tensors[0]), len(positions), precision
         sizes = _Sizes(
-            self.n_tokens, width, n_heads, len(weights["encoder.layers.0.feed_forward.inner.weight"]),
-            _n_layers(weights, "encoder"), _n_layers(weights, "decoder"), len(positions),
-            pre_norm, _ACTIVATIONS.index(activation), PRECISIONS.index(precision), _EPSILON,
+            self.n_tokens, shape.width, shape.n_heads, shape.feed_forward,
+            shape.n_encoder_layers, shape.n_decoder_layers, self.n_positions,
+            shape.norm == "pre", _ACTIVATIONS.index(shape.activation), PRECISIONS.index(precision), _EPSILON,
         )  # fmt: skip
         library.new_model.restype = c_void_p
         self._c = library
@@ -111,11 +107,10 @@ class NativeDecoder:
         weakref.finalize(self, library.free_model, self._model)
 
     @staticmethod
-    def why_unsupported(weights: Mapping[str, Any]) -> str | None:
-        """Return why a model with these weights cannot be decoded in C, or None if it can."""
-        inner, width = weights["encoder.layers.0.feed_forward.inner.weight"].shape
-        if width % LANES or inner % LANES:
-            return f"model.width={width} or model.feed_forward={inner} is not a multiple of {LANES}"
+    def why_unsupported(shape: ModelConfig) -> str | None:
+        """Return why models of a shape cannot be decoded in C, or None if they can."""
+        if shape.width % LANES or shape.feed_forward % LANES:
+            return f"model.width or model.feed_forward is not a multiple of {LANES}"
         return None
 
     def search(
@@ -237,31 +232,39 @@ def _concatenate(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDAr
     return np.fromiter(chain(*rows), np.int32, ends[-1] if ends else 0), np.array(ends, dtype=np.int64)
 
 
-def _n_layers(weights: Mapping[str, Any], stack: str) -> int:
-    return sum(name.startswith(f"{stack}.layers.") and name.endswith(".inner.weight") for name in weights)
+def sinusoids(length: int, width: int, *, base: float) -> NDArray[np.float32]:
+    """Return the table of `model.positions.sinusoids`, up to rounding."""
+    frequency = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-math.log(base) / width))
+    angle = np.arange(length, dtype=np.float32)[:, None] * frequency
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
 
-def _tensors(weights: Mapping[str, NDArray[Any]], positions: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _tensors(
+    weights: Mapping[str, NDArray[Any]], positions: NDArray[np.float32], shape: ModelConfig
+) -> Iterator[NDArray[Any]]:
     """Yield the tensors in the order in which `csrc/decoder.c` reads them."""
+    self_attention = [
+        ["self_norm"],
+        ["self_attention.query", "self_attention.key_value"],
+        ["self_attention.output"],
+    ]
+    cross = [
+        ["cross_norm"],
+        ["cross_attention.query"],
+        ["cross_attention.key_value"],
+        ["cross_attention.output"],
+    ]
+    feed_forward = [["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"]]
     yield weights["embedding.weight"]
     yield positions
-    for stack in ("encoder", "decoder"):
-        cross = [
-            ["cross_norm"],
-            ["cross_attention.query"],
-            ["cross_attention.key_value"],
-            ["cross_attention.output"],
-        ]
-        parts = [
-            ["self_norm"], ["self_attention.query", "self_attention.key_value"], ["self_attention.output"],
-            *(cross if stack == "decoder" else []),
-            ["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"],
-        ]  # fmt: skip
-        for i in range(_n_layers(weights, stack)):
+    for stack, n_layers, parts in (
+        ("encoder", shape.n_encoder_layers, [*self_attention, *feed_forward]),
+        ("decoder", shape.n_decoder_layers, [*self_attention, *cross, *feed_forward]),
+    ):
+        for i in range(n_layers):
             for names in parts:
                 for kind in ("weight", "bias"):
                     yield np.concatenate([weights[f"{stack}.layers.{i}.{name}.{kind}"] for name in names])
-    for stack in ("encoder", "decoder"):
-        for kind in ("weight", "bias"):
-            if f"{stack}.norm.{kind}" in weights:  # only a pre-norm model has final norms
-                yield weights[f"{stack}.norm.{kind}"]
+    if shape.norm == "pre":
+        for stack in ("encoder", "decoder"):
+            yield from (weights[f"{stack}.norm.{kind}"] for kind in ("weight", "bias"))

@@ -15,9 +15,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from translator import console
+from translator.building import not_finite
 from translator.errors import TrainingError, is_out_of_memory
 from translator.files import atomic_write
-from translator.model_folder import NOT_FINITE, not_finite
+from translator.model_folder import NOT_FINITE
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 

@@ -79,7 +79,8 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
 
 def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     splits = learnt_single_sentences(prepared.multi_sentence_share)
-    translator = Translator(*load_unfinished(model_folder), splits_sentences=splits)
+    loaded = load_unfinished(model_folder)
+    translator = Translator(loaded, loaded.tokenizer, config, splits_sentences=splits)
     split = open_scored(config, "test")
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)

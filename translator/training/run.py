@@ -24,7 +24,8 @@ from translator.config import Config, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_scored, prepare
-from translator.engine.runtime import cap_onednn_cache, multiplies_bfloat16, tune_malloc
+from translator.engine.memory import cap_onednn_cache, tune_malloc
+from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import DataError, TrainingError
 from translator.files import atomic_write
 from translator.training.curves import draw_curves
