@@ -128,7 +128,8 @@ class NativeDecoder:
 
         Args:
             sources: token ids of each source, without the start symbol and the end symbol.
-            max_lengths: maximum length of each output, including the end symbol; at least 2.
+            max_lengths: maximum length of each output, including the end symbol; at least 2, and above the
+                length of the prefix.
             options: options of the search.
             prefixes: for each source, the tokens with which its output starts, if not those of `options`.
             stop: a flag. If it becomes nonzero, the search ends at its next step.
@@ -142,8 +143,8 @@ class NativeDecoder:
             FloatingPointError: the scores of the model are not finite.
             InterruptedError: the flag was set.
             MemoryError: there is not enough memory.
-            ValueError: a source or an output is longer than the position encodings, or a trace is given and
-                there are several sources.
+            ValueError: a token is not in the vocabulary, a length is not allowed, or a trace is given and there
+                are several sources.
         """
         if trace is not None and len(sources) != 1:
             raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
@@ -151,13 +152,20 @@ class NativeDecoder:
         if max(longest, *(len(source) + 1 for source in sources), 0) > self.n_positions:
             raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
         n, stop = len(sources), c_int(0) if stop is None else stop
+        prefixes = [options.prefix] * n if prefixes is None else prefixes
+        for _, prefix, most in zip(sources, prefixes, max_lengths, strict=True):
+            if max(2, len(prefix) + 1) > most:
+                raise ValueError("an output has no room for its prefix or the end symbol")
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
             *_concatenate([[*source, EOS] for source in sources]),
-            *_concatenate([options.prefix] * n if prefixes is None else prefixes),
+            *_concatenate(prefixes),
             np.array(options.forbidden, dtype=np.int32),
             np.array(max_lengths, dtype=np.int64),
         ]
+        for ids in inputs[0], inputs[2], inputs[4]:
+            if ids.view(np.uint32).max(initial=0) >= self.n_tokens:
+                raise ValueError(f"a token is not in the vocabulary of {self.n_tokens} tokens")
         request = _Request(
             n, options.beam_size, options.n_best, len(options.forbidden), longest, options.length_penalty,
             *(array.ctypes.data for array in (*inputs, *found.outputs)),
