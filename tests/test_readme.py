@@ -54,7 +54,9 @@ def test_console_commands_run_in_order_and_then_the_python_example(checkout: Pat
     assert any(c.startswith("make evaluate") for c in commands)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # Short outputs: an untrained model ends no sentence, and no command needs one.
-    short = "train.max_steps=5 validation.every_steps=5 search.max_length_ratio=0.1 search.max_length_offset=2"
+    short = (
+        "train.max_steps=5 validation.every_steps=5 search.max_length_ratio=0.1 search.max_length_offset=2"
+    )
     for command in commands:
         if command.startswith("make train"):
             command += f" ARGS='{short}'"
