@@ -1,4 +1,4 @@
-"""What the tests of native decoding share: models with random weights, prepacked for each level of the CPU."""
+"""What the tests of decoding in C share: random models, prepacked for each level of this CPU."""
 
 import ctypes
 from collections.abc import Callable

@@ -128,7 +128,8 @@ class NativeDecoder:
 
         Args:
             sources: token ids of each source, without the start symbol and the end symbol.
-            max_lengths: maximum length of each output, including the end symbol; at least 2.
+            max_lengths: maximum length of each output, including the end symbol; at least 2, and above the
+                length of the prefix.
             options: options of the search.
             prefixes: for each source, the tokens with which its output starts, if not those of `options`.
             stop: a flag. If it becomes nonzero, the search ends at its next step.
@@ -148,7 +149,7 @@ class NativeDecoder:
         if not sources:
             return []
         prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
-        self._check(sources, prefixes, max_lengths, options, is_traced=trace is not None)
+        self._check(sources, prefixes, max_lengths, is_traced=trace is not None)
         n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
@@ -157,6 +158,9 @@ class NativeDecoder:
             np.array(options.forbidden, dtype=np.int32),
             np.array(max_lengths, dtype=np.int64),
         ]
+        for ids in inputs[0], inputs[2], inputs[4]:
+            if ids.view(np.uint32).max(initial=0) >= self.n_tokens:
+                raise ValueError(f"a token is not in the vocabulary of {self.n_tokens} tokens")
         request = _Request(
             n, options.beam_size, options.n_best, len(options.forbidden), longest, options.length_penalty,
             *(array.ctypes.data for array in (*inputs, *found.outputs)),
@@ -176,19 +180,16 @@ class NativeDecoder:
         sources: Sequence[Sequence[int]],
         prefixes: Sequence[Sequence[int]],
         max_lengths: Sequence[int],
-        options: SearchOptions,
         *,
         is_traced: bool,
     ) -> None:
-        """Raise a ValueError for what the C code would read or write beyond its memory."""
+        """Raise a ValueError for lengths that do not fit the memory that the C code reserves."""
         if is_traced and len(sources) != 1:
             raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
         if max(*map(len, sources), max(max_lengths) - 1) >= self.n_positions:
             raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
         if any(limit < max(2, len(ids) + 1) for ids, limit in zip(prefixes, max_lengths, strict=True)):
             raise ValueError("an output has no room for its prefix and the end symbol")
-        if not all(0 <= i < self.n_tokens for i in chain(*sources, *prefixes, options.forbidden)):
-            raise ValueError(f"a token is not in the vocabulary of {self.n_tokens}")
 
     def _callback(self, table: Table) -> Any:
         def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:

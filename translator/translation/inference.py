@@ -197,7 +197,8 @@ class Translator:
             One translation per text, in the order of the texts.
 
         Raises:
-            UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break.
+            UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break or
+                is longer than `model.max_length`.
             ModelError: the scores are not finite.
         """
         prefix_ids = self.forced(prefix)
@@ -259,7 +260,11 @@ class Translator:
 
         Raises:
             ModelError: the scores are not finite.
+            UsageError: the prefix is longer than `model.max_length`.
         """
+        if len(prefix) > self.config.model.max_length:
+            most = self.config.model.max_length
+            raise UsageError(f"the prefix has {len(prefix)} tokens; this model allows {most}")
         try:
             results = batched_search(
                 self.decoder,
@@ -283,7 +288,7 @@ class Translator:
     def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
         """Return the maximum length of the translation of a tokenized source, including the end symbol."""
         length = int(len(source) * options.max_length_ratio) + options.max_length_offset
-        return min(length, self.config.model.max_length)
+        return min(max(length, 2), self.config.model.max_length)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
         """Return Σ log p of the tokens of each given translation, including the end symbol.
