@@ -23,7 +23,7 @@ from translator.config import Config
 from translator.config.file import load_config
 from translator.data import corpus
 from translator.data.preparation import prepare
-from translator.engine.runtime import cap_onednn_cache, tune_malloc
+from translator.engine.memory import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.trainer import fit
@@ -49,7 +49,7 @@ def losses(config: Config) -> list[float]:
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
     found = ValidationLosses()
     with tempfile.TemporaryDirectory() as folder:
-        fit(module, TranslationData(config, prepared, validation), Path(folder), watchers=[found])
+        fit(module, TranslationData(config, prepared, validation), Path(folder), callbacks=[found])
     return found.losses
 
 

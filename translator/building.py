@@ -1,4 +1,8 @@
-"""Build a model as a configuration describes it."""
+"""Build a model as a configuration describes it, and look at its weights."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from translator.config import ModelConfig
 from translator.model.layers import LayerOptions
@@ -30,3 +34,8 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> Transformer:
 def n_parameters(model: Transformer) -> int:
     """Return the number of trainable parameters. Weights that several layers share are counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with an infinite or NaN value, or None if there is none."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)

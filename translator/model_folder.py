@@ -12,21 +12,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
 
-from translator.building import build_model
 from translator.config import Config, ModelConfig
 from translator.config.file import config_from_json
 from translator.data.tokenizer import Tokenizer
 from translator.errors import ConfigError, ModelError, is_out_of_memory
 from translator.files import atomic_write, sha256
-from translator.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from translator.model.transformer import Transformer
 
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG, MANIFEST = "model.safetensors", "tokenizer.model", "config.json", "manifest.json"
@@ -40,25 +45,36 @@ PACKAGES = ("passerelle", "torch", "lightning", "datasets", "sentencepiece", "sa
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The contents of a model folder."""
+    """The contents of a model folder. Only `model` needs torch."""
 
-    model: Transformer
+    weights: dict[str, NDArray[Any]]
     tokenizer: Tokenizer
     config: Config
     manifest: dict[str, Any]
 
+    @cached_property
+    def model(self) -> "Transformer":
+        """The model, in evaluation mode. It is built on first use."""
+        import torch
 
-def save_weights(folder: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, config: Config) -> None:
+        from translator.building import build_model
+
+        model = build_model(self.config.model, len(self.tokenizer))
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in self.weights.items()})
+        return model.eval()
+
+
+def save_weights(folder: Path, weights: "dict[str, Tensor]", tokenizer: Tokenizer, config: Config) -> None:
     """Write all files of a model folder except the manifest. The folder may already exist.
 
     Raises:
         ModelError: a weight is not finite. In that case, nothing is written.
     """
-    if name := not_finite(weights):
+    arrays = {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in weights.items()}
+    if name := _not_finite(arrays):
         raise ModelError(f"{folder}: not written: {name} has {NOT_FINITE}; the training diverged")
     folder.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    atomic_write(folder / WEIGHTS, safetensors.torch.save(contiguous))
+    atomic_write(folder / WEIGHTS, safetensors.numpy.save(arrays))
     atomic_write(folder / TOKENIZER, tokenizer.model)
     atomic_write(folder / CONFIG, config.to_json().encode())
 
@@ -114,11 +130,11 @@ def load_model_folder(folder: Path) -> LoadedModel:
             raise ModelError(f"{path}: missing; fetch the folder again")
         if not isinstance(hashes, dict) or sha256(path) != hashes.get(name):
             raise ModelError(f"{path}: damaged: its SHA-256 is not in the manifest; fetch the folder again")
-    return LoadedModel(*load_unfinished(folder), manifest)
+    return load_unfinished(folder, manifest)
 
 
-def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
-    """Load the model, tokenizer and configuration from a folder, which need not have a manifest yet.
+def load_unfinished(folder: Path, manifest: dict[str, Any] | None = None) -> LoadedModel:
+    """Load a folder that need not have a manifest yet.
 
     Raises:
         ModelError: a file is damaged or inconsistent with the others, or a weight is not finite.
@@ -129,47 +145,67 @@ def load_unfinished(folder: Path) -> tuple[Transformer, Tokenizer, Config]:
         raise ModelError(f"{error} (if a newer version wrote the folder, update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     try:
-        weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
-        if name := next((name for name, value in weights.items() if not value.is_floating_point()), None):
-            raise ModelError(
-                f"{folder / WEIGHTS}: {name} is {weights[name].dtype}, not a floating-point type"
-            )
-        _check_shapes(weights, config.model, len(tokenizer))
-        model = build_model(config.model, len(tokenizer))
-        model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+        weights = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that numpy lacks
         if is_out_of_memory(error):
             raise
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from None
-    if name := not_finite(weights):
+        raise ModelError(f"{folder / WEIGHTS}: cannot be read: {error}; fetch the folder again") from None
+    problem = _misfit(weights, weight_shapes(config.model, len(tokenizer)))
+    if problem is not None:
+        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {problem}")
+    if name := _not_finite(weights):
         raise ModelError(
             f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so the model cannot translate; use another model"
         )
-    return model.eval(), tokenizer, config
+    return LoadedModel(weights, tokenizer, config, manifest or {})
 
 
-def _check_shapes(weights: Mapping[str, Tensor], config: ModelConfig, vocabulary_size: int) -> None:
-    """Check the shapes of the large weights, before memory is allocated for a model that they may not fit.
-
-    Raises:
-        RuntimeError: a weight is missing or does not have the configured shape.
-    """
-    shapes = {"embedding.weight": (vocabulary_size, config.width)}
-    for stack, n_layers in (("encoder", config.n_encoder_layers), ("decoder", config.n_decoder_layers)):
+def weight_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
+    """Return the name and the shape of each weight of a model, without building the model."""
+    width, inner = config.width, config.feed_forward
+    linear = {  # (inputs, outputs)
+        "self_attention.query": (width, width),
+        "self_attention.key_value": (width, 2 * width),
+        "self_attention.output": (width, width),
+        "feed_forward.inner": (width, inner),
+        "feed_forward.outer": (inner, width),
+    }
+    cross = {name.replace("self", "cross"): shape for name, shape in linear.items() if "self" in name}
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary_size, width)}
+    for stack, n_layers, more in (
+        ("encoder", config.n_encoder_layers, {}),
+        ("decoder", config.n_decoder_layers, cross),
+    ):
+        norms = [
+            f"layers.{i}.{name}_norm"
+            for i in range(n_layers)
+            for name in ("self", "feed", *(["cross"] if more else []))
+        ]
+        for name in [*norms, *(["norm"] if config.norm == "pre" else [])]:
+            shapes |= {f"{stack}.{name}.{kind}": (width,) for kind in ("weight", "bias")}
         for i in range(n_layers):
-            shapes[f"{stack}.layers.{i}.self_attention.query.weight"] = (config.width, config.width)
-            shapes[f"{stack}.layers.{i}.feed_forward.inner.weight"] = (config.feed_forward, config.width)
+            for name, (n_in, n_out) in {**linear, **more}.items():
+                shapes[f"{stack}.layers.{i}.{name}.weight"] = (n_out, n_in)
+                shapes[f"{stack}.layers.{i}.{name}.bias"] = (n_out,)
+    return shapes
+
+
+def _misfit(weights: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return how weights differ from the expected shapes, or None if they do not."""
     for name, shape in shapes.items():
         if name not in weights:
-            raise RuntimeError(f"there is no {name}")
+            return f"there is no {name}"
         if weights[name].shape != shape:
-            raise RuntimeError(f"size mismatch for {name}: {tuple(weights[name].shape)}, not {shape}")
+            return f"size mismatch for {name}: {weights[name].shape}, not {shape}"
+        if weights[name].dtype.kind != "f":
+            return f"{name} is {weights[name].dtype}, not a floating-point type"
+    unknown = [name for name in weights if name not in shapes]
+    return f"{unknown[0]} is unknown" if unknown else None
 
 
-def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with an infinite or NaN value, or None if there is none."""
-    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+def _not_finite(weights: Mapping[str, NDArray[Any]]) -> str | None:
+    """Return the name of the first array with an infinite or NaN value, or None if there is none."""
+    return next((name for name, value in weights.items() if not np.isfinite(value).all()), None)
 
 
 def newest_model(root: Path) -> Path:

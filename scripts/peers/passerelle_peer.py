@@ -23,7 +23,7 @@ from translator.building import build_model
 from translator.config import validate
 from translator.data import corpus
 from translator.data.preparation import prepare
-from translator.engine.runtime import cap_onednn_cache, tune_malloc
+from translator.engine.memory import cap_onednn_cache, tune_malloc
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
 from translator.training.trainer import fit
@@ -61,7 +61,7 @@ def train(job: Job) -> Job:
     stopwatch = Stopwatch(job, read_batches(job))
     with tempfile.TemporaryDirectory() as folder:
         data = TranslationData(config, prepared, validation)
-        fit(module, data, Path(folder), watchers=[Measure(stopwatch)])
+        fit(module, data, Path(folder), callbacks=[Measure(stopwatch)])
     return stopwatch.result()
 
 

@@ -10,7 +10,7 @@ import torch
 PAGE_FAULTS = """
 import resource, sys
 import torch
-from translator.engine.runtime import tune_malloc
+from translator.engine.memory import tune_malloc
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert tune_malloc()
@@ -38,7 +38,7 @@ GROWTH = """
 import re, sys
 from pathlib import Path
 import torch
-from translator.engine.runtime import cap_onednn_cache
+from translator.engine.memory import cap_onednn_cache
 torch.set_num_threads(1)
 if sys.argv[1] == "few":
     cap_onednn_cache()

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from translator.search import Result, SearchOptions, beam_search, greedy_search
+from translator.search.beam import beam_search
+from translator.search.greedy import greedy_search
+from translator.search.result import Result, SearchOptions
 from translator.symbols import BOS, EOS, NEVER_EMITTED
 
 N_PIECES = 7  # four special ones and three to spell with
-FORBIDDEN = torch.tensor(NEVER_EMITTED)
+FORBIDDEN = NEVER_EMITTED
 
 #: The pieces so far, without the start symbol → log-probabilities of the next piece.
 Table = Callable[[tuple[int, ...]], Sequence[float]]

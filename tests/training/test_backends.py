@@ -49,7 +49,7 @@ needs_c = pytest.mark.skipif(load_native() is None, reason="the C operations wer
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here."""
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 @pytest.fixture
@@ -99,6 +99,9 @@ def test_which_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choose_training_backend(wanted, "cuda") == ("torch", None)
     monkeypatch.setattr("translator.engine.backend.problem", lambda: "no compiler")
     assert choose_training_backend("auto", "cpu") == ("torch", "no compiler")
+    with pytest.raises(TrainingError, match=r"^hardware.backend=native: no compiler; install a C compiler"):
+        choose_training_backend("native", "cpu")
+    assert choose_training_backend("native", "cuda") == ("torch", None)  # where no compiler is needed
     assert choose_training_backend("torch", "cpu") == ("torch", None)
     for device in ("cpu", "cuda"):
         assert choose_training_backend("reference", device) == ("reference", None)

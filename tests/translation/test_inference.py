@@ -297,6 +297,7 @@ def test_a_device_that_is_not_there(trained: Trained) -> None:
         ({"beam_size": 0}, "beam size 0 is below 1"),
         ({"batch_size": 0}, "batch size 0 is below 1"),
         ({"prefix": "a\nb"}, "has a line break"),
+        ({"prefix": "the cat " * 100}, r"the prefix has \d+ tokens; this model allows \d+"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -11,35 +11,42 @@ from typing import Literal
 
 from translator.engine.decoding import DecodingEngine
 from translator.engine.native import load_native
-from translator.engine.native_decoding import NativeDecoder, Precision
-from translator.engine.native_library import load_library, problem
+from translator.engine.native_decoding import Precision
+from translator.engine.native_library import problem
 from translator.engine.ops import Ops
 from translator.engine.reference import ReferenceDecoding, ReferenceTraining
 from translator.engine.runtime import device_of
 from translator.engine.torch_search import TorchDecoder
 from translator.engine.training import TrainingEngine
-from translator.model.layers import ACTIVATIONS
+from translator.errors import TrainingError
 from translator.model.transformer import Transformer
 
 Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend to train with and, if the C operations are wanted but unavailable, the reason.
+    """Return the backend to train with and, if the C operations are missing, the reason; else None.
 
-    If the C operations are available or not wanted, or the device is not a CPU, then the reason is None.
+    On other devices than a CPU, "auto" and "native" both mean "torch".
 
     Args:
-        wanted: "auto", "native", "torch" or "reference". "auto" and "native" both mean the native backend if
-            the device is a CPU and the C operations are available, else the torch backend.
+        wanted: "auto", "native", "torch" or "reference". "auto" means "native" if the C operations are
+            available, else "torch".
         device: device type, such as "cpu".
+
+    Raises:
+        TrainingError: "native" is wanted on a CPU, but the C operations are not available.
     """
     if wanted == "reference":
         return "reference", None
     if wanted == "torch" or device != "cpu":
         return "torch", None
     reason = problem()
-    return ("native", None) if reason is None else ("torch", reason)
+    if reason is None:
+        return "native", None
+    if wanted == "native":
+        raise TrainingError(f"hardware.backend=native: {reason}; hardware.backend=auto does without")
+    return "torch", reason
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:
@@ -49,33 +56,16 @@ def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | Re
     return TrainingEngine(model, Ops(load_native() if backend == "native" else None))
 
 
-def decoder_of(model: Transformer, backend: str, *, precision: Precision) -> NativeDecoder | TorchDecoder:
-    """Return a decoder of a model, in C if that is possible and allowed.
+def torch_decoder(model: Transformer, backend: str, *, precision: Precision) -> TorchDecoder:
+    """Return a decoder of a model in evaluation mode, in PyTorch.
 
     Args:
-        model: the model, in evaluation mode.
-        backend: "auto", "native", "torch" or "reference". "auto" and "native" both mean C if the model is on
-            a CPU, `NativeDecoder` supports it and the C library is available, else "torch".
-        precision: precision of the matrix products. "reference" ignores it. With PyTorch, bfloat16 and int8
-            both mean bfloat16, on a CPU float32.
+        model: the model.
+        backend: "reference" for `translator.model` itself, without a cache; otherwise, any name.
+        precision: "float32", or another for bfloat16. On a CPU, everything is float32.
     """
     if backend == "reference":
         return TorchDecoder(ReferenceDecoding(model))
-    device, library = device_of(model).type, load_library()
-    reason = problem() or NativeDecoder.why_unsupported(model.state_dict())
-    if backend == "torch" or device != "cpu" or library is None or reason is not None:
-        bfloat16 = device != "cpu" and precision != "float32"
-        engine = DecodingEngine(model, bfloat16=bfloat16)
-        return TorchDecoder(engine, precision="bfloat16" if bfloat16 else "float32", why_not_native=reason)
-    layer = model.encoder.layers[0]
-    return NativeDecoder(
-        library,
-        {name: value.numpy() for name, value in model.state_dict().items()},
-        model.position_table(2 * len(model.positions)).numpy(),  # because a prefix may lengthen an output
-        n_heads=layer.self_attention.n_heads,
-        pre_norm=layer.pre_norm,
-        activation=next(
-            name for name, function in ACTIVATIONS.items() if function is layer.feed_forward.activation
-        ),
-        precision=precision,
-    )
+    bfloat16 = device_of(model).type != "cpu" and precision != "float32"
+    engine = DecodingEngine(model, bfloat16=bfloat16)
+    return TorchDecoder(engine, precision="bfloat16" if bfloat16 else "float32")

@@ -6,6 +6,7 @@ whatever other sentences are decoded with it. The C code is single-threaded and 
 """
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_long, c_void_p
@@ -15,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from translator.config import ModelConfig
 from translator.search.result import NOTHING, Hypothesis, Result, SearchOptions
 from translator.search.scoring import normalised
 from translator.search.trace import Trace, considered
@@ -65,41 +67,35 @@ class NativeDecoder:
     """A model prepacked for decoding in C. It has no state, so concurrent searches can share it."""
 
     single_threaded = True
-    why_not_native: str | None = None
 
     def __init__(
         self,
         library: ctypes.CDLL,
         weights: Mapping[str, NDArray[Any]],
-        positions: NDArray[Any],
+        shape: ModelConfig,
         *,
-        n_heads: int,
-        pre_norm: bool,
-        activation: str,
         precision: Precision = "float32",
     ):
         """Copy and prepack weights.
 
         Args:
             library: the C library, from `native_library.load_library`.
-            weights: the state dict of a `Transformer`; see `why_unsupported`.
-            positions: (L, D), the position encodings.
-            n_heads: H.
-            pre_norm: whether the layers are pre-norm layers.
-            activation: "relu", "gelu" or "silu".
+            weights: the state dict of a `Transformer`.
+            shape: the shape of the model, which `why_unsupported` accepts.
             precision: precision of the matrix products. Their inputs are rounded to bfloat16, or quantized to
                 int8 with one scale per row; the sums of products, attention and the layer norms are float32.
 
         Raises:
             MemoryError: there is not enough memory.
         """
-        tensors = [np.ascontiguousarray(x, dtype=np.float32) for x in _tensors(weights, positions)]
-        self.n_tokens, width = tensors[0].shape
-        self.n_positions, self.precision = len(positions), precision
+        # A prefix may make an output longer than `max_length`.
+        positions = sinusoids(2 * shape.max_length, shape.width, base=shape.position_base)
+        tensors = [np.ascontiguousarray(x, dtype=np.float32) for x in _tensors(weights, positions, shape)]
+        self.n_tokens, self.n_positions, self.precision = len(tensors[0]), len(positions), precision
         sizes = _Sizes(
-            self.n_tokens, width, n_heads, len(weights["encoder.layers.0.feed_forward.inner.weight"]),
-            _n_layers(weights, "encoder"), _n_layers(weights, "decoder"), len(positions),
-            pre_norm, _ACTIVATIONS.index(activation), PRECISIONS.index(precision), _EPSILON,
+            self.n_tokens, shape.width, shape.n_heads, shape.feed_forward,
+            shape.n_encoder_layers, shape.n_decoder_layers, self.n_positions,
+            shape.norm == "pre", _ACTIVATIONS.index(shape.activation), PRECISIONS.index(precision), _EPSILON,
         )  # fmt: skip
         library.new_model.restype = c_void_p
         self._c = library
@@ -111,11 +107,10 @@ class NativeDecoder:
         weakref.finalize(self, library.free_model, self._model)
 
     @staticmethod
-    def why_unsupported(weights: Mapping[str, Any]) -> str | None:
-        """Return why a model with these weights cannot be decoded in C, or None if it can."""
-        inner, width = weights["encoder.layers.0.feed_forward.inner.weight"].shape
-        if width % LANES or inner % LANES:
-            return f"model.width={width} or model.feed_forward={inner} is not a multiple of {LANES}"
+    def why_unsupported(shape: ModelConfig) -> str | None:
+        """Return why models of a shape cannot be decoded in C, or None if they can."""
+        if shape.width % LANES or shape.feed_forward % LANES:
+            return f"model.width or model.feed_forward is not a multiple of {LANES}"
         return None
 
     def search(
@@ -133,7 +128,8 @@ class NativeDecoder:
 
         Args:
             sources: token ids of each source, without the start symbol and the end symbol.
-            max_lengths: maximum length of each output, including the end symbol; at least 2.
+            max_lengths: maximum length of each output, including the end symbol; at least 2, and above the
+                length of the prefix.
             options: options of the search.
             prefixes: for each source, the tokens with which its output starts, if not those of `options`.
             stop: a flag. If it becomes nonzero, the search ends at its next step.
@@ -147,22 +143,24 @@ class NativeDecoder:
             FloatingPointError: the scores of the model are not finite.
             InterruptedError: the flag was set.
             MemoryError: there is not enough memory.
-            ValueError: a source or an output is longer than the position encodings, or a trace is given and
-                there are several sources.
+            ValueError: a source or an output is longer than the position encodings, an output cannot hold its
+                prefix, a token is not in the vocabulary, or there is a trace and not exactly one source.
         """
-        if trace is not None and len(sources) != 1:
-            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
-        longest = max(max_lengths, default=0)
-        if max(longest, *(len(source) + 1 for source in sources), 0) > self.n_positions:
-            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
-        n, stop = len(sources), c_int(0) if stop is None else stop
+        if not sources:
+            return []
+        prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
+        self._check(sources, prefixes, max_lengths, is_traced=trace is not None)
+        n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
             *_concatenate([[*source, EOS] for source in sources]),
-            *_concatenate([options.prefix] * n if prefixes is None else prefixes),
+            *_concatenate(prefixes),
             np.array(options.forbidden, dtype=np.int32),
             np.array(max_lengths, dtype=np.int64),
         ]
+        for ids in inputs[0], inputs[2], inputs[4]:
+            if ids.view(np.uint32).max(initial=0) >= self.n_tokens:
+                raise ValueError(f"a token is not in the vocabulary of {self.n_tokens} tokens")
         request = _Request(
             n, options.beam_size, options.n_best, len(options.forbidden), longest, options.length_penalty,
             *(array.ctypes.data for array in (*inputs, *found.outputs)),
@@ -176,6 +174,22 @@ class NativeDecoder:
         if trace is not None:
             trace.extend(found.steps(options.beam_size))
         return found.results(options.length_penalty)
+
+    def _check(
+        self,
+        sources: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        *,
+        is_traced: bool,
+    ) -> None:
+        """Raise a ValueError for lengths that do not fit the memory that the C code reserves."""
+        if is_traced and len(sources) != 1:
+            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
+        if max(*map(len, sources), max(max_lengths) - 1) >= self.n_positions:
+            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
+        if any(limit < max(2, len(ids) + 1) for ids, limit in zip(prefixes, max_lengths, strict=True)):
+            raise ValueError("an output has no room for its prefix and the end symbol")
 
     def _callback(self, table: Table) -> Any:
         def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:
@@ -196,13 +210,8 @@ class _Found:
         self.totals = np.zeros((n, n_best), dtype=np.float64)
         self.trace = np.zeros((max_length if n_ranked else 0, n_ranked), dtype=_CONTINUATION)
         self.n_traced = np.zeros(len(self.trace), dtype=np.int64)
-        self.outputs: list[NDArray[Any]] = [
-            self.ids,
-            self.log_probs,
-            self.n_hypotheses,
-            self.lengths,
-            self.totals,
-        ]
+        outputs = self.ids, self.log_probs, self.n_hypotheses, self.lengths, self.totals
+        self.outputs: list[NDArray[Any]] = [*outputs]
 
     def results(self, length_penalty: float) -> list[Result]:
         return [
@@ -237,31 +246,39 @@ def _concatenate(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDAr
     return np.fromiter(chain(*rows), np.int32, ends[-1] if ends else 0), np.array(ends, dtype=np.int64)
 
 
-def _n_layers(weights: Mapping[str, Any], stack: str) -> int:
-    return sum(name.startswith(f"{stack}.layers.") and name.endswith(".inner.weight") for name in weights)
+def sinusoids(length: int, width: int, *, base: float) -> NDArray[np.float32]:
+    """Return the table of `model.positions.sinusoids`, up to rounding."""
+    frequency = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-math.log(base) / width))
+    angle = np.arange(length, dtype=np.float32)[:, None] * frequency
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
 
-def _tensors(weights: Mapping[str, NDArray[Any]], positions: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _tensors(
+    weights: Mapping[str, NDArray[Any]], positions: NDArray[np.float32], shape: ModelConfig
+) -> Iterator[NDArray[Any]]:
     """Yield the tensors in the order in which `csrc/decoder.c` reads them."""
+    self_attention = [
+        ["self_norm"],
+        ["self_attention.query", "self_attention.key_value"],
+        ["self_attention.output"],
+    ]
+    cross = [
+        ["cross_norm"],
+        ["cross_attention.query"],
+        ["cross_attention.key_value"],
+        ["cross_attention.output"],
+    ]
+    feed_forward = [["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"]]
     yield weights["embedding.weight"]
     yield positions
-    for stack in ("encoder", "decoder"):
-        cross = [
-            ["cross_norm"],
-            ["cross_attention.query"],
-            ["cross_attention.key_value"],
-            ["cross_attention.output"],
-        ]
-        parts = [
-            ["self_norm"], ["self_attention.query", "self_attention.key_value"], ["self_attention.output"],
-            *(cross if stack == "decoder" else []),
-            ["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"],
-        ]  # fmt: skip
-        for i in range(_n_layers(weights, stack)):
+    for stack, n_layers, parts in (
+        ("encoder", shape.n_encoder_layers, [*self_attention, *feed_forward]),
+        ("decoder", shape.n_decoder_layers, [*self_attention, *cross, *feed_forward]),
+    ):
+        for i in range(n_layers):
             for names in parts:
                 for kind in ("weight", "bias"):
                     yield np.concatenate([weights[f"{stack}.layers.{i}.{name}.{kind}"] for name in names])
-    for stack in ("encoder", "decoder"):
-        for kind in ("weight", "bias"):
-            if f"{stack}.norm.{kind}" in weights:  # only a pre-norm model has final norms
-                yield weights[f"{stack}.norm.{kind}"]
+    if shape.norm == "pre":
+        for stack in ("encoder", "decoder"):
+            yield from (weights[f"{stack}.norm.{kind}"] for kind in ("weight", "bias"))

@@ -38,15 +38,9 @@ class TorchDecoder:
 
     single_threaded = False  # PyTorch's operations use several threads
 
-    def __init__(
-        self,
-        engine: DecodingEngine | ReferenceDecoding,
-        *,
-        precision: Precision = "float32",
-        why_not_native: str | None = None,
-    ):
-        """Wrap an engine. The precision is that of the engine; a reason is given if C was not possible."""
-        self.engine, self.precision, self.why_not_native = engine, precision, why_not_native
+    def __init__(self, engine: DecodingEngine | ReferenceDecoding, *, precision: Precision = "float32"):
+        """Wrap an engine, which computes in `precision`."""
+        self.engine, self.precision = engine, precision
 
     @torch.inference_mode()
     def search(

@@ -11,6 +11,7 @@ from ctranslate2.specs import TransformerSpec
 from ctranslate2.specs.common_spec import Activation
 from torch import Tensor, nn
 
+from translator.building import not_finite
 from translator.config import ModelConfig, SearchConfig
 from translator.data.tokenizer import Tokenizer
 from translator.errors import ExportError
@@ -18,7 +19,7 @@ from translator.model.attention import Attention
 from translator.model.layers import Layer, Stack
 from translator.model.positions import sinusoids
 from translator.model.transformer import Transformer
-from translator.model_folder import NOT_FINITE, not_finite
+from translator.model_folder import NOT_FINITE
 from translator.symbols import BOS, EOS, UNK
 
 VERSION = str(ctranslate2.__version__)

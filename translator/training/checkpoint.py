@@ -15,9 +15,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from translator import console
+from translator.building import not_finite
 from translator.errors import TrainingError, is_out_of_memory
 from translator.files import atomic_write
-from translator.model_folder import NOT_FINITE, not_finite
+from translator.model_folder import NOT_FINITE
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
@@ -63,7 +64,7 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         keeps_last = path.name == LAST and self._last_is_good
-        atomic_write(path, with_checksum(checkpoint), keep=path.with_name(PREVIOUS) if keeps_last else None)
+        atomic_write(path, with_checksum(checkpoint), backup=path.with_name(PREVIOUS) if keeps_last else None)
         self._last_is_good = self._last_is_good or path.name == LAST
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:

@@ -5,6 +5,7 @@ from ctypes import c_int
 from itertools import chain
 from typing import Protocol
 
+from translator.engine.native_decoding import Precision
 from translator.engine.parallel import chunk_size, map_interruptibly, n_threads
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
@@ -14,6 +15,7 @@ class Decoder(Protocol):
     """What decodes a batch: a `NativeDecoder` or a `TorchDecoder`."""
 
     single_threaded: bool
+    precision: Precision
 
     def search(
         self,

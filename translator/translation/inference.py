@@ -3,23 +3,25 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from translator.config import Config, SearchConfig
 from translator.data.input_map import map_input
 from translator.data.tokenizer import Tokenizer
-from translator.engine.backend import decoder_of
-from translator.engine.native_decoding import PRECISIONS, Precision
+from translator.engine.native_decoding import PRECISIONS, NativeDecoder, Precision
+from translator.engine.native_library import load_library, problem
 from translator.errors import ModelError, UsageError
-from translator.model.transformer import Transformer
-from translator.model_folder import load_model_folder
+from translator.model_folder import LoadedModel, load_model_folder
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
-from translator.translation.batched_search import batched_search
+from translator.translation.batched_search import Decoder, batched_search
 from translator.translation.joining import Translation, join_parts
-from translator.translation.scoring import target_log_probs
 from translator.translation.splitting import Part, tokenized_parts
+
+if TYPE_CHECKING:
+    from translator.model.transformer import Transformer
 
 _BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # whitespace, soft hyphens and zero-width characters
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
@@ -59,7 +61,7 @@ class Translator:
 
     def __init__(
         self,
-        model: Transformer,
+        model: "Transformer | LoadedModel",
         tokenizer: Tokenizer,
         config: Config,
         *,
@@ -67,23 +69,49 @@ class Translator:
         splits_sentences: bool = False,
         backend: DecodingBackend = "auto",
     ):
-        """Put the model into evaluation mode and prepare it for decoding.
+        """Prepare a model for decoding.
 
         The model must not be changed afterwards. The effect of a change would be undefined, because the
         decoding engine has its own copies of some of the weights.
 
         Args:
-            model: the model, on the device on which it is to run.
+            model: the model, in evaluation mode and on the device on which it is to run; or a loaded model
+                folder, of which the model is only built if torch is needed.
             tokenizer: the tokenizer of the model.
             config: the config with which the model was trained.
             precision: as in `load`.
             splits_sentences: whether each sentence of a line is translated separately.
             backend: as in `load`.
         """
-        self.model, self.tokenizer, self.config = model.eval(), tokenizer, config
+        self._model, self.tokenizer, self.config = model, tokenizer, config
         self.splits_sentences = splits_sentences
-        self.decoder = decoder_of(model, backend, precision=precision)
+        #: Why the model is not decoded in C; None if it is, or if another backend was asked for.
+        self.why_not_native: str | None = None
+        self.decoder = self._decoder(precision, backend)
         self.precision = self.decoder.precision
+
+    @cached_property
+    def model(self) -> "Transformer":
+        """The model."""
+        model = self._model.model if isinstance(self._model, LoadedModel) else self._model
+        return model.eval()
+
+    def _decoder(self, precision: Precision, backend: DecodingBackend) -> Decoder:
+        """Return a decoder in C if that is possible and allowed, else one in PyTorch."""
+        shape = self.config.model
+        is_on_cpu = isinstance(self._model, LoadedModel) or next(self._model.parameters()).is_cpu
+        if backend in ("auto", "native") and is_on_cpu:
+            library = load_library()
+            self.why_not_native = problem() or NativeDecoder.why_unsupported(shape)
+            if library is not None and self.why_not_native is None:
+                if isinstance(self._model, LoadedModel):
+                    weights = self._model.weights
+                else:
+                    weights = {name: value.numpy() for name, value in self.model.state_dict().items()}
+                return NativeDecoder(library, weights, shape, precision=precision)
+        from translator.engine.backend import torch_decoder
+
+        return torch_decoder(self.model, backend, precision=precision)
 
     @classmethod
     def load(
@@ -124,7 +152,7 @@ class Translator:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
         loaded = load_model_folder(Path(folder))
         try:
-            model = loaded.model.to(device)
+            model = loaded if device == "cpu" else loaded.model.to(device)
         except (RuntimeError, AssertionError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used: {reason}; try cpu") from None
@@ -169,7 +197,8 @@ class Translator:
             One translation per text, in the order of the texts.
 
         Raises:
-            UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break.
+            UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break or
+                is longer than `model.max_length`.
             ModelError: the scores are not finite.
         """
         prefix_ids = self.forced(prefix)
@@ -231,7 +260,11 @@ class Translator:
 
         Raises:
             ModelError: the scores are not finite.
+            UsageError: the prefix is longer than `model.max_length`.
         """
+        if len(prefix) > self.config.model.max_length:
+            most = self.config.model.max_length
+            raise UsageError(f"the prefix has {len(prefix)} tokens; this model allows {most}")
         try:
             results = batched_search(
                 self.decoder,
@@ -255,7 +288,7 @@ class Translator:
     def longest_output(self, source: Sequence[int], options: SearchConfig) -> int:
         """Return the maximum length of the translation of a tokenized source, including the end symbol."""
         length = int(len(source) * options.max_length_ratio) + options.max_length_offset
-        return min(length, self.config.model.max_length)
+        return min(max(length, 2), self.config.model.max_length)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
         """Return Σ log p of the tokens of each given translation, including the end symbol.
@@ -275,6 +308,8 @@ class Translator:
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *, batch_size: int = 64
     ) -> list[float]:
         """Return what `score` returns, given the token ids of the texts, without start and end symbols."""
+        from translator.translation.scoring import target_log_probs
+
         scores = target_log_probs(self.model, sources, targets=targets, batch_size=batch_size)
         _check_finite(scores)
         return scores

@@ -82,7 +82,7 @@ static inline vector real(const product *p, long row, long column, integers sum)
 static inline void finish(const product *p, long row, long column, vector y) {
     long at = row * p->y.stride + column;
     if (p->layer->bias) y += AT(p->layer->bias + column);
-    if (p->activation == RELU) y = choose(y > all(0), y, all(0));
+    if (p->activation == RELU) y = choose(y < all(0), all(0), y); /* NaN stays NaN */
     else if (p->activation) y = activate(p->activation, y);
     if (p->residual) y += AT(p->residual + at);
     if (column + LANES <= p->layer->n_out) AT(p->y.first + at) = y;

@@ -123,8 +123,10 @@ static float mask(const search_state *s, float *logits, int mask_end, float *log
     const request *r = s->request;
     long padded = round_up(s->model->of.vocabulary), n = r->n_forbidden;
     float *masked = s->masked, top;
-    for (long i = 0; i < n; i++) masked[i] = logits[r->forbidden[i]];
-    for (long i = 0; i < n; i++) logits[r->forbidden[i]] = -INFINITY;
+    for (long i = 0; i < n; i++) { /* a token that is given twice is added once */
+        masked[i] = logits[r->forbidden[i]];
+        logits[r->forbidden[i]] = -INFINITY;
+    }
     masked[n++] = mask_end ? logits[EOS] : -INFINITY;
     if (mask_end) logits[EOS] = -INFINITY;
     for (; n % LANES; n++) masked[n] = -INFINITY;
