@@ -27,7 +27,6 @@ LAYERS = {
     "evaluation": 2,
     "plotting": 2,
     "building": 3,
-    "search": 2,
     "engine": 3,
     "model_folder": 4,
     "translation": 5,
