@@ -1,5 +1,5 @@
-/* Matrix products on prepacked weights. A tile of ROWS x VECTORS sums stays in registers while the inner loop runs over
-   the input, so that each loaded weight is used for up to ROWS rows. */
+/* Matrix products with prepacked weights. The sums of a tile, ROWS rows by VECTORS vector registers, stay in registers
+   while the innermost loop runs over the input's columns, so each weight that is loaded is used for up to ROWS rows. */
 
 #include "products.h"
 
@@ -12,7 +12,7 @@
 #define VECTORS 2
 #endif
 #define PANEL (VECTORS * LANES)
-/* Rows whose inputs stay in the L2 cache while all panels are read. */
+/* Rows that are multiplied by all panels before the next rows are read; their inputs should fit the L2 cache. */
 #define ROW_BLOCK 96
 
 #if defined(__AVX512BF16__)
