@@ -9,10 +9,11 @@ import argparse
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,7 @@ class Exercise:
         name: name of the function, or `Class.method`.
         tests: pytest node ids of the tests that grade it.
         formerly: a previous name of the function; answers with that name are still graded.
-        formerly_attributes: previous names of attributes of the class, each with its current name.
+        removed: attributes that the class no longer has; an answer that uses one cannot be graded.
     """
 
     title: str
@@ -38,7 +39,7 @@ class Exercise:
     name: str
     tests: tuple[str, ...]
     formerly: str = ""
-    formerly_attributes: dict[str, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:
@@ -91,7 +92,7 @@ EXERCISES = {
         "DecoderState.reorder",
         ("tests/engine/test_kv_cache.py",),
         formerly="select",
-        formerly_attributes={"past": "self_kv", "cross": "cross_kv", "descent": "ancestor_bias"},
+        removed=("descent", "ancestor_bias", "self_kv", "cross_kv", "cross_bias"),
     ),
     8: Exercise(
         "the beam's choice",
@@ -187,6 +188,14 @@ def check(number: int, folder: Path) -> int:
     if not path.is_file():
         print(
             f"error: {path} does not exist; start with: python scripts/exercise.py start {number}",
+            file=sys.stderr,
+        )
+        return 1
+    gone = [word for word in exercise.removed if re.search(rf"\b{word}\b", path.read_text(encoding="utf-8"))]
+    if gone:
+        print(
+            f"error: {path} was started before {exercise.module} changed: there is no {gone[0]} now; "
+            f"keep it under another name, then run: python scripts/exercise.py start {number}",
             file=sys.stderr,
         )
         return 1

@@ -39,13 +39,13 @@ def test_a_change_applies_in_one_place(file: str, before: str, after: str) -> No
 
 def test_every_place_is_changed() -> None:
     places = {file.rpartition("/")[2] for file, *_ in changes()}
-    engines = {"training.py", "decoding.py"}
+    engines = {"training.py", "native_decoding.py"}
     assert places == {"sections.py", "building.py", "layers.py", "to_ctranslate2.py", "parity.py", *engines}
 
 
 def copy_with_changes(folder: Path, leave_out: str = "") -> None:
     """Copy the package and the parity harness, and apply all changes except those to one file."""
-    ignored = shutil.ignore_patterns("__pycache__", "phrasebook")
+    ignored = shutil.ignore_patterns("__pycache__", "phrasebook")  # the libraries come along
     shutil.copytree(ROOT / "translator", folder / "translator", ignore=ignored)
     (folder / "tests" / "engine").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "engine" / "parity.py", folder / "tests" / "engine")
@@ -77,7 +77,7 @@ def test_reference_and_engines_agree_after_the_changes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["training", "decoding"])
+@pytest.mark.parametrize("engine", ["training", "native_decoding"])
 def test_an_engine_without_the_option_is_found(engine: str, tmp_path: Path) -> None:
     copy_with_changes(tmp_path, leave_out=f"translator/engine/{engine}.py")
     done = run(tmp_path, *TEST)

@@ -116,7 +116,6 @@ def select(self, sentences: Tensor, parents: Tensor) -> None:
 FORMER = {
     1: ("1_causal_keep.py", CAUSAL_KEEP, (".tril()", ".tril(-1)")),
     4: ("4_token_loss.py", TOKEN_LOSS, ("label_smoothing=smoothing", "label_smoothing=smoothing / 2")),
-    7: ("7_select.py", SELECT, ("gather(1, parents[", "gather(1, parents.sort(1).values[")),
 }
 
 
@@ -153,6 +152,20 @@ def test_a_file_begun_under_the_older_name_is_graded(number: int, tmp_path: Path
     assert " failed" in done.stdout
 
 
+def test_an_answer_for_the_older_cache_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "7_select.py"
+    path.write_text(SELECT, encoding="utf-8")
+    assert exercise.check(7, tmp_path) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"error: {path} was started before translator.engine.kv_cache changed: there is no "
+    )
+    assert "exercise.py start 7" in line
+    assert path.read_text(encoding="utf-8") == SELECT
+
+
 def test_a_function_is_called_by_position_and_with_the_options_it_has() -> None:
     def ours(query: int, mask: int, *, native: int = 0) -> object: ...
 
@@ -169,7 +182,7 @@ def test_a_function_is_called_by_position_and_with_the_options_it_has() -> None:
 WRONG = {
     1: ("(1, 1, length, length)", ".tril()", ".tril(-1)"),
     2: ("softmax", "query.size(-1) ** -0.5", "query.size(-2) ** -0.5"),
-    7: ("hypotheses", "columns = parents[", "columns = parents.sort(1).values["),
+    7: ("hypotheses", "n_hypotheses + parents)", "n_hypotheses + parents.sort(1).values)"),
     9: ("KeyValue", "self.dropout(weights) @", "weights @"),
 }
 
