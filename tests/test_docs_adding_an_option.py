@@ -45,7 +45,7 @@ def test_every_place_is_changed() -> None:
 
 def copy_with_changes(folder: Path, leave_out: str = "") -> None:
     """Copy the package and the parity harness, and apply all changes except those to one file."""
-    ignored = shutil.ignore_patterns("__pycache__", "phrasebook")  # the libraries come along
+    ignored = shutil.ignore_patterns("__pycache__", "phrasebook")
     shutil.copytree(ROOT / "translator", folder / "translator", ignore=ignored)
     (folder / "tests" / "engine").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "engine" / "parity.py", folder / "tests" / "engine")
