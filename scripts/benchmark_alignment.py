@@ -20,7 +20,8 @@ from measuring import ROOT, print_table
 from translator.alignment.links import Gold, LinkScores, grow_diagonal, link_scores, parse_links
 from translator.alignment.words import words
 from translator.data import phrasebook
-from translator.translation.aligner import Aligner, evaluate_alignments
+from translator.translation.aligner import Aligner
+from translator.translation.evaluator import evaluate_alignments
 from translator.translation.inference import Translator
 
 EFLOMAL = ROOT / ".peers" / "eflomal" / "bin"

@@ -49,7 +49,7 @@ def losses(config: Config) -> list[float]:
     module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
     found = ValidationLosses()
     with tempfile.TemporaryDirectory() as folder:
-        fit(module, TranslationData(config, prepared, validation), Path(folder), watchers=[found])
+        fit(module, TranslationData(config, prepared, validation), Path(folder), callbacks=[found])
     return found.losses
 
 

@@ -11,11 +11,13 @@ from translator.data.lines import MAX_LINE_BYTES
 from translator.errors import DataError
 
 
-def send(content: bytes, *, most: int = 100) -> list[str]:
+def send(content: bytes, *, max_lines: int = 100) -> list[str]:
     reading, writing = os.pipe()
     threading.Thread(target=lambda: (os.write(writing, content), os.close(writing))).start()
     with os.fdopen(reading, "rb") as stream:
-        return [line.text + line.ending for group in waiting_lines(stream, most=most) for line in group]
+        return [
+            line.text + line.ending for group in waiting_lines(stream, max_lines=max_lines) for line in group
+        ]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_groups_are_never_larger_than_asked() -> None:
     os.write(writing, b"x\n" * 50)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
-        groups = [len(group) for group in waiting_lines(stream, most=7)]
+        groups = [len(group) for group in waiting_lines(stream, max_lines=7)]
     assert sum(groups) == 50
     assert max(groups) <= 7
 
@@ -55,7 +57,7 @@ def test_groups_are_never_larger_than_asked() -> None:
 def test_a_lone_line_comes_before_the_next_is_sent() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", buffering=0) as sender:
-        groups = waiting_lines(stream, most=10)
+        groups = waiting_lines(stream, max_lines=10)
         for word in (b"un", b"deux", b"trois"):
             sender.write(word + b"\n")
             assert [line.text for line in next(groups)] == [word.decode()]
@@ -64,11 +66,11 @@ def test_a_lone_line_comes_before_the_next_is_sent() -> None:
 
 
 def test_a_line_without_end_is_an_error_after_those_before() -> None:
-    groups = waiting_lines(io.BytesIO(b"a\n" + b"b" * (MAX_LINE_BYTES + 1) + b"\nc\n"), most=10)
+    groups = waiting_lines(io.BytesIO(b"a\n" + b"b" * (MAX_LINE_BYTES + 1) + b"\nc\n"), max_lines=10)
     assert [line.text for line in next(groups)] == ["a"]
     with pytest.raises(DataError, match=r"stdin:2: the line has more than 1,000,000 bytes; cut it"):
         next(groups)
-    [longest] = next(waiting_lines(io.BytesIO(b"b" * (MAX_LINE_BYTES - 1) + b"\n"), most=10))
+    [longest] = next(waiting_lines(io.BytesIO(b"b" * (MAX_LINE_BYTES - 1) + b"\n"), max_lines=10))
     assert len(longest.text) == MAX_LINE_BYTES - 1
 
 
@@ -82,7 +84,7 @@ def test_a_stream_that_fails_ends_with_its_error(error: Exception) -> None:
                 return line
             raise error
 
-    found = waiting_lines(Broken(b"un\n"), most=1)
+    found = waiting_lines(Broken(b"un\n"), max_lines=1)
     assert [line.text for line in next(found)] == ["un"]
     with pytest.raises(type(error)):
         next(found)

@@ -14,7 +14,7 @@ from translator import files
 from translator.files import (
     CHECKSUMS,
     atomic_write,
-    find_sealed,
+    ensure_sealed,
     partial_folder,
     remove_partial_files,
     remove_partial_folders,
@@ -106,7 +106,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, events: li
 def test_a_folder_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, events: list[tuple[str, str]]
 ) -> None:
-    find_sealed(tmp_path / "folder", ["a"], lambda folder: write(folder / "a", b"content"))
+    ensure_sealed(tmp_path / "folder", ["a"], lambda folder: write(folder / "a", b"content"))
     at = events.index(("renamed", "folder"))
     assert {name for _, name in events[:at]} == {"a", CHECKSUMS, "whole"}
     assert events[at + 1 :] == [("flushed", tmp_path.name)]
@@ -152,28 +152,28 @@ def test_a_damaged_folder_is_made_anew_with_a_note(
             write(partial / each, each.encode() * 5000)
 
     for _ in range(2):
-        find_sealed(folder, ["a", "b"], make)
+        ensure_sealed(folder, ["a", "b"], make)
     assert (n_written, capsys.readouterr().err) == (1, "")
     DAMAGE[damage](folder / name)
-    find_sealed(folder, ["a", "b"], make)
+    ensure_sealed(folder, ["a", "b"], make)
     expected = f"{folder}: damaged, or written by a version without checksums; it is created again\n"
     assert (n_written, capsys.readouterr().err) == (2, expected)
     assert (folder / "a").read_bytes() == b"a" * 5000
     assert os.listdir(tmp_path) == ["folder"]
-    find_sealed(folder, ["a", "b"], make)
+    ensure_sealed(folder, ["a", "b"], make)
     assert n_written == 2
 
 
 def test_a_folder_that_cannot_be_made_leaves_the_damaged_one(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    find_sealed(folder, ["a"], lambda partial: write(partial / "a", b"one"))
+    ensure_sealed(folder, ["a"], lambda partial: write(partial / "a", b"one"))
     write(folder / "a", b"two")
 
     def fail(partial: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find_sealed(folder, ["a"], fail)
+        ensure_sealed(folder, ["a"], fail)
     assert os.listdir(tmp_path) == ["folder"]
 
 
@@ -182,9 +182,9 @@ def test_of_two_at_once_the_first_is_kept(tmp_path: Path) -> None:
 
     def slowly(partial: Path) -> None:
         write(partial / "a", b"second")
-        find_sealed(folder, ["a"], lambda other: write(other / "a", b"first"))
+        ensure_sealed(folder, ["a"], lambda other: write(other / "a", b"first"))
 
-    find_sealed(folder, ["a"], slowly)
+    ensure_sealed(folder, ["a"], slowly)
     assert (folder / "a").read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["folder"]
 

@@ -16,7 +16,7 @@ def without(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def environment_kept() -> Iterator[None]:
+def preserve_environment() -> Iterator[None]:
     """At the end of a block, undo every change that the block made to the environment variables."""
     before = dict(os.environ)
     try:

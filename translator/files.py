@@ -46,14 +46,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
+def atomic_write(path: Path, content: bytes | memoryview, *, backup: Path | None = None) -> None:
     """Write a file atomically, so that even a power cut does not leave a partially written file at `path`.
 
     Args:
         path: the file to create or replace.
         content: the bytes to write.
-        keep: path to which the replaced file is moved once the new content is on disk. If None, the replaced
-            file is lost.
+        backup: path to which the replaced file is moved once the new content is on disk. If None, the
+            replaced file is lost.
     """
     handle, partial = _locked(lambda: _create_partial(path))
     with os.fdopen(handle, "wb") as file:  # the file stays open, and thus locked, until it is renamed
@@ -61,8 +61,8 @@ def atomic_write(path: Path, content: bytes | memoryview, *, keep: Path | None =
             file.write(content)
             file.flush()
             os.fsync(handle)
-            if keep is not None and path.is_file():
-                _replace_with_link(keep, path)
+            if backup is not None and path.is_file():
+                _replace_with_link(backup, path)
             os.replace(partial, path)
         except BaseException:
             os.unlink(partial)
@@ -116,7 +116,7 @@ def is_sealed(folder: Path, names: Collection[str]) -> bool:
         return False
 
 
-def find_sealed(folder: Path, names: Collection[str], write: Callable[[Path], None]) -> None:
+def ensure_sealed(folder: Path, names: Collection[str], write: Callable[[Path], None]) -> None:
     """Create a sealed folder (a folder with a file of checksums), unless it already exists.
 
     If the folder exists but is damaged, print a note and replace the folder.

@@ -29,7 +29,7 @@ def import_matplotlib() -> None:
             matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
 
 
-def blank(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure.
 
     Args:

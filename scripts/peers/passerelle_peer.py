@@ -61,7 +61,7 @@ def train(job: Job) -> Job:
     stopwatch = Stopwatch(job, read_batches(job))
     with tempfile.TemporaryDirectory() as folder:
         data = TranslationData(config, prepared, validation)
-        fit(module, data, Path(folder), watchers=[Measure(stopwatch)])
+        fit(module, data, Path(folder), callbacks=[Measure(stopwatch)])
     return stopwatch.result()
 
 

@@ -156,6 +156,6 @@ def test_embeddings_with_their_positions_are_dropped_too() -> None:
     engine.states(SOURCE_IDS, TARGET_IN)
     n_sublayers = 2 * 2 + 3 * 3
     assert len(engine.rng.masks) == 1 + n_sublayers
-    n_rows = sum(len(PackedLayout.of(ids != PAD).indices) for ids in (SOURCE_IDS, TARGET_IN))
+    n_rows = sum(len(PackedLayout.from_mask(ids != PAD).indices) for ids in (SOURCE_IDS, TARGET_IN))
     assert engine.rng.masks[0].shape == (n_rows, OPTIONS.width)
     assert 0 < int((engine.rng.masks[0] == 0).sum()) < engine.rng.masks[0].numel()

@@ -53,8 +53,8 @@ def both_ways(
     """Attention's result and its gradients, by C and by PyTorch: real rows, as float32."""
     torch.manual_seed(4)
     real_keys, real_queries = sides(lengths)
-    queries = PackedLayout.of(real_queries)
-    keys = queries if of_itself else PackedLayout.of(real_keys)
+    queries = PackedLayout.from_mask(real_queries)
+    keys = queries if of_itself else PackedLayout.from_mask(real_keys)
     mask = causal_mask(real_queries.size(1)) if of_itself else real_keys[:, None, None, :]
     query = (2 * torch.randn(len(queries.indices), 3 * head)).to(dtype).requires_grad_()
     kv = torch.randn(len(keys.indices), 6 * head).to(dtype).requires_grad_()
@@ -94,7 +94,7 @@ def test_a_mask_is_read_where_the_tokens_stand(native: Native) -> None:
     """Real tokens need not come first, and a key may be hidden from one query alone."""
     torch.manual_seed(8)
     is_real = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 1, 1, 1]], dtype=torch.bool)
-    layout = PackedLayout.of(is_real)
+    layout = PackedLayout.from_mask(is_real)
     mask = torch.rand(2, 1, 5, 5) < 0.6
     mask |= torch.eye(5, dtype=torch.bool) | ~is_real[:, None, :, None]
     mask &= is_real[:, None, None, :] | ~is_real[:, None, :, None]
@@ -108,7 +108,7 @@ def test_a_mask_is_read_where_the_tokens_stand(native: Native) -> None:
 
 def test_a_mask_of_one_value_is_expanded(native: Native) -> None:
     torch.manual_seed(9)
-    layout = PackedLayout.of(torch.ones(2, 3, dtype=torch.bool))
+    layout = PackedLayout.from_mask(torch.ones(2, 3, dtype=torch.bool))
     query, kv = torch.randn(len(layout.indices), 16), torch.randn(len(layout.indices), 32)
     everything = torch.ones(1, 1, 1, 1, dtype=torch.bool)
     whole = torch.ones(2, 1, 3, 3, dtype=torch.bool)
@@ -121,7 +121,7 @@ def test_a_mask_of_one_value_is_expanded(native: Native) -> None:
 @pytest.mark.parametrize("by_c", [True, False])
 def test_a_mask_that_is_not_bool_is_refused(native: Native, by_c: bool) -> None:
     """A bias of floats, read as bytes, would give NaN."""
-    layout = PackedLayout.of(torch.ones(2, 3, dtype=torch.bool))
+    layout = PackedLayout.from_mask(torch.ones(2, 3, dtype=torch.bool))
     query, kv = torch.randn(len(layout.indices), 16), torch.randn(len(layout.indices), 32)
     bias = torch.zeros(1, 1, 3, 3)
     with pytest.raises(TypeError):
@@ -135,7 +135,7 @@ def test_a_mask_that_is_not_bool_is_refused(native: Native, by_c: bool) -> None:
 def test_the_default_dtype_of_torch_changes_nothing(native: Native, default: torch.dtype) -> None:
     """What C writes to is float32, however wide torch's new tensors are."""
     torch.manual_seed(5)
-    layout = PackedLayout.of(torch.ones(2, 5, dtype=torch.bool))
+    layout = PackedLayout.from_mask(torch.ones(2, 5, dtype=torch.bool))
     query, kv = torch.randn(len(layout.indices), 32), torch.randn(len(layout.indices), 64)
     norm, mask = torch.nn.LayerNorm(32), causal_mask(5)
 
@@ -233,7 +233,7 @@ def test_what_it_cannot_do_is_done_by_pytorch(native: Native, monkeypatch: pytes
     monkeypatch.setattr(Native, "attention", lambda self, *_: 1 / 0)
     for model in (model_of().double(), model_of(attention_dropout=0.5)):
         states_and_gradients(TrainingEngine(model, Ops(native)), LENGTHS[0])
-    layout = PackedLayout.of(torch.ones(2, 3, dtype=torch.bool))
+    layout = PackedLayout.from_mask(torch.ones(2, 3, dtype=torch.bool))
     n, mask = len(layout.indices), torch.ones(1, 1, 1, 1, dtype=torch.bool)
     query, kv = torch.randn(n, 6), torch.randn(n, 12)
     assert varlen_attention(native, query, kv, mask, layout, layout, 3).shape == query.shape

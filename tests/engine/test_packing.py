@@ -66,7 +66,7 @@ REAL = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
 
 
 def test_heads_are_split_and_merged_as_the_grid_has_them() -> None:
-    layout = PackedLayout.of(REAL)
+    layout = PackedLayout.from_mask(REAL)
     n, n_heads, n_parts, width = 6, 2, 3, 5
     assert layout.n_tokens == n
     rows = torch.randn(round_rows(n), n_parts * n_heads * width)
@@ -82,7 +82,7 @@ def test_heads_are_split_and_merged_as_the_grid_has_them() -> None:
 
 
 def test_gradients_are_those_of_indexing_and_zero_for_padding() -> None:
-    layout = PackedLayout.of(REAL)
+    layout = PackedLayout.from_mask(REAL)
     n, n_heads = 6, 2
     rows = torch.randn(round_rows(n), 2 * n_heads * 4, requires_grad=True)
     key, value = layout.split_heads(rows, n_heads, 2)

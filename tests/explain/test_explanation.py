@@ -173,7 +173,7 @@ def test_no_alternative_is_one_that_a_search_may_not_take(translator: Translator
 )
 def test_each_piece_belongs_to_the_word_it_begins_in(translator: Translator, text: str) -> None:
     ids, found = translator.tokenizer.encode(text), words(text)
-    numbers = word_of_each(translator.tokenizer, ids, found)
+    numbers = word_of_each(translator.tokenizer, ids, text)
     assert numbers == sorted(numbers)
     assert set(numbers) <= set(range(len(found)))
     assert numbers[0] == 0

@@ -50,7 +50,7 @@ def test_without_matplotlib_it_says_what_to_install(
     with pytest.raises(PictureError, match=r"passerelle\[logs\]"):
         to_png(explanation)
     monkeypatch.undo()
-    assert picture.png(picture.blank(1, 1)).startswith(b"\x89PNG")  # control: with matplotlib it draws
+    assert picture.png(picture.new_figure(1, 1)).startswith(b"\x89PNG")  # control: with matplotlib it draws
 
 
 @pytest.mark.slow
@@ -60,7 +60,8 @@ def test_without_matplotlib_it_says_what_to_install(
 def test_a_backend_of_somebody_else_does_not_break_matplotlib(given: str, taken: bool) -> None:
     """Notebooks set MPLBACKEND; a valid value is respected."""
     script = (
-        "from translator.plotting import blank, png; assert png(blank(1, 1)); import matplotlib, os;"
+        "from translator.plotting import new_figure, png; assert png(new_figure(1, 1));"
+        "import matplotlib, os;"
         "backend = dict.__getitem__(matplotlib.rcParams, 'backend'); print(backend, os.environ['MPLBACKEND'])"
     )
     found = subprocess.run(

@@ -477,7 +477,7 @@ def test_health_does_not_keep_a_model_at_work_from_working(serve: Any, slow: Slo
 
 def test_health_says_that_nothing_is_translated_any_more(model: Translator) -> None:
     service = Service(model, limits=Limits(), metrics=Metrics())
-    assert asyncio.run(service.trouble()) == "The batcher has stopped"
+    assert asyncio.run(service.health_problem()) == "The batcher has stopped"
 
 
 # -- responses -----------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def url(trained: Trained) -> Iterator[str]:
         ready.set()
 
     def serve() -> None:
-        run(make_app(service, Access()), listener, limits=limits, when_ready=begun)
+        run(make_app(service, Access()), listener, limits=limits, on_ready=begun)
 
     with open_socket("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=serve)

@@ -14,8 +14,10 @@ from translator.data.batching import make_batch
 from translator.engine import native_library
 from translator.engine.backend import choose_training_backend
 from translator.engine.native import load_native
+from translator.engine.native_decoding import NativeDecoder
 from translator.engine.ops import Ops
-from translator.engine.reference import ReferenceTraining
+from translator.engine.reference import ReferenceDecoding, ReferenceTraining
+from translator.engine.torch_search import TorchDecoder
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
 from translator.model.layers import LayerOptions
@@ -47,7 +49,7 @@ needs_c = pytest.mark.skipif(load_native() is None, reason="the C operations wer
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here."""
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 @pytest.fixture
@@ -97,6 +99,9 @@ def test_which_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choose_training_backend(wanted, "cuda") == ("torch", None)
     monkeypatch.setattr("translator.engine.backend.problem", lambda: "no compiler")
     assert choose_training_backend("auto", "cpu") == ("torch", "no compiler")
+    with pytest.raises(TrainingError, match=r"^hardware.backend=native: no compiler; install a C compiler"):
+        choose_training_backend("native", "cpu")
+    assert choose_training_backend("native", "cuda") == ("torch", None)  # where no compiler is needed
     assert choose_training_backend("torch", "cpu") == ("torch", None)
     for device in ("cpu", "cuda"):
         assert choose_training_backend("reference", device) == ("reference", None)
@@ -164,10 +169,13 @@ def test_a_training_that_begins_and_ends_changes_nothing_for_another_engine(tiny
     assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
 
 
+@needs_c
 def test_the_textbook_translates_the_same(trained: Any) -> None:
     sources = ["Ma sœur ne mange pas dans la maison.", "La reine.", "", "Un vieux chat attend l’enfant."]
     quick, reference = Translator.load(trained.model), Translator.load(trained.model, backend="reference")
-    assert type(quick.engine) is not type(reference.engine)
+    assert isinstance(reference.decoder, TorchDecoder)
+    assert isinstance(reference.decoder.engine, ReferenceDecoding)
+    assert isinstance(quick.decoder, NativeDecoder)
     for beam_size in (1, 4):
         ours = quick.translate(sources, beam_size=beam_size)
         theirs = reference.translate(sources, beam_size=beam_size)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from translator.training.curves import draw_curves, read_series
+from translator.training.curves import plot_curves, read_series
 from translator.training.run_dir import remove_partial_files_of_run
 
 FIRST = """epoch,learning_rate,step,train_loss,val_bleu,val_loss
@@ -43,7 +43,7 @@ def test_sessions_are_merged_and_the_later_counts(logs: list[Path]) -> None:
 
 def test_the_picture_is_a_png_of_some_size(logs: list[Path], tmp_path: Path) -> None:
     picture = tmp_path / "curves.png"
-    assert draw_curves(logs, picture)
+    assert plot_curves(logs, picture)
     content = picture.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", content[16:24])
@@ -56,7 +56,7 @@ def test_a_log_without_a_row_is_a_picture_too(tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("", encoding="utf-8")
     assert read_series([log]) == {}
-    assert draw_curves([log], tmp_path / "curves.png")
+    assert plot_curves([log], tmp_path / "curves.png")
 
 
 def test_without_matplotlib_there_is_no_picture(
@@ -70,7 +70,7 @@ def test_without_matplotlib_there_is_no_picture(
         return usual(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert not draw_curves(logs, tmp_path / "curves.png")
+    assert not plot_curves(logs, tmp_path / "curves.png")
     assert not (tmp_path / "curves.png").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_failed_write_keeps_the_previous_picture(
     picture.write_bytes(b"previous")
     monkeypatch.setattr("translator.files.os.fsync", fail)
     with pytest.raises(OSError, match="no space left"):
-        draw_curves(logs, picture)
+        plot_curves(logs, picture)
     assert picture.read_bytes() == b"previous"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "first.csv", "second.csv"]
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from translator.config import InvalidConfigError, validate
 from translator.training import embedding_init
-from translator.training.embedding_init import count_embeddings
+from translator.training.embedding_init import cooccurrence_embeddings
 
 V, D = 60, 32
 
@@ -37,22 +37,22 @@ def n_translated(embeddings: torch.Tensor) -> int:
 
 def test_translations_are_nearest_and_only_where_there_are_any() -> None:
     torch.manual_seed(1)
-    embeddings = count_embeddings(pairs(), V, D)
+    embeddings = cooccurrence_embeddings(pairs(), V, D)
     assert embeddings.shape == (V, D)
     assert embeddings.isfinite().all()
     assert n_translated(embeddings) >= 18
-    assert n_translated(count_embeddings(pairs(is_shuffled=True), V, D)) < 6  # the control
+    assert n_translated(cooccurrence_embeddings(pairs(is_shuffled=True), V, D)) < 6  # the control
 
 
 def test_rows_are_as_long_as_random_ones_and_unseen_pieces_are_random() -> None:
     torch.manual_seed(1)
-    embeddings = count_embeddings(pairs(), V, D)
+    embeddings = cooccurrence_embeddings(pairs(), V, D)
     assert 0.7 < float(embeddings.norm(dim=1).mean()) < 1.3
     torch.manual_seed(1)
-    again = count_embeddings(pairs(), V, D)
+    again = cooccurrence_embeddings(pairs(), V, D)
     assert torch.equal(embeddings, again)
     torch.manual_seed(2)
-    other = count_embeddings(pairs(), V, D)
+    other = cooccurrence_embeddings(pairs(), V, D)
     unseen = torch.tensor([0, 1, 2, 3, 4, *range(45, V)])
     cosines = F.normalize(embeddings[unseen]) @ F.normalize(embeddings[25:45]).T
     assert float(cosines.abs().mean()) < 0.3
@@ -72,8 +72,8 @@ def test_what_meets_is_counted_on_both_sides_and_across() -> None:
 
 def test_few_pieces_and_few_pairs_are_enough() -> None:
     data = Dataset.from_dict({"source_ids": [[5]], "target_ids": [[6]]})
-    assert count_embeddings(data, 8, 32).shape == (8, 32)
-    assert count_embeddings(data, 8, 32).isfinite().all()
+    assert cooccurrence_embeddings(data, 8, 32).shape == (8, 32)
+    assert cooccurrence_embeddings(data, 8, 32).isfinite().all()
 
 
 def test_a_vocabulary_too_large_to_count_is_refused() -> None:

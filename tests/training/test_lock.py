@@ -20,7 +20,7 @@ from translator.errors import TrainingError
 from translator.model_folder import MANIFEST
 from translator.training import run
 from translator.training import run_dir as folder_module
-from translator.training.lock import SESSION, one_writer
+from translator.training.lock import SESSION, run_lock
 from translator.training.run import train
 
 MakeConfig = Callable[..., Config]
@@ -34,8 +34,8 @@ QUICK = (
 HOLD = """
 import sys
 from pathlib import Path
-from translator.training.lock import one_writer
-with one_writer(Path(sys.argv[1])):
+from translator.training.lock import run_lock
+with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -61,15 +61,15 @@ def unfinished(config: Config, name: str) -> Path:
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    with one_writer(tmp_path):
+    with run_lock(tmp_path):
         session = json.loads((tmp_path / SESSION).read_text())
         who = f"process {os.getpid()} on {session['host']}"
         expected = re.escape(
             f"{tmp_path} is being trained by {who}; wait for it or stop it, or leave --resume"
         )
-        with pytest.raises(TrainingError, match=expected), one_writer(tmp_path):
+        with pytest.raises(TrainingError, match=expected), run_lock(tmp_path):
             pass
-    with one_writer(tmp_path):
+    with run_lock(tmp_path):
         pass
 
 
@@ -77,7 +77,7 @@ def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> Non
 def test_a_run_that_is_being_trained_is_not_resumed_until_its_process_is_gone(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
     config = tiny_config(*QUICK)
     folder = unfinished(config, "tiny")
     with held_by_another_process(folder) as process:
@@ -103,7 +103,7 @@ def test_a_run_that_was_finished_meanwhile_is_not_trained_again(
         (folder / "model" / MANIFEST).write_text("{}")
         yield
 
-    monkeypatch.setattr(run, "one_writer", late)
+    monkeypatch.setattr(run, "run_lock", late)
     with pytest.raises(
         TrainingError, match="was just finished by another process; there is nothing to resume"
     ):
@@ -119,7 +119,7 @@ def test_where_there_are_no_locks_a_note_says_so(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(files.fcntl, "flock", refuse)
-    with one_writer(tmp_path), one_writer(tmp_path):
+    with run_lock(tmp_path), run_lock(tmp_path):
         pass
     said = f"{tmp_path}: no file locks ({os.strerror(number)}); train there in one process at a time"
     assert capsys.readouterr().err.splitlines() == [said, said]
@@ -129,7 +129,7 @@ def test_a_platform_without_locks_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(files, "fcntl", None)
-    with one_writer(tmp_path):
+    with run_lock(tmp_path):
         assert json.loads((tmp_path / SESSION).read_text())["process"] == os.getpid()
     assert (
         "no file locks (this system has none); train there in one process at a time"
@@ -139,10 +139,10 @@ def test_a_platform_without_locks_too(
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 9000, '{"process": 1}', "null"])
 def test_a_holder_that_does_not_say_who_it_is(tmp_path: Path, content: str) -> None:
-    with one_writer(tmp_path):
+    with run_lock(tmp_path):
         (tmp_path / SESSION).write_text(content)
         expected = "is being trained by another process; wait for it"
-        with pytest.raises(TrainingError, match=expected), one_writer(tmp_path):
+        with pytest.raises(TrainingError, match=expected), run_lock(tmp_path):
             pass
 
 

@@ -16,7 +16,7 @@ from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.training import muon
 from translator.training.module import TranslationModule
-from translator.training.muon import MOMENTUM, POLYNOMIALS, Muon, orthogonal
+from translator.training.muon import MOMENTUM, POLYNOMIALS, Muon, orthogonalize
 
 pytest_plugins = ("trained",)
 
@@ -45,7 +45,7 @@ def test_orthogonal_changes_singular_values_alone(shape: tuple[int, int]) -> Non
     values = torch.logspace(0, -2, min(shape), dtype=torch.float64)
     stack = torch.stack([matrix_of(shape, scale * values, seed=scale) for scale in (300, 5)])
     expected = [matrix_of(shape, polynomials(values / values.norm()), seed=scale) for scale in (300, 5)]
-    torch.testing.assert_close(orthogonal(stack, torch.float64), torch.stack(expected), rtol=0, atol=1e-9)
+    torch.testing.assert_close(orthogonalize(stack, torch.float64), torch.stack(expected), rtol=0, atol=1e-9)
 
 
 def test_singular_values_end_between_a_fifth_and_two() -> None:
@@ -56,13 +56,13 @@ def test_singular_values_end_between_a_fifth_and_two() -> None:
 
 
 def test_orthogonal_of_nothing_is_nothing() -> None:
-    assert orthogonal(torch.zeros(2, 3, 5), torch.float32).equal(torch.zeros(2, 3, 5))
+    assert orthogonalize(torch.zeros(2, 3, 5), torch.float32).equal(torch.zeros(2, 3, 5))
 
 
 def test_in_bfloat16_it_is_nearly_the_same() -> None:
     matrix = matrix_of((40, 60), torch.logspace(0, -2, 40, dtype=torch.float64)).float()[None]
-    exact = orthogonal(matrix, torch.float32)
-    narrow = orthogonal(matrix, torch.bfloat16)
+    exact = orthogonalize(matrix, torch.float32)
+    narrow = orthogonalize(matrix, torch.bfloat16)
     assert narrow.dtype == torch.bfloat16
     assert 0.001 < (narrow - exact).norm() / exact.norm() < 0.03
 
@@ -128,9 +128,9 @@ def test_matrices_of_a_shape_are_moved_together(monkeypatch: pytest.MonkeyPatch)
 
     def record(matrices: Tensor, dtype: torch.dtype) -> Tensor:
         seen.append(tuple(matrices.shape))
-        return orthogonal(matrices, dtype)
+        return orthogonalize(matrices, dtype)
 
-    monkeypatch.setattr(muon, "orthogonal", record)
+    monkeypatch.setattr(muon, "orthogonalize", record)
     monkeypatch.setattr(muon, "BATCH_SIZE", 2)
     shapes = [(4, 6), (6, 4), (4, 6), (4, 6), (4, 4)]
     together, alone = parameters(*shapes), parameters(*shapes)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import termios
@@ -23,7 +24,7 @@ from translator.data.batching import Batch
 from translator.model_folder import MANIFEST, WEIGHTS
 from translator.signals import ENDING
 from translator.training import run
-from translator.training.embedding_init import count_embeddings
+from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
 
@@ -59,7 +60,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TranslationModule, "record_step", note)
     monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: float(step[0]))
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 def weights(model: Path | None) -> bytes:
@@ -137,10 +138,10 @@ def test_embeddings_are_counted_for_the_start_and_not_again(
     counted: list[torch.Tensor] = []
 
     def count(*arguments: Any) -> torch.Tensor:
-        counted.append(count_embeddings(*arguments))
+        counted.append(cooccurrence_embeddings(*arguments))
         return counted[-1]
 
-    monkeypatch.setattr("translator.training.trainer.count_embeddings", count)
+    monkeypatch.setattr("translator.training.trainer.cooccurrence_embeddings", count)
     still = (*STATEFUL, "train.learning_rate=1e-9")
     config = tiny_config(*still, "train.embedding_init=counts")
     folder = stop_after(4, config, monkeypatch, name="counted")
@@ -226,6 +227,23 @@ def test_resumed_with_another_backend_one_note_says_so(
         now = {"hardware.backend=reference": ("reference", 1), "hardware.replicas=2": ("torch", 2)}[change]
         assert "resumed with backend {}, precision 32-true, replicas {}, threads 1".format(*now) in notes[0]
         assert "after backend torch, precision 32-true, replicas 1, threads 1" in notes[0]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler `cc`")
+def test_resumed_where_the_compiler_has_gone_one_note_says_so(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The configuration is the same: what counts is what its `auto` came to."""
+    config = tiny_config(
+        *STATEFUL, "train.max_steps=4", "hardware.backend=auto", "hardware.precision=32-true"
+    )
+    stop_after(3, config, monkeypatch, name="tiny")
+    capsys.readouterr()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    train(config, name="tiny", resume=True)
+    [note] = [line for line in capsys.readouterr().err.splitlines() if "bit for bit" in line]
+    assert "resumed with backend torch, precision 32-true, " in note
+    assert " after backend native, precision 32-true, " in note
 
 
 def test_a_checkpoint_that_does_not_say_what_computed_it_is_resumed_without_a_note(

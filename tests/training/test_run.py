@@ -23,7 +23,7 @@ from translator.training import module as training_module
 from translator.training import run
 from translator.training import run_dir as folder_module
 from translator.training.callbacks import SaveForResuming
-from translator.training.curves import draw_curves
+from translator.training.curves import plot_curves
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
 from translator.training.trainer import choose_precision
@@ -54,7 +54,7 @@ def best_checkpoint(folder: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here; see `test_curves.py`."""
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 class FakeClock:
@@ -109,9 +109,9 @@ def test_a_torn_log_costs_the_curves_and_not_the_model(
     def tear(logs: list[Path], picture: Path) -> bool:
         (picture.parent / "logs" / "version_abc").mkdir()
         logs[0].write_bytes(logs[0].read_bytes() + b'garb,"\n\xff\0')
-        return draw_curves(logs, picture)
+        return plot_curves(logs, picture)
 
-    monkeypatch.setattr(run, "draw_curves", tear)
+    monkeypatch.setattr(run, "plot_curves", tear)
     assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
     assert "no curves.png: a metrics.csv below " in capfd.readouterr().err
 
@@ -133,7 +133,7 @@ def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
 def test_a_finished_run_has_all_its_files(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "draw_curves", draw_curves)
+    monkeypatch.setattr(run, "plot_curves", plot_curves)
     config = tiny_config()
     model = train(config, name="tiny")
     folder = tmp_path / "runs" / "tiny"
@@ -531,7 +531,7 @@ def test_without_the_logging_extra_training_says_so_and_goes_on(
         raise ModuleNotFoundError("tensorboard")
 
     monkeypatch.setattr("translator.training.trainer.TensorBoardLogger", missing)
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: False)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: False)
     model = train(tiny_config(*QUICK), name="tiny")
     assert model is not None
     assert metrics(model.parent)

@@ -45,7 +45,7 @@ OPTIONS = (
 
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "draw_curves", lambda logs, picture: True)
+    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
 
 
 def last_validation(model: Path) -> dict[str, float]:
@@ -284,7 +284,7 @@ def test_noise_is_in_the_sources_alone_and_none_is_too_long(
     middle = sorted(map(len, plain.values()))[len(plain) // 2]
     few = epoch(capitals, f"model.max_length={middle}").values()
     assert {decode(source).isupper() for source in few} == {True, False}
-    monkeypatch.setattr("translator.training.data.MOST_GROWTH", 0.5)
+    monkeypatch.setattr("translator.training.data.MAX_GROWTH", 0.5)
     assert epoch(capitals) == plain
 
 

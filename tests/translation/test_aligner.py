@@ -11,7 +11,8 @@ from translator.alignment.links import Gold, Link
 from translator.alignment.words import detokenize, words
 from translator.errors import DataError, UsageError
 from translator.model.layers import AttentionMaps
-from translator.translation.aligner import Aligner, evaluate_alignments
+from translator.translation.aligner import Aligner
+from translator.translation.evaluator import evaluate_alignments
 from translator.translation.inference import SplitSentences, Translator
 
 pytest_plugins = ("trained",)

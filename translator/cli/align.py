@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from translator.cli.options import MOST, BatchOption, DeviceOption, ModelOption, lines_of, load, parallel
+from translator.cli.options import (
+    MAX_COUNT,
+    BatchOption,
+    DeviceOption,
+    ModelOption,
+    lines_of,
+    load,
+    parallel_lines,
+)
 from translator.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ ReverseOption = Annotated[
 ]
 LayerOption = Annotated[
     int | None,
-    typer.Option("--layer", min=1, max=MOST, help="Decoder layer to read, from 1. [default: all]"),
+    typer.Option("--layer", min=1, max=MAX_COUNT, help="Decoder layer to read, from 1. [default: all]"),
 ]
 TokenizedOption = Annotated[
     bool, typer.Option("--tokenized", help="The text is tokenized already: split at spaces only.")
@@ -42,7 +50,7 @@ def align_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Print the word alignment of each sentence pair: one line of links `i-j` per pair (Pharaoh format)."""
-    sources, targets = parallel(source, target)
+    sources, targets = parallel_lines(source, target)
     aligner = load_aligner(load(model, device), reverse_model, layer=layer, device=device)
     from translator.alignment.links import format_links
 

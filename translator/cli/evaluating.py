@@ -28,7 +28,7 @@ from translator.cli.options import (
     lines_of,
     load,
     model_folder,
-    parallel,
+    parallel_lines,
 )
 from translator.cli.output import check_output, write_output
 from translator.errors import DataError, UsageError
@@ -81,8 +81,13 @@ AlignmentsOption = Annotated[
     Path | None, typer.Option("--alignments", help="File of gold alignments: score our word links instead.")
 ]
 
+#: The options that have an effect only without --alignments, and those that have one only with it.
+_OF_TEXTS = ("compare", "output", "beam", "robustness")
+_OF_LINKS = ("reverse_model", "layer", "tokenized", "one_based")
+
 
 def evaluate_command(
+    context: typer.Context,
     overrides: OverridesArgument = None,
     model: ModelOption = None,
     split: SplitNameOption = None,
@@ -106,41 +111,31 @@ def evaluate_command(
 ) -> None:
     """Translate a test set and print BLEU, chrF and TER, each with its signature and 95 % interval.
 
-    If there are several sets of references, the scores are computed against all of them, and BLEU against
-    the first set alone is printed, too.
-
-    With --alignments, nothing is translated. Instead, the word links between the sentences and their given
-    translations are scored by precision, recall and alignment error rate.
+    The scores are against all sets of references; if there are several, BLEU against the first is added.
+    With --alignments, word links to the given translations are scored instead: precision, recall and AER.
     """
     overrides, paths = overrides or [], reference or []
     _check_usage(overrides, source=source, split=split, references=paths, alignments=alignments)
-    of_links = {"--reverse-model": reverse_model, "--layer": layer, "--tokenized": tokenized}
-    of_links["--one-based"] = one_based
-    of_texts = {"--compare": compare, "--output": output, "--beam": beam, "--robustness": robustness}
-    _refuse_unused(of_links if alignments is None else of_texts, with_alignments=alignments is not None)
+    _refuse_unused(context.params)
     folder = model_folder(model)
     if output is not None:
         check_output("--output", output, inputs=[path for path in (source, compare, *paths) if path])
     translator = load(folder, device, precision, split_sentences=split_sentences, backend=backend)
     test_set = _read_test_set(translator.config, overrides, split=split, source=source, references=paths)
-    facts: dict[str, object] = {"model": str(folder), "test_set": test_set.name}
+    facts = {"model": str(folder), "test_set": test_set.name}
+    facts |= {} if output is None else {"hypotheses": str(output)}
     hypotheses: Sequence[str] = ()
     if alignments is None:
-        facts |= {} if output is None else {"hypotheses": str(output)}
         results, lines, hypotheses = _score_texts(
             translator, test_set, compare=compare, beam=beam, batch_size=batch_size, robust=robustness
         )
     else:
-        facts["gold"] = str(alignments)
         aligner = load_aligner(translator, reverse_model, layer=layer, device=device)
         results, lines = _score_links(
             aligner, test_set, alignments, tokenized=tokenized, one_based=one_based, batch_size=batch_size
         )
     print(json.dumps(facts | results, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
-    # The translations are written last, so that the scores have been printed even if writing fails.
-    if output is not None:
-        write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
-        console.note(f"translations: {output}")
+    _write_translations(output, hypotheses)  # last, so that the scores are printed even if writing fails
 
 
 def _check_usage(
@@ -168,10 +163,12 @@ def _check_usage(
             )
 
 
-def _refuse_unused(options: Mapping[str, object], *, with_alignments: bool) -> None:
-    for option, value in options.items():
-        if value:
-            relation = "with" if with_alignments else "without"
+def _refuse_unused(options: Mapping[str, object]) -> None:
+    """Refuse options without effect, given the values of all options by their names in Python."""
+    relation, unused = ("without", _OF_LINKS) if options["alignments"] is None else ("with", _OF_TEXTS)
+    for name in unused:
+        if options[name]:
+            option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} has no effect {relation} --alignments; leave it out")
 
 
@@ -185,18 +182,18 @@ def _read_test_set(
 ) -> TestSet:
     """Read the source and reference files if they are given, and otherwise a split of the model's data."""
     if source is not None:
-        pairs = [parallel(source, path) for path in references]
+        pairs = [parallel_lines(source, path) for path in references]
         return TestSet(source.name, pairs[0][0], [targets for _, targets in pairs], None)
     from translator.config.file import with_overrides
     from translator.data.corpus import origins, second_references
-    from translator.data.preparation import open_scored
+    from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
-    data = with_overrides(config, list(overrides))
-    rows = open_scored(data, name)
-    second = second_references(data.data, name)
+    config = with_overrides(config, list(overrides))
+    rows = open_evaluation_split(config.data, name, seed=config.train.seed)
+    second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]
-    return TestSet(name, list(rows["source"]), targets, origins(data.data, name))
+    return TestSet(name, list(rows["source"]), targets, origins(config.data, name))
 
 
 def _score_texts(
@@ -240,6 +237,12 @@ def _score_texts(
     return results, lines, ours
 
 
+def _write_translations(output: Path | None, hypotheses: Sequence[str]) -> None:
+    if output is not None:
+        write_output("--output", output, "".join(f"{line}\n" for line in hypotheses).encode())
+        console.note(f"translations: {output}")
+
+
 def _robustness_table(bleu: float, changes: "dict[str, UnderChange]", *, n_lines: int) -> list[str]:
     """Return a table, as lines of text, that compares BLEU with and without typing variations.
 
@@ -274,7 +277,7 @@ def _score_links(
     Returns:
         The scores as a value for JSON, and the same scores as lines of text.
     """
-    from translator.translation.aligner import evaluate_alignments
+    from translator.translation.evaluator import evaluate_alignments
 
     sources, targets = test_set.sources, test_set.references[0]
     n_words = aligner.n_words(sources, targets, tokenized=tokenized)
@@ -282,7 +285,7 @@ def _score_links(
     scores = evaluate_alignments(
         aligner, sources, targets, gold=gold, tokenized=tokenized, batch_size=batch_size
     )
-    results: dict[str, object] = {"layers": aligner.layers, "n_lines": len(gold)}
+    results: dict[str, object] = {"gold": str(alignments), "layers": aligner.layers, "n_lines": len(gold)}
     results |= {method: score.to_dict() for method, score in scores.items()}
     layers = f"layer{'s' if len(aligner.layers) > 1 else ''} {' and '.join(map(str, aligner.layers))}"
     n_sure = scores["diagonal"].n_sure

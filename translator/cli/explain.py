@@ -1,12 +1,13 @@
 """The subcommand `explain`: write a page that shows how a translation was found."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from translator.cli.options import BeamOption, DeviceOption, ModelOption, load
+from translator.cli.options import BeamOption, DeviceOption, ModelOption, decoded, load
 from translator.cli.output import check_output, replaces, write_output
 from translator.errors import PasserelleError, UsageError
 
@@ -35,7 +36,7 @@ def explain_command(
         raise UsageError(
             "two of --output, --png and --json name the same file; give a different file for each"
         )
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = decoded(text)
     if not text.strip():
         raise UsageError("the text is blank; give a sentence to explain")
     for option, path in files.items():
@@ -48,15 +49,15 @@ def explain_command(
     explanation = explain(translator, text, beam_size=beam, prefix=prefix)
     # All contents are rendered before the first file is written, so that no file is written if one of them
     # cannot be rendered.
-    contents = []
-    if output is not None:
-        contents.append(("--output", output, to_html(explanation).encode()))
-    if png is not None:
-        contents.append(("--png", png, to_png(explanation)))
-    if as_json is not None:
-        text = json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":"))
-        contents.append(("--json", as_json, f"{text}\n".encode()))
+    render: dict[str, Callable[[], bytes]] = {
+        "--output": lambda: to_html(explanation).encode(),
+        "--png": lambda: to_png(explanation),
+        "--json": lambda: (
+            json.dumps(to_json(explanation), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        ),
+    }
+    contents = {option: render[option]() for option in files}
     print(explanation.translation)
-    for option, path, content in contents:
-        write_output(option, path, content)
+    for option, path in files.items():
+        write_output(option, path, contents[option])
         print(f"written: {path}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from translator.cli.options import JsonOption, ModelOption, lines_of, model_folder, parallel
+from translator.cli.options import JsonOption, ModelOption, lines_of, model_folder, parallel_lines
 from translator.errors import UsageError
 
 
@@ -32,7 +32,7 @@ def export_command(
 
     folder = model_folder(model)
     if lines is not None and references is not None:
-        sources, targets = parallel(lines, references)
+        sources, targets = parallel_lines(lines, references)
     else:
         sources, targets = (lines_to_check(folder) if lines is None else lines_of(lines)), None
     print("\n".join(export(folder, output, sources, targets).lines()))
@@ -47,12 +47,12 @@ def info_command(
     from translator.engine import native_library
     from translator.model_folder import load_model_folder
 
-    bundle = load_model_folder(model_folder(model))
+    loaded = load_model_folder(model_folder(model))
     facts = {
-        **bundle.manifest,
-        "parameters": n_parameters(bundle.model),
-        "pieces": len(bundle.tokenizer),
-        "model": bundle.config.model.model_dump(),
+        **loaded.manifest,
+        "parameters": n_parameters(loaded.model),
+        "pieces": len(loaded.tokenizer),
+        "model": loaded.config.model.model_dump(),
         "native": native_library.level() or f"none: {native_library.problem()}",
     }
     if as_json:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from translator.engine.native_decoding import Precision
     from translator.translation.inference import DecodingBackend, SplitSentences, Translator
 
-#: The largest values that options accept: `MOST_BEAM` for the beam size and the number of translations, and
-#: `MOST` for batch sizes and layers. Larger values are probably typing errors, and would exhaust memory or
-#: overflow int64.
-MOST, MOST_BEAM = 1_000_000, 1_000
+#: The largest values that options accept: `MAX_BEAM` for the beam size and the number of translations, and
+#: `MAX_COUNT` for batch sizes and layers. Larger values are probably typing errors, and would exhaust
+#: memory or overflow int64.
+MAX_COUNT, MAX_BEAM = 1_000_000, 1_000
 
 ModelOption = Annotated[
     Path | None,
@@ -26,11 +26,9 @@ ModelOption = Annotated[
 ]
 BeamOption = Annotated[
     int | None,
-    typer.Option(
-        "--beam", min=1, max=MOST_BEAM, help="Beam size; 1 is greedy search. [default: the model's]"
-    ),
+    typer.Option("--beam", min=1, max=MAX_BEAM, help="Beam size; 1 is greedy search. [default: the model's]"),
 ]
-BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=MOST, help="Sentences per batch.")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=MAX_COUNT, help="Sentences per batch.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
@@ -47,6 +45,11 @@ SplitOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def decoded(argument: str) -> str:
+    """Return an argument of the command line, with bytes that are not valid UTF-8 replaced by U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def model_folder(given: Path | None) -> Path:
@@ -96,7 +99,7 @@ def load(
     return translator
 
 
-def parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
+def parallel_lines(source: Path, target: Path) -> tuple[list[str], list[str]]:
     """Return the lines of a source file and of a target file, which must have equally many lines."""
     from translator.data.lines import MalformedError
     from translator.data.readers import read_parallel

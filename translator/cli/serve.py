@@ -144,7 +144,7 @@ def _serve(
         make_app(service, access),
         listener,
         limits=limits,
-        when_ready=lambda stop: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
+        on_ready=lambda stop: console.log(f"serving {pair} at {address} (Ctrl-C ends it)"),
     )
 
 

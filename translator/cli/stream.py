@@ -41,11 +41,11 @@ def standard_input() -> BinaryIO:
     return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
 
-def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
-    """Yield the lines that have arrived, in groups of 1 to `most` lines.
+def waiting_lines(stream: BinaryIO, *, max_lines: int) -> Iterator[list[InputLine]]:
+    """Yield the lines that have arrived, in groups of 1 to `max_lines` lines.
 
     A thread reads the lines. While no line has arrived, this function waits for one. Then it yields all lines
-    that have arrived, up to `most`, without waiting for further lines.
+    that have arrived, up to `max_lines`, without waiting for further lines.
 
     Raises:
         DataError, OSError, MemoryError: a line is too long, or reading fails. All lines before the failure
@@ -69,7 +69,7 @@ def waiting_lines(stream: BinaryIO, *, most: int) -> Iterator[list[InputLine]]:
     first = True
     while True:
         group = [lines.get()]
-        while len(group) < most and group[-1] is not None:
+        while len(group) < max_lines and group[-1] is not None:
             try:
                 group.append(lines.get_nowait())
             except queue.Empty:

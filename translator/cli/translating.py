@@ -11,7 +11,7 @@ import typer
 
 from translator import console
 from translator.cli.options import (
-    MOST_BEAM,
+    MAX_BEAM,
     BackendOption,
     BatchOption,
     BeamOption,
@@ -19,8 +19,9 @@ from translator.cli.options import (
     ModelOption,
     PrecisionOption,
     SplitOption,
+    decoded,
     load,
-    parallel,
+    parallel_lines,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def translate_command(
     model: ModelOption = None,
     beam: BeamOption = None,
     n_best: Annotated[
-        int, typer.Option("--n-best", min=1, max=MOST_BEAM, help="Number of translations per text.")
+        int, typer.Option("--n-best", min=1, max=MAX_BEAM, help="Number of translations per text.")
     ] = 1,
     prefix: Annotated[
         str, typer.Option("--prefix", help="Text that every translation must start with.")
@@ -53,34 +54,38 @@ def translate_command(
     """Translate texts, or each line of standard input: one output line per input line, in order."""
     translator = load(model, device, precision, split_sentences=split_sentences, backend=backend)
     number = 0
-
-    def answer(sources: list[str], endings: list[str]) -> None:
-        nonlocal number
+    # Up to eight batches of lines are translated together, so that lines of similar length share a batch.
+    for lines in _groups_of_lines(texts, translator.config.data.source_language, max_lines=8 * batch_size):
         found = translator.translate(
-            sources, beam_size=beam, n_best=n_best, batch_size=batch_size, prefix=prefix
+            [line.text for line in lines], beam_size=beam, n_best=n_best, batch_size=batch_size, prefix=prefix
         )
-        for source, translation, ending in zip(sources, found, endings, strict=True):
+        for line, translation in zip(lines, found, strict=True):
             number += 1
-            for line in _output_lines(number, source, translation, n_best, jsonl):
-                sys.stdout.write(f"{line}{ending}\n")
+            for output in _output_lines(number, line.text, translation, n_best, jsonl):
+                sys.stdout.write(f"{output}{line.ending}\n")
         sys.stdout.flush()
 
-    if texts:
-        answer(
-            [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts],
-            [""] * len(texts),
-        )
-    elif sys.stdin.isatty():
-        for line in _prompt(translator.config.data.source_language):
-            answer([line], [""])
-    else:
-        from translator.cli.stream import standard_input, waiting_lines
 
-        warned = False
-        # Up to eight batches of lines are translated together, so that lines of similar length share a batch.
-        for lines in waiting_lines(standard_input(), most=8 * batch_size):
+def _groups_of_lines(
+    texts: list[str] | None, language: str, *, max_lines: int
+) -> "Iterator[list[InputLine]]":
+    """Yield the texts, if there are any; else the lines of a prompt or of standard input as they arrive.
+
+    If the standard input has a line that is probably not UTF-8, print a warning about the first such line.
+    """
+    from translator.cli.stream import InputLine, standard_input, waiting_lines
+
+    if texts:
+        yield [InputLine(decoded(text), "", damaged=False) for text in texts]
+    elif sys.stdin.isatty():
+        for line in _prompt(language):
+            yield [InputLine(line, "", damaged=False)]
+    else:
+        number, warned = 0, False
+        for lines in waiting_lines(standard_input(), max_lines=max_lines):
             warned = warned or _warn_about_encoding(lines, number)
-            answer([line.text for line in lines], [line.ending for line in lines])
+            number += len(lines)
+            yield lines
 
 
 def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
@@ -140,7 +145,7 @@ def score_command(
     device: DeviceOption = "cpu",
 ) -> None:
     """Print the log-probability of each given translation, computed by teacher forcing, one per line."""
-    sources, targets = parallel(source, target)
+    sources, targets = parallel_lines(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):
         print(f"{log_prob:.6f}")

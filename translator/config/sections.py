@@ -328,28 +328,20 @@ class Config(Section):
     hardware: HardwareConfig = HardwareConfig()
 
     @model_validator(mode="after")
-    def _longest_pair_fits_a_batch(self) -> Self:
-        if self.train.max_tokens_per_batch < self.model.max_length:
+    def _sections_fit_together(self) -> Self:
+        train, size = self.train, self.tokenizer.vocabulary_size
+        if train.max_tokens_per_batch < self.model.max_length:
             raise ValueError(
-                f"train.max_tokens_per_batch={self.train.max_tokens_per_batch} is below "
+                f"train.max_tokens_per_batch={train.max_tokens_per_batch} is below "
                 f"model.max_length={self.model.max_length}; the longest sentence must fit in a batch, "
                 "so raise the first or lower the second"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _counts_fit_in_memory(self) -> Self:
-        size = self.tokenizer.vocabulary_size
-        if self.train.embedding_init == "counts" and size > MAX_COUNTED_PIECES:
+        if train.embedding_init == "counts" and size > MAX_COUNTED_PIECES:
             raise ValueError(
                 f"tokenizer.vocabulary_size={size} is too large for train.embedding_init=counts; lower it to "
                 f"{MAX_COUNTED_PIECES} or set train.embedding_init=normal"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _muon_has_whole_matrices(self) -> Self:
-        if self.train.optimizer == "muon" and self.hardware.strategy.startswith(("fsdp", "deepspeed")):
+        if train.optimizer == "muon" and self.hardware.strategy.startswith(("fsdp", "deepspeed")):
             raise ValueError(
                 f"hardware.strategy={self.hardware.strategy} shards matrices and train.optimizer=muon needs "
                 "them whole; use ddp or adamw"

@@ -21,7 +21,7 @@ from translator.data.locations import cache_folder, file_sha256, local_paths, sh
 from translator.data.oddities import odd_bits
 from translator.data.tables import Table
 from translator.errors import DataError
-from translator.files import find_sealed
+from translator.files import ensure_sealed
 
 #: Version of the cached tables. Increment it when a change to this module or to `readers` alters the rows
 #: that are read from a file.
@@ -223,7 +223,7 @@ def _cached_table(
         if not tables.write_rows(records, partial / TABLE):
             raise DataError(_no_pairs(config, split))
 
-    find_sealed(folder, [TABLE], write)
+    ensure_sealed(folder, [TABLE], write)
     return tables.open_arrow(folder / TABLE)
 
 

@@ -10,17 +10,14 @@ import unicodedata
 from itertools import chain, groupby
 from typing import Literal
 
-#: Version of `STEPS`. Whoever changes the steps must increment the version, and keep the old steps for the
-#: models that were trained with them.
-INPUT_MAP_VERSION = 1
-
 #: The emoji that zero-width joiners can combine into emoji sequences.
 _EMOJI = r"\u2194-\u2199\u21a9\u21aa\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _LETTER = r"[^\W\d_]"
 
-#: The steps of the map, in the order in which they are applied. Each step is a pair (pattern, replacement).
-#: After each step, the text is normalised to NFC. The steps are plain data so that an exported model can
-#: include them.
+#: The steps of version 1 of the map, in the order in which they are applied. Each step is a pair (pattern,
+#: replacement). After each step, the text is normalised to NFC. The steps are plain data so that an exported
+#: model can include them. Whoever changes the steps must increment the version (`data.input_map`), and keep
+#: the old steps for the models that were trained with them.
 STEPS = (
     # Remove soft hyphens, byte order marks, zero-width spaces, zero-width non-joiners, word joiners,
     # directional formatting characters, invisible operators and the Mongolian vowel separator.

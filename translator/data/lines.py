@@ -6,6 +6,7 @@ Only `\\n` ends a line. U+2028, U+0085 and a `\\r` without `\\n` count as text. 
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ _N_OTHER_ENCODING = 10
 #: If a file has a single line, and this line has at least this many `\r`, then the file is assumed to use
 #: `\r` as its line ending.
 _N_LONE_CR = 10
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class MalformedError(DataError):
@@ -147,3 +150,8 @@ def _invalid_utf8(path: Path, number: int, raw: bytes, *, at: int, after_bom: bo
     byte = at + 1 + (3 if after_bom else 0)
     problem = f"byte {byte} of the line (0x{raw[at]:02x}) is not valid UTF-8; convert the file to UTF-8"
     return MalformedError(number, UTF8, f"{path}:{number}: {problem}")
+
+
+def replace_surrogates(text: str) -> str:
+    """Replace each lone surrogate with U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from translator import console
-from translator.config import Config
+from translator.config import Config, DataConfig
 from translator.data import corpus, tables
 from translator.data.batching import Lengths
 from translator.data.noise import add_noise, random_of_row
@@ -25,7 +25,7 @@ from translator.data.report import Report, refuse_unfit
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
-from translator.files import find_sealed, remove_partial_folders
+from translator.files import ensure_sealed, remove_partial_folders
 
 #: Version of the cached result. Increment it when a change to this module, `preflight` or `tokenizer` alters
 #: the result for the same corpus.
@@ -79,7 +79,7 @@ def prepare(config: Config) -> Prepared:
         remove_partial_folders(parent)
     folder = cache / _key(config, fingerprints)
     texts = corpus.open_split(config.data, "train", seed=config.train.seed)
-    find_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
+    ensure_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
     saved = json.loads((folder / "report.json").read_text())
     kept = torch.load(folder / "rows.pt", weights_only=True, mmap=True)
     return Prepared(
@@ -95,7 +95,7 @@ def prepare(config: Config) -> Prepared:
     )
 
 
-def open_scored(config: Config, split: str) -> Any:
+def open_evaluation_split(data: DataConfig, split: str, *, seed: int) -> Any:
     """Return a split for evaluation: all of its well-formed pairs, in file order.
 
     Malformed rows are reported on stderr.
@@ -103,32 +103,33 @@ def open_scored(config: Config, split: str) -> Any:
     Raises:
         DataError: see `corpus.open_split`. Also raised if a row is malformed and `data.strict` is set.
     """
-    table = corpus.open_split(config.data, split, seed=config.train.seed)
+    table = corpus.open_split(data, split, seed=seed)
     report = Report(len(table))
-    report.count_malformed(corpus.open_malformed(config.data, split))
-    if config.data.strict:
+    report.count_malformed(corpus.open_malformed(data, split))
+    if data.strict:
         refuse_unfit(report, split)
     for message in report.messages():
         console.note(f"{split}: {message}")
     return table
 
 
-def check_strict(config: Config, report: Report) -> None:
+def check_strict(data: DataConfig, report: Report, *, seed: int) -> None:
     """If `data.strict` is set, check that no row of any split is left out.
 
     Args:
-        config: the configuration.
+        data: the source of the corpus.
         report: the report on the split `train`. The other splits are read here.
+        seed: seed of the splits that are held out from `train`.
 
     Raises:
         DataError: a row is left out. The message names the split and, for each reason, the number of rows
             left out and the numbers of the first lines.
     """
-    if config.data.strict:
+    if data.strict:
         refuse_unfit(report, "train")
-        for split in corpus.split_names(config.data):
+        for split in corpus.split_names(data):
             if split != "train":
-                open_scored(config, split)
+                open_evaluation_split(data, split, seed=seed)
 
 
 def _key(config: Config, fingerprints: dict[str, str]) -> str:

@@ -20,6 +20,7 @@ from translator.data.lines import (
     SURROGATE,
     Line,
     MalformedError,
+    replace_surrogates,
     scan_lines,
 )
 from translator.errors import DataError
@@ -264,7 +265,7 @@ def pair_of(record: object, source: str, target: str, *, line: int, where: str) 
             held = json.dumps(text, default=repr)[:40]
             problem = f"{where}: column {name!r} holds {held}, not text; fix the row"
             raise MalformedError(line, NO_TEXT, problem)
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if replace_surrogates(text) != text:
             problem = f"{where}: column {name!r} holds half a surrogate pair; fix the row"
             raise MalformedError(line, SURROGATE, problem)
     return str(record[source]), str(record[target])

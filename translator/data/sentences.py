@@ -7,6 +7,8 @@ import re
 
 from sentencex import get_sentence_boundaries
 
+from translator.data.lines import replace_surrogates
+
 #: Maximum number of characters that are given to `sentencex` at once. There is a limit because `sentencex`
 #: takes quadratic time if quotes are never closed.
 _WINDOW = 4000
@@ -14,7 +16,6 @@ _WINDOW = 4000
 _TAIL = 30
 
 _MARK = re.compile(r"[.!?…]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NON_ASCII_SPACE = re.compile(r"[^\S\x00-\x7f]")
 #: A mark that may end a sentence. It is followed by whitespace, or by closing brackets or quotes and then
 #: whitespace.
@@ -103,7 +104,7 @@ def _starts(text: str, language: str) -> list[int]:
     """Return the character offsets at which sentences start, without that of the first sentence."""
     # Replace surrogates, because `sentencex` rejects them. Replace multi-byte spaces, because `sentencex`
     # panics if one stands between a capital and a full stop.
-    valid = _NON_ASCII_SPACE.sub(" ", _SURROGATE.sub("\ufffd", text))
+    valid = _NON_ASCII_SPACE.sub(" ", replace_surrogates(text))
     candidates = {boundary["end_index"] for boundary in get_sentence_boundaries(language, valid)}
     candidates |= {match.end() for match in _STOP.finditer(text)}
     for match in _ENCLOSED.finditer(text):

@@ -20,6 +20,7 @@ from pathlib import Path
 import sentencepiece
 
 from translator.config import TokenizerConfig
+from translator.data.lines import replace_surrogates
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
 
@@ -32,6 +33,8 @@ CAPITALS = "<capitals>"
 
 #: A piece that stands for one byte.
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
+#: An ASCII control character.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 #: Candidates for temporarily replacing U+2581 in a text; one that the text does not contain is used.
 #: Noncharacters come first, because Unicode does not intend them for text. Private-use characters follow, for
@@ -106,7 +109,11 @@ class Tokenizer:
             DataError: there is no usable text, or the texts have so many distinct characters that a
                 vocabulary of the configured size cannot hold them.
         """
-        sample = [_lowered(s) or s for s in sentences if s and "\0" not in s and WORD_MARK not in s]
+        sample = [
+            s.lower() if _in_capitals(s) else s
+            for s in sentences
+            if s and "\0" not in s and WORD_MARK not in s
+        ]
         if not any(s.strip() for s in sample):
             raise DataError("there is no text to build the vocabulary from; every training pair was left out")
         sample = [s for s in sample if len(s.encode()) <= _MAX_SAMPLE_BYTES]
@@ -148,13 +155,12 @@ class Tokenizer:
                 `CAPITALS` is put before its ids. Otherwise, or if `whole` is empty, the prefix is encoded as
                 it is.
         """
-        _, case = self._split_case(whole)
-        text, substitute = self._substitute(text.lower() if case else text)
+        text, substitute, case = self._prepare(text, whole)
         return case + self._restore(self._processor.encode(text), substitute)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of several texts; see `encode`. It starts threads, which is slow for few texts."""
-        prepared = [self._prepare(text) for text in texts]
+        prepared = [self._prepare(text, text) for text in texts]
         encoded = self._processor.encode([text for text, _, _ in prepared])
         return [
             case + self._restore(ids, substitute)
@@ -178,7 +184,7 @@ class Tokenizer:
         generator = random.Random(seed)
         sampled = []
         for text in texts:
-            text, substitute, case = self._prepare(text)
+            text, substitute, case = self._prepare(text, text)
             # As SentencePiece does, put a word mark at the start, and replace each space with a word mark.
             # The words can be processed one by one, because no merge spans two words.
             marked = (WORD_MARK + text.replace(" ", WORD_MARK)) if text else ""
@@ -227,83 +233,61 @@ class Tokenizer:
         """Return the pieces of the ids, spelt as in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
-    def spans(self, text: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the span of each id: the (start, end) character offsets of its piece in a text.
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the span of each id: the (start, end) character offsets of its piece in `decode(ids)`.
 
-        The span of `CAPITALS` is empty. If the word mark that SentencePiece adds before the text is a piece
-        of its own, its span is empty, too. If a character is encoded as several bytes, the id of each byte
-        has the span of the whole character.
-
-        Args:
-            text: the text that was encoded.
-            ids: ids that encode the text, in any segmentation.
-
-        Raises:
-            ValueError: the ids are not an encoding of this text.
+        If a character is encoded as several bytes, the id of each byte has the span of the whole character.
+        The span of `CAPITALS`, and of the word mark that SentencePiece adds before the text, is empty.
         """
-        if self._is_marked(ids):
-            return [(0, 0), *self.spans(text.lower(), ids[1:])]
-        char_of_byte = [-1]  # -1: the word mark that SentencePiece adds before the text
-        for i, character in enumerate(text):
-            char_of_byte += [i] * len(_as_utf8(character).encode())
-        spans, start = [], 0
-        for piece in self.pieces(ids):
-            end = start + (1 if _BYTE.fullmatch(piece) else len(piece.replace(WORD_MARK, " ").encode()))
-            characters = char_of_byte[start:end]
-            if not characters:
-                raise ValueError(f"piece {piece!r} is beyond the end of the text")
-            spans.append((max(characters[0], 0), characters[-1] + 1))
-            start = end
-        if ids and start != len(char_of_byte):
-            raise ValueError(f"the pieces have {start - 1} bytes and the text {len(char_of_byte) - 1}")
+        pieces = [self._content(i) for i in ids]
+        # Like SentencePiece, `surrogateescape` decodes each byte that is not valid UTF-8 as one character.
+        text = b"".join(pieces).decode("utf-8", "surrogateescape")
+        offset = len(self._processor.decode(list(ids))) - len(text)  # -1 if a first word mark was removed
+        char_of_byte = [i for i, c in enumerate(text, offset) for _ in c.encode("utf-8", "surrogateescape")]
+        spans, n_bytes, end = [], 0, 0
+        for piece in pieces:
+            characters = char_of_byte[n_bytes : n_bytes + len(piece)]
+            start, end = (max(characters[0], 0), characters[-1] + 1) if characters else (end, end)
+            spans.append((start, end))
+            n_bytes += len(piece)
         return spans
+
+    def _content(self, i: int) -> bytes:
+        """Return the text of an id in UTF-8; it is empty for `CAPITALS` and for special tokens."""
+        if i in (PAD, UNK, BOS, EOS, *self._capitals):
+            return b""
+        piece = self._processor.id_to_piece(i)
+        if _BYTE.fullmatch(piece):
+            return bytes.fromhex(piece[3:5])
+        return piece.replace(WORD_MARK, " ").encode()
 
     @cached_property
     def never_emitted(self) -> list[int]:
-        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and ids for control characters.
-
-        An id is for control characters if its byte is an ASCII control character or its piece contains one.
-        """
-        byte_ids = [self._bytes[value] for value in range(256) if _is_control(value)]
-        piece_ids = [i for i in range(len(self)) if any(_is_control(ord(c)) for c in self.pieces([i])[0])]
-        return sorted({*NEVER_EMITTED, *byte_ids, *piece_ids})
-
-    def _prepare(self, text: str) -> tuple[str, str, list[int]]:
-        """Prepare a text for encoding by SentencePiece.
-
-        Returns:
-            The text to encode, the substitute for U+2581 in it (see `_substitute`), and the ids to put before
-            the ids of the text (see `_split_case`).
-        """
-        text, case = self._split_case(text)
-        return *self._substitute(text), case
-
-    def _split_case(self, text: str) -> tuple[str, list[int]]:
-        """If the text is all capitals and the vocabulary has the piece `CAPITALS`, return the text in lower
-        case and a list with the id of that piece. Otherwise, return the text unchanged and an empty list.
-
-        A text that cannot be restored from lower case is returned unchanged, too (see `_lowered`).
-        """
-        lowered = _lowered(text) if self._capitals else None
-        return (text, []) if lowered is None else (lowered, self._capitals)
+        """The ids that decoding must not generate: `PAD`, `BOS`, `UNK` and those of control characters."""
+        control = [i for i in range(len(self)) if _CONTROL.search(self._content(i))]
+        return sorted({*NEVER_EMITTED, *control})
 
     def _is_marked(self, ids: Sequence[int]) -> bool:
         return bool(self._capitals) and list(ids[:1]) == self._capitals
 
-    def _substitute(self, text: str) -> tuple[str, str]:
-        """Replace each U+2581 with a substitute, a character that is in neither the text nor the vocabulary.
+    def _prepare(self, text: str, whole: str) -> tuple[str, str, list[int]]:
+        """Prepare a text for encoding by SentencePiece.
 
         Returns:
-            The new text and the substitute. If the text has no U+2581, the substitute is an empty string.
+            The text to encode; a substitute for U+2581, which replaces it in this text, or an empty string;
+            and the ids to put before the ids of the text: that of `CAPITALS` if the vocabulary has it and
+            `whole` is in capitals. The text to encode is then in lower case.
         """
-        text = _as_utf8(text)
-        if WORD_MARK not in text:
-            return text, ""
-        substitute = next(c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
-        return text.replace(WORD_MARK, substitute), substitute
+        case = self._capitals if _in_capitals(whole) else []
+        text, substitute = replace_surrogates(text.lower() if case else text), ""
+        if WORD_MARK in text:
+            unused = (c for c in _SUBSTITUTES if c not in text and self._processor.piece_to_id(c) == UNK)
+            substitute = next(unused)
+            text = text.replace(WORD_MARK, substitute)
+        return text, substitute, case
 
     def _restore(self, ids: list[int], substitute: str) -> list[int]:
-        """Undo `_substitute`: in `ids`, replace the bytes of the substitute with those of U+2581."""
+        """Replace, in `ids`, the bytes of the substitute with those of U+2581."""
         if not substitute:
             return ids
         replaced = [self._bytes[value] for value in substitute.encode()]
@@ -316,24 +300,10 @@ class Tokenizer:
         return restored
 
 
-def _lowered(text: str) -> str | None:
-    """Convert a text in capitals to lower case.
-
-    The result is None if the text is not in capitals, or if converting the result to upper case would not
-    give back the text.
-    """
-    lower = text.lower() if text.isupper() else text
-    return lower if lower != text and len(lower) == len(text) and lower.upper() == text else None
-
-
-def _as_utf8(text: str) -> str:
-    """Replace lone surrogates in a text with U+FFFD, so that the text can be encoded in UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
-def _is_control(code: int) -> bool:
-    """Return whether the code of a character or byte is that of an ASCII control character."""
-    return code < 0x20 or code == 0x7F
+def _in_capitals(text: str) -> bool:
+    """Return whether a text is in capitals, and can be restored from the same text in lower case."""
+    lower = text.lower()
+    return text.isupper() and lower != text and len(lower) == len(text) and lower.upper() == text
 
 
 def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:

@@ -1,13 +1,16 @@
 """Engines: alternative implementations of what `translator.model` computes, from the same weights.
 
-    backend      selection of an implementation     decoding     encoding, and the steps of a search
-    training     loss of packed batches             kv_cache     decoder state between steps
-    ops          operations in PyTorch or C         quantized    prepacked linear layers in three precisions
-    packing      batches without padding            reference    `translator.model` as an engine
-    native       operations in C, called via ctypes replicas     one thread per shard of a batch
-    native_library  selection of a build of csrc/   runtime      CPU features, memory, threads
+    training         loss of packed batches           native_decoding  a whole search in C
+    ops              operations in PyTorch or C       decoding         the model with a cache, step by step
+    packing          batches without padding          kv_cache         decoder state between steps
+    native           operations in C for training     torch_search     a search with an engine in PyTorch
+    replicas         one thread per shard of a batch  parallel         one thread per batch of a search
 
-The modules `attention`, `cross_entropy` and `autocast` contain functions that these modules use.
+    backend          selection of an implementation   native_library   selection of a build of csrc/
+    reference        `translator.model` as an engine  runtime          device, CPU features, threads
+                                                      memory           malloc, oneDNN's cache
+
+The modules `attention`, `cross_entropy` and `autocast` contain functions that the training engine uses.
 
 `model/` does not import engines. tests/engine/test_parity.py checks that all engines agree with `model/`. The
 letters in shapes, such as (B, L, D), are explained in `model/__init__.py`. In addition, R is the number of

@@ -18,27 +18,35 @@ from translator.engine.reference import ReferenceDecoding, ReferenceTraining
 from translator.engine.runtime import device_of
 from translator.engine.torch_search import TorchDecoder
 from translator.engine.training import TrainingEngine
+from translator.errors import TrainingError
 from translator.model.transformer import Transformer
 
 Backend = Literal["native", "torch", "reference"]
 
 
 def choose_training_backend(wanted: str, device: str) -> tuple[Backend, str | None]:
-    """Return the backend to train with and, if the C operations are wanted but unavailable, the reason.
+    """Return the backend to train with and, if the C operations are missing, the reason; else None.
 
-    If the C operations are available or not wanted, or the device is not a CPU, then the reason is None.
+    On other devices than a CPU, "auto" and "native" both mean "torch".
 
     Args:
-        wanted: "auto", "native", "torch" or "reference". "auto" and "native" both mean the native backend if
-            the device is a CPU and the C operations are available, else the torch backend.
+        wanted: "auto", "native", "torch" or "reference". "auto" means "native" if the C operations are
+            available, else "torch".
         device: device type, such as "cpu".
+
+    Raises:
+        TrainingError: "native" is wanted on a CPU, but the C operations are not available.
     """
     if wanted == "reference":
         return "reference", None
     if wanted == "torch" or device != "cpu":
         return "torch", None
     reason = problem()
-    return ("native", None) if reason is None else ("torch", reason)
+    if reason is None:
+        return "native", None
+    if wanted == "native":
+        raise TrainingError(f"hardware.backend=native: {reason}; hardware.backend=auto does without")
+    return "torch", reason
 
 
 def training_engine(model: Transformer, backend: Backend) -> TrainingEngine | ReferenceTraining:

@@ -143,19 +143,14 @@ class NativeDecoder:
             FloatingPointError: the scores of the model are not finite.
             InterruptedError: the flag was set.
             MemoryError: there is not enough memory.
-            ValueError: a token is not in the vocabulary, a length is not allowed, or a trace is given and there
-                are several sources.
+            ValueError: a source or an output is longer than the position encodings, an output cannot hold its
+                prefix, a token is not in the vocabulary, or there is a trace and not exactly one source.
         """
-        if trace is not None and len(sources) != 1:
-            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
-        longest = max(max_lengths, default=0)
-        if max(longest, *(len(source) + 1 for source in sources), 0) > self.n_positions:
-            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
-        n, stop = len(sources), c_int(0) if stop is None else stop
-        prefixes = [options.prefix] * n if prefixes is None else prefixes
-        for _, prefix, most in zip(sources, prefixes, max_lengths, strict=True):
-            if max(2, len(prefix) + 1) > most:
-                raise ValueError("an output has no room for its prefix or the end symbol")
+        if not sources:
+            return []
+        prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
+        self._check(sources, prefixes, max_lengths, is_traced=trace is not None)
+        n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
             *_concatenate([[*source, EOS] for source in sources]),
@@ -180,6 +175,23 @@ class NativeDecoder:
             trace.extend(found.steps(options.beam_size))
         return found.results(options.length_penalty)
 
+    def _check(
+        self,
+        sources: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
+        max_lengths: Sequence[int],
+        *,
+        is_traced: bool,
+    ) -> None:
+        """Raise a ValueError for lengths that do not fit the memory that the C code reserves."""
+        if is_traced and len(sources) != 1:
+            raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
+        for source, prefix, limit in zip(sources, prefixes, max_lengths, strict=True):
+            if max(len(source) + 1, limit) > self.n_positions:
+                raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
+            if limit < max(2, len(prefix) + 1):
+                raise ValueError("an output has no room for its prefix and the end symbol")
+
     def _callback(self, table: Table) -> Any:
         def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:
             row = np.ascontiguousarray(table(sentence, tokens[:n_tokens]), dtype=np.float32)
@@ -199,13 +211,8 @@ class _Found:
         self.totals = np.zeros((n, n_best), dtype=np.float64)
         self.trace = np.zeros((max_length if n_ranked else 0, n_ranked), dtype=_CONTINUATION)
         self.n_traced = np.zeros(len(self.trace), dtype=np.int64)
-        self.outputs: list[NDArray[Any]] = [
-            self.ids,
-            self.log_probs,
-            self.n_hypotheses,
-            self.lengths,
-            self.totals,
-        ]
+        outputs = self.ids, self.log_probs, self.n_hypotheses, self.lengths, self.totals
+        self.outputs: list[NDArray[Any]] = [*outputs]
 
     def results(self, length_penalty: float) -> list[Result]:
         return [

@@ -37,7 +37,7 @@ class PackedLayout:
     permutations: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, is_real: Tensor) -> "PackedLayout":
+    def from_mask(cls, is_real: Tensor) -> "PackedLayout":
         """Return the layout of a batch, given a mask (B, L) that is True at real tokens."""
         tokens = is_real.flatten().nonzero()[:, 0]
         n = len(tokens)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from ctypes import c_int
 from functools import cache
 from typing import TypeVar
@@ -46,8 +46,9 @@ def map_interruptibly(
         n_threads: number of threads.
     """
     stop = c_int(0)
-    jobs = [_pool(n_threads).submit(function, item, stop) for item in items]
+    jobs: list[Future[Answer]] = []
     try:
+        jobs += (_pool(n_threads).submit(function, item, stop) for item in items)
         return [job.result() for job in jobs]
     except BaseException:
         stop.value = 1

@@ -59,7 +59,7 @@ class TrainingEngine:
             The states of the real target tokens in order, followed by extra rows (see `packing.py`), (R, D).
         """
         model = self.model
-        source, target = PackedLayout.of(source_ids != PAD), PackedLayout.of(target_in != PAD)
+        source, target = PackedLayout.from_mask(source_ids != PAD), PackedLayout.from_mask(target_in != PAD)
         # Source and target share one lookup, because the backward of a lookup writes a dense (V, D) tensor.
         ids = torch.cat([source.pack_ids(source_ids, PAD), target.pack_ids(target_in, PAD)])
         positions = torch.cat([source.indices % source_ids.size(1), target.indices % target_in.size(1)])

@@ -1,12 +1,13 @@
 """The data of an explanation: attention maps, probabilities, the beam search and the word alignment."""
 
-import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from translator.alignment.attention import word_spans
 from translator.alignment.links import Link
 from translator.alignment.words import words
 from translator.data.batching import make_batch
@@ -23,8 +24,6 @@ from translator.translation.inference import Translator
 
 #: Number of alternatives shown for each chosen piece.
 N_ALTERNATIVES = 5
-#: Matches a piece that stands for a UTF-8 continuation byte, 0x80 to 0xBF.
-_CONTINUATION_BYTE = re.compile("<0x[89AB].>")
 #: Maps the ids of special symbols to the names under which they are shown.
 NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
 
@@ -123,13 +122,11 @@ def explain(
 ) -> Explanation:
     """Translate a text as `Translator.translate` does, and explain how the translation was found.
 
-    Attention is recomputed for the chosen hypothesis, by teacher forcing with the same weights. With a
-    float32 translator, the recomputed attention equals the attention during the search, up to rounding.
+    Attention is recomputed by teacher forcing. In float32, it equals that of the search, up to rounding.
 
     Args:
         translator: the model.
-        text: a text in the source language. If it is translated in parts, only the first part is
-            explained.
+        text: a text in the source language. If it is translated in parts, only the first is explained.
         beam_size: the beam size; None stands for the model's own setting, `search.beam_size`.
         prefix: text that the translation must start with.
 
@@ -140,8 +137,7 @@ def explain(
     parts = translator.cut([text], sentences=not forced)
     if not parts:
         raise UsageError("the text is blank; give a sentence to explain")
-    trace: Trace = []
-    source_ids = parts[0][1]
+    trace, source_ids = Trace(), parts[0][1]
     [result] = translator.search([source_ids], options, prefix=forced, trace=trace)
     best, tokenizer = result.hypotheses[0], translator.tokenizer
     source, translation = tokenizer.decode(source_ids), tokenizer.decode(best.ids)
@@ -160,8 +156,8 @@ def explain(
         target_pieces=readable(tokenizer, [*best.ids, EOS]),
         source_words=words(source),
         target_words=words(translation),
-        source_owners=[*word_of_each(tokenizer, source_ids, words(source)), -1],
-        target_owners=[*word_of_each(tokenizer, best.ids, words(translation)), -1],
+        source_owners=[*word_of_each(tokenizer, source_ids, source), -1],
+        target_owners=[*word_of_each(tokenizer, best.ids, translation), -1],
         encoder=encoder,
         decoder=decoder,
         cross=cross,
@@ -251,19 +247,11 @@ def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     return [name(i, piece) for i, piece in zip(ids, tokenizer.pieces(ids), strict=True)]
 
 
-def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text_words: Sequence[str]) -> list[int]:
-    """Return, for each piece, the index of the word that contains the first character of the piece.
+def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> list[int]:
+    """Return, for each piece of a text, the index of the word in which it starts.
 
-    Apart from whitespace, the words and the pieces contain the same characters in the same order. So the
-    word of a piece follows from the number of characters before the piece. If there are no words, the index
-    of each piece is -1.
+    A piece that starts with whitespace belongs to the word after it; at the end of the text, to the last
+    word. If there are no words, the index of each piece is -1.
     """
-    by_character = [index for index, word in enumerate(text_words) for _ in word]
-    owners: list[int] = []
-    for n, piece in enumerate(tokenizer.pieces(ids)):
-        if owners and _CONTINUATION_BYTE.fullmatch(piece):
-            owners.append(owners[-1])
-            continue
-        n_before = len("".join(tokenizer.decode(ids[:n]).split()))
-        owners.append(by_character[min(n_before, len(by_character) - 1)] if by_character else -1)
-    return owners
+    ends = [end for _, end in word_spans(words(text), text)]
+    return [min(bisect_right(ends, start), len(ends) - 1) for start, _ in tokenizer.spans(ids)]

@@ -13,7 +13,7 @@ def to_png(explanation: Explanation) -> bytes:
     e = explanation
     n_target, n_source = len(e.target_pieces), len(e.source_pieces)
     cell = min(0.45, 16 / max(n_source, n_target))  # width and height in inches
-    figure = picture.blank(2.5 + cell * n_source, 1.8 + cell * n_target)
+    figure = picture.new_figure(2.5 + cell * n_source, 1.8 + cell * n_target)
     axes = figure.subplots()
     image = axes.imshow(e.cross.average.tolist(), cmap="Blues", vmin=0, aspect="equal")
     size = max(4.0, min(10.0, 60 * cell))

@@ -67,11 +67,8 @@ def export(
         translator = Translator(loaded.model, loaded.tokenizer, loaded.config)
         engine = to_ctranslate2.CTranslate2Engine(partial, loaded.tokenizer)
         agreement = check(translator, engine, lines, references)
-        about = {
-            "made_by": {"passerelle": metadata.version("passerelle"), "ctranslate2": to_ctranslate2.VERSION},
-            **_about(loaded, model_folder),
-            "check": asdict(agreement),
-        }
+        made_by = {"passerelle": metadata.version("passerelle"), "ctranslate2": to_ctranslate2.VERSION}
+        about = {"made_by": made_by, **_about(loaded, model_folder), "check": asdict(agreement)}
         text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
         (partial / ABOUT).write_text(text, encoding="utf-8", newline="\n")
         flush_and_rename(partial, output)

@@ -172,9 +172,9 @@ def _add_status(app: FastAPI, service: Service, access: Access) -> None:
         "/health", response_model=None, responses=schema.responses(schema.fields(status=schema.TEXT), 503)
     )
     async def health() -> dict[str, str]:
-        trouble = await service.trouble()
-        if trouble is not None:
-            raise RefusedError(503, trouble)
+        problem = await service.health_problem()
+        if problem is not None:
+            raise RefusedError(503, problem)
         return {"status": "ok"}
 
     @app.get("/frontend/settings", response_model=None, responses=schema.responses({"type": "object"}))

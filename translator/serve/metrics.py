@@ -50,7 +50,7 @@ class Metrics:
         """Set the function that returns the number of waiting texts. It is called when metrics are read."""
         self.waiting.set_function(n_waiting)
 
-    def answered(self, path: str, status: int, seconds: float) -> None:
+    def observe_request(self, path: str, status: int, seconds: float) -> None:
         """Count an answered request, and record how many seconds it took."""
         route = path if path in _ROUTES else "other"
         self.requests.labels(route, str(status)).inc()

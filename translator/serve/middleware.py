@@ -68,7 +68,7 @@ class ServiceMiddleware:
             await response.refuse(RefusedError(500, "Internal error"))
             await response.end()
         finally:
-            self._metrics.answered(scope["path"], response.status, time.perf_counter() - started)
+            self._metrics.observe_request(scope["path"], response.status, time.perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         headers = Headers(scope=scope)

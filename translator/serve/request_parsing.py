@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from translator.data.lines import replace_surrogates
 from translator.serve.access import Access
 from translator.serve.limits import Limits, RefusedError
 
@@ -163,7 +164,7 @@ def _text(name: str, value: Any, limits: Limits) -> str:
         raise RefusedError(400, f"Invalid request: {name} parameter is not a string")
     if len(value) > limits.max_characters:
         raise RefusedError(400, _too_long(len(value), limits.max_characters))
-    return _replace_surrogates(value).replace("\r\n", "\n")
+    return replace_surrogates(value).replace("\r\n", "\n")
 
 
 def string_of(fields: dict[str, Any], name: str) -> str:
@@ -177,7 +178,7 @@ def string_of(fields: dict[str, Any], name: str) -> str:
         raise RefusedError(400, f"Invalid request: missing {name} parameter")
     if not isinstance(value, str):
         raise RefusedError(400, f"Invalid request: {name} parameter is not a string")
-    return _replace_surrogates(value)
+    return replace_surrogates(value)
 
 
 def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
@@ -203,8 +204,3 @@ def n_alternatives_of(fields: dict[str, Any], limits: Limits) -> int:
 
 def _too_long(length: int, limit: int) -> str:
     return f"Invalid request: request ({length}) exceeds text limit ({limit})"
-
-
-def _replace_surrogates(text: str) -> str:
-    """Replace each lone surrogate with U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

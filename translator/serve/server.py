@@ -66,7 +66,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 def run(
-    app: ASGIApp, listener: socket.socket, *, limits: Limits, when_ready: Callable[[Callable[[], None]], None]
+    app: ASGIApp, listener: socket.socket, *, limits: Limits, on_ready: Callable[[Callable[[], None]], None]
 ) -> None:
     """Answer requests until SIGTERM or Ctrl-C, then finish the requests in progress.
 
@@ -76,7 +76,7 @@ def run(
         app: the application.
         listener: a listening socket.
         limits: limits on requests and connections.
-        when_ready: function that is called as soon as the service accepts requests. Its argument is a
+        on_ready: function that is called as soon as the service accepts requests. Its argument is a
             function that shuts the service down.
     """
     # The log messages of these two libraries are not needed, because each error response says what is wrong
@@ -98,7 +98,7 @@ def run(
         timeout_graceful_shutdown=max(1, int(limits.request_seconds) - _LAST_BATCH_SECONDS - _EXIT_SECONDS),
         backlog=backlog,
     )
-    server = _Server(config, when_ready, shutdown_seconds=max(2, limits.request_seconds - _EXIT_SECONDS))
+    server = _Server(config, on_ready, shutdown_seconds=max(2, limits.request_seconds - _EXIT_SECONDS))
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         server.run(sockets=[listener])
         return
@@ -119,12 +119,12 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        when_ready: Callable[[Callable[[], None]], None],
+        on_ready: Callable[[Callable[[], None]], None],
         *,
         shutdown_seconds: float,
     ):
         super().__init__(config)
-        self._when_ready = when_ready
+        self._on_ready = on_ready
         # A thread that never finishes would keep the process alive. The watchdog then ends the process.
         self._watchdog = threading.Timer(shutdown_seconds, _exit_now)
         self._watchdog.daemon = True
@@ -139,7 +139,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._when_ready(self._stop)
+        self._on_ready(self._stop)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._watchdog.start()

@@ -93,7 +93,7 @@ class Service:
         self._failure = None
         return results
 
-    async def trouble(self) -> str | None:
+    async def health_problem(self) -> str | None:
         """Return what is wrong with the service, or None if nothing is wrong.
 
         If the model is idle, it is tested with a short text.

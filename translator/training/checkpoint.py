@@ -64,7 +64,7 @@ class ChecksummedCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         keeps_last = path.name == LAST and self._last_is_good
-        atomic_write(path, with_checksum(checkpoint), keep=path.with_name(PREVIOUS) if keeps_last else None)
+        atomic_write(path, with_checksum(checkpoint), backup=path.with_name(PREVIOUS) if keeps_last else None)
         self._last_is_good = self._last_is_good or path.name == LAST
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> Any:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from translator.errors import PictureError
 from translator.files import atomic_write
-from translator.plotting import blank, png
+from translator.plotting import new_figure, png
 
 
-def draw_curves(logs: list[Path], picture: Path) -> bool:
+def plot_curves(logs: list[Path], picture: Path) -> bool:
     """Plot the metrics that a run logged, and save the plot.
 
     If two sessions logged the same step, the values of the later session are plotted.
@@ -22,7 +22,7 @@ def draw_curves(logs: list[Path], picture: Path) -> bool:
         installed.
     """
     try:
-        figure = blank(9, 7)
+        figure = new_figure(9, 7)
     except PictureError:
         return False
     series = read_series(logs)

@@ -15,7 +15,7 @@ from translator.data.preparation import Prepared
 VALIDATION_CHUNK = 128
 #: Noise is not applied to a text if the noise would multiply the text's number of pieces by more than this
 #: factor, because one long row adds padding to all other rows of its batch.
-MOST_GROWTH = 2
+MAX_GROWTH = 2
 
 
 class ValidationLines(NamedTuple):
@@ -71,7 +71,7 @@ class TranslationData(LightningDataModule):
         """Return the source ids and the target ids of some pairs, with the configured noise and BPE-dropout.
 
         Noise is applied to sources only. Batch sizes are planned without noise, so noise may increase a
-        batch's source tokens to `MOST_GROWTH` times the budget. If noise makes a source too long, the source
+        batch's source tokens to `MAX_GROWTH` times the budget. If noise makes a source too long, the source
         is used without noise. If BPE-dropout makes a text too long for the model, the text is segmented
         without BPE-dropout.
         """
@@ -99,7 +99,7 @@ class TranslationData(LightningDataModule):
         for i, new in zip(
             changed, self.prepared.tokenizer.encode_batch([noised[i] for i in changed]), strict=True
         ):
-            if len(new) < self.config.model.max_length and len(new) <= MOST_GROWTH * len(ids[i]):
+            if len(new) < self.config.model.max_length and len(new) <= MAX_GROWTH * len(ids[i]):
                 texts[i], ids[i] = noised[i], new
         return texts, ids
 

@@ -25,7 +25,7 @@ _SHARPNESS = 8.0
 _NOISE = 0.3
 
 
-def count_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
+def cooccurrence_embeddings(train: Any, n_pieces: int, width: int) -> Tensor:
     """Return embeddings, computed by a truncated SVD of the positive pointwise mutual information (PPMI).
 
     The method is that of Levy & Goldberg 2014, with context smoothing and singular value weighting as in

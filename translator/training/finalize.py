@@ -12,7 +12,7 @@ from typing import Any
 from translator import console
 from translator.config import Config
 from translator.data import corpus
-from translator.data.preparation import Prepared, open_scored
+from translator.data.preparation import Prepared, open_evaluation_split
 from translator.errors import TrainingError
 from translator.files import atomic_write
 from translator.model_folder import load_unfinished, save_weights, write_manifest
@@ -81,7 +81,7 @@ def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     splits = learnt_single_sentences(prepared.multi_sentence_share)
     loaded = load_unfinished(model_folder)
     translator = Translator(loaded, loaded.tokenizer, config, splits_sentences=splits)
-    split = open_scored(config, "test")
+    split = open_evaluation_split(config.data, "test", seed=config.train.seed)
     origins = corpus.origins(config.data, "test")
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)

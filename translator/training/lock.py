@@ -20,7 +20,7 @@ SESSION = "session.json"
 
 
 @contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock on a run folder for the duration of a block.
 
     If the file system does not support locks, print a note and continue without the lock.

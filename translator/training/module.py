@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -67,7 +68,7 @@ class TranslationModule(LightningModule):
         """Choose the backend, and start the replicas if there are several."""
         backend, reason = choose_training_backend(self.config.hardware.backend, self.device.type)
         if reason is not None:
-            self._note(f"training by PyTorch's operations, a fifth slower: {reason}")
+            rank_zero_only(console.note)(f"training by PyTorch's operations, a fifth slower: {reason}")
         self._engine = training_engine(self.model, backend)
         n_replicas, self._threads = self._n_replicas(), torch.get_num_threads()
         self.computed_with = {
@@ -76,13 +77,11 @@ class TranslationModule(LightningModule):
             "replicas": n_replicas,
             "threads": self._threads,
         }
-        if self._computed_before not in (None, self.computed_with):
-            before, now = (
-                ", ".join(f"{k} {v}" for k, v in settings.items())
-                for settings in (self._computed_before or {}, self.computed_with)
-            )
-            self._note(
-                f"resumed with {now} after {before}: results are no longer bit for bit those of one session"
+        before, now = self._computed_before, self.computed_with
+        if before is not None and before != now:
+            old, new = (", ".join(f"{k} {v}" for k, v in settings.items()) for settings in (before, now))
+            rank_zero_only(console.note)(
+                f"resumed with {new} after {old}: results are no longer bit for bit those of one session"
             )
         if n_replicas > 1 and isinstance(self._engine, TrainingEngine):
             threads_each = max(1, self._threads // n_replicas)
@@ -90,10 +89,6 @@ class TranslationModule(LightningModule):
             # Outside the replicas, only short operations remain. More threads would hardly speed these up,
             # and would cost much time when other processes keep the cores busy.
             torch.set_num_threads(1)
-
-    def _note(self, message: str) -> None:
-        if self.trainer.is_global_zero:
-            console.note(message)
 
     def _n_replicas(self) -> int:
         """Return the number of replicas.

@@ -97,12 +97,12 @@ class Muon(torch.optim.AdamW):
             average = state["average"].lerp_(gradient, 1 - MOMENTUM)
             updates.append(gradient.lerp(average, MOMENTUM))  # Nesterov's momentum
         length = rate * STEP * max(matrices[0].shape) ** 0.5
-        steps = orthogonal(torch.stack(updates), self.product_dtype)
+        steps = orthogonalize(torch.stack(updates), self.product_dtype)
         for matrix, step in zip(matrices, steps, strict=True):
             matrix.mul_(1 - rate * decay).add_(step, alpha=-length)
 
 
-def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+def orthogonalize(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     """Return approximately U · Vᵀ for each matrix with the singular value decomposition U · S · Vᵀ.
 
     The method is Newton–Schulz iteration with `POLYNOMIALS`.

@@ -20,7 +20,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import distributed
 
 from translator.config import HardwareConfig
-from translator.environment import environment_kept
+from translator.environment import preserve_environment
 from translator.errors import TrainingError
 
 #: The environment variable that passes this process's id and the run folder to the processes that Lightning
@@ -133,7 +133,7 @@ def launcher_environment(processes: Processes) -> Iterator[None]:
         hidden |= {"RANK", "SLURM_PROCID"}
     elif not processes.launcher:
         hidden |= {*RANK_VARIABLES, *(NODE_VARIABLES if processes.n_started == 1 else ())}
-    with environment_kept():
+    with preserve_environment():
         for name in hidden & os.environ.keys():
             del os.environ[name]
         yield

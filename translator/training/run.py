@@ -20,19 +20,19 @@ import torch
 
 from translator import console
 from translator.building import build_model, n_parameters
-from translator.config import Config, RunConfig
+from translator.config import Config, DataConfig, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
-from translator.data.preparation import Prepared, check_strict, open_scored, prepare
+from translator.data.preparation import Prepared, check_strict, open_evaluation_split, prepare
 from translator.engine.memory import cap_onednn_cache, tune_malloc
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import DataError, TrainingError
 from translator.files import atomic_write
-from translator.training.curves import draw_curves
+from translator.training.curves import plot_curves
 from translator.training.data import TranslationData
 from translator.training.data_record import check_same_data, record_data
 from translator.training.finalize import finalize, git_commit
-from translator.training.lock import one_writer
+from translator.training.lock import run_lock
 from translator.training.module import TranslationModule
 from translator.training.process_state import exclusive_training, preserve_process_state
 from translator.training.processes import (
@@ -80,16 +80,16 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     commit = git_commit()  # read now, because the source files may change during training
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
-    check_hardware(config, processes)
+    check_hardware(config.hardware, processes)
     prepared = prepare(config)
-    check_strict(config, prepared.report)
-    validation = _validation_split(config)
+    check_strict(config.data, prepared.report, seed=config.train.seed)
+    validation = _validation_split(config.data, seed=config.train.seed)
     with ExitStack() as stack:
         folder = None
         if processes.is_first:
             folder = run_dir(config, name, resume)
             check_same_data(folder, prepared)
-            stack.enter_context(one_writer(folder))
+            stack.enter_context(run_lock(folder))
             check_unfinished(folder)
             _print_summary(config, prepared, folder)
             record_data(folder, prepared)
@@ -108,10 +108,10 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
         return finalize(config, prepared, folder, commit=commit)
 
 
-def _validation_split(config: Config) -> Any:
-    if "val" not in corpus.split_names(config.data):
+def _validation_split(data: DataConfig, *, seed: int) -> Any:
+    if "val" not in corpus.split_names(data):
         raise DataError("the data has no `val` split; give data.files.val, or data.held_out.val=1000")
-    split = open_scored(config, "val")
+    split = open_evaluation_split(data, "val", seed=seed)
     if not len(split):
         raise DataError("the `val` split has no lines; add some, or hold some out with data.held_out.val")
     return split
@@ -137,7 +137,7 @@ def _draw(folder: Path) -> None:
     logs = folder.glob("logs/version_*/metrics.csv")
     numbered = {int(log.parent.name[8:]): log for log in logs if log.parent.name[8:].isdecimal()}
     try:
-        if not draw_curves([numbered[n] for n in sorted(numbered)], folder / "curves.png"):
+        if not plot_curves([numbered[n] for n in sorted(numbered)], folder / "curves.png"):
             console.note("no curves.png: it needs pip install 'passerelle[logs]'")
     except (OSError, ValueError, TypeError, csv.Error) as error:  # a power cut may truncate a log
         console.note(f"no curves.png: a metrics.csv below {folder / 'logs'} is damaged ({error})")

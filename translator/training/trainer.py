@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.config import Config
-from translator.engine import native_library
+from translator.config import Config, HardwareConfig
+from translator.engine.backend import choose_training_backend
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
 from translator.training.callbacks import (
@@ -27,7 +27,7 @@ from translator.training.callbacks import (
 )
 from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpointIO
 from translator.training.data import TranslationData
-from translator.training.embedding_init import count_embeddings
+from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import TranslationModule
 from translator.training.process_state import frozen_objects, quiet_lightning
 from translator.training.processes import Processes
@@ -39,7 +39,7 @@ def fit(
     data: TranslationData,
     folder: Path,
     *,
-    watchers: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
     cluster: ClusterEnvironment | None = None,
 ) -> None:
     """Run the training loop. If the run folder has a `last.ckpt` or `previous.ckpt`, resume from it.
@@ -48,7 +48,7 @@ def fit(
         module: the module to train.
         data: the data to train on.
         folder: the run folder.
-        watchers: further callbacks, which are called after all others.
+        callbacks: further callbacks, which are called after all others.
         cluster: Lightning's plugin for the launcher, or None if there is no launcher.
     """
     config, checkpoints = module.config, folder / "checkpoints"
@@ -58,10 +58,10 @@ def fit(
     if not is_resumed and config.train.embedding_init == "counts":
         weight = module.model.embedding.weight
         with torch.no_grad():
-            weight.copy_(count_embeddings(data.prepared.train, *weight.shape))
+            weight.copy_(cooccurrence_embeddings(data.prepared.train, *weight.shape))
     with quiet_lightning():
         trainer = Trainer(
-            **_hardware_flags(config),
+            **_hardware_flags(config.hardware),
             plugins=[ChecksummedCheckpointIO(), cluster or LightningEnvironment()],
             max_epochs=-1,  # one endless epoch; `TranslationModule.count_time` stops it
             accumulate_grad_batches=config.train.accumulate,
@@ -69,7 +69,7 @@ def fit(
             val_check_interval=config.validation.every_steps * config.train.accumulate,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            callbacks=[*_callbacks(config, saver, signals), *watchers],
+            callbacks=[*_callbacks(config, saver, signals), *callbacks],
             logger=_loggers(folder),
             log_every_n_steps=10,
             enable_progress_bar=False,
@@ -116,8 +116,7 @@ def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> 
     return callbacks
 
 
-def _hardware_flags(config: Config) -> dict[str, Any]:
-    hardware = config.hardware
+def _hardware_flags(hardware: HardwareConfig) -> dict[str, Any]:
     return {
         "accelerator": hardware.accelerator,
         "devices": hardware.devices,
@@ -127,29 +126,28 @@ def _hardware_flags(config: Config) -> dict[str, Any]:
     }
 
 
-def check_hardware(config: Config, processes: Processes) -> None:
-    """Check that the configured hardware exists.
+def check_hardware(hardware: HardwareConfig, processes: Processes) -> None:
+    """Check that the configured hardware and backend are available.
 
     Raises:
-        TrainingError: the hardware does not exist, or the launcher did not start the configured number of
-            processes.
+        TrainingError: the hardware or the backend is not available, or the launcher did not start the
+            configured number of processes.
     """
-    if config.hardware.backend == "native" and (reason := native_library.problem()) is not None:
-        raise TrainingError(f"hardware.backend=native: {reason}; hardware.backend=auto does without")
     try:
         with quiet_lightning():
             trainer = Trainer(
-                **_hardware_flags(config),
+                **_hardware_flags(hardware),
                 plugins=[processes.cluster()],
                 logger=False,
                 enable_checkpointing=False,
             )
     except (MisconfigurationException, ValueError, ImportError) as error:
         raise TrainingError(f"hardware: {str(error).splitlines()[0]} Change the hardware section") from None
+    choose_training_backend(hardware.backend, trainer.strategy.root_device.type)
     n_asked = trainer.num_devices * trainer.num_nodes
     if processes.launcher and n_asked != processes.n_started:
         raise TrainingError(
-            f"hardware.devices={config.hardware.devices}, hardware.n_nodes={config.hardware.n_nodes}: "
+            f"hardware.devices={hardware.devices}, hardware.n_nodes={hardware.n_nodes}: "
             f"{processes.launcher} started {processes.n_started} processes; set the first to those of "
             f"each machine, the second to the machines, or start one process without {processes.launcher}"
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from translator.alignment.attention import Span, links_of, token_weights, word_attention, word_spans
-from translator.alignment.links import Gold, Link, LinkScores, diagonal, grow_diagonal, link_scores
+from translator.alignment.links import Link, grow_diagonal
 from translator.alignment.words import detokenize, words, words_of
 from translator.data.batching import make_batch
 from translator.data.sentences import paired_sentences
@@ -34,6 +34,9 @@ class _Side:
 
     ids: list[int]
     weights: Tensor
+
+    def truncated(self, n_tokens: int) -> "_Side":
+        return _Side(self.ids[:n_tokens], self.weights[:n_tokens])
 
 
 class Aligner:
@@ -65,8 +68,10 @@ class Aligner:
             UsageError: one of the models has no layer with the number `layer`, or `reverse` does not
                 translate in the opposite direction.
         """
-        self.translator, self.reading, self.layer, self.reverse = translator, reading, layer, None
+        self.translator, self.reading, self.reverse = translator, reading, None
         self._reads_targets = False
+        #: Maximum number of tokens of a segment. The end symbol is not counted.
+        self._limit = translator.config.model.max_length - 1
         depth = translator.config.model.n_decoder_layers
         if layer is not None and not 1 <= layer <= depth:
             raise UsageError(f"layer {layer} does not exist; the model's decoder has layers 1 to {depth}")
@@ -247,28 +252,16 @@ class Aligner:
             n = min(max_segments, n * -(-longest // self._limit))
         for source, target, i, j in zip(*segments, *(bound[:-1] for bound in bounds), strict=True):
             if source.ids and target.ids:
-                yield self._truncated(source), self._truncated(target), i, j
-
-    @property
-    def _limit(self) -> int:
-        """The maximum number of tokens of a segment. The end symbol is not counted."""
-        return self.translator.config.model.max_length - 1
+                yield source.truncated(self._limit), target.truncated(self._limit), i, j
 
     def _side(self, text: str, spans: Sequence[Span]) -> _Side:
         """Encode the words at the given spans of a text. The words must be consecutive."""
         if not spans:
             return _Side([], torch.zeros(0, 0))
-        start, end = spans[0][0], spans[-1][1]
-        text = text[start:end]
-        tokenizer = self.translator.tokenizer
-        ids = tokenizer.encode(text)
-        return _Side(
-            ids, token_weights(tokenizer.spans(text, ids), [(a - start, b - start) for a, b in spans])
-        )
-
-    def _truncated(self, side: _Side) -> _Side:
-        """Truncate a segment to `_limit` tokens. A segment exceeds this limit only if it is a single word."""
-        return _Side(side.ids[: self._limit], side.weights[: self._limit])
+        tokenizer, offset = self.translator.tokenizer, spans[0][0]
+        ids = tokenizer.encode(text[offset : spans[-1][1]])
+        words = [(start - offset, end - offset) for start, end in spans]
+        return _Side(ids, token_weights(tokenizer.spans(ids), words))
 
     @torch.inference_mode()
     def _align_batch(self, pairs: Sequence[tuple[_Side, _Side]]) -> list[list[Link]]:
@@ -286,40 +279,3 @@ class Aligner:
             end = word_attention(to_end, torch.ones(1, 1), target.weights)[:, 0]
             links.append(links_of(word_attention(to_tokens, source.weights, target.weights), end))
         return links
-
-
-def evaluate_alignments(
-    aligner: Aligner,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    *,
-    gold: Sequence[Gold],
-    tokenized: bool = False,
-    batch_size: int = 64,
-) -> dict[str, LinkScores]:
-    """Score an aligner and a diagonal baseline against human alignments.
-
-    Args:
-        aligner: the aligner to score. If it has a reverse model, it is scored both with and without that
-            model.
-        sources: texts.
-        targets: the translations of the sources, one per source.
-        gold: the human alignment of each pair.
-        tokenized: as in `Aligner.align`.
-        batch_size: number of pairs in a batch.
-
-    Returns:
-        The scores under the keys "diagonal" (the baseline), "one_way" (without a reverse model) and, if the
-        aligner has a reverse model, "both_ways".
-
-    Raises:
-        DataError: the numbers of sources, targets and human alignments differ.
-    """
-    n_words = aligner.n_words(sources, targets, tokenized=tokenized)
-    by_method = {"diagonal": [diagonal(*n) for n in n_words]}
-    by_method["one_way"] = aligner.one_way(sources, targets, tokenized=tokenized, batch_size=batch_size)
-    if aligner.reverse is not None:
-        by_method["both_ways"] = aligner.join(
-            by_method["one_way"], sources, targets, tokenized=tokenized, batch_size=batch_size
-        )
-    return {name: link_scores(links, gold) for name, links in by_method.items()}

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from translator.alignment.links import Gold, LinkScores, diagonal, link_scores
 from translator.data.noise import CHANGES
 from translator.evaluation.metrics import Score, bleu, corpus_scores
+from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
 
 
@@ -190,3 +192,40 @@ def robustness(
         )
         for name, texts in changed.items()
     }
+
+
+def evaluate_alignments(
+    aligner: Aligner,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    gold: Sequence[Gold],
+    tokenized: bool = False,
+    batch_size: int = 64,
+) -> dict[str, LinkScores]:
+    """Score an aligner and a diagonal baseline against human alignments.
+
+    Args:
+        aligner: the aligner to score. If it has a reverse model, it is scored both with and without that
+            model.
+        sources: texts.
+        targets: the translations of the sources, one per source.
+        gold: the human alignment of each pair.
+        tokenized: as in `Aligner.align`.
+        batch_size: number of pairs in a batch.
+
+    Returns:
+        The scores under the keys "diagonal" (the baseline), "one_way" (without a reverse model) and, if the
+        aligner has a reverse model, "both_ways".
+
+    Raises:
+        DataError: the numbers of sources, targets and human alignments differ.
+    """
+    n_words = aligner.n_words(sources, targets, tokenized=tokenized)
+    by_method = {"diagonal": [diagonal(*n) for n in n_words]}
+    by_method["one_way"] = aligner.one_way(sources, targets, tokenized=tokenized, batch_size=batch_size)
+    if aligner.reverse is not None:
+        by_method["both_ways"] = aligner.join(
+            by_method["one_way"], sources, targets, tokenized=tokenized, batch_size=batch_size
+        )
+    return {name: link_scores(links, gold) for name, links in by_method.items()}
