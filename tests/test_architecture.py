@@ -27,6 +27,7 @@ LAYERS = {
     "evaluation": 2,
     "plotting": 2,
     "building": 3,
+    "search": 2,
     "engine": 3,
     "model_folder": 4,
     "translation": 5,
@@ -159,8 +160,10 @@ def test_the_front_door_imports_nothing_by_itself() -> None:
         ("translator.model.layers", "from translator.engine.ops import Ops", 2),  # upwards, and not torch
         ("translator.engine.ops", "from translator.model.attention import attention_weights", 0),
         ("translator.engine.ops", "from translator.engine.packing import PackedLayout", 0),
+        ("translator.engine.torch_search", "from translator.search.beam import search", 0),
         ("translator.engine.decoding", "from translator.translation import splitting", 1),
         ("translator.search.beam", "from translator.engine.decoding import DecodingEngine", 1),
+        ("translator.search.beam", "from translator.model.masks import padding_mask", 1),
     ],
 )
 def test_a_wrong_import_is_seen(module: str, source: str, n_problems: int) -> None:
@@ -204,3 +207,9 @@ def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
     slow = {"torch", "lightning", "datasets", "sentencepiece", "sentencex", "sacrebleu", "numpy"}
     assert loaded_by("translator.cli").isdisjoint(slow)
     assert "torch" in loaded_by("translator.model.masks")
+
+
+def test_decoding_in_c_loads_no_torch() -> None:
+    loaded = loaded_by("translator.engine.native_decoding, translator.engine.parallel")
+    assert "numpy" in loaded
+    assert "torch" not in loaded

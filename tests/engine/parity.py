@@ -15,15 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from translator.data.batching import Batch, make_batch
-from translator.engine.backend import Backend, training_engine
+from translator.engine.backend import Backend, decoder_of, training_engine
 from translator.engine.decoding import DecodingEngine
 from translator.engine.native import load_native
+from translator.engine.native_decoding import NativeDecoder, Precision
+from translator.engine.native_library import load_library
 from translator.engine.reference import ReferenceDecoding, ReferenceTraining
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
-from translator.symbols import PAD
+from translator.search.result import SearchOptions
+from translator.search.trace import Trace
+from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD
 
 N_PIECES, N_HEADS, SMOOTHING = 40, 2, 0.1
 
@@ -36,6 +40,8 @@ LENGTHS = {
 }
 #: Largest difference of a gradient, as a share of its parameter's largest gradient, and of a loss.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
+#: Largest difference of a log-probability in C, as a share of the largest one, against float64.
+NATIVE_TOLERANCE: dict[Precision, float] = {"float32": 2e-6, "bfloat16": 0.01, "int8": 0.05}
 #: In bfloat16, the engine's error against float64 may be this many times the reference's own.
 BFLOAT16_FACTOR = 1.5
 
@@ -247,6 +253,56 @@ def decoding_difference(case: Case, dtype: torch.dtype, *, n_hypotheses: int = 3
     return difference(found, expected)
 
 
+def native_decoding_difference(case: Case, precision: Precision = "float32") -> float:
+    """How far the C decoder's log-probabilities are from the reference's in float64, by teacher forcing.
+
+    Those of the hypotheses that it returns, and the sums of those of the continuations that each step of a
+    traced search ranked. Infinite if a sentence alone and traced has another result than in a batch.
+    """
+    model, batch = case.model(torch.float32).eval(), case.batch()
+    decoder = decoder_of(model, "native", precision=precision)
+    assert isinstance(decoder, NativeDecoder)
+    sources = [source[source != PAD][:-1].tolist() for source in batch.source_ids]
+    options = SearchOptions(3, 1.0, NEVER_EMITTED, n_best=3)
+    exact, found, expected = case.model().eval(), [], []
+    together = decoder.search(sources, max_lengths=[15] * len(sources), options=options)
+    for source, result in zip(sources, together, strict=True):
+        trace: Trace = []
+        [alone] = decoder.search([source], max_lengths=[15], options=options, trace=trace)
+        if alone != result:
+            return float("inf")
+        for hypothesis in result.hypotheses:
+            [log_probs] = teacher_forced(exact, source, [hypothesis.ids])
+            found.append(torch.tensor(hypothesis.log_probs, dtype=torch.float64))
+            expected.append(log_probs[range(len(log_probs)), [*hypothesis.ids, EOS]])
+        if source in sources[:2]:  # of all sentences, it would take long
+            totals, exact_totals = traced_log_probs(exact, source, trace)
+            found.append(totals)
+            expected.append(exact_totals)
+    return difference([torch.cat(found)], [torch.cat(expected)])
+
+
+@torch.inference_mode()
+def teacher_forced(model: Transformer, source: list[int], targets: list[list[int]]) -> Tensor:
+    """Return the log-probabilities of each token of W targets and of what follows it, (W, T + 1, V)."""
+    sources = torch.tensor([[*source, EOS]] * len(targets))
+    return model(sources, torch.tensor([[BOS, *ids] for ids in targets])).log_softmax(-1)
+
+
+def traced_log_probs(model: Transformer, source: list[int], trace: Trace) -> tuple[Tensor, Tensor]:
+    """Return what a trace says of each ranked continuation, and the model's Σ log p of its tokens."""
+    live: list[list[int]] = [[]]
+    found, expected = [], []
+    for step in trace:
+        rows = teacher_forced(model, source, live)
+        for item in step:
+            ids = [*live[item.parent], item.piece]
+            found.append(item.log_prob)
+            expected.append(float(rows[item.parent][range(len(ids)), ids].sum()))
+        live = [[*live[item.parent], item.piece] for item in step if item.fate == "kept"]
+    return torch.tensor(found, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64)
+
+
 def main() -> None:
     worst: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
@@ -261,7 +317,10 @@ def main() -> None:
             with_weights = replace(case, attention_dropout=share)
             take(f"dropout, {dtype}, {backend}", dropout_difference(with_weights, dtype, backend))
         for case in cases():
-            take(f"decoding, {dtype}", decoding_difference(case, dtype))
+            take(f"decoding, {dtype}, torch", decoding_difference(case, dtype))
+    if load_library() is not None:
+        for precision, case in product(NATIVE_TOLERANCE, cases()):
+            take(f"decoding, {precision}, native", native_decoding_difference(case, precision))
     for backend, n_replicas, case in product(backends(torch.float32), (1, 2), cases()):
         ratio = bfloat16_ratio(case, backend, n_replicas)
         take(f"training, bfloat16, {backend}: times the reference's error", ratio)

@@ -42,9 +42,7 @@ def test_threads_stay_for_the_next_items() -> None:
 
 def test_several_threads_may_ask_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(
-            pool.map(lambda n: map_interruptibly(lambda item, _: item + n, range(10), 2), range(8))
-        )
+        found = list(pool.map(lambda n: map_interruptibly(lambda item, _: item + n, range(10), 2), range(8)))
     assert found == [list(range(n, n + 10)) for n in range(8)]
 
 

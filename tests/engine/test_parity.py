@@ -12,6 +12,7 @@ from parity import (
     BFLOAT16_FACTOR,
     HEAD_WIDTHS,
     LENGTHS,
+    NATIVE_TOLERANCE,
     NORMS,
     TOLERANCE,
     Case,
@@ -19,16 +20,19 @@ from parity import (
     bfloat16_ratio,
     decoding_difference,
     dropout_difference,
+    native_decoding_difference,
     training_difference,
 )
 from torch import Tensor
 
-from translator.engine import cross_entropy, ops, reference, replicas
+from translator.engine import cross_entropy, native_decoding, ops, reference, replicas
 from translator.engine.decoding import DecodingEngine
 from translator.engine.kv_cache import DecoderState
 from translator.engine.native import Native, load_native
 from translator.engine.ops import Ops
+from translator.engine.native_decoding import NativeDecoder, Precision
 from translator.engine.packing import PackedLayout
+from translator.model.attention import KeyValue
 
 #: Every norm with every activation; each width of head with some.
 SHAPES = [
@@ -69,6 +73,17 @@ def test_with_dropout_it_is_that_of_the_reference_with_the_same_masks(case: Case
 def test_decoding_is_that_of_the_reference(case: Case, dtype: torch.dtype) -> None:
     for lengths in LENGTHS:
         assert decoding_difference(replace(case, lengths=lengths), dtype) < TOLERANCE[dtype], lengths
+
+
+@needs_c
+@pytest.mark.parametrize("precision", NATIVE_TOLERANCE)
+@EACH_SHAPE
+def test_decoding_in_c_is_that_of_the_reference(case: Case, precision: Precision) -> None:
+    """Float32 against float64; the lower precisions are near, and not equal by accident."""
+    for lengths in LENGTHS:
+        found = native_decoding_difference(replace(case, lengths=lengths), precision)
+        assert found < NATIVE_TOLERANCE[precision], lengths
+        assert precision == "float32" or found > NATIVE_TOLERANCE["float32"], lengths
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -147,9 +162,9 @@ SPOILT: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[[], float]]] = 
         partial(TRAINING, "torch", 1),
     ),
     "decoding": (
-        DecodingEngine,
-        "_attend",
-        lambda f: lambda self, query, kv, mask: f(self, query, kv, None),
+        DecoderState,
+        "append",
+        lambda f: changed(f, lambda kv: KeyValue(kv.key, kv.value.roll(1, 2))),
         partial(decoding_difference, Case(), torch.float32),
     ),
     "the encoder of decoding": (
@@ -203,6 +218,31 @@ def test_control_a_spoilt_native_operation_is_seen(name: str, monkeypatch: pytes
     assert look() < TOLERANCE[torch.float32]
     monkeypatch.setattr(Native, attribute, spoil(getattr(Native, attribute)))
     assert look() > 10 * TOLERANCE[torch.float32]
+
+
+def other_positions(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda weights, positions: function(weights, positions * 1.001)
+
+
+def company_matters(function: Callable[..., Any]) -> Callable[..., Any]:
+    def spoilt(self: Any, sources: Any, **options: Any) -> Any:
+        results = function(self, sources, **options)
+        return results if len(sources) == 1 else results[::-1]
+
+    return spoilt
+
+
+@needs_c
+@pytest.mark.parametrize(
+    ("owner", "attribute", "spoil"),
+    [(native_decoding, "_tensors", other_positions), (NativeDecoder, "search", company_matters)],
+)
+def test_control_spoilt_decoding_in_c_is_seen(
+    owner: Any, attribute: str, spoil: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert native_decoding_difference(Case()) < NATIVE_TOLERANCE["float32"]
+    monkeypatch.setattr(owner, attribute, spoil(getattr(owner, attribute)))
+    assert native_decoding_difference(Case()) > 10 * NATIVE_TOLERANCE["float32"]
 
 
 def test_control_a_lower_precision_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,10 @@ from translator.data.batching import make_batch
 from translator.engine import native_library
 from translator.engine.backend import choose_training_backend
 from translator.engine.native import load_native
+from translator.engine.native_decoding import NativeDecoder
 from translator.engine.ops import Ops
-from translator.engine.reference import ReferenceTraining
+from translator.engine.reference import ReferenceDecoding, ReferenceTraining
+from translator.engine.torch_search import TorchDecoder
 from translator.engine.training import TrainingEngine
 from translator.errors import TrainingError
 from translator.model.layers import LayerOptions
@@ -167,10 +169,13 @@ def test_a_training_that_begins_and_ends_changes_nothing_for_another_engine(tiny
     assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
 
 
+@needs_c
 def test_the_textbook_translates_the_same(trained: Any) -> None:
     sources = ["Ma sœur ne mange pas dans la maison.", "La reine.", "", "Un vieux chat attend l’enfant."]
     quick, reference = Translator.load(trained.model), Translator.load(trained.model, backend="reference")
-    assert type(quick.engine) is not type(reference.engine)
+    assert isinstance(reference.decoder, TorchDecoder)
+    assert isinstance(reference.decoder.engine, ReferenceDecoding)
+    assert isinstance(quick.decoder, NativeDecoder)
     for beam_size in (1, 4):
         ours = quick.translate(sources, beam_size=beam_size)
         theirs = reference.translate(sources, beam_size=beam_size)

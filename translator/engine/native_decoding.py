@@ -186,10 +186,11 @@ class NativeDecoder:
         """Raise a ValueError for lengths that do not fit the memory that the C code reserves."""
         if is_traced and len(sources) != 1:
             raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
-        if max(*map(len, sources), max(max_lengths) - 1) >= self.n_positions:
-            raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
-        if any(limit < max(2, len(ids) + 1) for ids, limit in zip(prefixes, max_lengths, strict=True)):
-            raise ValueError("an output has no room for its prefix and the end symbol")
+        for source, prefix, limit in zip(sources, prefixes, max_lengths, strict=True):
+            if max(len(source) + 1, limit) > self.n_positions:
+                raise ValueError(f"a source or an output is longer than {self.n_positions} tokens")
+            if limit < max(2, len(prefix) + 1):
+                raise ValueError("an output has no room for its prefix and the end symbol")
 
     def _callback(self, table: Table) -> Any:
         def fill(sentence: int, n_tokens: int, tokens: Any, log_probs: int) -> None:

@@ -1,5 +1,5 @@
-/* Matrix products on prepacked weights. A tile of ROWS x VECTORS sums stays in registers while the inner loop runs over
-   the input, so that each loaded weight is used for up to ROWS rows. */
+/* Matrix products with prepacked weights. The sums of a tile, ROWS rows by VECTORS vector registers, stay in registers
+   while the innermost loop runs over the input's columns, so each weight that is loaded is used for up to ROWS rows. */
 
 #include "products.h"
 
@@ -12,7 +12,7 @@
 #define VECTORS 2
 #endif
 #define PANEL (VECTORS * LANES)
-/* Rows whose inputs stay in the L2 cache while all panels are read. */
+/* Rows that are multiplied by all panels before the next rows are read; their inputs should fit the L2 cache. */
 #define ROW_BLOCK 96
 
 #if defined(__AVX512BF16__)
@@ -51,6 +51,11 @@ static inline integers int8_dot(integers sum, integers x, integers w) {
 #else
     return sum + (x << 16 >> 16) * (w << 16 >> 16) + (x >> 16) * (w >> 16);
 #endif
+}
+
+/* Return the bytes of a converted value. Without instructions for bfloat16, rounded values are kept as floats. */
+static long value_size(enum precision precision) {
+    return precision == INT8 ? (long)sizeof(quantized) : precision == BFLOAT16 && HAS_BF16 ? 2 : 4;
 }
 
 /* A product in progress. */
@@ -172,12 +177,10 @@ long scratch_size(long n_rows, long n_in) { return n_rows * (4 * n_in + 8) + 64;
 
 void apply(const linear *layer, matrix x, long n_rows, matrix y, enum activation activation, const float *residual,
            void *scratch) {
-    long n_in = layer->n_in, bytes = 4;
+    long n_in = layer->n_in, bytes = value_size(layer->precision);
     float *row_scales = scratch;
     int32_t *row_sums = (int32_t *)(row_scales + n_rows);
     char *words = (char *)(row_sums + n_rows);
-    if (layer->precision == BFLOAT16) bytes = HAS_BF16 ? 2 : 4;
-    if (layer->precision == INT8) bytes = sizeof(quantized);
     for (long i = 0; i < n_rows && layer->precision; i++) {
         void *to = words + i * n_in * bytes;
         if (layer->precision == INT8) row_scales[i] = quantize_row(to, x.first + i * x.stride, n_in, row_sums + i);
@@ -211,8 +214,8 @@ static void pack(char *panels, const char *from, long n_in, long n_out, long in_
         for (long n = 0; n < width && column + n < n_out; n++)
             for (long k = 0; k < n_in; k++) {
                 long word = column * (n_in / per_word) + k / per_word * width + n;
-                memcpy(panels + 4 * word + k % per_word * size, from + (k * in_stride + (column + n) * out_stride) * size,
-                       size);
+                const char *value = from + (k * in_stride + (column + n) * out_stride) * size;
+                memcpy(panels + 4 * word + k % per_word * size, value, size);
             }
     }
 }
@@ -223,7 +226,7 @@ void pack_float32(float *panels, const float *from, long n_in, long n_out, long 
 
 int prepack(linear *layer, const float *weight, const float *bias, long n_out, long n_in, enum precision precision,
             float padding) {
-    long padded = round_up(n_out), size = precision == INT8 ? (long)sizeof(quantized) : precision == BFLOAT16 && HAS_BF16 ? 2 : 4;
+    long padded = round_up(n_out), size = value_size(precision);
     char *converted = malloc(n_out * n_in * 4 + 64);
     *layer = (linear){n_in, n_out, precision, aligned_alloc(64, (n_in * size * padded + 63) / 64 * 64), NULL, NULL};
     layer->scales = calloc(padded, 4);

@@ -1,5 +1,5 @@
-/* Beam search over a batch of sentences, by the rules of translator/search/beam.py; a beam of 1 is greedy search. The
-   rows of a batch never meet: each sum has one order, so that a sentence is searched alike in every batch. */
+/* Beam search over a batch of sentences, by the rules of translator/search/beam.py. A beam of 1 is greedy search. Each
+   row is computed independently of the others, so the result for a sentence is the same in every batch. */
 
 #include <stdlib.h>
 
@@ -9,40 +9,42 @@ enum { BOS = 2, EOS = 3 }; /* as in translator/symbols.py */
 
 enum status { DONE, STOPPED, NO_MEMORY, NOT_FINITE };
 
-/* A hypothesis with one more token. Mirrored by _Continuation in native_decoding.py. */
+/* A hypothesis with one more token: its score, the token's log-probability, and the index of the hypothesis that it
+   extends. Mirrored by _CONTINUATION in native_decoding.py. */
 typedef struct { double score; float log_prob; int32_t parent, token; } continuation;
 
-/* Fill the log-probabilities of the token that follows n_tokens chosen ones. The tests search tables with it. */
+/* A stand-in for the model, for tests: fills in the log-probabilities of the token after the n_tokens chosen ones. */
 typedef void (*table)(long sentence, long n_tokens, const int32_t *tokens, float *log_probs);
 
-/* The arguments and results of `search`. Mirrored by _Request in native_decoding.py, which describes them. */
+/* The arguments and results of `search`. Mirrored by _Request in native_decoding.py. */
 typedef struct {
-    long n_sentences, beam_size, n_best, n_forbidden, max_length;
+    long n_sentences, beam_size, n_best, n_forbidden, max_length; /* max_length: the largest of max_lengths */
     double length_penalty;
-    const int32_t *sources;
-    const int64_t *source_ends;
-    const int32_t *prefixes;
+    const int32_t *sources;     /* the sources, concatenated */
+    const int64_t *source_ends; /* where each of them ends */
+    const int32_t *prefixes;    /* the first tokens of each output, likewise */
     const int64_t *prefix_ends;
     const int32_t *forbidden;
     const int64_t *max_lengths;
-    int32_t *ids;
-    float *log_probs;
-    int64_t *n_hypotheses, *lengths;
-    double *totals;
-    continuation *trace;
-    int64_t *n_traced;
-    table table;
-    const volatile int *stop;
+    int32_t *ids;          /* result: (n_sentences, n_best, max_length) */
+    float *log_probs;      /* result: of the same shape, with the end symbol's */
+    int64_t *n_hypotheses; /* result: (n_sentences,) */
+    int64_t *lengths;      /* result: (n_sentences, n_best), without the end symbol */
+    double *totals;        /* result: (n_sentences, n_best), sums of log-probabilities */
+    continuation *trace;   /* result, or NULL: (max_length, 2 beam_size + 1), of a single sentence */
+    int64_t *n_traced;     /* result, or NULL: (max_length,) */
+    table table;           /* or NULL */
+    const volatile int *stop; /* the search ends when it becomes nonzero */
 } request;
-
-/* One token of a hypothesis. */
-typedef struct { int32_t token; float log_prob; } node;
 
 typedef struct { double total, score; int32_t *ids; float *log_probs; long length; } finished;
 
-/* The search for one sentence. A live hypothesis is a list of ancestors: columns of nodes and of the decoder's cache. */
+typedef struct { int32_t token; float log_prob; } node;
+
+/* The search for one sentence. Column i of the decoder's cache belongs to the token of node i. A live hypothesis is a list
+   of columns: those of its tokens, from the start symbol on. */
 typedef struct {
-    long number, max_length, length; /* length: tokens chosen so far */
+    long number, max_length, length; /* length: number of tokens chosen so far */
     long n_prefix, n_live, n_finished, n_columns;
     const int32_t *prefix;
     source source;
