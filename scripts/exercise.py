@@ -9,6 +9,7 @@ import argparse
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,7 @@ class Exercise:
         name: name of the function, or `Class.method`.
         tests: pytest node ids of the tests that grade it.
         formerly: a previous name of the function; answers with that name are still graded.
+        removed: attributes that the class no longer has; an answer that uses one cannot be graded.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Exercise:
     name: str
     tests: tuple[str, ...]
     formerly: str = ""
+    removed: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:
@@ -88,6 +91,8 @@ EXERCISES = {
         "translator.engine.kv_cache",
         "DecoderState.reorder",
         ("tests/engine/test_kv_cache.py",),
+        formerly="select",
+        removed=("descent", "ancestor_bias", "self_kv", "cross_kv", "cross_bias"),
     ),
     8: Exercise(
         "the beam's choice",
@@ -183,6 +188,14 @@ def check(number: int, folder: Path) -> int:
     if not path.is_file():
         print(
             f"error: {path} does not exist; start with: python scripts/exercise.py start {number}",
+            file=sys.stderr,
+        )
+        return 1
+    gone = [word for word in exercise.removed if re.search(rf"\b{word}\b", path.read_text(encoding="utf-8"))]
+    if gone:
+        print(
+            f"error: {path} was started before {exercise.module} changed: there is no {gone[0]} now; "
+            f"keep it under another name, then run: python scripts/exercise.py start {number}",
             file=sys.stderr,
         )
         return 1

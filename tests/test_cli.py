@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from marks import needs_bfloat16
 from phrases import Trained, command, environment, write_phrases
 
 from translator.cli import main
@@ -441,12 +440,11 @@ def test_what_is_read_is_not_written_over(run: Run, trained: Trained, model: Pat
     assert (tmp_path / "test.en").read_bytes() == (trained.root / "corpus" / "test.en").read_bytes()
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
-def test_a_lower_precision_is_named(
-    run: Run, trained: Trained, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("translator.engine.quantized.MANY_OUTPUTS", 100)
-    monkeypatch.setattr("translator.engine.quantized.MANY_ROWS", 1)
+@pytest.mark.skipif(
+    native_library.load_library() is None, reason=f"no C operations: {native_library.problem()}"
+)
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_lower_precision_is_named(run: Run, trained: Trained, model: Path, precision: str) -> None:
     scored = evaluate(run, "--model", model, "--precision", precision)
     assert scored["precision"] == precision
     assert evaluate(run, "--model", model)["precision"] == "float32"
@@ -458,15 +456,23 @@ def test_a_lower_precision_is_named(
     assert "int3" in run("translate", "--model", model, "--precision", "int3", source).refusal(2)
 
 
-def test_a_precision_that_the_cpu_does_not_have_is_said(
-    run: Run, trained: Trained, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_that_pytorch_decodes_for_want_of_the_c_library_is_said(
+    run: Run, trained: Trained, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translator.engine.quantized.multiplies_bfloat16", lambda: False)
     source = trained.lines("test.fr")[0]
-    lower = run("translate", "--model", model, "--precision", "bfloat16", source)
-    plain = run("translate", "--model", model, source)
-    assert (lower.code, lower.out, plain.err) == (0, plain.out, "")
-    assert lower.err == "this CPU has no bfloat16 products; float32 is faster and is used instead\n"
+    wanted = run("translate", "--model", model, "--backend", "torch", source)
+    monkeypatch.setattr("translator.translation.inference.load_library", lambda: None)
+    monkeypatch.setattr("translator.translation.inference.problem", lambda: "no compiler")
+    found = run("translate", "--model", model, "--precision", precision, source)
+    assert (found.code, found.out, wanted.err) == (0, wanted.out, "")
+    assert found.err == "PyTorch decodes, in float32: no compiler\n"
+
+
+def test_a_precision_that_a_backend_does_not_have_is_refused(run: Run, model: Path) -> None:
+    for backend in ("torch", "reference"):
+        line = run("translate", "--model", model, "--backend", backend, "--precision", "int8", "x").refusal(2)
+        assert line == f"error: --backend {backend} computes in float32; leave out --precision int8"
 
 
 def test_another_split(run: Run, trained: Trained, model: Path) -> None:
@@ -1163,7 +1169,9 @@ def test_a_folder_or_no_file_to_read_from(run: Run, trained: Trained, tmp_path: 
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["translator.translation.batched_search.search", "safetensors.torch.load"])
+@pytest.mark.parametrize(
+    "where", ["translator.translation.inference.batched_search", "safetensors.numpy.load"]
+)
 def test_too_little_memory_is_one_line(
     run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
@@ -1180,7 +1188,7 @@ def test_control_a_fault_of_ours_shows_where_it_is(trained: Trained, monkeypatch
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("translator.translation.batched_search.search", fail)
+    monkeypatch.setattr("translator.translation.inference.batched_search", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         main(["translate", "--model", str(trained.model), "Le chat dort."])
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translator.building import build_model
 from translator.config import ModelConfig
 from translator.data.batching import Batch, make_batch
 from translator.engine.backend import Backend, training_engine
@@ -24,7 +25,6 @@ from translator.engine.native_library import load_library
 from translator.engine.reference import ReferenceDecoding, ReferenceTraining
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
-from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.search.result import SearchOptions
 from translator.search.trace import Trace
@@ -71,25 +71,14 @@ class Case:
 
     def model(self, dtype: torch.dtype = torch.float64) -> Transformer:
         """Every weight random, biases and norms too, so that none can be lost unseen."""
-        options = LayerOptions(
-            width=N_HEADS * self.head_width,
-            n_heads=N_HEADS,
-            feed_forward=48,
-            dropout=self.dropout,
-            activation_dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            activation=self.activation,  # type: ignore[arg-type]
-            norm=self.norm,  # type: ignore[arg-type]
-        )
         torch.manual_seed(self.seed)
-        model = Transformer(N_PIECES, options, n_encoder_layers=2, n_decoder_layers=2, max_length=12)
+        model = build_model(self.shape(), N_PIECES)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_((0.2 if parameter.dim() == 1 else 0.03) * torch.randn(parameter.shape))
         return model.to(dtype)
 
     def shape(self) -> ModelConfig:
-        """The shape of the model, as the decoder in C is told it."""
         return ModelConfig(
             width=N_HEADS * self.head_width,
             n_heads=N_HEADS,
@@ -97,6 +86,9 @@ class Case:
             n_encoder_layers=2,
             n_decoder_layers=2,
             max_length=12,
+            dropout=self.dropout,
+            activation_dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
             activation=self.activation,  # type: ignore[arg-type]
             norm=self.norm,  # type: ignore[arg-type]
         )
