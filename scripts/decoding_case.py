@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -69,7 +69,7 @@ class DecodingCase:
         model = arguments.model
         if arguments.width:
             model = str(folder / "untrained")
-            _write_untrained(arguments.model, Path(model), width=arguments.width)
+            write_untrained(arguments.model, Path(model), width=arguments.width)
         if adapters & {"transformers", "joeynmt"}:
             output([sys.executable, str(PEERS / "convert.py"), model, str(folder)])
         if "ctranslate2" in adapters:
@@ -118,27 +118,28 @@ class DecodingCase:
         return measured
 
     def tuned(self, name: str, adapter: str, settings: Measured) -> Measured:
-        """Return the settings of a program with the fastest alternatives."""
-        for group in ALTERNATIVES[adapter]:
-            settings = max(_trials(settings, group), key=self._speed(name, adapter))
-        return settings
+        """Return the fastest settings of a program."""
 
-    def _speed(self, name: str, adapter: str) -> Callable[[Measured], float]:
-        def speed(settings: Measured) -> float:
-            best = max(float(self.measure(adapter, settings)["sentences_per_second"]) for _ in range(2))
-            print(f"{name}: {best:,.1f} sentences/s with {settings}", file=sys.stderr, flush=True)
+        def speed(tried: Measured) -> float:
+            best = max(float(self.measure(adapter, tried)["sentences_per_second"]) for _ in range(2))
+            print(f"{name}: {best:,.1f} sentences/s with {tried}", file=sys.stderr, flush=True)
             return best
 
-        return speed
+        return fastest(settings, ALTERNATIVES[adapter], speed)
 
 
-def _trials(settings: Measured, group: list[Measured]) -> Iterator[Measured]:
-    environment = settings.get("environment", {})
-    for alternative in group:
-        yield settings | alternative | {"environment": environment | alternative.get("environment", {})}
+def fastest(
+    settings: Measured, groups: Sequence[Sequence[Measured]], speed: Callable[[Measured], float]
+) -> Measured:
+    """Return settings with the fastest alternative of each group, chosen one group after another."""
+    for group in groups:
+        variables = settings.get("environment", {})
+        tried = [settings | one | {"environment": variables | one.get("environment", {})} for one in group]
+        settings = max(tried, key=speed)
+    return settings
 
 
-def _write_untrained(model: str, folder: Path, *, width: int) -> None:
+def write_untrained(model: str, folder: Path, *, width: int) -> None:
     """Write a model with random weights, else like `model`, whose outputs all have the same length.
 
     The embedding of the end symbol is zero. Its logit is, too, so it is never among the best, and a search
