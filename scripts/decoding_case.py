@@ -28,7 +28,7 @@ PRECISIONS = ["float32", *(["bfloat16"] if multiplies_bfloat16() else []), "int8
 PROGRAMS: dict[str, tuple[str, Measured]] = {
     **{f"passerelle {name}": ("passerelle", OURS | {"precision": name}) for name in PRECISIONS},
     "CTranslate2 float32": ("ctranslate2", CTRANSLATE2 | {"precision": "float32"}),
-    "CTranslate2 int8": ("ctranslate2", CTRANSLATE2 | {"precision": "int8"}),
+    "CTranslate2 int8": ("ctranslate2", CTRANSLATE2 | {"precision": "int8", "batch_size": 32}),
     "Transformers generate": ("transformers", {"threads": 2, "precision": "float32", "batch_size": 64}),
     "JoeyNMT": ("joeynmt", {"threads": 2, "precision": "float32", "batch_size": 32}),
 }
