@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +30,6 @@ class Exercise:
         name: name of the function, or `Class.method`.
         tests: pytest node ids of the tests that grade it.
         formerly: a previous name of the function; answers with that name are still graded.
-        formerly_attributes: previous names of attributes of the class, each with its current name.
     """
 
     title: str
@@ -38,7 +37,6 @@ class Exercise:
     name: str
     tests: tuple[str, ...]
     formerly: str = ""
-    formerly_attributes: dict[str, str] = field(default_factory=dict)
 
     @property
     def function(self) -> str:
@@ -90,8 +88,6 @@ EXERCISES = {
         "translator.engine.kv_cache",
         "DecoderState.reorder",
         ("tests/engine/test_kv_cache.py",),
-        formerly="select",
-        formerly_attributes={"past": "self_kv", "cross": "cross_kv", "descent": "ancestor_bias"},
     ),
     8: Exercise(
         "the beam's choice",

@@ -38,8 +38,6 @@ def pytest_configure() -> None:
         return
     owner = getattr(module, owner_name)
     setattr(owner, exercise.function, theirs)
-    for old, new in exercise.formerly_attributes.items():
-        setattr(owner, old, renamed(new))
 
 
 def load(path: str) -> ModuleType:
@@ -66,11 +64,6 @@ def adapted(theirs: Function, ours: Function) -> Function:
         return theirs(*bound.args, **{name: bound.kwargs[name] for name in bound.kwargs if name in known})
 
     return call
-
-
-def renamed(new: str) -> property:
-    """Return a property that reads and writes the attribute `new`."""
-    return property(attrgetter(new), lambda self, value: setattr(self, new, value))
 
 
 def replace(ours: Function, theirs: Function) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translator.config import ModelConfig
 from translator.data.batching import Batch, make_batch
-from translator.engine.backend import Backend, decoder_of, training_engine
+from translator.engine.backend import Backend, training_engine
 from translator.engine.decoding import DecodingEngine
 from translator.engine.native import load_native
 from translator.engine.native_decoding import NativeDecoder, Precision
@@ -86,6 +87,19 @@ class Case:
             for parameter in model.parameters():
                 parameter.add_((0.2 if parameter.dim() == 1 else 0.03) * torch.randn(parameter.shape))
         return model.to(dtype)
+
+    def shape(self) -> ModelConfig:
+        """The shape of the model, as the decoder in C is told it."""
+        return ModelConfig(
+            width=N_HEADS * self.head_width,
+            n_heads=N_HEADS,
+            feed_forward=48,
+            n_encoder_layers=2,
+            n_decoder_layers=2,
+            max_length=12,
+            activation=self.activation,  # type: ignore[arg-type]
+            norm=self.norm,  # type: ignore[arg-type]
+        )
 
     def batch(self) -> Batch:
         draw = random.Random(5)
@@ -260,8 +274,10 @@ def native_decoding_difference(case: Case, precision: Precision = "float32") -> 
     traced search ranked. Infinite if a sentence alone and traced has another result than in a batch.
     """
     model, batch = case.model(torch.float32).eval(), case.batch()
-    decoder = decoder_of(model, "native", precision=precision)
-    assert isinstance(decoder, NativeDecoder)
+    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
+    library = load_library()
+    assert library is not None
+    decoder = NativeDecoder(library, weights, case.shape(), precision=precision)
     sources = [source[source != PAD][:-1].tolist() for source in batch.source_ids]
     options = SearchOptions(3, 1.0, NEVER_EMITTED, n_best=3)
     exact, found, expected = case.model().eval(), [], []

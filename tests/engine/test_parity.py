@@ -29,8 +29,8 @@ from translator.engine import cross_entropy, native_decoding, ops, reference, re
 from translator.engine.decoding import DecodingEngine
 from translator.engine.kv_cache import DecoderState
 from translator.engine.native import Native, load_native
-from translator.engine.ops import Ops
 from translator.engine.native_decoding import NativeDecoder, Precision
+from translator.engine.ops import Ops
 from translator.engine.packing import PackedLayout
 from translator.model.attention import KeyValue
 
@@ -80,7 +80,7 @@ def test_decoding_is_that_of_the_reference(case: Case, dtype: torch.dtype) -> No
 @EACH_SHAPE
 def test_decoding_in_c_is_that_of_the_reference(case: Case, precision: Precision) -> None:
     """Float32 against float64; the lower precisions are near, and not equal by accident."""
-    for lengths in LENGTHS:
+    for lengths in LENGTHS if precision == "float32" else ["ragged"]:
         found = native_decoding_difference(replace(case, lengths=lengths), precision)
         assert found < NATIVE_TOLERANCE[precision], lengths
         assert precision == "float32" or found > NATIVE_TOLERANCE["float32"], lengths
@@ -221,7 +221,7 @@ def test_control_a_spoilt_native_operation_is_seen(name: str, monkeypatch: pytes
 
 
 def other_positions(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda weights, positions: function(weights, positions * 1.001)
+    return lambda weights, positions, shape: function(weights, positions * 1.001, shape)
 
 
 def company_matters(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,8 @@
 """The explanation agrees with the search: attention, probabilities, words."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -8,12 +10,12 @@ from torch import Tensor
 
 from translator.alignment.words import words
 from translator.data.input_map import map_input
-from translator.engine.decoding import DecodingEngine
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
 from translator.explain.explanation import word_of_each
-from translator.model.attention import KeyValue
-from translator.search import Hypothesis, Trace
+from translator.model.attention import Attention
+from translator.search.result import Hypothesis, Result
+from translator.search.trace import Trace
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -26,18 +28,45 @@ SENTENCES = [
 
 
 class Watched:
-    """Records a search's attention weights: the encoder's, then self- and cross-attention of each step."""
+    """Records the attention weights of a search with PyTorch: the encoder's, then those of each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.weights: list[Tensor] = []
-        real = DecodingEngine._attend
+        real = Attention.forward
 
-        def attend(engine: DecodingEngine, query: Tensor, kv: KeyValue, bias: Tensor | None) -> Tensor:
-            scores = query @ kv.key.transpose(-1, -2) / math.sqrt(query.size(-1))
-            self.weights.append((scores if bias is None else scores + bias).softmax(-1))
-            return real(engine, query, kv, bias)
+        def forward(attention: Attention, *inputs: Any, maps: list[Tensor] | None = None) -> Tensor:
+            return real(attention, *inputs, maps=self.weights)
 
-        monkeypatch.setattr(DecodingEngine, "_attend", attend)
+        monkeypatch.setattr(Attention, "forward", forward)
+
+
+@dataclass
+class Searched:
+    """A search for one sentence with PyTorch, and its attention weights.
+
+    Attributes:
+        result: the result.
+        encoder: the encoder's attention, (layers, H, S, S).
+        decoder: self-attention of the hypotheses that became the translation, (layers, H, T, T).
+        cross: their cross-attention, (layers, H, T, S).
+    """
+
+    result: Result
+    encoder: Tensor
+    decoder: Tensor
+    cross: Tensor
+
+
+@pytest.fixture
+def in_torch(translator: Translator) -> Translator:
+    """The model whose search can be watched."""
+    return Translator(
+        translator.model,
+        translator.tokenizer,
+        translator.config,
+        splits_sentences=translator.splits_sentences,
+        backend="torch",
+    )
 
 
 def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
@@ -57,56 +86,47 @@ def numbers_on_the_way(trace: Trace, best: Hypothesis) -> list[int]:
 
 def as_searched(
     translator: Translator, sentence: str, watched: Watched, *, off_the_way: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return self- and cross-attention of the translation in the search: (layers, H, T, T) and (…, T, S)."""
+) -> Searched:
+    """Search, and return the attention on the way to the translation, or of the hypotheses beside it."""
     trace: Trace = []
     watched.weights.clear()
     [(_, source)] = translator.cut([sentence])
     [result] = translator.search([source], translator.config.search, trace=trace)
     way = numbers_on_the_way(trace, result.hypotheses[0])
-    n_layers = len(translator.model.decoder.layers)
-    del watched.weights[: len(translator.model.encoder.layers)]
-    steps = torch.arange(len(watched.weights)).view(-1, n_layers, 2).tolist()[: len(way)]
-    widths = [watched.weights[step[0][0]].size(2) for step in steps]
-    starts = [sum(widths[:number]) for number in range(len(widths))]
-    columns = [start + w for start, w in zip(starts, way, strict=True)]
-    n, n_source = len(way), len(source) + 1
-    own = torch.zeros(n_layers, watched.weights[0].size(1), n, n)
-    across = torch.zeros(n_layers, watched.weights[0].size(1), n, n_source)
-    for t, step in enumerate(steps):
-        row = (way[t] + off_the_way) % widths[t]
-        for layer, (to_itself, to_source) in enumerate(step):
-            found = watched.weights[to_itself][0, :, row]  # (H, K)
-            own[layer, :, t, : t + 1] = found[:, columns[: t + 1]]
-            across[layer, :, t] = watched.weights[to_source][0, :, row, :n_source]
-    return own, across
+    n_encoder, n_layers = len(translator.model.encoder.layers), len(translator.model.decoder.layers)
+    encoder, steps = watched.weights[:n_encoder], watched.weights[n_encoder:]
+    own = torch.zeros(n_layers, steps[0].size(1), len(way), len(way))
+    across = torch.zeros(n_layers, steps[0].size(1), len(way), len(source) + 1)
+    for t, number in enumerate(way):
+        for layer in range(n_layers):
+            to_itself, to_source = steps[2 * (t * n_layers + layer) :][:2]  # (W, H, 1, T), (1, H, W, S)
+            row = (number + off_the_way) % len(to_itself)
+            own[layer, :, t, : t + 1] = to_itself[row, :, 0]
+            across[layer, :, t] = to_source[0, :, row]
+    return Searched(result, torch.cat(encoder), own, across)
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_attention_is_the_searchs_own(
-    translator: Translator, sentence: str, monkeypatch: pytest.MonkeyPatch
+    in_torch: Translator, translator: Translator, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = explain(translator, sentence)
+    """That of the search with PyTorch; the one in C finds the same translation."""
+    shown = [explain(each, sentence) for each in (translator, in_torch)]
     watched = Watched(monkeypatch)
-    own, across = as_searched(translator, sentence, watched)
-    torch.testing.assert_close(shown.decoder.weights, own, rtol=0, atol=1e-5)
-    torch.testing.assert_close(shown.cross.weights, across, rtol=0, atol=1e-5)
-    # Control: another hypothesis in the beam has other weights.
-    own, across = as_searched(translator, sentence, watched, off_the_way=True)
-    assert (shown.decoder.weights - own).abs().max() > 1e-3
-    assert (shown.cross.weights - across).abs().max() > 1e-3
-
-
-def test_the_encoders_attention_is_the_searchs_own(
-    translator: Translator, explanation: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched = Watched(monkeypatch)
-    [(_, source)] = translator.cut([explanation.source])
-    translator.search([source], translator.config.search)
-    searched = torch.cat(watched.weights[: len(translator.model.encoder.layers)])
-    torch.testing.assert_close(explanation.encoder.weights, searched, rtol=0, atol=1e-5)
-    # Control: the heads differ.
-    assert (explanation.encoder.weights - searched.flip(1)).abs().max() > 1e-3
+    searched = as_searched(in_torch, sentence, watched)
+    for each in shown:
+        assert each.score == pytest.approx(searched.result.hypotheses[0].score, abs=1e-5)
+        for found, expected in (
+            (each.encoder, searched.encoder),
+            (each.decoder, searched.decoder),
+            (each.cross, searched.cross),
+        ):
+            torch.testing.assert_close(found.weights, expected, rtol=0, atol=1e-5)
+    # Control: another hypothesis in the beam has other weights, and the encoder's heads differ.
+    other = as_searched(in_torch, sentence, watched, off_the_way=True)
+    assert (shown[0].decoder.weights - other.decoder).abs().max() > 1e-3
+    assert (shown[0].cross.weights - other.cross).abs().max() > 1e-3
+    assert (shown[0].encoder.weights - searched.encoder.flip(1)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)

@@ -95,28 +95,10 @@ def token_loss(states: Tensor, weight: Tensor, targets: Tensor, smoothing: float
     smoothed = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
     return smoothed, F.cross_entropy(logits.detach(), targets, reduction="sum")
 '''
-SELECT = '''"""The cache when a beam goes on: translator.model.cache.DecoderState.select."""
-
-import torch
-from torch import Tensor
-from translator.model.attention import KeyValue
-
-
-def select(self, sentences: Tensor, parents: Tensor) -> None:
-    n = len(sentences)
-    if n < len(self.descent):
-        self.past = [kv[sentences] for kv in self.past]
-        self.cross = [KeyValue(key[sentences], value[sentences]) for key, value in self.cross]
-        if self.cross_bias is not None:
-            self.cross_bias = self.cross_bias.index_select(0, sentences)
-        self.descent = self.descent.index_select(0, sentences)
-    self.descent = self.descent.gather(1, parents[..., None].expand(-1, -1, self.descent.size(2)))
-'''
 #: By number: the name of the file, the answer, and a change that makes it wrong.
 FORMER = {
     1: ("1_causal_keep.py", CAUSAL_KEEP, (".tril()", ".tril(-1)")),
     4: ("4_token_loss.py", TOKEN_LOSS, ("label_smoothing=smoothing", "label_smoothing=smoothing / 2")),
-    7: ("7_select.py", SELECT, ("gather(1, parents[", "gather(1, parents.sort(1).values[")),
 }
 
 
@@ -169,7 +151,7 @@ def test_a_function_is_called_by_position_and_with_the_options_it_has() -> None:
 WRONG = {
     1: ("(1, 1, length, length)", ".tril()", ".tril(-1)"),
     2: ("softmax", "query.size(-1) ** -0.5", "query.size(-2) ** -0.5"),
-    7: ("hypotheses", "columns = parents[", "columns = parents.sort(1).values["),
+    7: ("KeyValue", "n_hypotheses + parents", "n_hypotheses + parents.sort(1).values"),
     9: ("KeyValue", "self.dropout(weights) @", "weights @"),
 }
 

@@ -15,8 +15,9 @@ from table_stepper import (
     table_with_ties,
 )
 
-from translator.search import Result, SearchOptions, Trace, beam_search, search
-from translator.search.trace import considered
+from translator.search.beam import beam_search, search
+from translator.search.result import Result, SearchOptions
+from translator.search.trace import Trace, considered
 from translator.symbols import EOS
 
 
@@ -84,9 +85,8 @@ def test_a_wrong_parent_would_be_seen() -> None:
 
 
 def test_an_end_far_down_is_pruned_and_what_is_missing_is_left_out() -> None:
-    scores = torch.tensor([-1.0, -2.0, -3.0, -4.0, -torch.inf])
-    tokens = torch.tensor([4, EOS, 5, EOS, 0])
-    fates = [c.fate for c in considered(scores, torch.zeros(5).long(), tokens, beam_size=2)]
+    ranked = [(-1.0, 0, 4), (-2.0, 0, EOS), (-3.0, 0, 5), (-4.0, 0, EOS), (-torch.inf, 0, 0)]
+    fates = [c.fate for c in considered(ranked, beam_size=2)]
     assert fates == ["kept", "finished", "kept", "pruned"]
 
 

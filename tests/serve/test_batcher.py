@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from translator.search import Hypothesis, Result
+from translator.search.result import Hypothesis, Result
 from translator.serve.batcher import Batcher, Ids
 
 #: A part that the model below cannot translate.
@@ -26,7 +26,7 @@ class Model:
         assert self.go.wait(20)
         if BROKEN in parts:
             raise ValueError("broken")
-        return [Result([Hypothesis(list(part)[::-1], 0.0, 0.0)], 1.0) for part in parts]
+        return [Result([Hypothesis(list(part)[::-1], 0.0, 0.0)]) for part in parts]
 
 
 def ids(results: list[Result]) -> list[list[int]]:

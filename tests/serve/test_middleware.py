@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from translator.cli import main
 from translator.errors import ServeError, UsageError
-from translator.search import Hypothesis, Result
+from translator.search.result import Hypothesis, Result
 from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopback, read_key
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
@@ -428,9 +428,9 @@ class Ill(Translator):
 @pytest.mark.parametrize(
     ("found", "status", "reason"),
     [
-        (Result([Hypothesis([4], torch.nan, torch.nan)], 0.0), 503, "scores that are not finite"),
-        (Result([Hypothesis([4], -torch.inf, -torch.inf)], 0.0), 503, "scores that are not finite"),
-        (Result([], 0.0), 503, "scores that are not finite"),
+        (Result([Hypothesis([4], torch.nan, torch.nan)]), 503, "scores that are not finite"),
+        (Result([Hypothesis([4], -torch.inf, -torch.inf)]), 503, "scores that are not finite"),
+        (Result([]), 503, "scores that are not finite"),
         (RuntimeError("CUDA error: le chat"), 500, "The model fails: RuntimeError"),
     ],
 )

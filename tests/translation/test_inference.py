@@ -6,22 +6,23 @@ import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from marks import needs_bfloat16
 from phrases import Trained
 
 from translator import Translator
-from translator.engine import quantized, runtime
+from translator.engine import native_library, parallel
 from translator.errors import ModelError, UsageError
-from translator.search import Result
-from translator.translation import batched_search, inference
-from translator.translation.inference import SplitSentences
+from translator.translation import inference
+from translator.translation.inference import DecodingBackend, SplitSentences
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
+needs_c = pytest.mark.skipif(
+    native_library.load_library() is None, reason=f"no C operations: {native_library.problem()}"
+)
+BACKENDS = pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_c), "torch"])
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +121,12 @@ def test_a_record_that_is_no_number_is_none() -> None:
     assert not any(map(inference.learnt_single_sentences, ["x", [0], None]))
 
 
-def test_weights_that_overflow_give_one_error(trained: Trained) -> None:
+@BACKENDS
+def test_weights_that_overflow_give_one_error(trained: Trained, backend: DecodingBackend) -> None:
     translator = Translator.load(trained.model)
     with torch.no_grad():
         translator.model.decoder.norm.weight.fill_(3e38)
-    broken = Translator(translator.model, translator.tokenizer, translator.config)
+    broken = Translator(translator.model, translator.tokenizer, translator.config, backend=backend)
     for use in (
         lambda: broken.translate(["Le chat dort."]),
         lambda: broken.translate(["Le chat dort."], beam_size=1),
@@ -139,63 +141,50 @@ def test_another_way_to_split_is_refused(trained: Trained) -> None:
         Translator.load(trained.model, split_sentences="no")  # type: ignore[arg-type]
 
 
-def test_the_text_does_not_depend_on_batch_size_or_order(translator: Translator, sources: list[str]) -> None:
-    alone = [translator.translate([source])[0].text for source in sources]
+@needs_c
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_a_translation_does_not_depend_on_batch_size_order_or_threads(
+    trained: Trained, sources: list[str], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit of its score, in C."""
+    translator = Translator.load(trained.model, precision=precision)
+    alone = [translator.translate([source])[0] for source in sources]
     for batch_size in (1, 7, 64):
-        together = translator.translate(sources, batch_size=batch_size)
-        assert [translation.text for translation in together] == alone
+        assert translator.translate(sources, batch_size=batch_size) == alone
     order = random.Random(2).sample(range(len(sources)), len(sources))
     shuffled = translator.translate([sources[i] for i in order])
-    assert [translation.text for translation in shuffled] == [alone[i] for i in order]
-    assert len(set(alone)) > 1  # control: there was something to confuse
-
-
-def test_a_close_call_is_searched_again_by_itself(
-    trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
-    search_batch = batched_search.search_batch
-
-    def counting(engine: Any, batch: list[list[int]], **options: Any) -> list[Result]:
-        sizes.append(len(batch))
-        return search_batch(engine, batch, **options)
-
-    monkeypatch.setattr(batched_search, "search_batch", counting)
-    monkeypatch.setattr(batched_search, "CLOSE_CALL", math.inf)
-    translator.translate(sources[:3])
-    assert sizes == [3, 1, 1, 1]
-    sizes.clear()
-    monkeypatch.setattr(batched_search, "CLOSE_CALL", 0.0)
-    translator.translate(sources[:3])
-    assert sizes == [3]
-    sizes.clear()
-    monkeypatch.setattr(batched_search, "CLOSE_CALL", math.inf)
-    Translator.load(trained.model, precision="int8").translate(sources[:3])
-    assert sizes == [3], "in int8 a text may depend on its batch"
-
-
-def test_workers_give_what_one_thread_gives(
-    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = translator.translate(sources)
-    monkeypatch.setattr(runtime, "SMALL_CHUNK", 2)
+    assert shuffled == [alone[i] for i in order]
+    assert len({translation.text for translation in alone}) > 1  # control: there was something to confuse
+    monkeypatch.setattr(parallel, "SMALL_CHUNK", 2)
     torch.set_num_threads(3)  # `one_thread` puts it back
-    assert [found.text for found in translator.translate(sources)] == [found.text for found in alone]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda source: translator.translate([source])[0].text, sources))
-    assert found == [translation.text for translation in alone]
+    assert translator.translate(sources) == alone
     assert torch.get_num_threads() == 3
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=needs_bfloat16), "int8"])
-def test_a_lower_precision_translates_nearly_the_same(
-    trained: Trained,
-    translator: Translator,
-    sources: list[str],
-    precision: str,
-    monkeypatch: pytest.MonkeyPatch,
+def test_with_pytorch_company_changes_rounding_alone(trained: Trained, sources: list[str]) -> None:
+    translator = Translator.load(trained.model, backend="torch")
+    alone = [translator.translate([source])[0] for source in sources]
+    for batch_size in (7, 64):
+        found = translator.translate(sources, batch_size=batch_size)
+        assert [one.score for one in found] == pytest.approx([one.score for one in alone], abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_callers_may_use_a_translator_from_several_threads(
+    trained: Trained, sources: list[str], backend: DecodingBackend
 ) -> None:
-    monkeypatch.setattr(quantized, "MANY_OUTPUTS", 100)
+    translator = Translator.load(trained.model, backend=backend)
+    alone = [translator.translate([source])[0] for source in sources]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda source: translator.translate([source])[0], sources))
+    assert found == alone
+
+
+@needs_c
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_lower_precision_translates_nearly_the_same(
+    trained: Trained, translator: Translator, sources: list[str], precision: str
+) -> None:
     other = Translator.load(trained.model, precision=precision)
     assert (translator.precision, other.precision) == ("float32", precision)
     pairs = list(zip(other.translate(sources), translator.translate(sources), strict=True))
@@ -203,14 +192,19 @@ def test_a_lower_precision_translates_nearly_the_same(
     assert all(a.score != b.score for a, b in pairs)  # control: it is another precision
 
 
-def test_bfloat16_is_float32_where_the_cpu_does_not_multiply_it(
+def test_without_the_c_library_pytorch_decodes_in_float32_and_says_why(
     trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantized, "multiplies_bfloat16", lambda: False)
-    other = Translator.load(trained.model, precision="bfloat16")
-    assert other.precision == "float32"
-    assert other.translate(sources) == translator.translate(sources)
-    assert Translator.load(trained.model, precision="int8").precision == "int8"
+    monkeypatch.setattr(inference, "load_library", lambda: None)
+    monkeypatch.setattr(inference, "problem", lambda: "no compiler")
+    for precision in ("float32", "bfloat16", "int8"):
+        other = Translator.load(trained.model, precision=precision)
+        assert (other.precision, other.why_not_native) == ("float32", "no compiler")
+    found = other.translate(sources)
+    expected = translator.translate(sources)
+    assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-4)
+    wanted = Translator.load(trained.model, backend="torch")
+    assert wanted.why_not_native is None  # it was asked for
 
 
 def test_a_precision_that_is_not_there(trained: Trained) -> None:
@@ -218,38 +212,10 @@ def test_a_precision_that_is_not_there(trained: Trained) -> None:
         Translator.load(trained.model, precision="int3")
 
 
-def test_meanwhile_a_thread_of_the_callers_has_as_many_as_ever(
-    translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: list[tuple[int, int]] = []
-    search_batch = batched_search.search_batch
-
-    def note(*arguments: Any, **options: Any) -> Any:
-        with ThreadPoolExecutor(1) as pool:
-            found.append((torch.get_num_threads(), pool.submit(torch.get_num_threads).result()))
-        return search_batch(*arguments, **options)
-
-    monkeypatch.setattr(batched_search, "search_batch", note)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert len(translator.translate(sources * 4)) == 4 * len(sources)
-    finally:
-        torch.set_num_threads(before)
-    assert set(found) == {(1, 3)}  # a search itself computes on one
-
-
 def test_a_backend_that_is_not_there(trained: Trained) -> None:
-    with pytest.raises(UsageError, match="backend 'abacus' is not one of auto, torch, reference"):
+    with pytest.raises(UsageError, match="backend 'abacus' is not one of auto, native, torch, reference"):
         Translator.load(trained.model, backend="abacus")
     assert Translator.load(trained.model, backend="reference", precision="int8").precision == "float32"
-
-
-def test_many_threads_give_what_one_gives(translator: Translator, sources: list[str]) -> None:
-    serial = [translator.translate([source])[0] for source in sources]
-    with ThreadPoolExecutor(8) as pool:
-        parallel = list(pool.map(lambda source: translator.translate([source])[0], sources))
-    assert parallel == serial
 
 
 def test_candidates_are_sorted_and_different(translator: Translator) -> None:
@@ -260,7 +226,11 @@ def test_candidates_are_sorted_and_different(translator: Translator) -> None:
     assert found.text == found.candidates[0].text
 
 
-def test_a_prefix_begins_every_translation(translator: Translator, sources: list[str]) -> None:
+@BACKENDS
+def test_a_prefix_begins_every_translation(
+    trained: Trained, sources: list[str], backend: DecodingBackend
+) -> None:
+    translator = Translator.load(trained.model, backend=backend)
     found = translator.translate(sources[:4], prefix="My sister")
     assert all(translation.text.startswith("My sister") for translation in found)
     free = translator.translate(sources[:4])
