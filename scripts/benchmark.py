@@ -1,7 +1,7 @@
 """Compare this project with similar ones on this machine: training, decoding, start-up, scale.
 
 python scripts/benchmark.py train   [--case 256] [--rounds 5] [--seconds 20]
-python scripts/benchmark.py decode  --model MODEL --sources FILE --references FILE [--rounds 5]
+python scripts/benchmark.py decode  --model MODEL --sources FILE [--references FILE] [--text] [--alone]
 python scripts/benchmark.py startup --model MODEL [--rounds 5]
 python scripts/benchmark.py scale   [--pairs 1000000]
 
@@ -10,8 +10,8 @@ programs take turns, A B C A B C, each round in new processes with the same data
 minimum and maximum over the rounds. In training, Trainer and JoeyNMT are measured twice: with their own
 batches, of as many real target tokens per step as ours, and with our batches, which group pairs of similar
 length. nn.Transformer has no data loading, so it always uses our batches. Each peer runs with the numbers of
-threads and processes that were fastest for it on two cores (`TRAINING`, `DECODING`). --json FILE saves every
-measurement.
+threads and processes that were fastest for it on two cores (`TRAINING`, and `PROGRAMS` in decoding_case.py,
+or what --tune finds). --json FILE saves every measurement.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from decoding_case import N_ALONE, TRANSLATOR, DecodingCase, programs
 from measuring import (
-    PEERS,
     Measured,
     every,
     installed,
@@ -40,8 +40,6 @@ from scale import measure_preparation, measure_training_memory
 from training_case import CASES, training_config, write_batches
 
 from translator.engine.runtime import multiplies_bfloat16
-
-TRANSLATOR = str(Path(sys.executable).with_name("translator"))
 
 #: The fastest precision on this CPU. Rows that need bfloat16 are omitted on a CPU without it.
 FASTEST = "bfloat16" if multiplies_bfloat16() else "float32"
@@ -61,23 +59,9 @@ TRAINING: dict[str, tuple[str, Measured]] = {
     "JoeyNMT, float32": ("joeynmt", ONE_OF_TWO | {"precision": "float32"} | OWN),
     "JoeyNMT, float32, our batches": ("joeynmt", ONE_OF_TWO | {"precision": "float32"}),
 }
-OURS = {"threads": 2, "batch_size": 128}  # the defaults of `translator translate`
-DECODING: dict[str, tuple[str, Measured]] = {
-    "passerelle float32": ("passerelle", OURS | {"precision": "float32"}),
-    "passerelle bfloat16": ("passerelle", OURS | {"precision": "bfloat16"}),
-    "passerelle int8": ("passerelle", OURS | {"precision": "int8"}),
-    "CTranslate2 float32": ("ctranslate2", {"threads": 1, "inter_threads": 2, "precision": "float32"}),
-    "CTranslate2 int8": ("ctranslate2", {"threads": 1, "inter_threads": 2, "precision": "int8"}),
-    "Transformers generate": ("transformers", {"threads": 2, "precision": "float32"}),
-    "JoeyNMT": ("joeynmt", {"threads": 2, "precision": "float32", "batch_size": 32}),
-}
 if FASTEST == "float32":
-    for table, omitted in (
-        (TRAINING, ("passerelle float32", "nn.Transformer in Lightning, bfloat16")),
-        (DECODING, ("passerelle bfloat16",)),
-    ):
-        for name in omitted:
-            del table[name]
+    for omitted in ("passerelle float32", "nn.Transformer in Lightning, bfloat16"):
+        del TRAINING[omitted]
 
 
 def train(arguments: argparse.Namespace) -> Measured:
@@ -127,71 +111,42 @@ def train(arguments: argparse.Namespace) -> Measured:
 
 
 def decode(arguments: argparse.Namespace) -> Measured:
-    """Decoding speed with a trained model: sentences per second, latency of a single one, and BLEU."""
-    from translator import Translator
-    from translator.evaluation.metrics import bleu
-
-    translator = Translator.load(arguments.model)
-    sources = Path(arguments.sources).read_text(encoding="utf-8").splitlines()
-    references = Path(arguments.references).read_text(encoding="utf-8").splitlines()
-    tokenizer, search = translator.tokenizer, translator.config.search
-    ids = tokenizer.encode_batch(sources)
+    """Decoding speed: sentences per second, CPU time of a sentence, and BLEU."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        models = _peer_models(arguments.model, folder)
-        (folder / "ids.json").write_text(json.dumps([[*row, 3] for row in ids]), encoding="utf-8")
-        pieces = [tokenizer.pieces(row) for row in ids]
-        (folder / "pieces.json").write_text(json.dumps(pieces), encoding="utf-8")
-        known = {piece: number for number, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))}
-
-        def job_of(adapter: str, settings: Measured) -> Measured:
-            job = {
-                "model": str(models.get(adapter, arguments.model)), "beam_size": arguments.beam,
-                "single": True,
-                "sources": str(folder / ("pieces.json" if adapter == "ctranslate2" else "ids.json")),
-                "length_penalty": search.length_penalty, "max_length_ratio": search.max_length_ratio,
-                "max_length_offset": search.max_length_offset, "batch_size": 64,
-                "output": str(folder / "output.json"),
-            }  # fmt: skip
-            measured = run_job(adapter, "decode", job | settings, folder)
-            rows = json.loads((folder / "output.json").read_text(encoding="utf-8"))
-            if adapter == "ctranslate2":
-                rows = [[known[piece] for piece in row] for row in rows]
-            return measured | {"bleu": bleu([tokenizer.decode(row) for row in rows], references)}
-
-        entries = installed(DECODING, arguments.only)
+        entries = installed(programs(arguments.baseline), arguments.only)
+        case = DecodingCase(arguments, Path(name), {adapter for adapter, _ in entries.values()})
+        if arguments.tune:
+            entries = {
+                entry: (adapter, case.tuned(entry, adapter, settings))
+                for entry, (adapter, settings) in entries.items()
+            }
         rows = take_turns(
             {
-                entry: lambda adapter=adapter, settings=settings: job_of(adapter, settings)
+                entry: lambda adapter=adapter, settings=settings: case.measure(adapter, settings)
                 for entry, (adapter, settings) in entries.items()
             },
             arguments.rounds,
         )
-    print(f"{len(ids):,} sentences, beam {arguments.beam}")
+    unit = "text to text" if arguments.text else "ids to ids"
+    width = f"untrained, width {arguments.width}, " if arguments.width else ""
+    together = "one a call" if arguments.alone else "together"
+    print(f"{width}{case.n_sentences:,} sentences, {together}, {unit}, beam {arguments.beam}")
+    heads = "decoding | sentences/s | smallest to largest | ours is | CPU ms a sentence | same outputs"
     print_table(
-        "decoding | sentences/s | smallest to largest | ours is | one alone, ms | BLEU | memory MB",
+        f"{heads} | BLEU | memory MB",
         [
             [
                 *cells,
-                f"{row.median('latency_ms'):.1f}",
-                f"{row.median('bleu'):.2f}",
+                f"{row.median('cpu_ms'):.2f}",
+                f"{100 * row.median('same'):.1f} %",
+                f"{row.median('bleu'):.2f}" if arguments.references else "–",
                 f"{row.median('peak_memory_mb'):,.0f}",
             ]
             for row, cells in zip(rows, speeds(rows, "sentences_per_second"), strict=True)
         ],
     )
-    return {"beam": arguments.beam, **every(rows)}
-
-
-def _peer_models(model: str, folder: Path) -> dict[str, Path]:
-    """Convert our model for each peer."""
-    output([sys.executable, str(PEERS / "convert.py"), model, str(folder)])
-    output([TRANSLATOR, "export", str(folder / "ctranslate2"), "--model", model])
-    return {
-        "transformers": folder / "pegasus",
-        "joeynmt": folder / "joeynmt",
-        "ctranslate2": folder / "ctranslate2",
-    }
+    settings = {entry: chosen for entry, (_, chosen) in entries.items()}
+    return {"beam": arguments.beam, "settings": settings, **every(rows)}
 
 
 def startup(arguments: argparse.Namespace) -> Measured:
@@ -261,8 +216,29 @@ def main() -> int:
             )
         if name == "decode":
             verb.add_argument("--sources", required=True, help="one sentence per line")
-            verb.add_argument("--references", required=True, help="their translations")
-            verb.add_argument("--beam", type=int, default=5)
+            verb.add_argument("--references", metavar="FILE", help="their translations, for BLEU")
+            verb.add_argument("--beam", type=int, default=5, help="1 is greedy search")
+            verb.add_argument("--text", action="store_true", help="text to text instead of ids to ids")
+            verb.add_argument(
+                "--alone",
+                action="store_true",
+                help=f"the first {N_ALONE} sentences, one a call, not all in one",
+            )
+            verb.add_argument(
+                "--width",
+                type=int,
+                help="an untrained model of this width with MODEL's vocabulary and layers",
+            )
+            verb.add_argument("--seconds", type=float, default=5, help="shortest duration of a measurement")
+            verb.add_argument(
+                "--tune", action="store_true", help="first try settings of each program and keep the fastest"
+            )
+            verb.add_argument(
+                "--baseline",
+                type=Path,
+                metavar="FOLDER",
+                help="another checkout of this project to measure too",
+            )
         if name == "scale":
             verb.add_argument("--pairs", type=int, default=1_000_000)
             verb.add_argument("--steps", type=int, default=200, help="training steps")

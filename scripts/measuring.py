@@ -5,9 +5,10 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from translator.engine.runtime import multiplies_bfloat16
@@ -34,12 +35,14 @@ class Row:
 
 
 def run_job(adapter: str, verb: str, job: Measured, folder: Path) -> Measured:
-    """Run a job with a peer's adapter, or ours, in a separate process."""
+    """Run a job with a peer's adapter, or ours, in a separate process, with `environment` of the job."""
     python = Path(sys.executable) if adapter == "passerelle" else ROOT / ".peers" / adapter / "bin" / "python"
     path = folder / "job.json"
     path.write_text(json.dumps(job), encoding="utf-8")
     command = [str(python), str(PEERS / f"{adapter}_peer.py"), verb, str(path)]
-    result: Measured = json.loads(output(command, result_is_enough=True))
+    result: Measured = json.loads(
+        output(command, environment=job.get("environment", {}), result_is_enough=True)
+    )
     return result
 
 
@@ -117,13 +120,18 @@ def product_rate() -> float:
     return float(output([sys.executable, "-c", code]))
 
 
-def output(command: list[str], *, result_is_enough: bool = False) -> str:
-    """Run a command and return the last line of its output.
+def output(
+    command: list[str],
+    *,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    result_is_enough: bool = False,
+) -> str:
+    """Run a command, with these environment variables too, and return the last line of its output.
 
     With `result_is_enough`, a failure after a JSON result is ignored: gloo sometimes aborts at exit.
     """
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    variables = os.environ | {"PYTHONWARNINGS": "ignore"} | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
     last = done.stdout.strip().rpartition("\n")[2]
     if done.returncode and not (result_is_enough and last.startswith("{")):
         sys.exit(f"{' '.join(command)}: failed:\n{done.stderr[-2000:]}")

@@ -108,10 +108,10 @@ def problems(module: str, source: str) -> list[str]:
             siblings = package(module) in (package(imported), imported.rpartition(".")[0])
             if not below and not (beside and siblings):
                 found.append(f"{module} imports {imported}")
-        elif top not in sys.stdlib_module_names | {"torch"}:
-            owners = IMPORTERS.get(top, "").split()
-            if not any(is_within(module, owner) for owner in owners):
-                found.append(f"{module} imports {imported}")
+        elif top not in {*sys.stdlib_module_names, "torch"} and not any(
+            is_within(module, owner) for owner in IMPORTERS.get(top, "").split()
+        ):
+            found.append(f"{module} imports {imported}")
         if is_within(module, "translator.model") and not (
             top in sys.stdlib_module_names
             or top == "torch"

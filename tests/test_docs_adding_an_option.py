@@ -1,4 +1,4 @@
-"""docs/adding-an-option.md: its changes apply, the engines then agree, and each of them is needed."""
+"""docs/adding-an-option.md: its changes apply, its tests then pass, and each of the changes is needed."""
 
 import os
 import re
@@ -40,7 +40,8 @@ def test_a_change_applies_in_one_place(file: str, before: str, after: str) -> No
 def test_every_place_is_changed() -> None:
     places = {file.rpartition("/")[2] for file, *_ in changes()}
     engines = {"training.py", "native_decoding.py"}
-    assert places == {"sections.py", "building.py", "layers.py", "to_ctranslate2.py", "parity.py", *engines}
+    rest = {"sections.py", "building.py", "model_folder.py", "layers.py", "to_ctranslate2.py", "parity.py"}
+    assert places == engines | rest
 
 
 def copy_with_changes(folder: Path, leave_out: str = "") -> None:
@@ -72,18 +73,25 @@ def test_reference_and_engines_agree_after_the_changes(tmp_path: Path) -> None:
     copy_with_changes(tmp_path)
     done = run(tmp_path, *TEST)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["training", "native_decoding"])
-def test_an_engine_without_the_option_is_found(engine: str, tmp_path: Path) -> None:
-    copy_with_changes(tmp_path, leave_out=f"translator/engine/{engine}.py")
+@pytest.mark.parametrize(
+    ("file", "found", "n_failed"),
+    [
+        ("engine/training.py", "training_difference(", 2),
+        ("engine/native_decoding.py", "why_unsupported(", 1),
+        ("model_folder.py", "weight_shapes(", 1),
+    ],
+)
+def test_a_place_without_the_option_is_found(file: str, found: str, n_failed: int, tmp_path: Path) -> None:
+    copy_with_changes(tmp_path, leave_out=f"translator/{file}")
     done = run(tmp_path, *TEST)
     assert done.returncode == 1
-    assert f"{engine}_difference(" in done.stdout
-    assert "2 failed" in done.stdout
+    assert found in done.stdout
+    assert f"{n_failed} failed, {4 - n_failed} passed" in done.stdout
 
 
 #: The refusal comes before the tokenizer is used, so none is needed.

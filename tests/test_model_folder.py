@@ -156,7 +156,7 @@ class Bomb:
 def test_a_pickle_in_place_of_the_weights_is_never_run(folder: Path, tmp_path: Path) -> None:
     (folder / WEIGHTS).write_bytes(pickle.dumps(Bomb(tmp_path / "boom")))
     write_manifest(folder, {})  # its hash is right now, so it comes to loading
-    assert refusal(folder).startswith(f"{folder / WEIGHTS}: cannot be read: ")
+    assert refusal(folder).startswith(f"{folder / WEIGHTS}: cannot be read")
     assert not (tmp_path / "boom").exists()
     pickle.loads((folder / WEIGHTS).read_bytes())  # control: the bomb is live
     assert (tmp_path / "boom").exists()
@@ -175,10 +175,7 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
 def test_a_configuration_of_a_huge_model_is_refused_before_it_takes_memory(folder: Path) -> None:
     written = (folder / CONFIG).read_text()
     for changes, problem in (
-        (
-            {"feed_forward": 65_536, "n_encoder_layers": 8, "n_decoder_layers": 16},
-            "there is no encoder.layers.",
-        ),
+        ({"feed_forward": 65_536, "n_encoder_layers": 8, "n_decoder_layers": 16}, "there is no "),
         ({"feed_forward": 65_536}, "size mismatch for "),
         ({"width": 65_536, "n_heads": 65_536}, "size mismatch for "),
         ({"n_encoder_layers": 1000}, "there is no encoder.layers."),

@@ -1,7 +1,8 @@
 """CTranslate2: its C++ decoder on our weights, exported by `translator export --format ctranslate2`.
 
 Measured: pieces in to pieces out by `translate_batch`, one call a batch because the limit of the outputs'
-length is the call's, all calls handed over at once. It only decodes.
+length is the call's, all calls handed over at once; text to text with SentencePiece around it. It only
+decodes.
 
 Job keys of its own: `threads` is `intra_threads`, `inter_threads` (default 1) the batches at a time,
 `compute_type` (float32, int8, int16, …; default: the job's precision).
@@ -11,7 +12,7 @@ two `inter_threads` of one thread beat two `intra_threads`.
 """
 
 import ctranslate2
-from jobs import Job, measure_decoding, output_limit, run
+from jobs import Job, in_batches, measure_decoding, output_limit, run
 
 Pieces = list[list[str]]
 
@@ -40,7 +41,7 @@ def decode(job: Job) -> Job:
         ]
         return [result.result().hypotheses[0] for result in pending]
 
-    return measure_decoding(job, translate)
+    return measure_decoding(job, in_batches(job, translate, pieces=True))
 
 
 if __name__ == "__main__":

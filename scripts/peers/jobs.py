@@ -18,13 +18,16 @@ included) `seconds` `steps` `loss_first` `loss_last` (of a target token, smoothe
 `peak_memory_mb` `cpu_seconds` (these two of all processes).
 
 **decode**: `model` is a folder that `convert.py` wrote (for CTranslate2, `translator export`); `sources` a
-JSON file of rows: ids ending in the end symbol, for CTranslate2 pieces without one. `beam_size`
-`length_penalty` `max_length_ratio` `max_length_offset` (a batch's outputs stop at ratio · longest source +
-offset, end symbols not counted in the source) `batch_size` `threads` `precision`; `single`: also one sentence
-at a time. `output` is where the outputs are written, rows like the sources but without end symbols. Result:
-`sentences_per_second` `seconds` `cpu_seconds` `peak_memory_mb` `output_ids` (the path) and, if asked,
-`latency_ms` (median of the first 50). Loading the model is not measured; everything from rows in to rows out
-is, putting like lengths together included.
+JSON file of rows: ids ending in the end symbol, for CTranslate2 pieces without one; with `text`, of lines of
+text, which are tokenized with `tokenizer`, a SentencePiece model, and whose translations are text.
+`beam_size` `length_penalty` `max_length_ratio` `max_length_offset` (a batch's outputs stop at ratio ·
+longest source + offset, end symbols not counted in the source) `batch_size` `threads` `precision`; `alone`:
+one sentence a call instead of all in one; `seconds`: all sources are translated again until so many have
+passed. `output` is where the outputs are written, rows like the sources but without end symbols, or lines.
+Result:
+`sentences_per_second` `seconds` `cpu_seconds` `cpu_ms` (of a sentence, all threads together)
+`peak_memory_mb`. Loading the model is not measured; everything from sources in to outputs out is, putting
+like lengths together included.
 
 **score**: `model`, `pairs` (a batch as above, in a JSON file), `threads`, `precision`, `output`. Writes
 Σ log p of each pair's target, end symbol included, by teacher forcing.
@@ -36,9 +39,10 @@ below threads · processes · `seconds` tells of a busy machine.
 
 import ctypes
 import json
+import math
 import os
+import re
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -79,6 +83,10 @@ def use_threads(job: Job) -> None:
 
 
 def peak_memory_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # where `ru_maxrss` includes the parent's memory before the exec
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
+        return int(peak.group(1)) / 1024 if peak else math.nan
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
 
 
@@ -178,35 +186,53 @@ def output_limit(batch: list[list[Any]], job: Job, *, end_symbols: int = 1) -> i
     return int(longest * job["max_length_ratio"]) + job["max_length_offset"]
 
 
-def measure_decoding(job: Job, translate: Callable[[list[list[list[Any]]]], list[list[Any]]]) -> Job:
-    """Time `translate`, which turns batches of source rows into output rows, in order."""
+def measure_decoding(job: Job, translate: Callable[[list[Any]], list[Any]]) -> Job:
+    """Time `translate`, which turns sources into outputs, in order."""
     sources = json.loads(Path(job["sources"]).read_text(encoding="utf-8"))
-    translate([sources[: job["batch_size"]][:8]])  # what is only made once is made now
+    calls = [[source] for source in sources] if job.get("alone") else [sources]
+    translate(sources[:8])  # what is only made once is made now
+    n, seconds = 0, 0.0
     start, cpu_start = time.perf_counter(), time.process_time()
-    order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))  # like lengths together
-    size = job["batch_size"]
-    batches = [[sources[i] for i in order[at : at + size]] for at in range(0, len(order), size)]
-    outputs: list[list[Any]] = [[] for _ in sources]
-    for i, output in zip(order, translate(batches), strict=True):
-        outputs[i] = output
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    while not n or seconds < job.get("seconds", 0):
+        outputs = [output for call in calls for output in translate(call)]
+        n += len(sources)
+        seconds = time.perf_counter() - start
+    cpu_seconds = time.process_time() - cpu_start
     Path(job["output"]).write_text(json.dumps(outputs), encoding="utf-8")
-    result = {
-        "sentences_per_second": len(sources) / seconds,
+    return {
+        "sentences_per_second": n / seconds,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "output_ids": job["output"],
+        "cpu_ms": 1000 * cpu_seconds / n,
         "peak_memory_mb": peak_memory_mb(),
     }
-    if job.get("single"):
-        result["latency_ms"] = statistics.median(_milliseconds(translate, row) for row in sources[:50])
-    return result
 
 
-def _milliseconds(translate: Callable[[list[list[list[Any]]]], list[list[Any]]], row: list[Any]) -> float:
-    start = time.perf_counter()
-    translate([[row]])
-    return 1000 * (time.perf_counter() - start)
+def in_batches(
+    job: Job, translate: Callable[[list[list[list[Any]]]], list[list[Any]]], *, pieces: bool = False
+) -> Callable[[list[Any]], list[Any]]:
+    """Return a function for `measure_decoding`; `translate` turns batches of rows into output rows, in order.
+
+    With `pieces`, rows are of pieces without end symbols instead of ids.
+    """
+    processor: Any = None
+    if job.get("text"):
+        import sentencepiece
+
+        processor = sentencepiece.SentencePieceProcessor(model_file=job["tokenizer"])
+
+    def whole(sources: list[Any]) -> list[Any]:
+        if processor:
+            sources = processor.encode(sources, out_type=str if pieces else int, add_eos=not pieces)
+        order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))  # like lengths together
+        size = job["batch_size"]
+        batches = [[sources[i] for i in order[at : at + size]] for at in range(0, len(order), size)]
+        outputs: list[Any] = [[] for _ in sources]
+        for i, output in zip(order, translate(batches), strict=True):
+            outputs[i] = output
+        return processor.decode(outputs) if processor else outputs
+
+    return whole
 
 
 def target_scores(log_probs: Any, target: Any) -> list[float]:

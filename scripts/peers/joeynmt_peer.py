@@ -33,6 +33,7 @@ from jobs import (
     Job,
     Rows,
     Stopwatch,
+    in_batches,
     measure_decoding,
     output_limit,
     pad,
@@ -255,7 +256,7 @@ def decode(job: Job) -> Job:
             outputs += [cut(row) for row in generated.tolist()]
         return outputs
 
-    return measure_decoding(job, translate)
+    return measure_decoding(job, in_batches(job, translate))
 
 
 def cut(row: list[int]) -> list[int]:

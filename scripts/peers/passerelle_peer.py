@@ -1,89 +1,40 @@
 """This project, measured as its peers are: the whole training loop, and the search behind `translate`.
 
-In our own environment. Measured in training: `training.trainer.fit`, as `translator train` runs it (the loop
-of Lightning, averaging, logging, budget), with a job's `config` instead of its batches: those were drawn
-from the same configuration, so they are the same. Measured in decoding: `Translator.search`, ids to ids; the
-longest output is a matter of each sentence here and of each batch for the peers.
+In our own environment, or with another checkout of this project (`PYTHONPATH`). Measured in decoding:
+`Translator.search`, ids to ids, or `Translator.translate`, text to text, by lines as the peers do it; the
+longest output is a matter of each sentence here and of each batch for the peers. For training see
+`passerelle_training.py`.
 
-Job keys of its own: in training `config`, `replicas` and `backend`; in decoding `precision` may be int8.
+Job keys of its own: in decoding `precision` may be int8.
 """
 
-import itertools
-import tempfile
-from pathlib import Path
+import os
 from typing import Any
 
-import torch
-from jobs import Job, Rows, Stopwatch, measure_decoding, read_batches, run, use_threads
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
-
-from translator import Translator
-from translator.building import build_model
-from translator.config import validate
-from translator.data import corpus
-from translator.data.preparation import prepare
-from translator.engine.memory import cap_onednn_cache, tune_malloc
-from translator.training.data import TranslationData
-from translator.training.module import TranslationModule
-from translator.training.trainer import fit
-
-PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-
-
-class Measure(Callback):
-    """Tells the stopwatch of each step."""
-
-    def __init__(self, stopwatch: Stopwatch):
-        self.stopwatch = stopwatch
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.stopwatch.losses.append(float(outputs["loss"]))
-        trainer.should_stop = self.stopwatch.step_done()
+from jobs import Job, measure_decoding, run, tune_malloc
 
 
 def train(job: Job) -> Job:
-    use_threads(job)
-    tune_malloc()
-    cap_onednn_cache()
-    config = validate(job["config"])
-    hardware = {
-        "replicas": job.get("replicas"), "backend": job.get("backend", "auto"),
-        "precision": PRECISION[job["precision"]], "accelerator": "cpu",
-    }  # fmt: skip
-    config = config.model_copy(update={"hardware": config.hardware.model_copy(update=hardware)})
-    prepared = prepare(config)
-    validation = corpus.open_split(config.data, "val", seed=config.train.seed).select(range(2))
-    torch.manual_seed(config.train.seed)
-    module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
-    stopwatch = Stopwatch(job, read_batches(job))
-    with tempfile.TemporaryDirectory() as folder:
-        data = TranslationData(config, prepared, validation)
-        fit(module, data, Path(folder), callbacks=[Measure(stopwatch)])
-    return stopwatch.result()
+    import passerelle_training  # needs Lightning, which decoding does not
+
+    return passerelle_training.train(job)
 
 
 def decode(job: Job) -> Job:
-    use_threads(job)
-    tune_malloc()
-    translator = Translator.load(
-        job["model"], **({} if job["precision"] == "float32" else {"precision": job["precision"]})
-    )
-    options = translator.config.search.model_copy(
-        update={
-            name: job[name]
-            for name in ("beam_size", "length_penalty", "max_length_ratio", "max_length_offset")
-        }
-    )
+    os.environ["OMP_NUM_THREADS"] = str(job["threads"])
+    tune_malloc()  # as `translator translate` does
+    from translator import Translator
 
-    def translate(batches: list[Rows]) -> Rows:
-        sources = [
-            row[:-1] for row in itertools.chain.from_iterable(batches)
-        ]  # we add the end symbol ourselves
-        found = translator.search(sources, options, batch_size=job["batch_size"])
-        return [result.hypotheses[0].ids for result in found]
+    translator = Translator.load(job["model"], precision=job["precision"], split_sentences="never")
+    options, size = translator.options(job["beam_size"]), job["batch_size"]
+
+    def translate(sources: list[Any]) -> list[Any]:
+        if job.get("text"):
+            found = translator.translate(sources, beam_size=job["beam_size"], batch_size=size)
+            return [translation.text for translation in found]
+        rows = [row[:-1] for row in sources]  # we add the end symbol ourselves
+        results = translator.search(rows, options, batch_size=size)
+        return [list(result.hypotheses[0].ids) for result in results]
 
     return measure_decoding(job, translate)
 

@@ -30,6 +30,7 @@ from jobs import (
     Job,
     Rows,
     Stopwatch,
+    in_batches,
     measure_decoding,
     output_limit,
     pad,
@@ -221,7 +222,7 @@ def decode(job: Job) -> Job:
             outputs += [[i for i in row if i not in (PAD, BOS, EOS)] for row in generated.tolist()]
         return outputs
 
-    return measure_decoding(job, translate)
+    return measure_decoding(job, in_batches(job, translate))
 
 
 @torch.inference_mode()

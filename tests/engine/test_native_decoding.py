@@ -1,9 +1,13 @@
 """Decoding in C: the same bits in every batch, precise log-probabilities, and clean failures."""
 
 import copy
+import os
 import random
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_int
@@ -349,6 +353,23 @@ def test_a_search_ends_soon_after_its_flag_is_set() -> None:
         stop.value = 1
         with pytest.raises(InterruptedError):
             job.result(timeout=2)
+
+
+@needs_library
+def test_ctrl_c_ends_the_searches_of_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translator.translation.batched_search.n_threads", lambda: 2)
+    shape = tiny_shape(width=96, feed_forward=512, max_length=1024)
+    decoder = native(random_model(shape, n_tokens=5000), shape)
+    options = SearchOptions(12, 0.0, NEVER_EMITTED)
+    press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        batched_search(decoder, [[4] * 500] * 500, max_lengths=[2048] * 500, options=options, batch_size=16)
+    pressed = time.monotonic()
+    # The pool has two threads, so both are free again if two more jobs are done.
+    few = {"max_lengths": [3] * 40, "options": options, "batch_size": 1}
+    assert len(batched_search(decoder, [[4]] * 40, **few)) == 40
+    assert time.monotonic() - pressed < 5
 
 
 NO_MEMORY = """

@@ -106,7 +106,7 @@ def search_in_c(
     """Search some of the sentences of a case in one batch, by default all of them."""
     chosen = range(len(case.tables)) if sentences is None else sentences
     return decoder_of(case.n_tokens, level).search(
-        [[5]] * len(chosen),
+        [[EOS]] * len(chosen),
         max_lengths=[case.max_lengths[i] for i in chosen],
         options=case.options,
         prefixes=[case.prefixes[i] for i in chosen],

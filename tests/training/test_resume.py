@@ -20,7 +20,7 @@ from phrases import command, environment, run_command, write_phrases
 
 from translator.config import Config
 from translator.data.batching import Batch
-from translator.engine.native_library import load_library, problem
+from translator.engine import native_library
 from translator.model_folder import MANIFEST, WEIGHTS
 from translator.signals import ENDING
 from translator.training import run
@@ -229,9 +229,12 @@ def test_resumed_with_another_backend_one_note_says_so(
         assert "after backend torch, precision 32-true, replicas 1, threads 1" in notes[0]
 
 
-@pytest.mark.skipif(load_library() is None, reason=f"no C operations: {problem()}")
-def test_resumed_where_the_compiler_has_gone_one_note_says_so(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.skipif(native_library.level() is None, reason="there are no C operations")
+def test_resumed_where_the_library_has_gone_one_note_says_so(
+    tiny_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The configuration is the same: what counts is what its `auto` came to."""
     config = tiny_config(
@@ -239,7 +242,7 @@ def test_resumed_where_the_compiler_has_gone_one_note_says_so(
     )
     stop_after(3, config, monkeypatch, name="tiny")
     capsys.readouterr()
-    monkeypatch.setattr("translator.engine.backend.problem", lambda: "they were not built")
+    monkeypatch.setattr("translator.engine.native_library.FOLDER", tmp_path)  # no library there
     train(config, name="tiny", resume=True)
     [note] = [line for line in capsys.readouterr().err.splitlines() if "bit for bit" in line]
     assert "resumed with backend torch, precision 32-true, " in note

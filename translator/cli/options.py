@@ -32,11 +32,14 @@ BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=MAX_COUNT, 
 DeviceOption = Annotated[str, typer.Option("--device", help="Device: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
-    typer.Option("--precision", help="Precision of matrix products; int8 is the fastest on a CPU."),
+    typer.Option("--precision", help="Precision of matrix products. On a CPU, PyTorch always uses float32."),
 ]
 BackendOption = Annotated[
     Literal["auto", "torch", "reference"],
-    typer.Option("--backend", help="Implementation; reference: the textbook model, slow."),
+    typer.Option(
+        "--backend",
+        help="auto: C on a CPU, if possible, else PyTorch; reference: the textbook model, slow.",
+    ),
 ]
 SplitOption = Annotated[
     Literal["auto", "always", "never"],

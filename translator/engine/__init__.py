@@ -12,7 +12,7 @@
 
 The modules `attention`, `cross_entropy` and `autocast` contain functions that the training engine uses.
 
-`model/` does not import engines. tests/engine/test_parity.py checks that all engines agree with `model/`. The
-letters in shapes, such as (B, L, D), are explained in `model/__init__.py`. In addition, R is the number of
-packed rows (see `packing`).
+`model/` does not import engines. tests/engine/test_parity.py and, for decoding in C, test_native_decoding.py
+check that all engines agree with `model/`. The letters in shapes, such as (B, L, D), are explained in
+`model/__init__.py`. In addition, R is the number of packed rows (see `packing`).
 """
