@@ -5,10 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from translator.building import build_model
 from translator.config import Config, ModelConfig, SearchConfig, TokenizerConfig, TrainConfig
 from translator.data.tokenizer import Tokenizer
-from translator.model.layers import LayerOptions
-from translator.model.transformer import Transformer
 from translator.symbols import EOS, NEVER_EMITTED
 from translator.translation.inference import Translator
 
@@ -35,15 +34,17 @@ def tokenizer() -> Tokenizer:
 def untrained(tokenizer: Tokenizer, seed: int) -> Translator:
     """Return a translator with random weights, whose outputs are of many pieces and lengths."""
     torch.manual_seed(seed)
-    options = LayerOptions(width=16, n_heads=2, feed_forward=32)
-    model = Transformer(len(tokenizer), options, n_encoder_layers=1, n_decoder_layers=1, max_length=24)
+    shape = ModelConfig(
+        width=16, n_heads=2, feed_forward=32, n_encoder_layers=1, n_decoder_layers=1, max_length=24
+    )
+    model = build_model(shape, len(tokenizer)).eval()
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1 and name != "embedding.weight":
             parameter.data *= 3
     model.embedding.weight.data[EOS] *= 3
     config = Config(
         train=TrainConfig(max_steps=1),
-        model=ModelConfig(max_length=24),
+        model=shape,
         search=SearchConfig(max_length_ratio=1.0, max_length_offset=5),
     )
     return Translator(model, tokenizer, config)

@@ -257,29 +257,39 @@ def sinusoids(length: int, width: int, *, base: float) -> NDArray[np.float32]:
 def _tensors(
     weights: Mapping[str, NDArray[Any]], positions: NDArray[np.float32], shape: ModelConfig
 ) -> Iterator[NDArray[Any]]:
-    """Yield the tensors in the order in which `csrc/decoder.c` reads them."""
-    self_attention = [
-        ["self_norm"],
-        ["self_attention.query", "self_attention.key_value"],
-        ["self_attention.output"],
-    ]
-    cross = [
-        ["cross_norm"],
-        ["cross_attention.query"],
-        ["cross_attention.key_value"],
-        ["cross_attention.output"],
-    ]
-    feed_forward = [["feed_norm"], ["feed_forward.inner"], ["feed_forward.outer"]]
-    yield weights["embedding.weight"]
+    """Yield the tensors in the order in which `csrc/decoder.c` reads them.
+
+    Raises:
+        ValueError: a tensor does not have the shape that the model's shape implies.
+    """
+    d, f = shape.width, shape.feed_forward
+    query_key_value = ("self_attention.query", "self_attention.key_value")  # one product
+    self_attention: list[tuple[tuple[str, ...], tuple[int, ...]]] = [
+        (("self_norm",), (d,)), (query_key_value, (3 * d, d)), (("self_attention.output",), (d, d))
+    ]  # fmt: skip
+    cross_attention = [
+        (("cross_norm",), (d,)), (("cross_attention.query",), (d, d)),
+        (("cross_attention.key_value",), (2 * d, d)), (("cross_attention.output",), (d, d)),
+    ]  # fmt: skip
+    feed_forward = [
+        (("feed_norm",), (d,)), (("feed_forward.inner",), (f, d)), (("feed_forward.outer",), (d, f))
+    ]  # fmt: skip
+    yield _of_shape(weights["embedding.weight"], (len(weights["embedding.weight"]), d))
     yield positions
     for stack, n_layers, parts in (
         ("encoder", shape.n_encoder_layers, [*self_attention, *feed_forward]),
-        ("decoder", shape.n_decoder_layers, [*self_attention, *cross, *feed_forward]),
+        ("decoder", shape.n_decoder_layers, [*self_attention, *cross_attention, *feed_forward]),
     ):
         for i in range(n_layers):
-            for names in parts:
-                for kind in ("weight", "bias"):
-                    yield np.concatenate([weights[f"{stack}.layers.{i}.{name}.{kind}"] for name in names])
-    if shape.norm == "pre":
-        for stack in ("encoder", "decoder"):
-            yield from (weights[f"{stack}.norm.{kind}"] for kind in ("weight", "bias"))
+            for names, size in parts:
+                prefixes = [f"{stack}.layers.{i}.{name}" for name in names]
+                yield _of_shape(np.concatenate([weights[f"{name}.weight"] for name in prefixes]), size)
+                yield _of_shape(np.concatenate([weights[f"{name}.bias"] for name in prefixes]), size[:1])
+    for stack in ("encoder", "decoder") if shape.norm == "pre" else ():
+        yield from (_of_shape(weights[f"{stack}.norm.{kind}"], (d,)) for kind in ("weight", "bias"))
+
+
+def _of_shape(tensor: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if tensor.shape != shape:
+        raise ValueError(f"a weight has the shape {tensor.shape}, not {shape}")
+    return tensor
