@@ -8,7 +8,9 @@ Job keys of its own: `threads` is `intra_threads`, `inter_threads` (default 1) t
 `compute_type` (float32, int8, int16, …; default: the job's precision).
 
 Settings tried (the same model): int8 decodes nearly twice as fast as float32 on one thread; for two cores,
-two `inter_threads` of one thread beat two `intra_threads`.
+two `inter_threads` of one thread beat two `intra_threads`. On an AMD Zen 3, float32 takes the same time with
+`CT2_USE_MKL` and without, with packed products too; int8 takes 3.5 to 4 times as long with it, packed or not.
+Batches of 64 are the fastest in float32, of 32 in int8.
 """
 
 import ctranslate2
