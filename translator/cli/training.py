@@ -50,10 +50,12 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     from translator.data.batching import padding_fraction, plan_epoch
     from translator.data.preparation import prepare
     from translator.data.report import Report
+    from translator.initial_model import initial_folder, load_initial_model
 
     config, _ = _config(arguments)
     with exit_on_signals():
-        prepared = prepare(config)
+        config, initial = load_initial_model(config, initial_folder(config))
+        prepared = prepare(config, initial.tokenizer if initial else None)
     names = corpus.split_names(config.data)
     sizes = {name: len(corpus.open_split(config.data, name, seed=config.train.seed)) for name in names}
     malformed = {name: Report(size) for name, size in sizes.items() if name != "train"}
@@ -79,6 +81,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
             print(f"  {name}: {message}")
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
+    print(prepared.describe_vocabulary(config.data, initial.manifest if initial else {}))
     print(
         f"{len(prepared.tokenizer)} pieces; {len(plan)} batches an epoch, {padding:.1%} padding; "
         f"prepared in {prepared.folder}"
@@ -103,6 +106,7 @@ def _facts(
             if report.left_out
         },
         "pieces": len(prepared.tokenizer),
+        "vocabulary_fit": {side: asdict(fit) for side, fit in prepared.vocabulary_fit.items()},
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": n_batches,
         "padding": padding,

@@ -245,6 +245,13 @@ class TrainConfig(Section):
     embedding_init: Literal["normal", "counts"] = "normal"
     """Initial embeddings. normal: random; counts: from co-occurrence counts of the training pairs (PPMI and
     SVD), which saves many steps in a short run (translator/training/embedding_init.py)."""
+    init_from: Annotated[str, Field(min_length=1)] | None = None
+    """Model folder, or folder of a finished run, to start from: its weights and vocabulary, and all keys
+    of `model` and `tokenizer` that are not given here (docs/adapting.md); null: random initial weights."""
+    init_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """With `train.init_from`, the peak learning rate is this fraction of `train.learning_rate`."""
+    freeze: tuple[Literal["encoder", "decoder", "embeddings"], ...] = ()
+    """Parts of the model whose weights are not trained. The embeddings are also the output layer."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Maximum minutes between two checkpoints from which the run can be resumed."""
 
@@ -254,6 +261,12 @@ class TrainConfig(Section):
             raise ValueError(
                 "train has no budget; give train.max_steps, train.max_epochs or train.max_minutes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if {*self.freeze} == {"encoder", "decoder", "embeddings"}:
+            raise ValueError("train.freeze names every part, so nothing would be trained; leave one out")
         return self
 
 

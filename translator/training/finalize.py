@@ -12,10 +12,10 @@ from typing import Any
 from translator import console
 from translator.config import Config
 from translator.data import corpus
-from translator.data.preparation import Prepared, open_evaluation_split
+from translator.data.preparation import FIT, Prepared, open_evaluation_split
 from translator.errors import TrainingError
 from translator.files import atomic_write
-from translator.model_folder import load_unfinished, save_weights, write_manifest
+from translator.model_folder import LoadedModel, load_unfinished, save_weights, write_manifest
 from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
 from translator.training.data_record import vocabulary_digest
 from translator.translation.evaluator import Evaluation, evaluate
@@ -25,10 +25,18 @@ from translator.translation.inference import SHARE, Translator, learnt_single_se
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
+def finalize(
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    *,
+    commit: str | None,
+    initial: LoadedModel | None = None,
+) -> Path:
     """Write the model folder from the best checkpoint. If there is a test split, score the model on it.
 
-    The manifest is written last, because its existence marks the run as finished.
+    The manifest is written last, because its existence marks the run as finished. If training started from a
+    model, the manifest records the SHA-256 of that model's files.
 
     Raises:
         TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
@@ -65,9 +73,15 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         "seed": config.train.seed,
         "computed_with": best[STATE].get("computed_with"),
         "git_commit": commit,
+        "initial_model": initial
+        and {
+            "folder": config.train.init_from,
+            "sha256": initial.manifest["sha256"],
+        },
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         SHARE: prepared.multi_sentence_share,
+        FIT: {side: asdict(fit) for side, fit in prepared.vocabulary_fit.items()},
         "scores": scores,
     }
     write_manifest(model_folder, facts)

@@ -41,9 +41,12 @@ class TranslationModule(LightningModule):
     """A model in training: loss, optimiser, learning rate, budget, and validation by beam search."""
 
     def __init__(self, model: Transformer, config: Config):
-        """Wrap a model that is to be trained."""
+        """Wrap a model that is to be trained. Freeze the parts of it that `train.freeze` names."""
         super().__init__()
         self.model, self.config = model, config
+        parts = {"encoder": model.encoder, "decoder": model.decoder, "embeddings": model.embedding}
+        for name in config.train.freeze:
+            parts[name].requires_grad_(False)
         self.progress = Progress()
         self.position = START
         #: Translations of the validation split that the last validation made.
