@@ -127,7 +127,7 @@ def test_a_damaged_folder_is_refused_in_one_line(
     with pytest.raises(ModelError, match=f"{name}: damaged: [^\n]*$"):
         loaded(short())
     path.unlink()
-    with pytest.raises(ModelError, match="missing; fetch|not a model folder"):
+    with pytest.raises(ModelError, match=r"missing; fetch|not a model folder"):
         loaded(short())
 
 

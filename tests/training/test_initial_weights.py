@@ -19,7 +19,7 @@ from translator.data.preparation import prepare
 from translator.engine.backend import training_engine
 from translator.engine.replicas import Replicas
 from translator.engine.training import TrainingEngine
-from translator.errors import TrainingError
+from translator.errors import ConfigError, TrainingError
 from translator.files import sha256
 from translator.model_folder import MANIFEST, TOKENIZER, WEIGHTS, save_weights, write_manifest
 from translator.training import run
@@ -83,18 +83,24 @@ def test_training_starts_with_the_weights_and_the_vocabulary_of_the_model(
     assert "initial weights" not in capfd.readouterr().err
 
 
-def test_the_manifest_records_the_model_and_how_well_its_vocabulary_fits(
-    tiny_config: MakeConfig, base: Path
+def test_the_manifest_records_the_model_its_score_and_the_fit_of_its_vocabulary(
+    tiny_config: MakeConfig, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = train(tiny_config(*QUICK, f"train.init_from={base}"), name="tiny")
+    with_test = (*QUICK[1:], "search.max_length_offset=2", "search.max_length_ratio=0.1")
+    found = train(tiny_config(*with_test, f"train.init_from={base}"), name="tiny")
     assert found is not None
     manifest = json.loads((found / MANIFEST).read_text())
     assert manifest["initial_model"]["folder"] == str(base)
     assert manifest["initial_model"]["sha256"][WEIGHTS] == sha256(base / WEIGHTS)
     assert manifest["vocabulary_fit"]["source"]["pieces_per_word"] > 1
-    afresh = train(tiny_config(*QUICK), name="tiny")
+    assert {*manifest["scores"]} == {"test", "test_before"}
+    score = manifest["scores"]["test_before"]["bleu"]["score"]
+    assert f"before, with {base}: BLEU {score:.2f}\n" in capsys.readouterr().out
+    afresh = train(tiny_config(*with_test), name="tiny")
     assert afresh is not None
-    assert json.loads((afresh / MANIFEST).read_text())["initial_model"] is None
+    control = json.loads((afresh / MANIFEST).read_text())
+    assert (control["initial_model"], {*control["scores"]}) == (None, {"test"})
+    assert "before, with" not in capsys.readouterr().out
 
 
 # -- frozen parts --------------------------------------------------------------------------------------
@@ -135,7 +141,7 @@ def test_frozen_parts_stay_the_same_bit_for_bit(
 
 
 def test_all_parts_cannot_be_frozen(tiny_config: MakeConfig) -> None:
-    with pytest.raises(Exception, match="train.freeze names every part, so nothing would be trained"):
+    with pytest.raises(ConfigError, match=r"train.freeze names every part, so nothing would be trained"):
         tiny_config("train.freeze=[encoder, decoder, embeddings]")
 
 

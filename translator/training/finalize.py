@@ -36,7 +36,7 @@ def finalize(
     """Write the model folder from the best checkpoint. If there is a test split, score the model on it.
 
     The manifest is written last, because its existence marks the run as finished. If training started from a
-    model, the manifest records the SHA-256 of that model's files.
+    model, that model is scored as well, and the manifest records the SHA-256 of its files.
 
     Raises:
         TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
@@ -55,10 +55,8 @@ def finalize(
     }
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
-    scores, evaluation = {}, None
-    if "test" in corpus.split_names(config.data):
-        evaluation = _test(config, prepared, model_folder)
-        scores["test"] = evaluation.to_dict()
+    trained = LoadedModel(*load_unfinished(model_folder), {SHARE: prepared.multi_sentence_share})
+    scores, lines = _test(config, trained, initial, folder)
     progress = best[STATE]["progress"]
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -73,11 +71,7 @@ def finalize(
         "seed": config.train.seed,
         "computed_with": best[STATE].get("computed_with"),
         "git_commit": commit,
-        "initial_model": initial
-        and {
-            "folder": config.train.init_from,
-            "sha256": initial.manifest["sha256"],
-        },
+        "initial_model": initial and {"folder": config.train.init_from, "sha256": initial.manifest["sha256"]},
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         SHARE: prepared.multi_sentence_share,
@@ -85,21 +79,39 @@ def finalize(
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # printed last, so that nothing else fails if stdout is closed
-        print("\n".join(evaluation.lines("test")), flush=True)
+    if lines:  # printed last, so that nothing else fails if stdout is closed
+        print("\n".join(lines), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
 
 
-def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
-    splits = learnt_single_sentences(prepared.multi_sentence_share)
-    translator = Translator(*load_unfinished(model_folder), splits_sentences=splits)
+def _test(
+    config: Config, trained: LoadedModel, initial: LoadedModel | None, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Score the trained and the initial model on the test split, and write the former's translations.
+
+    Returns:
+        The scores for the manifest, and lines to print. Both are empty if there is no test split.
+    """
+    if "test" not in corpus.split_names(config.data):
+        return {}, []
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
-    origins = corpus.origins(config.data, "test")
-    evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
-    text = "".join(f"{line}\n" for line in evaluation.hypotheses)
-    atomic_write(model_folder.parent / "test.hypotheses.txt", text.encode())
-    return evaluation
+    sources, references = list(split["source"]), list(split["target"])
+
+    def evaluation_of(loaded: LoadedModel) -> Evaluation:
+        splits = learnt_single_sentences(loaded.manifest.get(SHARE))
+        translator = Translator(loaded.model, loaded.tokenizer, loaded.config, splits_sentences=splits)
+        return evaluate(translator, sources, references, origins=corpus.origins(config.data, "test"))
+
+    after = evaluation_of(trained)
+    text = "".join(f"{line}\n" for line in after.hypotheses)
+    atomic_write(folder / "test.hypotheses.txt", text.encode())
+    scores, lines = {"test": after.to_dict()}, after.lines("test")
+    if initial is not None:
+        before = evaluation_of(initial)
+        scores["test_before"] = before.to_dict()
+        lines.append(f"before, with {config.train.init_from}: BLEU {before.scores['bleu'].score:.2f}")
+    return scores, lines
 
 
 def _best_score(checkpoint: dict[str, Any]) -> float | None:
