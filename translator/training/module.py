@@ -44,9 +44,9 @@ class TranslationModule(LightningModule):
         """Wrap a model that is to be trained. Freeze the parts of it that `train.freeze` names."""
         super().__init__()
         self.model, self.config = model, config
-        parts = {"encoder": model.encoder, "decoder": model.decoder, "embeddings": model.embedding}
         for name in config.train.freeze:
-            parts[name].requires_grad_(False)
+            part = model.embedding if name == "embeddings" else model.get_submodule(name)
+            part.requires_grad_(False)  # the optimiser skips parameters without a gradient
         self.progress = Progress()
         self.position = START
         #: Translations of the validation split that the last validation made.

@@ -18,9 +18,7 @@ def build_optimizer(
     product_dtype: torch.dtype,
     map_function: Callable[..., Iterable[None]],
 ) -> torch.optim.Optimizer:
-    """Return the configured optimiser of the parameters that require a gradient.
-
-    Weight decay applies to matrices, not to biases and norms.
+    """Return the configured optimiser. Weight decay applies to matrices, not to biases and norms.
 
     Args:
         module: the module to train.
@@ -29,10 +27,9 @@ def build_optimizer(
         product_dtype: dtype of Muon's matrix products.
         map_function: `map`, or a parallel version of it for Muon's batches of matrices.
     """
-    trained = [p for p in module.parameters() if p.requires_grad]
     linear = [part.weight for part in module.modules() if isinstance(part, nn.Linear)]
-    muon_params = [p for p in linear if p.requires_grad] if train.optimizer == "muon" else []
-    adamw_params = [p for p in trained if all(p is not matrix for matrix in muon_params)]
+    muon_params = linear if train.optimizer == "muon" else []
+    adamw_params = [p for p in module.parameters() if all(p is not matrix for matrix in muon_params)]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in adamw_params if p.dim() > 1], "weight_decay": train.weight_decay},
         {"params": [p for p in adamw_params if p.dim() <= 1], "weight_decay": 0.0},
