@@ -50,6 +50,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     from translator.data.batching import padding_fraction, plan_epoch
     from translator.data.preparation import prepare
     from translator.data.report import Report
+    from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
     from translator.initial_model import initial_folder, load_initial_model
 
     config, _ = _config(arguments)
@@ -81,7 +82,8 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
             print(f"  {name}: {message}")
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
-    print(prepared.describe_vocabulary(config.data, initial.manifest if initial else {}))
+    fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
+    print(describe_fit(fits, config.data, initial.manifest.get(FIT) if initial else None))
     print(
         f"{len(prepared.tokenizer)} pieces; {len(plan)} batches an epoch, {padding:.1%} padding; "
         f"prepared in {prepared.folder}"
@@ -96,6 +98,9 @@ def _facts(
     n_batches: int,
     padding: float,
 ) -> dict[str, object]:
+    from translator.data.vocabulary_fit import FIT, vocabulary_fit
+
+    fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
     return {
         "training_pairs": prepared.report.n_kept,
         "pairs": sizes,
@@ -106,7 +111,7 @@ def _facts(
             if report.left_out
         },
         "pieces": len(prepared.tokenizer),
-        "vocabulary_fit": {side: asdict(fit) for side, fit in prepared.vocabulary_fit.items()},
+        FIT: {side: asdict(fit) for side, fit in fits.items()},
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": n_batches,
         "padding": padding,

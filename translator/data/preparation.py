@@ -7,7 +7,7 @@ is damaged, it is built again.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,15 @@ from translator.data.preflight import check_pairs, hash_held_out
 from translator.data.report import Report, refuse_unfit
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
-from translator.data.vocabulary_fit import Fit, describe_fit, vocabulary_fit
 from translator.errors import DataError
 from translator.files import ensure_sealed, remove_partial_folders
 
 #: Version of the cached result. Increment it when a change to this module, `preflight` or `tokenizer` alters
 #: the result for the same corpus.
-PREPARATION_VERSION = 6
-#: Maximum number of pairs in the sample from which `multi_sentence_share` and `vocabulary_fit` are estimated.
-#: With this many, a fraction of 5 % is estimated to within 0.3 percentage points.
-_MAX_SAMPLED_PAIRS = 20_000
-
-#: Key of the vocabulary's fit, in the report of a corpus and in the manifest of a model.
-FIT = "vocabulary_fit"
+PREPARATION_VERSION = 5
+#: Maximum number of sources in the sample from which `multi_sentence_share` is estimated. With this many, a
+#: fraction of 5 % is estimated to within 0.3 percentage points.
+_MAX_SAMPLED_SOURCES = 20_000
 
 #: The files of the cache folder.
 FILES = ("tokenizer.model", "train.arrow", "rows.pt", "lengths.pt", "report.json")
@@ -58,8 +54,6 @@ class Prepared:
         vocabulary_message: if the vocabulary is smaller than configured, a message to the user; else None.
         multi_sentence_share: fraction of the training sources that consist of two or more sentences,
             estimated from a sample.
-        vocabulary_fit: how well the vocabulary fits the sources and the targets, keys
-            `source` and `target`.
     """
 
     folder: Path
@@ -71,17 +65,6 @@ class Prepared:
     fingerprints: dict[str, str]
     vocabulary_message: str | None
     multi_sentence_share: float
-    vocabulary_fit: dict[str, Fit]
-
-    def describe_vocabulary(self, data: DataConfig, manifest: Mapping[str, Any]) -> str:
-        """Return one line on how well the vocabulary fits the corpus.
-
-        Args:
-            data: the source of the corpus.
-            manifest: the manifest of the model that the vocabulary was taken from, or an empty one.
-        """
-        languages = {"source": data.source_language, "target": data.target_language}
-        return describe_fit(self.vocabulary_fit, languages, manifest.get(FIT))
 
 
 def prepare(config: Config, tokenizer: Tokenizer | None = None) -> Prepared:
@@ -113,7 +96,6 @@ def prepare(config: Config, tokenizer: Tokenizer | None = None) -> Prepared:
         fingerprints,
         saved["vocabulary_message"],
         saved["multi_sentence_share"],
-        {side: Fit(**fit) for side, fit in saved[FIT].items()},
     )
 
 
@@ -154,24 +136,24 @@ def check_strict(data: DataConfig, report: Report, *, seed: int) -> None:
                 open_evaluation_split(data, split, seed=seed)
 
 
-def _key(config: Config, fingerprints: dict[str, str], tokenizer: Tokenizer | None) -> str:
+def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) -> str:
     data = config.data.model_dump(exclude={"cache", "root", "strict"})
-    vocabulary = config.tokenizer.model_dump(exclude={"dropout"})
-    if tokenizer is not None:
-        vocabulary = {"sha256": hashlib.sha256(tokenizer.model).hexdigest()}
+    tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
+    if given is not None:
+        tokenizer = {"sha256": hashlib.sha256(given.model).hexdigest()}
     key = [
         PREPARATION_VERSION,
         corpus.READER_VERSION,
         sorted(fingerprints.items()),
         sorted(data.items()),
-        sorted(vocabulary.items()),
+        sorted(tokenizer.items()),
         config.model.max_length,
         config.train.seed,
     ]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
-def _prepare_into(folder: Path, config: Config, texts: Any, tokenizer: Tokenizer | None) -> None:
+def _prepare_into(folder: Path, config: Config, texts: Any, given: Tokenizer | None) -> None:
     """Check and tokenize `texts`, which is the split `train`, and write the cache files into a folder."""
     others = [name for name in corpus.split_names(config.data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
@@ -183,27 +165,22 @@ def _prepare_into(folder: Path, config: Config, texts: Any, tokenizer: Tokenizer
             f"{'; '.join(report.reasons())}; "
             "check that both sides are the right files"
         )
-    message = None
-    if tokenizer is None:
-        try:
-            tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
-        except DataError:  # the report may explain why training failed
-            for note in report.messages():
-                console.note(note)
-            raise
+    try:
+        tokenizer, message = (
+            (given, None) if given else Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
+        )
+    except DataError:  # the report may explain why training failed
+        for note in report.messages():
+            console.note(note)
+        raise
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
     kept, lengths = _tokenize(folder, texts, fit, tokenizer, config.model.max_length, report)
     torch.save(kept, folder / "rows.pt")
     torch.save(tuple(lengths), folder / "lengths.pt")
-    n_sampled = min(len(kept), _MAX_SAMPLED_PAIRS)
-    rows = kept[torch.linspace(0, len(kept) - 1, n_sampled, dtype=torch.float64).long()]
-    sampled = texts.select(rows.numpy())
-    several = [len(split_sentences(text, config.data.source_language)) > 1 for text in sampled["source"]]
     saved = {
         "report": asdict(report),
         "vocabulary_message": message,
-        "multi_sentence_share": sum(several) / n_sampled,
-        FIT: {side: asdict(vocabulary_fit(tokenizer, sampled[side])) for side in ("source", "target")},
+        "multi_sentence_share": _multi_sentence_fraction(texts, kept, config.data.source_language),
     }
     (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
 
@@ -227,6 +204,17 @@ def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
         rows = zip(batch["line"], batch["source"], strict=True)
         yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in rows)
         yield from batch["target"]
+
+
+def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
+    """Return the fraction of the sources that consist of two or more sentences.
+
+    The fraction is estimated from a sample of evenly spaced rows of `kept`.
+    """
+    n = min(len(kept), _MAX_SAMPLED_SOURCES)
+    rows = kept[torch.linspace(0, len(kept) - 1, n, dtype=torch.float64).long()]
+    sources = texts.select(rows.numpy())["source"]
+    return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(rows)
 
 
 def _tokenize(

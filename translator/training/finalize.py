@@ -12,7 +12,8 @@ from typing import Any
 from translator import console
 from translator.config import Config
 from translator.data import corpus
-from translator.data.preparation import FIT, Prepared, open_evaluation_split
+from translator.data.preparation import Prepared, open_evaluation_split
+from translator.data.vocabulary_fit import FIT, vocabulary_fit
 from translator.errors import TrainingError
 from translator.files import atomic_write
 from translator.model_folder import LoadedModel, load_unfinished, save_weights, write_manifest
@@ -57,7 +58,7 @@ def finalize(
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = LoadedModel(*load_unfinished(model_folder), {SHARE: prepared.multi_sentence_share})
     scores, lines = _test(config, trained, initial, folder)
-    progress = best[STATE]["progress"]
+    progress, fits = best[STATE]["progress"], vocabulary_fit(prepared.tokenizer, prepared.texts)
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "source_language": config.data.source_language,
@@ -75,7 +76,7 @@ def finalize(
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         SHARE: prepared.multi_sentence_share,
-        FIT: {side: asdict(fit) for side, fit in prepared.vocabulary_fit.items()},
+        FIT: {side: asdict(fit) for side, fit in fits.items()},
         "scores": scores,
     }
     write_manifest(model_folder, facts)

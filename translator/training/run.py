@@ -25,6 +25,7 @@ from translator.config import Config, DataConfig, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_evaluation_split, prepare
+from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
 from translator.engine.runtime import cap_onednn_cache, multiplies_bfloat16, tune_malloc
 from translator.errors import DataError, TrainingError
 from translator.files import atomic_write
@@ -156,7 +157,8 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: Lo
         console.note(prepared.vocabulary_message)
     if initial is not None:
         train = config.train
-        console.note(prepared.describe_vocabulary(data, initial.manifest))
+        fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
+        console.note(describe_fit(fits, data, initial.manifest.get(FIT)))
         console.note(
             f"initial weights: {train.init_from}; learning rate at most "
             f"{train.init_rate_factor:g} · {train.learning_rate:g}"
