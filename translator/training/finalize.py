@@ -81,7 +81,7 @@ def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
     splits = learnt_single_sentences(prepared.multi_sentence_share)
     translator = Translator(*load_unfinished(model_folder), splits_sentences=splits)
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
-    origins = corpus.origins(config.data, "test")
+    origins = corpus.origins(config.data, "test", seed=config.train.seed)
     evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
     text = "".join(f"{line}\n" for line in evaluation.hypotheses)
     atomic_write(model_folder.parent / "test.hypotheses.txt", text.encode())

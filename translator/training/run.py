@@ -125,6 +125,8 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path) -> None:
     )
     for message in report.messages():
         console.note(f"    {message}")
+    for message in prepared.mix_messages():
+        console.note(f"    {message}")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
     hardware = config.hardware
