@@ -95,7 +95,9 @@ def of_each_source(config: DataConfig, split: str, read: Callable[[DataConfig], 
             if split in _split_names(source):
                 results[name] = read(source)
         except DataError as error:
-            raise DataError(f"source {name}: {error}" if name else str(error)) from None
+            if not name:
+                raise
+            raise DataError(f"source {name}: {error}") from None
     return results
 
 
