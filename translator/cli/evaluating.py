@@ -47,8 +47,8 @@ class TestSet(NamedTuple):
         name: name of the split or of the source file.
         sources: lines to translate.
         references: one or more sets of reference translations. Each set has one translation of every line.
-        origins: for each line, the name of the part of the phrasebook's generator that produced it. This
-            attribute is None if the lines are not a generated split of the phrasebook.
+        origins: for each line, the name of its source (if the split comes from several) or of the part of
+            the phrasebook's generator that produced it; see `corpus.origins`.
     """
 
     name: str
@@ -208,7 +208,8 @@ def _read_test_set(
     rows = open_evaluation_split(config.data, name, seed=config.train.seed)
     second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]
-    return TestSet(name, list(rows["source"]), targets, origins(config.data, name))
+    labels = origins(config.data, name, seed=config.train.seed)
+    return TestSet(name, list(rows["source"]), targets, labels)
 
 
 def _score_texts(

@@ -98,11 +98,12 @@ def _test(
         return {}, []
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
     sources, references = list(split["source"]), list(split["target"])
+    origins = corpus.origins(config.data, "test", seed=config.train.seed)
 
     def evaluation_of(loaded: LoadedModel) -> Evaluation:
         splits = learnt_single_sentences(loaded.manifest.get(SHARE))
         translator = Translator(loaded.model, loaded.tokenizer, loaded.config, splits_sentences=splits)
-        return evaluate(translator, sources, references, origins=corpus.origins(config.data, "test"))
+        return evaluate(translator, sources, references, origins=origins)
 
     after = evaluation_of(trained)
     text = "".join(f"{line}\n" for line in after.hypotheses)

@@ -153,6 +153,8 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: Lo
     )
     for message in report.messages():
         console.note(f"    {message}")
+    for message in prepared.mix_messages():
+        console.note(f"    {message}")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
     if initial is not None:
