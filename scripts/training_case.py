@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,7 @@ def write_batches(config: Measured, folder: Path, n_batches: int) -> tuple[list[
     """Write the first batches and all pairs of a run; return the lengths, and target tokens per batch."""
     checked = validate(config)
     prepared = prepare(checked)
-    stream = BatchStream(
-        prepared.train,
-        prepared.lengths,
-        max_tokens=checked.train.max_tokens_per_batch,
-        seed=checked.train.seed,
-    )
+    stream = BatchStream(prepared.train, partial(prepared.plan, checked.train))
     lengths = []
     with (folder / "batches.jsonl").open("w", encoding="utf-8") as file:
         for batch, _ in zip(stream, range(n_batches), strict=False):

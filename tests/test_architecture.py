@@ -29,6 +29,7 @@ LAYERS = {
     "building": 3,
     "engine": 3,
     "model_folder": 4,
+    "initial_model": 5,
     "translation": 5,
     "training": 6,
     "export": 6,

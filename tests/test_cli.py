@@ -603,6 +603,21 @@ def test_a_better_system_is_told_apart(run: Run, trained: Trained, model: Path) 
     assert found["bleu"]["p_value"] < 0.05
 
 
+def test_the_data_of_another_configuration(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    text = trained.config.read_text(encoding="utf-8")
+    other.write_text(text.replace('test: "test.', 'test: "val.'), encoding="utf-8")
+    found = evaluate(run, "--model", model, "--data", other, "--beam", "1")
+    of_val = evaluate(run, "--model", model, "--split", "val", "--beam", "1")
+    assert found["bleu"] == of_val["bleu"] != evaluate(run, "--model", model, "--beam", "1")["bleu"]
+    overridden = evaluate(
+        run, "--model", model, "--data", other, "--beam", "1", "data.files.test=test.{lang}"
+    )
+    assert overridden["bleu"] == evaluate(run, "--model", model, "--beam", "1")["bleu"]
+    files = ("--source", trained.root / "corpus/test.fr", "--reference", trained.root / "corpus/test.en")
+    assert "--data is for the data of a conf" in run("evaluate", *files, "--data", other).refusal(2)
+
+
 def test_the_data_may_have_moved(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:
     (tmp_path / "moved").mkdir()
     for language in ("fr", "en"):

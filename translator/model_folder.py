@@ -208,6 +208,19 @@ def _not_finite(weights: Mapping[str, NDArray[Any]]) -> str | None:
     return next((name for name, value in weights.items() if not np.isfinite(value).all()), None)
 
 
+def copy_model_folder(folder: Path, target: Path) -> None:
+    """Copy a model folder. The manifest is written last, as in every model folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, TOKENIZER, CONFIG, MANIFEST):
+        atomic_write(target / name, (folder / name).read_bytes())
+
+
+def model_of(folder: Path) -> Path:
+    """Return the model folder of a finished run, given the run's folder. Return other paths unchanged."""
+    inside = folder / "model"
+    return inside if (inside / MANIFEST).exists() and not (folder / MANIFEST).exists() else folder
+
+
 def newest_model(root: Path) -> Path:
     """Return the model folder of the finished run below `root` whose manifest records the latest date.
 

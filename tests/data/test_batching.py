@@ -1,7 +1,8 @@
 """Batches: every pair once an epoch, within the budget, the same for all ranks and from any position."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
+from typing import Any
 
 import pytest
 import torch
@@ -64,9 +65,13 @@ def realistic(n: int, seed: int = 0) -> Lengths:
     return Lengths(*(side.round().clamp(2, 100).to(torch.int32) for side in (source, target)))
 
 
-def stream(lengths: Lengths, **options: object) -> BatchStream:
-    options = {"max_tokens": 40, "seed": 1} | options
-    return BatchStream(Numbered(lengths), lengths, **options)  # type: ignore[arg-type]
+def planner(lengths: Lengths, max_tokens: int = 40, seed: int = 1) -> Callable[[int], EpochPlan]:
+    return lambda epoch: plan(lengths, max_tokens, seed, epoch)
+
+
+def stream(lengths: Lengths, **options: Any) -> BatchStream:
+    planning = {key: options.pop(key) for key in ("max_tokens", "seed") if key in options}
+    return BatchStream(Numbered(lengths), planner(lengths, **planning), **options)  # type: ignore[arg-type]
 
 
 def rows_of(batch: Batch) -> list[int]:
@@ -219,7 +224,7 @@ def test_a_batch_reads_its_own_rows_and_no_others(n: int) -> None:
             return super().__getitem__(rows)
 
     lengths = realistic(n)
-    batches = list(islice(BatchStream(Noted(lengths), lengths, max_tokens=200, seed=1), 20))
+    batches = list(islice(BatchStream(Noted(lengths), planner(lengths, 200)), 20))
     assert read == [rows_of(batch) for batch in batches]
     assert max(map(len, read)) <= 100
 

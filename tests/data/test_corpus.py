@@ -488,13 +488,14 @@ def test_a_malformed_row_is_told_apart_and_read_past(
     config = make(**fields)
     assert pairs_of(config) == [*GOOD, *AFTER]
     assert open_split(config, "train", seed=1)["line"][:] == [n + line - 3 for n in (1, 2, 4, 5)]
-    malformed = open_malformed(config, "train")
+    malformed = open_malformed(config, "train")[""]
     assert (malformed["line"][:], malformed["problem"][:]) == ([line], [problem])
     if config.format != "hub":
         held = config.model_copy(update={"held_out": {"test": 2}})
         assert len(pairs_of(held, "test")) == 2
         assert sorted(pairs_of(held, "test") + pairs_of(held)) == sorted([*GOOD, *AFTER])
-        assert (len(open_malformed(held, "train")), len(open_malformed(held, "test"))) == (1, 0)
+        n_malformed = [len(open_malformed(held, split)[""]) for split in ("train", "test")]
+        assert n_malformed == [1, 0]
 
 
 def test_a_relative_name_that_is_not_there_says_where_it_was_looked_for(

@@ -49,7 +49,7 @@ def check(
 ) -> tuple[Report, list[int]]:
     """Return the report and the rows that are fit for training."""
     others = hash_held_out([table(held_out)] if held_out else [])
-    report, fit = check_pairs(table(pairs, notes), DataConfig(**limits), others)
+    report, fit, _ = check_pairs(table(pairs, notes), DataConfig(**limits), others)
     assert fit.dtype == torch.int64
     return report, fit.tolist()
 

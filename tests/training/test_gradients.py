@@ -8,6 +8,7 @@ import csv
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,9 +62,7 @@ def gradients(monkeypatch: pytest.MonkeyPatch) -> Gradients:
 
 
 def first_batches(config: Config, prepared: Prepared, n: int) -> list[Batch]:
-    stream = BatchStream(
-        prepared.train, prepared.lengths, max_tokens=config.train.max_tokens_per_batch, seed=config.train.seed
-    )
+    stream = BatchStream(prepared.train, partial(prepared.plan, config.train))
     return [batch for batch, _ in zip(stream, range(n), strict=False)]
 
 
@@ -176,9 +175,7 @@ def gradient_of_ranks(config: Config, prepared: Prepared, n_ranks: int, *, broke
         module = module_of_rank(config, prepared, n_ranks=1 if broken else n_ranks)
         stream = BatchStream(
             prepared.train,
-            prepared.lengths,
-            max_tokens=config.train.max_tokens_per_batch,
-            seed=config.train.seed,
+            partial(prepared.plan, config.train),
             accumulate=config.train.accumulate,
             rank=rank,
             n_ranks=n_ranks,

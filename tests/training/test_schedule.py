@@ -66,3 +66,12 @@ def test_it_is_never_negative_nor_above_the_peak(steps: int, budget: int, warmup
     rate = learning_rate(train, Progress(steps=steps))
     assert 0 <= rate <= 2.0
     assert math.isclose(rate, 0, abs_tol=1e-12) == (steps >= budget)
+
+
+def test_the_rate_of_a_run_that_starts_from_a_model_is_lower() -> None:
+    plain, lower = config(max_steps=20), config(max_steps=20, init_rate_factor=0.1)
+    started = config(max_steps=20, init_rate_factor=0.1).model_copy(update={"init_from": "runs/a"})
+    for step in range(20):
+        rate = learning_rate(plain, Progress(steps=step))
+        assert learning_rate(lower, Progress(steps=step)) == rate
+        assert learning_rate(started, Progress(steps=step)) == pytest.approx(rate / 10)

@@ -47,8 +47,8 @@ class TestSet(NamedTuple):
         name: name of the split or of the source file.
         sources: lines to translate.
         references: one or more sets of reference translations. Each set has one translation of every line.
-        origins: for each line, the name of the part of the phrasebook's generator that produced it. This
-            attribute is None if the lines are not a generated split of the phrasebook.
+        origins: for each line, the name of its source (if the split comes from several) or of the part of
+            the phrasebook's generator that produced it; see `corpus.origins`.
     """
 
     name: str
@@ -62,6 +62,12 @@ OverridesArgument = Annotated[
 ]
 SplitNameOption = Annotated[
     str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="CONFIG", help="Configuration whose data are used instead of the model's."
+    ),
 ]
 SourceOption = Annotated[Path | None, typer.Option("--source", help="Sentences to translate instead.")]
 ReferenceOption = Annotated[
@@ -91,6 +97,7 @@ def evaluate_command(
     overrides: OverridesArgument = None,
     model: ModelOption = None,
     split: SplitNameOption = None,
+    data: DataOption = None,
     source: SourceOption = None,
     reference: ReferenceOption = None,
     compare: CompareOption = None,
@@ -115,13 +122,15 @@ def evaluate_command(
     With --alignments, word links to the given translations are scored instead: precision, recall and AER.
     """
     overrides, paths = overrides or [], reference or []
-    _check_usage(overrides, source=source, split=split, references=paths, alignments=alignments)
+    _check_usage(overrides, source=source, split=split, data=data, references=paths, alignments=alignments)
     _refuse_unused(context.params)
     folder = model_folder(model)
     if output is not None:
         check_output("--output", output, inputs=[path for path in (source, compare, *paths) if path])
     translator = load(folder, device, precision, split_sentences=split_sentences, backend=backend)
-    test_set = _read_test_set(translator.config, overrides, split=split, source=source, references=paths)
+    test_set = _read_test_set(
+        translator.config, overrides, split=split, data=data, source=source, references=paths
+    )
     facts = {"model": str(folder), "test_set": test_set.name}
     facts |= {} if output is None else {"hypotheses": str(output)}
     hypotheses: Sequence[str] = ()
@@ -143,13 +152,15 @@ def _check_usage(
     *,
     source: Path | None,
     split: str | None,
+    data: Path | None,
     references: Sequence[Path],
     alignments: Path | None,
 ) -> None:
     if (source is None) != (not references):
         raise UsageError("--source and --reference go together; give both or neither")
-    if source is not None and split is not None:
-        raise UsageError("--split is for the model's own data; leave it out with --source")
+    for option, value in (("--split", split), ("--data", data)):
+        if source is not None and value is not None:
+            raise UsageError(f"{option} is for the data of a configuration; leave it out with --source")
     if alignments is not None and len(references) > 1:
         raise UsageError("--alignments needs one translation of each sentence; give --reference once")
     for override in overrides:
@@ -177,23 +188,28 @@ def _read_test_set(
     overrides: Sequence[str],
     *,
     split: str | None,
+    data: Path | None,
     source: Path | None,
     references: Sequence[Path],
 ) -> TestSet:
-    """Read the source and reference files if they are given, and otherwise a split of the model's data."""
+    """Read the source and reference files if they are given, and otherwise a split of a configuration's data.
+
+    That configuration is in the file `data` or, if this is None, the model's.
+    """
     if source is not None:
         pairs = [parallel_lines(source, path) for path in references]
         return TestSet(source.name, pairs[0][0], [targets for _, targets in pairs], None)
-    from translator.config.file import with_overrides
+    from translator.config.file import load_config, with_overrides
     from translator.data.corpus import origins, second_references
     from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
-    config = with_overrides(config, list(overrides))
+    config = load_config(data, overrides) if data else with_overrides(config, overrides)
     rows = open_evaluation_split(config.data, name, seed=config.train.seed)
     second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]
-    return TestSet(name, list(rows["source"]), targets, origins(config.data, name))
+    labels = origins(config.data, name, seed=config.train.seed)
+    return TestSet(name, list(rows["source"]), targets, labels)
 
 
 def _score_texts(

@@ -63,15 +63,11 @@ def model_folder(given: Path | None) -> Path:
             folder of a run, the model folder inside it is returned. For None, the model folder of the newest
             finished run under runs/ is returned.
     """
-    from translator.model_folder import MANIFEST, newest_model
+    from translator.model_folder import model_of, newest_model
 
-    if given is None:
-        folder = newest_model(Path("runs"))
-    elif not (given / MANIFEST).exists() and (given / "model" / MANIFEST).exists():
-        folder = given / "model"
-    else:
-        return given
-    console.note(f"model: {folder}")
+    folder = newest_model(Path("runs")) if given is None else model_of(given)
+    if folder != given:
+        console.note(f"model: {folder}")
     return folder
 
 

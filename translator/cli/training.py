@@ -47,21 +47,26 @@ def train_command(
 def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -> None:
     """Read, filter and tokenize a corpus as `train` does, and report what is wrong with it."""
     from translator.data import corpus
-    from translator.data.batching import padding_fraction, plan_epoch
+    from translator.data.batching import padding_fraction
     from translator.data.preparation import prepare
-    from translator.data.report import Report
+    from translator.data.report import report_malformed
+    from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
+    from translator.initial_model import initial_folder, load_initial_model
 
     config, _ = _config(arguments)
     with exit_on_signals():
-        prepared = prepare(config)
-    names = corpus.split_names(config.data)
-    sizes = {name: len(corpus.open_split(config.data, name, seed=config.train.seed)) for name in names}
-    malformed = {name: Report(size) for name, size in sizes.items() if name != "train"}
-    for name, report in malformed.items():
-        report.count_malformed(corpus.open_malformed(config.data, name))
-    plan = plan_epoch(
-        prepared.lengths, max_tokens=config.train.max_tokens_per_batch, seed=config.train.seed, epoch=0
-    )
+        config, initial = load_initial_model(config, initial_folder(config))
+        prepared = prepare(config, initial.tokenizer if initial else None)
+    sizes: dict[str, int] = {}
+    malformed: dict[str, Report] = {}
+    for split in corpus.split_names(config.data):
+        of_sources = corpus.open_malformed(config.data, split)
+        for source, table in corpus.open_splits(config.data, split, seed=config.train.seed).items():
+            name = f"{source}.{split}" if source else split
+            sizes[name] = len(table)
+            if split != "train":
+                malformed[name] = report_malformed(len(table), of_sources[source])
+    plan = prepared.plan(config.train, 0)
     padding = padding_fraction(prepared.lengths, plan)
     if as_json:
         facts = _facts(prepared, sizes, malformed, n_batches=len(plan), padding=padding)
@@ -77,8 +82,12 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     for name, report in malformed.items():
         for message in report.messages():
             print(f"  {name}: {message}")
+    for message in prepared.mix_messages():
+        print(message)
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
+    fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
+    print(describe_fit(fits, config.data, initial.manifest.get(FIT) if initial else None))
     print(
         f"{len(prepared.tokenizer)} pieces; {len(plan)} batches an epoch, {padding:.1%} padding; "
         f"prepared in {prepared.folder}"
@@ -93,6 +102,9 @@ def _facts(
     n_batches: int,
     padding: float,
 ) -> dict[str, object]:
+    from translator.data.vocabulary_fit import FIT, vocabulary_fit
+
+    fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
     return {
         "training_pairs": prepared.report.n_kept,
         "pairs": sizes,
@@ -103,8 +115,10 @@ def _facts(
             if report.left_out
         },
         "pieces": len(prepared.tokenizer),
+        FIT: {side: asdict(fit) for side, fit in fits.items()},
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": n_batches,
+        **({"sources": mix} if (mix := prepared.mix()) else {}),
         "padding": padding,
         "fingerprints": prepared.fingerprints,
     }

@@ -4,8 +4,9 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 from translator import console
 from translator.config.reference import describe_schema
@@ -156,15 +157,22 @@ def _parse_override(override: str) -> tuple[str, Any]:
     return key, to_json_types(parse_yaml(text, where=where), where=where)
 
 
-def _set_value(data: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        inner = data.setdefault(key, {})
-        if inner is None:
-            inner = data[key] = {}
-        if not isinstance(inner, dict):
-            raise ConfigError(f"override {_shortened(override)!r}: {key!r} is a value, not a section")
-        data = inner
-    data[keys[-1]] = value
+def _set_value(data: Any, keys: list[str], value: Any, override: str) -> None:
+    """Set a value in nested maps and lists. The items of a list are numbered from 0."""
+    for above, key in pairwise(["", *keys]):
+        if isinstance(data, list):
+            if not key.isdecimal() or int(key) >= len(data):
+                what = f"{above!r} is a list of {len(data)}, numbered from 0"
+                raise ConfigError(f"override {_shortened(override)!r}: {what}")
+            at: str | int = int(key)
+        elif isinstance(data, dict):
+            at = key
+            data.setdefault(at, None)
+        else:
+            raise ConfigError(f"override {_shortened(override)!r}: {above!r} is a value, not a section")
+        parent, data = data, {} if data[at] is None else data[at]
+        parent[at] = data
+    parent[at] = value
 
 
 def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -> int | None:
@@ -176,6 +184,8 @@ def _line_of(data: Any, location: Sequence[str | int], *, exact: bool = False) -
     line = None
     for key in location:
         marks = getattr(data, "lc", None)
+        if isinstance(data, list) and str(key).isdecimal():
+            key = int(key)
         if marks is None or marks.data is None or key not in marks.data:
             return None if exact else line
         line = marks.data[key][0] + 1
@@ -253,11 +263,15 @@ def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
     keys: list[str | int] = []
     for key in location:
         keys.append(key)
-        field = section.model_fields.get(str(key))
+        if isinstance(key, int):  # an item of a list of sections
+            continue
+        field = section.model_fields.get(key)
         if field is None:
             return section, "", keys
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            section = field.annotation
+        parts = (field.annotation, *get_args(field.annotation))
+        inner = next((part for part in parts if _is_section(part)), None)
+        if inner is not None and (inner is field.annotation or len(location) > len(keys)):
+            section = inner
             continue
         if str(field.annotation).startswith(("dict", "tuple")) and len(location) > len(keys):
             keys.append(location[len(keys)])
@@ -265,10 +279,14 @@ def _follow(location: Location) -> tuple[type[Section], str, list[str | int]]:
     return section, "", keys
 
 
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
 def _allowed(field: str, keys: list[str | int]) -> str:
     if not field:
         return "a section with keys and values"
     section, _, name = field.partition(".")
     schema = Config.model_json_schema()["$defs"][section]["properties"][name]
-    is_map_value = len(keys) > 2
+    is_map_value = keys[-1] != name
     return describe_schema(schema.get("additionalProperties", schema) if is_map_value else schema)

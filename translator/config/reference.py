@@ -34,6 +34,7 @@ def describe_schema(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = [describe_schema(part) for part in schema.get("prefixItems", [])]
         limits += [f"of {len(inner)}: {inner[0]}"] if inner else []
+        limits += [f"of {describe_schema(schema['items'])}"] if "items" in schema else []
     return " ".join([noun, " and ".join(limits)]).strip()
 
 

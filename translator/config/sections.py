@@ -66,16 +66,12 @@ class NoiseConfig(Section):
     """Convert the sentence to capitals."""
 
 
-class DataConfig(Section):
-    """The source of the sentence pairs, and which pairs are fit for training."""
+class SourceConfig(Section):
+    """Where the sentence pairs come from."""
 
     format: Literal["phrasebook", "text", "tsv", "csv", "jsonl", "parquet", "hub"] = "phrasebook"
     """phrasebook: the embedded corpus; text: one file per language; tsv, csv, jsonl, parquet: one file
     with one column per language; hub: a Hugging Face dataset or a local folder of Parquet files."""
-    source_language: LanguageCode = "fr"
-    """Language to translate from."""
-    target_language: LanguageCode = "en"
-    """Language to translate into; swap the two to train the other direction from the same files."""
     root: str | None = None
     """Folder or http(s) address prepended to each name in `data.files`."""
     files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
@@ -91,6 +87,28 @@ class DataConfig(Section):
     held_out: dict[str, PositiveInt] = Field(default_factory=dict)
     """Split → number of random pairs that are moved from `train` to this split; only for splits that the
     corpus does not already have."""
+
+
+class MixedSource(SourceConfig):
+    """One of several sources that are mixed."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name of the source in reports and logs."""
+    weight: Annotated[float, Field(gt=0)]
+    """Share of the target tokens that training sees, relative to the sum of all weights."""
+
+
+class DataConfig(SourceConfig):
+    """The source of the sentence pairs, or several, and which pairs are fit for training."""
+
+    sources: tuple[MixedSource, ...] = ()
+    """Several sources instead, mixed by weight (docs/data.md): a list in which each has a `name`, a `weight`
+    and its own keys `format`, `files`, `columns`, `dataset`, `subset`, `held_out` and, if it is not that of
+    `data`, `root`. Batches are mixed so that each source has its share of the target tokens."""
+    source_language: LanguageCode = "fr"
+    """Language to translate from."""
+    target_language: LanguageCode = "en"
+    """Language to translate into; swap the two to train the other direction from the same files."""
     max_characters: PositiveInt = 1000
     """Training pairs with a side longer than this are left out."""
     max_length_ratio: Annotated[float, Field(ge=1)] = 3.0
@@ -105,6 +123,20 @@ class DataConfig(Section):
     cache: str = "data/cache"
     """Folder for downloads and tokenized corpora; safe to delete."""
 
+    def by_source(self) -> dict[str, "DataConfig"]:
+        """Return the configuration of each source alone, by the source's name.
+
+        Without `data.sources`, the only source is this configuration itself, and its name is empty.
+        """
+        if not self.sources:
+            return {"": self}
+        keys = SourceConfig.model_fields
+        own = {source.name: {key: getattr(source, key) for key in keys} for source in self.sources}
+        return {
+            name: self.model_copy(update={**values, "root": values["root"] or self.root, "sources": ()})
+            for name, values in own.items()
+        }
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.source_language == self.target_language:
@@ -112,35 +144,47 @@ class DataConfig(Section):
                 f"data.source_language and data.target_language are both {self.source_language!r}; "
                 "they name the two sides of the corpus, so they must differ"
             )
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"data.sources has two sources named {name!r}; give each its own name")
+        for key, field in SourceConfig.model_fields.items() if names else ():
+            if key != "root" and getattr(self, key) != field.get_default(call_default_factory=True):
+                raise ValueError(f"data.{key} has no effect beside data.sources; move it into one of them")
+        for i, source in enumerate(self.by_source().values()):
+            source._check_source(f"data.sources.{i}" if names else "data")
+        return self
+
+    def _check_source(self, at: str) -> None:
+        """Check the keys of a single source. `at` is the dotted name of its section."""
         if self.format == "hub":
             if self.dataset is None:
-                raise ValueError("data.dataset is missing; data.format=hub needs a Hub id or a folder")
+                raise ValueError(f"{at}.dataset is missing; {at}.format=hub needs a Hub id or a folder")
         elif self.format != "phrasebook" and "train" not in self.files:
-            raise ValueError(f"data.files.train is missing; data.format={self.format} needs it")
+            raise ValueError(f"{at}.files.train is missing; {at}.format={self.format} needs it")
         for split, name in self.files.items():
             if self.format == "text":
-                self._check_text_files(split, name)
+                self._check_text_files(f"{at}.files.{split}", name)
             elif not isinstance(name, str):
                 raise ValueError(
-                    f"data.files.{split} is a map; only data.format=text has one file per language"
+                    f"{at}.files.{split} is a map; only {at}.format=text has one file per language"
                 )
         for split in self.held_out:
             if split == "train" or split in self.files or self.format == "phrasebook":
                 raise ValueError(
-                    f"data.held_out.{split} names a split that the source already has; "
-                    "remove it from data.held_out or from data.files"
+                    f"{at}.held_out.{split} names a split that the source already has; "
+                    f"remove it from {at}.held_out or from {at}.files"
                 )
-        return self
 
-    def _check_text_files(self, split: str, name: str | dict[str, str]) -> None:
+    def _check_text_files(self, at: str, name: str | dict[str, str]) -> None:
         if isinstance(name, str):
             if "{lang}" not in name:
                 raise ValueError(
-                    f"data.files.{split}={name!r} has no {{lang}}; write {{lang}} in place of the language "
+                    f"{at}={name!r} has no {{lang}}; write {{lang}} in place of the language "
                     f"code, or give a map such as {{fr: a.fr, en: a.en}}"
                 )
         elif missing := [x for x in (self.source_language, self.target_language) if x not in name]:
-            raise ValueError(f"data.files.{split} has no file for language {missing[0]!r}")
+            raise ValueError(f"{at} has no file for language {missing[0]!r}")
 
 
 class TokenizerConfig(Section):
@@ -245,6 +289,13 @@ class TrainConfig(Section):
     embedding_init: Literal["normal", "counts"] = "normal"
     """Initial embeddings. normal: random; counts: from co-occurrence counts of the training pairs (PPMI and
     SVD), which saves many steps in a short run (translator/training/embedding_init.py)."""
+    init_from: Annotated[str, Field(min_length=1)] | None = None
+    """Model folder, or folder of a finished run, to start from: its weights and vocabulary, and all keys
+    of `model` and `tokenizer` that are not given here (docs/adapting.md); null: random initial weights."""
+    init_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """With `train.init_from`, the peak learning rate is this fraction of `train.learning_rate`."""
+    freeze: tuple[Literal["encoder", "decoder", "embeddings"], ...] = ()
+    """Parts of the model whose weights are not trained. The embeddings are also the output layer."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Maximum minutes between two checkpoints from which the run can be resumed."""
 
@@ -254,6 +305,12 @@ class TrainConfig(Section):
             raise ValueError(
                 "train has no budget; give train.max_steps, train.max_epochs or train.max_minutes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if {*self.freeze} == {"encoder", "decoder", "embeddings"}:
+            raise ValueError("train.freeze names every part, so nothing would be trained; leave one out")
         return self
 
 

@@ -1,8 +1,9 @@
 """Batches of pairs of similar length. Each batch stays within a token budget, and the batches are shuffled.
 
 Each rank computes the order of all batches of an epoch. This order depends only on the lengths of the pairs,
-the seed and the epoch. Therefore, training can be resumed from two numbers, the epoch and the index of the
-next batch, and each rank knows how many target tokens all ranks together process in a step.
+the seed and the epoch (and on the shares of several sources; see `mixing`). Therefore, training can be
+resumed from two numbers, the epoch and the index of the next batch, and each rank knows how many target
+tokens all ranks together process in a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -109,11 +110,14 @@ class EpochPlan:
         rows: (N,) int64, row numbers of all N pairs, batch after batch.
         bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, followed by N.
         n_target_tokens: (n_batches,) int64, number of target tokens of each batch, without padding.
+        passes: (n_batches,) int64, number of the pass over its source to which each batch belongs. If it is
+            None, all batches belong to the pass that has the number of the epoch.
     """
 
     rows: Tensor
     bounds: Tensor
     n_target_tokens: Tensor
+    passes: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -172,10 +176,8 @@ class BatchStream(IterableDataset[Batch]):
     def __init__(
         self,
         pairs: Pairs,
-        lengths: Lengths,
+        plan: Callable[[int], EpochPlan],
         *,
-        max_tokens: int,
-        seed: int,
         accumulate: int = 1,
         rank: int = 0,
         n_ranks: int = 1,
@@ -187,21 +189,20 @@ class BatchStream(IterableDataset[Batch]):
 
         Args:
             pairs: the token ids of the pairs.
-            lengths: lengths of the pairs.
-            max_tokens: see `plan_epoch`.
-            seed: see `plan_epoch`.
+            plan: function that returns the batches of an epoch. It depends only on the number of the epoch.
             accumulate: number of batches that each rank contributes to an optimiser step.
             rank: index of this rank.
             n_ranks: number of ranks.
             start: the position of the first batch. To resume, pass the `position` of the last batch that was
                 trained on.
             sample: function that applies BPE-dropout and noise. It takes the row numbers and the position of
-                a batch, and returns the source ids and target ids to use instead of those in `pairs`.
+                a batch, and returns the source ids and target ids to use instead of those in `pairs`. The
+                position has the number of the pass over the source in place of the epoch.
             keeps_targets: whether `sample` leaves the targets unchanged. If `sample` changes them, each rank
                 calls `sample` for the batches of all ranks, because each rank must count the target tokens of
                 the whole step.
         """
-        self.pairs, self.lengths, self.max_tokens, self.seed = pairs, lengths, max_tokens, seed
+        self.pairs, self.plan = pairs, plan
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
         self.start = start
         self.read = self._as_prepared if sample is None else sample
@@ -210,20 +211,18 @@ class BatchStream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         """Yield this rank's batches endlessly, from `start`."""
         epoch, index = self.start
-        plan = self._plan(epoch)
+        plan = self.plan(epoch)
         while True:
             step: list[tuple[Tensor, Position, int]] = []
             while len(step) < self.accumulate * self.n_ranks:
-                if index >= len(plan):
+                while index >= len(plan):
                     epoch, index = epoch + 1, 0
-                    plan = self._plan(epoch)
-                step.append((plan.batch(index), Position(epoch, index), int(plan.n_target_tokens[index])))
+                    plan = self.plan(epoch)
+                number = epoch if plan.passes is None else int(plan.passes[index])
+                step.append((plan.batch(index), Position(number, index), int(plan.n_target_tokens[index])))
                 index += 1
             after, epochs = Position(epoch, index), epoch + index / len(plan)
             yield from self._batches(step, after, epochs)
-
-    def _plan(self, epoch: int) -> EpochPlan:
-        return plan_epoch(self.lengths, max_tokens=self.max_tokens, seed=self.seed, epoch=epoch)
 
     def _batches(
         self, step: list[tuple[Tensor, Position, int]], after: Position, epochs: float
@@ -283,5 +282,5 @@ def padding_fraction(lengths: Lengths, plan: EpochPlan) -> float:
     for i in range(len(plan)):
         rows = plan.batch(i)
         padded += len(rows) * (int(lengths.source[rows].max()) + int(lengths.target[rows].max()))
-    real = int(lengths.source.sum()) + int(lengths.target.sum())
+    real = int(lengths.source[plan.rows].sum()) + int(lengths.target[plan.rows].sum())
     return 1 - real / padded

@@ -4,12 +4,14 @@ For each kind of corpus, a split is a memory-mapped table with four columns: `li
 the pair's line in its file, for use in messages; `source` and `target` are the texts of the pair; `notes`
 combines bit flags that the modules `lines` and `oddities` define. If `data.input_map` is set, the input map
 has been applied to the sources.
+
+With `data.sources`, a split has the pairs of all sources that have a split of this name.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -31,10 +33,16 @@ READER_VERSION = 3
 TABLE = "table.arrow"
 
 Rows = Iterator[readers.Row | MalformedError]
+T = TypeVar("T")
 
 
 def split_names(config: DataConfig) -> list[str]:
     """Return the names of the splits that `open_split` can open, `train` first."""
+    of_sources = [_split_names(source) for source in config.by_source().values()]
+    return list(dict.fromkeys(name for names in of_sources for name in names))
+
+
+def _split_names(config: DataConfig) -> list[str]:
     if config.format == "phrasebook":
         return list(phrasebook.SPLITS)
     own = list(config.files) or ["train", "val", "test"]  # the usual splits of a Hub dataset
@@ -42,6 +50,11 @@ def split_names(config: DataConfig) -> list[str]:
 
 
 def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
+    """Return the pairs of a split of all sources, one source after the other; see `open_splits`."""
+    return tables.concatenate(list(open_splits(config, split, seed=seed).values()))
+
+
+def open_splits(config: DataConfig, split: str, *, seed: int) -> dict[str, Table]:
     """Return the well-formed pairs of a split in file order, with `data.input_map` applied to the sources.
 
     Args:
@@ -50,12 +63,45 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
             returned.
         seed: seed of the random choice of the pairs that are held out.
 
+    Returns:
+        The pairs of each source that has the split, by the name of the source.
+
     Raises:
         DataError: the split does not exist, or it cannot be read. If a file cannot be read, the message names
             the file and, if a single line is the reason, also the line.
     """
     if split not in split_names(config):
         raise DataError(f"no split {split!r}; the data has: {', '.join(split_names(config))}")
+    return of_each_source(config, split, lambda source: _open_split(source, split, seed))
+
+
+def open_malformed(config: DataConfig, split: str) -> dict[str, Table]:
+    """Return the malformed rows of a split, as a table with the columns `line` and `problem` by source.
+
+    For a split of `data.held_out`, the table is empty, because such a split has only well-formed pairs.
+    """
+    return of_each_source(config, split, lambda source: _open_malformed(source, split))
+
+
+def of_each_source(config: DataConfig, split: str, read: Callable[[DataConfig], T]) -> dict[str, T]:
+    """Apply a function to the configuration of each source that has a split. Return the results by source.
+
+    Raises:
+        DataError: `read` raised it. With `data.sources`, the message starts with the name of the source.
+    """
+    results = {}
+    for name, source in config.by_source().items():
+        try:
+            if split in _split_names(source):
+                results[name] = read(source)
+        except DataError as error:
+            if not name:
+                raise
+            raise DataError(f"source {name}: {error}") from None
+    return results
+
+
+def _open_split(config: DataConfig, split: str, seed: int) -> Table:
     if not config.held_out or (split != "train" and split not in config.held_out):
         return _open_uncut(config, split)
     table = _open_uncut(config, "train")
@@ -67,11 +113,7 @@ def open_split(config: DataConfig, split: str, *, seed: int) -> Table:
     return table.select(is_train.nonzero().flatten().numpy())
 
 
-def open_malformed(config: DataConfig, split: str) -> Table:
-    """Return the malformed rows of a split, as a table with the columns `line` and `problem`.
-
-    For a split of `data.held_out`, the table is empty, because such a split has only well-formed pairs.
-    """
+def _open_malformed(config: DataConfig, split: str) -> Table:
     table = _open_table(config, "train" if split in config.held_out else split)
     rows = _problems(table).nonzero()[0] if split not in config.held_out else []
     return table.select_columns(["line", "problem"]).select(rows)
@@ -82,18 +124,25 @@ def second_references(config: DataConfig, split: str) -> list[str] | None:
 
     Only the hand-written splits of the phrasebook have second references, all in English.
     """
-    is_english = config.format == "phrasebook" and _column_names(config)[1] == "en"
-    return phrasebook.second_references(split) if is_english else None
+    sources = list(of_each_source(config, split, lambda source: source).values())
+    is_english = [source.format == "phrasebook" and _column_names(source)[1] == "en" for source in sources]
+    return phrasebook.second_references(split) if is_english == [True] else None
 
 
-def origins(config: DataConfig, split: str) -> list[str] | None:
-    """Return the origin of each line of a phrasebook split; see `phrasebook.origins`.
+def origins(config: DataConfig, split: str, *, seed: int) -> list[str] | None:
+    """Return the origin of each line of a split: its source or, in a phrasebook split, its generator.
 
-    The result is None if the data is not the phrasebook, and for hand-written splits and those of
-    `data.held_out`.
+    If only one source has the split, the origin is that of `phrasebook.origins`. The result is then None if
+    this source is not the phrasebook, and for hand-written splits and those of `data.held_out`.
     """
-    is_phrasebook = config.format == "phrasebook" and split not in config.held_out
-    return phrasebook.origins(split) if is_phrasebook else None
+    sources = of_each_source(config, split, lambda source: source)
+    if len(sources) > 1:
+        sizes = {name: len(table) for name, table in open_splits(config, split, seed=seed).items()}
+        return [name for name, size in sizes.items() for _ in range(size)]
+    is_phrasebook = [
+        source.format == "phrasebook" and split not in source.held_out for source in sources.values()
+    ]
+    return phrasebook.origins(split) if is_phrasebook == [True] else None
 
 
 def cut_held_out(table: Table, sizes: dict[str, int], *, seed: int) -> dict[str, torch.Tensor]:
@@ -138,15 +187,24 @@ def fingerprints(config: DataConfig) -> dict[str, str]:
     For files, the keys are `SPLIT.LANGUAGE`, and the values are the SHA-256 digests of the files. For a Hub
     dataset, the keys are the names of the splits, and the values are the fingerprints that the library
     `datasets` gives the splits. For the phrasebook, the only key is `phrasebook`, and its value is a digest
-    of all splits.
+    of all splits. With `data.sources`, the keys start with the name of the source, as in `NAME.train.fr`.
 
     Raises:
         DataError: a file cannot be read or fetched.
     """
+    of_sources = of_each_source(config, "train", _fingerprints)
+    return {
+        f"{name}.{key}" if name else key: digest
+        for name, digests in of_sources.items()
+        for key, digest in digests.items()
+    }
+
+
+def _fingerprints(config: DataConfig) -> dict[str, str]:
     if config.format == "phrasebook":
         return {"phrasebook": phrasebook.fingerprint()}
     if config.format == "hub":
-        on_hub = [split for split in split_names(config) if split not in config.held_out]
+        on_hub = [split for split in _split_names(config) if split not in config.held_out]
         return {split: str(_load_hub(config, split)._fingerprint) for split in on_hub}
     paths = {split: local_paths(config, split) for split in config.files}
     return {

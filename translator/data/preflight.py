@@ -36,6 +36,8 @@ _NOTE_OF_FLAG = {
 #: there are fewer, the quotes may well mark direct speech.
 _QUOTED_FRACTION = 0.02
 
+NO_HASHES = torch.empty(0, dtype=torch.int64)
+
 #: The verdict on a pair that is kept. The verdict on a pair that is left out is the index of the reason in
 #: `REASONS`.
 _KEPT = len(REASONS)
@@ -90,16 +92,20 @@ def hash_held_out(datasets: Iterable[Any]) -> HeldOut:
     return HeldOut(*(torch.tensor(hashes, dtype=torch.int64) for hashes in (sources, pairs, alike)))
 
 
-def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Report, Tensor]:
+def check_pairs(
+    dataset: Any, config: DataConfig, held_out: HeldOut, *, earlier: Tensor = NO_HASHES
+) -> tuple[Report, Tensor, Tensor]:
     """Check every pair of a training split.
 
     Args:
         dataset: the split, a table with the columns `line`, `source`, `target` and `notes`.
         config: the configuration. Its limits on lengths and its languages are used.
         held_out: hashes of the pairs of the other splits.
+        earlier: hashes of the pairs of earlier sources, which are duplicates here.
 
     Returns:
-        The report, and the row numbers of the pairs that are fit for training (int64, in ascending order).
+        The report; the row numbers of the pairs that are fit for training (int64, in ascending order); and
+        the hash of each pair of the split.
     """
     n = len(dataset)
     report = Report(n)
@@ -128,7 +134,8 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
         at += len(values)
     kept = verdict == _KEPT
     verdict[kept & is_held_out] = names.index("held_out")
-    verdict[(verdict == _KEPT) & _repeated(hashes)] = names.index("duplicate")
+    is_repeated = _repeated(hashes) | torch.isin(hashes, earlier)
+    verdict[(verdict == _KEPT) & is_repeated] = names.index("duplicate")
     for code, name in enumerate(names):
         rows_out = (verdict == code).nonzero().flatten()
         if len(rows_out):
@@ -136,7 +143,7 @@ def check_pairs(dataset: Any, config: DataConfig, held_out: HeldOut) -> tuple[Re
             report.lines[name] = dataset[rows_out[:N_EXAMPLES].tolist()]["line"]
     report.drop_note("swapped", below=max(5, 3 * n_straight))
     report.drop_note("quoted", below=_QUOTED_FRACTION * n)
-    return report, (verdict == _KEPT).nonzero().flatten()
+    return report, (verdict == _KEPT).nonzero().flatten(), hashes
 
 
 def _find_held_out(

@@ -1,8 +1,8 @@
 """Preparation of a corpus: it is read, checked and tokenized, and the result is cached on disk.
 
-The tokenizer is trained on the same corpus. The name of the cache folder is a hash of everything that
-influences the result. The folder is given this name only when it is complete. If the folder is damaged, it
-is built again.
+The tokenizer is trained on the same corpus, unless it is given. The name of the cache folder is a hash of
+everything that influences the result. The folder is given this name only when it is complete. If the folder
+is damaged, it is built again.
 """
 
 import hashlib
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from translator import console
-from translator.config import Config, DataConfig
+from translator.config import Config, DataConfig, TrainConfig
 from translator.data import corpus, tables
-from translator.data.batching import Lengths
+from translator.data.batching import EpochPlan, Lengths
+from translator.data.mixing import Share, plan_mixed_epoch
 from translator.data.noise import add_noise, random_of_row
-from translator.data.preflight import check_pairs, hash_held_out
-from translator.data.report import Report, refuse_unfit
+from translator.data.preflight import NO_HASHES, check_pairs, hash_held_out
+from translator.data.report import Report, refuse_unfit, report_malformed
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
@@ -49,6 +50,7 @@ class Prepared:
             `target_ids`.
         texts: the same pairs as text, in a memory-mapped table that has the columns `source` and `target`.
         lengths: lengths of the training pairs, memory-mapped.
+        shares: the sources of the training pairs, in the order of their pairs; without `data.sources`, one.
         report: how many rows of the split `train` were left out or noted, and why.
         fingerprints: digests that identify the data; see `corpus.fingerprints`.
         vocabulary_message: if the vocabulary is smaller than configured, a message to the user; else None.
@@ -61,14 +63,52 @@ class Prepared:
     train: Any
     texts: Any
     lengths: Lengths
+    shares: list[Share]
     report: Report
     fingerprints: dict[str, str]
     vocabulary_message: str | None
     multi_sentence_share: float
 
+    def plan(self, train: TrainConfig, epoch: int) -> EpochPlan:
+        """Return the batches of an epoch."""
+        return plan_mixed_epoch(
+            self.lengths, self.shares, max_tokens=train.max_tokens_per_batch, seed=train.seed, epoch=epoch
+        )
 
-def prepare(config: Config) -> Prepared:
+    def mix(self) -> dict[str, dict[str, float]]:
+        """Return the numbers of each source in the mix, by name; without `data.sources`, an empty dictionary.
+
+        The numbers are `pairs`, `target_tokens`, `share` (the fraction of the target tokens that training
+        sees) and `passes_per_epoch`.
+        """
+        mix, first, n_tokens = {}, 0, int(self.lengths.target.sum())
+        for name, n_pairs, fraction in self.shares if self.report.sources else ():
+            own = int(self.lengths.target[first : first + n_pairs].sum())
+            passes = fraction * n_tokens / own
+            mix[name] = {
+                "pairs": n_pairs,
+                "target_tokens": own,
+                "share": fraction,
+                "passes_per_epoch": passes,
+            }
+            first += n_pairs
+        return mix
+
+    def mix_messages(self) -> list[str]:
+        """Return a description of each source in the mix, for the user."""
+        return [
+            f"{name}: {part['pairs']:,} pairs, {part['target_tokens']:,} target tokens, "
+            f"{part['share']:.1%} of training, {part['passes_per_epoch']:.2f} passes an epoch"
+            for name, part in self.mix().items()
+        ]
+
+
+def prepare(config: Config, tokenizer: Tokenizer | None = None) -> Prepared:
     """Return the prepared corpus of a configuration. If it is not in the cache, prepare it first.
+
+    Args:
+        config: the configuration.
+        tokenizer: the tokenizer to use. If it is None, one is trained on the corpus.
 
     Raises:
         DataError: the data cannot be read, or no pair is fit for training.
@@ -77,10 +117,12 @@ def prepare(config: Config) -> Prepared:
     cache = Path(config.data.cache).expanduser()
     for parent in (cache, cache / "arrow"):
         remove_partial_folders(parent)
-    folder = cache / _key(config, fingerprints)
-    texts = corpus.open_split(config.data, "train", seed=config.train.seed)
-    ensure_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, texts))
+    folder = cache / _key(config, fingerprints, tokenizer)
+    sources = corpus.open_splits(config.data, "train", seed=config.train.seed)
+    texts = tables.concatenate(list(sources.values()))
+    ensure_sealed(folder, FILES, lambda partial: _prepare_into(partial, config, sources, texts, tokenizer))
     saved = json.loads((folder / "report.json").read_text())
+    report = Report.from_dict(saved["report"])
     kept = torch.load(folder / "rows.pt", weights_only=True, mmap=True)
     return Prepared(
         folder,
@@ -88,29 +130,39 @@ def prepare(config: Config) -> Prepared:
         tables.open_arrow(folder / "train.arrow"),
         texts.select(kept.numpy(), new_fingerprint=folder.name),  # otherwise, `select` hashes all rows
         Lengths(*torch.load(folder / "lengths.pt", weights_only=True, mmap=True)),
-        Report(**saved["report"]),
+        _shares(config.data, report),
+        report,
         fingerprints,
         saved["vocabulary_message"],
         saved["multi_sentence_share"],
     )
 
 
+def _shares(data: DataConfig, report: Report) -> list[Share]:
+    total = sum(source.weight for source in data.sources)
+    fractions = {source.name: source.weight / total for source in data.sources} or {"": 1.0}
+    sizes = {name: part.n_kept for name, part in (report.sources or {"": report}).items()}
+    return [Share(name, sizes[name], fraction) for name, fraction in fractions.items()]
+
+
 def open_evaluation_split(data: DataConfig, split: str, *, seed: int) -> Any:
-    """Return a split for evaluation: all of its well-formed pairs, in file order.
+    """Return a split for evaluation: all of its well-formed pairs, in file order, of all sources.
 
     Malformed rows are reported on stderr.
 
     Raises:
-        DataError: see `corpus.open_split`. Also raised if a row is malformed and `data.strict` is set.
+        DataError: see `corpus.open_splits`. Also raised if a row is malformed and `data.strict` is set.
     """
-    table = corpus.open_split(data, split, seed=seed)
-    report = Report(len(table))
-    report.count_malformed(corpus.open_malformed(data, split))
+    sources = corpus.open_splits(data, split, seed=seed)
+    malformed = corpus.open_malformed(data, split)
+    report = Report.of_sources(
+        {name: report_malformed(len(table), malformed[name]) for name, table in sources.items()}
+    )
     if data.strict:
         refuse_unfit(report, split)
     for message in report.messages():
         console.note(f"{split}: {message}")
-    return table
+    return tables.concatenate(list(sources.values()))
 
 
 def check_strict(data: DataConfig, report: Report, *, seed: int) -> None:
@@ -132,9 +184,15 @@ def check_strict(data: DataConfig, report: Report, *, seed: int) -> None:
                 open_evaluation_split(data, split, seed=seed)
 
 
-def _key(config: Config, fingerprints: dict[str, str]) -> str:
-    data = config.data.model_dump(exclude={"cache", "root", "strict"})
+def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) -> str:
+    data = config.data.model_dump(
+        exclude={"cache": True, "root": True, "strict": True, "sources": {"__all__": {"root"}}}
+    )
+    if not data["sources"]:
+        del data["sources"]  # so that the key is what it was before there was `data.sources`
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
+    if given is not None:
+        tokenizer = {"sha256": hashlib.sha256(given.model).hexdigest()}
     key = [
         PREPARATION_VERSION,
         corpus.READER_VERSION,
@@ -147,81 +205,149 @@ def _key(config: Config, fingerprints: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
-def _prepare_into(folder: Path, config: Config, texts: Any) -> None:
-    """Check and tokenize `texts`, which is the split `train`, and write the cache files into a folder."""
-    others = [name for name in corpus.split_names(config.data) if name != "train"]
-    held_out = hash_held_out(corpus.open_split(config.data, name, seed=config.train.seed) for name in others)
-    report, fit = check_pairs(texts, config.data, held_out)
-    report.count_malformed(corpus.open_malformed(config.data, "train"))
-    if not len(fit):
-        raise DataError(
-            f"none of the {len(texts)} training pairs is fit for training: "
-            f"{'; '.join(report.reasons())}; "
-            "check that both sides are the right files"
-        )
+def _prepare_into(
+    folder: Path, config: Config, sources: dict[str, Any], texts: Any, given: Tokenizer | None
+) -> None:
+    """Check and tokenize the split `train`, and write the cache files into a folder.
+
+    Args:
+        folder: the folder.
+        config: the configuration.
+        sources: the split of each source.
+        texts: the splits of all sources, one after the other.
+        given: the tokenizer to use, or None.
+    """
+    reports, fits = _check(config, sources)
+    report = Report.of_sources(reports)
+    shares = _shares(config.data, report)
     try:
-        tokenizer, message = Tokenizer.train(_sample(texts, fit, config), config.tokenizer)
+        tokenizer, message = (
+            (given, None)
+            if given
+            else Tokenizer.train(_sample(texts, fits, shares, config), config.tokenizer)
+        )
     except DataError:  # the report may explain why training failed
         for note in report.messages():
             console.note(note)
         raise
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
-    kept, lengths = _tokenize(folder, texts, fit, tokenizer, config.model.max_length, report)
+    kept, lengths = _tokenize(folder, texts, torch.cat(fits), tokenizer, config.model.max_length)
+    kept_of = [
+        _count_too_long(part, fit, kept, texts) for part, fit in zip(reports.values(), fits, strict=True)
+    ]
+    for name, rows in zip(sources, kept_of, strict=True):
+        if not len(rows):
+            limit = f"model.max_length={config.model.max_length}"
+            raise DataError(
+                f"every training pair{name and f' of {name}'} has more than {limit} pieces; raise it"
+            )
     torch.save(kept, folder / "rows.pt")
     torch.save(tuple(lengths), folder / "lengths.pt")
+    language = config.data.source_language
     saved = {
-        "report": asdict(report),
+        "report": asdict(Report.of_sources(reports)),
         "vocabulary_message": message,
-        "multi_sentence_share": _multi_sentence_fraction(texts, kept, config.data.source_language),
+        "multi_sentence_share": sum(
+            share.fraction * _multi_sentence_fraction(texts, rows, language)
+            for share, rows in zip(shares, kept_of, strict=True)
+        ),
     }
     (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
 
 
-def _sample(texts: Any, fit: Tensor, config: Config) -> Iterator[str]:
+def _check(config: Config, sources: dict[str, Any]) -> tuple[dict[str, Report], list[Tensor]]:
+    """Check the training pairs of each source, against the other splits and the earlier pairs of all sources.
+
+    Returns:
+        The report on each source, and the numbers of its rows that are fit for training. The rows of all
+        sources are numbered together.
+
+    Raises:
+        DataError: no pair of a source is fit.
+    """
+    data, seed = config.data, config.train.seed
+    others = [name for name in corpus.split_names(data) if name != "train"]
+    held_out = hash_held_out(corpus.open_split(data, name, seed=seed) for name in others)
+    malformed = corpus.open_malformed(data, "train")
+    reports, fits, hashes, first = {}, [], NO_HASHES, 0
+    for name, table in sources.items():
+        report, fit, own = check_pairs(table, data, held_out, earlier=hashes)
+        report.count_malformed(malformed[name])
+        if not len(fit):
+            raise DataError(
+                f"none of the {len(table)} training pairs{name and f' of {name}'} is fit for training: "
+                f"{'; '.join(report.reasons())}; "
+                "check that both sides are the right files"
+            )
+        reports[name], hashes = report, torch.cat([hashes, own])
+        fits.append(first + fit)
+        first += len(table)
+    return reports, fits
+
+
+def _sample(texts: Any, fits: list[Tensor], shares: list[Share], config: Config) -> Iterator[str]:
     """Yield the texts on which the tokenizer is trained: both sides of a random sample of the fit pairs.
 
-    `data.noise` is applied to the sources.
+    The sample has about as many characters of each source as its share demands. The pairs of a source that
+    is small for its share are repeated. `data.noise` is applied to the sources of the pairs.
 
     Args:
         texts: the split `train`.
-        fit: row numbers of the pairs fit for training.
+        fits: for each source, the row numbers of its pairs that are fit for training.
+        shares: the sources. Only their fractions are used.
         config: the configuration.
     """
     rates, seed = config.data.noise.model_dump(), config.train.seed
-    n_pairs = max(1, config.tokenizer.sample_sentences // 2)
-    if n_pairs < len(fit):
-        drawn = torch.randperm(len(fit), generator=torch.Generator().manual_seed(config.train.seed))
-        fit = fit[drawn[:n_pairs].sort().values]
-    for batch in texts.select(fit.numpy()).iter(batch_size=1000):
-        rows = zip(batch["line"], batch["source"], strict=True)
-        yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in rows)
-        yield from batch["target"]
+    n_characters = [_mean_characters(texts, fit) for fit in fits]
+    total = sum(n * len(fit) for n, fit in zip(n_characters, fits, strict=True))
+    sizes = [share.fraction * total / n for share, n in zip(shares, n_characters, strict=True)]
+    scale = min(1.0, max(1, config.tokenizer.sample_sentences // 2) / sum(sizes))
+    for fit, size in zip(fits, sizes, strict=True):
+        n_passes, n_more = divmod(round(scale * size), len(fit))
+        drawn = torch.randperm(len(fit), generator=torch.Generator().manual_seed(seed))
+        rows = torch.cat([*[fit] * n_passes, fit[drawn[:n_more].sort().values]])
+        for batch in texts.select(rows.numpy()).iter(batch_size=1000):
+            pairs = zip(batch["line"], batch["source"], strict=True)
+            yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in pairs)
+            yield from batch["target"]
+
+
+def _evenly_spaced(rows: Tensor, n: int) -> Tensor:
+    """Return at most `n` evenly spaced elements of a tensor."""
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), n), dtype=torch.float64).long()]
+
+
+def _mean_characters(texts: Any, rows: Tensor) -> float:
+    """Return the mean number of characters of a pair, estimated from a sample."""
+    sample = texts[_evenly_spaced(rows, 1000).tolist()]
+    return sum(map(len, sample["source"] + sample["target"])) / len(sample["source"])
 
 
 def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
-    """Return the fraction of the sources that consist of two or more sentences.
+    """Return the fraction of the sources that consist of two or more sentences, estimated from a sample."""
+    sources = texts.select(_evenly_spaced(kept, _MAX_SAMPLED_SOURCES).numpy())["source"]
+    return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(sources)
 
-    The fraction is estimated from a sample of evenly spaced rows of `kept`.
-    """
-    n = min(len(kept), _MAX_SAMPLED_SOURCES)
-    rows = kept[torch.linspace(0, len(kept) - 1, n, dtype=torch.float64).long()]
-    sources = texts.select(rows.numpy())["source"]
-    return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(rows)
+
+def _count_too_long(report: Report, fit: Tensor, kept: Tensor, texts: Any) -> Tensor:
+    """Count the fit pairs of a source that were left out as too long. Return the rows that were kept."""
+    is_kept = torch.isin(fit, kept)
+    dropped = fit[~is_kept]
+    if len(dropped):
+        report.left_out["too_many_pieces"] = len(dropped)
+        report.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
+    return fit[is_kept]
 
 
 def _tokenize(
-    folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int, report: Report
+    folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int
 ) -> tuple[Tensor, Lengths]:
     """Tokenize the pairs fit for training and write them to `train.arrow`.
 
-    If a side of a pair has more than `max_length` tokens, including `EOS`, the pair is left out and counted
-    in the report.
+    If a side of a pair has more than `max_length` tokens, including `EOS`, the pair is left out.
 
     Returns:
         The row numbers (in `texts`) of the pairs that were written, and the lengths of these pairs.
-
-    Raises:
-        DataError: every pair is too long.
     """
     lengths: list[Tensor] = []
 
@@ -238,10 +364,4 @@ def _tokenize(
     tables.write_tokens(texts.select(fit.numpy()), encode, folder / "train.arrow")
     all_lengths = torch.cat(lengths)
     fits = (all_lengths <= max_length).all(1)
-    dropped = fit[~fits]
-    if len(dropped):
-        report.left_out["too_many_pieces"] = len(dropped)
-        report.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
-    if not fits.any():
-        raise DataError(f"every training pair has more than model.max_length={max_length} pieces; raise it")
     return fit[fits], Lengths(all_lengths[fits, 0].contiguous(), all_lengths[fits, 1].contiguous())

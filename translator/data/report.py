@@ -68,12 +68,32 @@ class Report:
         left_out: maps each reason to the number of pairs that are left out of training for this reason.
         noted: maps each note to the number of pairs to which it applies.
         lines: maps each reason and each note to the line numbers (from 1) of the first pairs concerned.
+        sources: with `data.sources`, the report of each source by name. The report itself then has no lines.
     """
 
     n_pairs: int
     left_out: dict[str, int] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
     lines: dict[str, list[int]] = field(default_factory=dict)
+    sources: dict[str, "Report"] = field(default_factory=dict)
+
+    @classmethod
+    def of_sources(cls, sources: dict[str, "Report"]) -> "Report":
+        """Return the report on all sources together. A source without a name is the only one."""
+        if "" in sources:
+            return sources[""]
+        total = cls(sum(report.n_pairs for report in sources.values()), sources=sources)
+        for report in sources.values():
+            for ours, counts in ((total.left_out, report.left_out), (total.noted, report.noted)):
+                for name, n in counts.items():
+                    ours[name] = ours.get(name, 0) + n
+        return total
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Report":
+        """Return the report that `asdict` saved."""
+        sources = {name: cls.from_dict(report) for name, report in saved.get("sources", {}).items()}
+        return cls(**{**saved, "sources": sources})
 
     @property
     def n_kept(self) -> int:
@@ -109,10 +129,14 @@ class Report:
 
     def reasons(self) -> list[str]:
         """Return a description of each reason for which pairs were left out, with count and first lines."""
+        if self.sources:
+            return [f"{name}: {line}" for name, part in self.sources.items() for line in part.reasons()]
         return self._descriptions(REASONS, self.left_out)
 
     def messages(self) -> list[str]:
         """Return a description of each reason and each note that applies, with count and first lines."""
+        if self.sources:
+            return [f"{name}: {line}" for name, part in self.sources.items() for line in part.messages()]
         noted = self._descriptions(NOTES, self.noted)
         return [*(f"left out: {reason}" for reason in self.reasons()), *(f"noted: {note}" for note in noted)]
 
@@ -124,6 +148,13 @@ class Report:
             for name, what in words.items()
             if name in counts
         ]
+
+
+def report_malformed(n_pairs: int, rows: Any) -> Report:
+    """Return the report on a split for evaluation: its number of pairs, and its malformed rows."""
+    report = Report(n_pairs)
+    report.count_malformed(rows)
+    return report
 
 
 def refuse_unfit(report: Report, split: str) -> None:

@@ -18,6 +18,7 @@ from datasets import (
     DownloadManager,
     Features,
     Value,
+    concatenate_datasets,
     disable_progress_bars,
     load_dataset,
 )
@@ -52,6 +53,11 @@ tqdm.monitor_interval = 0  # without this, tqdm starts a monitor thread even if 
 def open_arrow(path: Path) -> Table:
     """Return a memory-mapped table of the rows in an Arrow file."""
     return Dataset.from_file(str(path))
+
+
+def concatenate(parts: list[Table]) -> Table:
+    """Return a table with the rows of several tables, one after the other. Nothing is copied."""
+    return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
 
 
 def write_rows(rows: Iterator[tuple[int, str, str, int, int]], path: Path) -> int:

@@ -233,6 +233,11 @@ class Tokenizer:
         """Return the pieces of the ids, spelt as in the vocabulary."""
         return [self._processor.id_to_piece(i) for i in ids]
 
+    def n_bytes(self, ids: Iterable[int]) -> int:
+        """Return how many of the ids stand for one byte."""
+        of_byte = set(self._bytes)
+        return sum(i in of_byte for i in ids)
+
     def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
         """Return the span of each id: the (start, end) character offsets of its piece in `decode(ids)`.
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from translator.data.batching import Batch
 from translator.engine.runtime import use_threads
@@ -55,9 +55,9 @@ class Replicas:
         on the first value only adds the gradients that were computed here to those of the parameters.
         """
         shards = batch.shards(len(self.engines))  # a small batch has fewer shards than replicas
-        shared = list(self.engines[0].model.parameters())
+        model = self.engines[0].model
         for engine in self.engines[1:]:
-            for parameter, weight in zip(engine.model.parameters(), shared, strict=True):
+            for parameter, weight in zip(engine.model.parameters(), model.parameters(), strict=True):
                 parameter.data = weight.data  # because a callback may have replaced `weight.data`
         jobs = [
             self._pool.submit(_forward_backward, loss, *pair)
@@ -70,7 +70,8 @@ class Replicas:
         ]
         for reduction in reductions:
             reduction.result()
-        value: Tensor = _PrecomputedGradients.apply(torch.stack(losses).sum(), gradients[0], *shared)  # type: ignore[no-untyped-call]
+        trained = _trained(model)
+        value: Tensor = _PrecomputedGradients.apply(torch.stack(losses).sum(), gradients[0], *trained)  # type: ignore[no-untyped-call]
         return value, torch.stack(sums).sum()
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
@@ -85,9 +86,14 @@ class Replicas:
 def _forward_backward(
     loss: ShardLoss, engine: TrainingEngine, shard: Batch
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return both values of `loss`, and the gradients of the first value with respect to all parameters."""
+    """Return both values of `loss`, and the gradients of the first value with respect to the parameters."""
     value, summed = loss(engine, shard)
-    return value.detach(), summed.detach(), torch.autograd.grad(value, list(engine.model.parameters()))
+    return value.detach(), summed.detach(), torch.autograd.grad(value, _trained(engine.model))
+
+
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that are not frozen."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def _accumulate(gradients: list[tuple[Tensor, ...]]) -> None:

@@ -175,10 +175,12 @@ class ShowProgress(Callback):
             return
         self._recent = []  # so that the displayed speed does not include the time of the validation
         metrics, data, texts = trainer.callback_metrics, pl_module.data, pl_module.hypotheses
+        of_sources = [f"{name} {float(metrics[f'val_bleu_{name}']):.2f}" for name in data.validation_lines]
         console.note(
             f"step {pl_module.progress.steps:,} after {_clock(pl_module.progress.seconds)}: "
             f"validation loss {float(metrics['val_loss']):.3f}, "
             f"perplexity {float(metrics['val_perplexity']):.2f}, BLEU {float(metrics['val_bleu']):.2f}"
+            + (f" ({', '.join(of_sources)})" if of_sources else "")
         )
         interval = max(1, len(texts) // max(1, self.n_samples))
         for row in range(0, len(texts), interval)[: self.n_samples]:

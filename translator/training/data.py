@@ -1,12 +1,15 @@
 """Lightning's data module: training batches and the validation split."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
-from translator.config import Config
+from translator.config import Config, DataConfig
+from translator.data import corpus
 from translator.data.batching import START, Batch, BatchStream, Position
 from translator.data.noise import add_noise, random_of_row
 from translator.data.preparation import Prepared
@@ -35,6 +38,8 @@ class TranslationData(LightningDataModule):
         self.config, self.prepared = config, prepared
         self.sources: list[str] = list(validation["source"])
         self.references: list[str] = list(validation["target"])
+        #: With `data.sources`, the lines of each source in the validation split, by the source's name.
+        self.validation_lines = _lines_by_source(config.data, seed=config.train.seed)
         self.noise: dict[str, float] = config.data.noise.model_dump()
         self.start = START
 
@@ -49,9 +54,7 @@ class TranslationData(LightningDataModule):
         dropout = bool(self.config.tokenizer.dropout)
         stream = BatchStream(
             self.prepared.train,
-            self.prepared.lengths,
-            max_tokens=train.max_tokens_per_batch,
-            seed=train.seed,
+            partial(self.prepared.plan, train),
             accumulate=train.accumulate,
             rank=trainer.global_rank if trainer else 0,
             n_ranks=trainer.world_size if trainer else 1,
@@ -116,6 +119,12 @@ class TranslationData(LightningDataModule):
         sampled = self.prepared.tokenizer.sample_batch(texts, self.config.tokenizer.dropout, seed=seed)
         max_length = self.config.model.max_length
         return [new if len(new) < max_length else old for new, old in zip(sampled, usual, strict=True)]
+
+
+def _lines_by_source(data: DataConfig, *, seed: int) -> dict[str, slice]:
+    parts = corpus.open_splits(data, "val", seed=seed) if data.sources else {}
+    bounds = pairwise(accumulate(map(len, parts.values()), initial=0))
+    return {name: slice(*lines) for name, lines in zip(parts, bounds, strict=True)}
 
 
 class _Chunks(IterableDataset[ValidationLines]):

@@ -13,9 +13,10 @@ from translator import console
 from translator.config import Config
 from translator.data import corpus
 from translator.data.preparation import Prepared, open_evaluation_split
+from translator.data.vocabulary_fit import FIT, vocabulary_fit
 from translator.errors import TrainingError
 from translator.files import atomic_write
-from translator.model_folder import load_unfinished, save_weights, write_manifest
+from translator.model_folder import LoadedModel, load_unfinished, save_weights, write_manifest
 from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
 from translator.training.data_record import vocabulary_digest
 from translator.translation.evaluator import Evaluation, evaluate
@@ -25,10 +26,18 @@ from translator.translation.inference import SHARE, Translator, learnt_single_se
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | None) -> Path:
+def finalize(
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    *,
+    commit: str | None,
+    initial: LoadedModel | None = None,
+) -> Path:
     """Write the model folder from the best checkpoint. If there is a test split, score the model on it.
 
-    The manifest is written last, because its existence marks the run as finished.
+    The manifest is written last, because its existence marks the run as finished. If training started from a
+    model, that model is scored as well, and the manifest records the SHA-256 of its files.
 
     Raises:
         TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
@@ -47,11 +56,9 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
     }
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
-    scores, evaluation = {}, None
-    if "test" in corpus.split_names(config.data):
-        evaluation = _test(config, prepared, model_folder)
-        scores["test"] = evaluation.to_dict()
-    progress = best[STATE]["progress"]
+    trained = LoadedModel(*load_unfinished(model_folder), {SHARE: prepared.multi_sentence_share})
+    scores, lines = _test(config, trained, initial, folder)
+    progress, fits = best[STATE]["progress"], vocabulary_fit(prepared.tokenizer, prepared.texts)
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "source_language": config.data.source_language,
@@ -65,28 +72,48 @@ def finalize(config: Config, prepared: Prepared, folder: Path, *, commit: str | 
         "seed": config.train.seed,
         "computed_with": best[STATE].get("computed_with"),
         "git_commit": commit,
+        "initial_model": initial and {"folder": config.train.init_from, "sha256": initial.manifest["sha256"]},
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         SHARE: prepared.multi_sentence_share,
+        FIT: {side: asdict(fit) for side, fit in fits.items()},
         "scores": scores,
     }
     write_manifest(model_folder, facts)
-    if evaluation is not None:  # printed last, so that nothing else fails if stdout is closed
-        print("\n".join(evaluation.lines("test")), flush=True)
+    if lines:  # printed last, so that nothing else fails if stdout is closed
+        print("\n".join(lines), flush=True)
     console.note(f"finished: {model_folder}")
     return model_folder
 
 
-def _test(config: Config, prepared: Prepared, model_folder: Path) -> Evaluation:
-    splits = learnt_single_sentences(prepared.multi_sentence_share)
-    loaded = load_unfinished(model_folder)
-    translator = Translator(loaded, loaded.tokenizer, config, splits_sentences=splits)
+def _test(
+    config: Config, trained: LoadedModel, initial: LoadedModel | None, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Score the trained and the initial model on the test split, and write the former's translations.
+
+    Returns:
+        The scores for the manifest, and lines to print. Both are empty if there is no test split.
+    """
+    if "test" not in corpus.split_names(config.data):
+        return {}, []
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
-    origins = corpus.origins(config.data, "test")
-    evaluation = evaluate(translator, list(split["source"]), list(split["target"]), origins=origins)
-    text = "".join(f"{line}\n" for line in evaluation.hypotheses)
-    atomic_write(model_folder.parent / "test.hypotheses.txt", text.encode())
-    return evaluation
+    sources, references = list(split["source"]), list(split["target"])
+    origins = corpus.origins(config.data, "test", seed=config.train.seed)
+
+    def evaluation_of(loaded: LoadedModel) -> Evaluation:
+        splits = learnt_single_sentences(loaded.manifest.get(SHARE))
+        translator = Translator(loaded, loaded.tokenizer, loaded.config, splits_sentences=splits)
+        return evaluate(translator, sources, references, origins=origins)
+
+    after = evaluation_of(trained)
+    text = "".join(f"{line}\n" for line in after.hypotheses)
+    atomic_write(folder / "test.hypotheses.txt", text.encode())
+    scores, lines = {"test": after.to_dict()}, after.lines("test")
+    if initial is not None:
+        before = evaluation_of(initial)
+        scores["test_before"] = before.to_dict()
+        lines.append(f"before, with {config.train.init_from}: BLEU {before.scores['bleu'].score:.2f}")
+    return scores, lines
 
 
 def _best_score(checkpoint: dict[str, Any]) -> float | None:

@@ -41,9 +41,12 @@ class TranslationModule(LightningModule):
     """A model in training: loss, optimiser, learning rate, budget, and validation by beam search."""
 
     def __init__(self, model: Transformer, config: Config):
-        """Wrap a model that is to be trained."""
+        """Wrap a model that is to be trained. Freeze the parts of it that `train.freeze` names."""
         super().__init__()
         self.model, self.config = model, config
+        for name in config.train.freeze:
+            part = model.embedding if name == "embeddings" else model.get_submodule(name)
+            part.requires_grad_(False)  # the optimiser skips parameters without a gradient
         self.progress = Progress()
         self.position = START
         #: Translations of the validation split that the last validation made.

@@ -2,6 +2,7 @@
 
 runs/<name>/config.yaml                complete configuration
            /data.json                  fingerprints of the data and the vocabulary
+           /initial/                   copy of the model from which the run started, if there is one
            /checkpoints/last.ckpt      checkpoint to resume from, written at least every minute
            /checkpoints/previous.ckpt  fallback in case last.ckpt is damaged
            /checkpoints/best.ckpt      checkpoint with the best validation BLEU
@@ -24,10 +25,13 @@ from translator.config import Config, DataConfig, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
 from translator.data.preparation import Prepared, check_strict, open_evaluation_split, prepare
+from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
 from translator.engine.memory import cap_onednn_cache, tune_malloc
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import DataError, TrainingError
 from translator.files import atomic_write
+from translator.initial_model import initial_folder, load_initial_model
+from translator.model_folder import LoadedModel, copy_model_folder
 from translator.training.curves import plot_curves
 from translator.training.data import TranslationData
 from translator.training.data_record import check_same_data, record_data
@@ -41,7 +45,14 @@ from translator.training.processes import (
     find_processes,
     launcher_environment,
 )
-from translator.training.run_dir import check_unfinished, remove_partial_files_of_run, run_dir
+from translator.training.run_dir import (
+    INITIAL,
+    check_unfinished,
+    initial_model_of,
+    remove_partial_files_of_run,
+    run_dir,
+    unfinished_run,
+)
 from translator.training.trainer import check_hardware, fit
 
 
@@ -57,7 +68,9 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
         The model folder. In distributed training, all processes except the first return None instead.
 
     Raises:
+        ConfigError: the configuration does not fit the model that `train.init_from` names.
         DataError: the corpus cannot be read.
+        ModelError: the model that `train.init_from` names is missing or damaged.
         TrainingError: there is no run to resume, its configuration or data have changed, the hardware does
             not exist, this process is already training, or the training diverged.
         KeyboardInterrupt: Ctrl-C was pressed. Unless it was pressed twice, a checkpoint was saved.
@@ -81,7 +94,9 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     check_hardware(config.hardware, processes)
-    prepared = prepare(config)
+    initial_folder = _initial_folder(config, name, resume)
+    config, initial = load_initial_model(config, initial_folder)
+    prepared = prepare(config, initial.tokenizer if initial else None)
     check_strict(config.data, prepared.report, seed=config.train.seed)
     validation = _validation_split(config.data, seed=config.train.seed)
     with ExitStack() as stack:
@@ -91,21 +106,34 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
             check_same_data(folder, prepared)
             stack.enter_context(run_lock(folder))
             check_unfinished(folder)
-            _print_summary(config, prepared, folder)
+            _print_summary(config, prepared, folder, initial)
             record_data(folder, prepared)
             remove_partial_files_of_run(folder)
+            if initial_folder is not None and not resume:
+                copy_model_folder(initial_folder, folder / INITIAL)
             atomic_write(folder / "config.yaml", config_to_yaml(config).encode())
         folder = stack.enter_context(broadcast_folder(folder, processes))
         torch.manual_seed(config.train.seed)
         module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+        if initial is not None:
+            module.model.load_state_dict(initial.model.state_dict())
         if processes.is_first:
             pieces = f"{len(prepared.tokenizer):,} pieces"
-            console.note(f"model: {n_parameters(module.model):,} parameters, {pieces}")
+            frozen = f"; frozen: {', '.join(config.train.freeze)}" if config.train.freeze else ""
+            console.note(f"model: {n_parameters(module.model):,} parameters, {pieces}{frozen}")
         fit(module, TranslationData(config, prepared, validation), folder, cluster=processes.cluster())
         if not processes.is_first:
             return None
         _draw(folder)
-        return finalize(config, prepared, folder, commit=commit)
+        return finalize(config, prepared, folder, commit=commit, initial=initial)
+
+
+def _initial_folder(config: Config, name: str, resume: bool) -> Path | None:
+    """Return the folder of the initial model or, for a run to resume, the copy of it in the run folder."""
+    if not resume:
+        return initial_folder(config)
+    run = unfinished_run(Path(config.run.root).expanduser(), name)
+    return initial_model_of(run, config.train.init_from)
 
 
 def _validation_split(data: DataConfig, *, seed: int) -> Any:
@@ -117,7 +145,7 @@ def _validation_split(data: DataConfig, *, seed: int) -> Any:
     return split
 
 
-def _print_summary(config: Config, prepared: Prepared, folder: Path) -> None:
+def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: LoadedModel | None) -> None:
     report, data = prepared.report, config.data
     console.note(f"run: {folder}")
     console.note(
@@ -126,8 +154,18 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path) -> None:
     )
     for message in report.messages():
         console.note(f"    {message}")
+    for message in prepared.mix_messages():
+        console.note(f"    {message}")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
+    if initial is not None:
+        train = config.train
+        fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
+        console.note(describe_fit(fits, data, initial.manifest.get(FIT)))
+        console.note(
+            f"initial weights: {train.init_from}; learning rate at most "
+            f"{train.init_rate_factor:g} · {train.learning_rate:g}"
+        )
     hardware = config.hardware
     if (hardware.precision, hardware.accelerator) == ("bf16-mixed", "cpu") and not multiplies_bfloat16():
         console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is faster")

@@ -11,6 +11,9 @@ from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, record
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 from translator.training.lock import SESSION
 
+#: Subfolder with a copy of the model from which the run started, so that resuming does not need the original.
+INITIAL = "initial"
+
 #: Names of all files that are written atomically to a run folder or to one of its subfolders.
 FILES = (
     *("config.yaml", "data.json", "test.hypotheses.txt", "curves.png", LAST, PREVIOUS, BEST),
@@ -39,7 +42,7 @@ def run_dir(config: Config, name: str, resume: bool) -> Path:
     root = Path(config.run.root).expanduser()
     if not resume:
         return new_folder(root, name)
-    folder = _unfinished_run(root, name)
+    folder = unfinished_run(root, name)
     _check_same_training(folder, config)
     return folder
 
@@ -59,7 +62,12 @@ def new_folder(root: Path, name: str) -> Path:
             return folder
 
 
-def _unfinished_run(root: Path, name: str) -> Path:
+def unfinished_run(root: Path, name: str) -> Path:
+    """Return the most recently trained unfinished run of a name.
+
+    Raises:
+        TrainingError: there is none.
+    """
     runs = [folder for folder in root.glob("*") if _is_run_of(folder, name)]
     unfinished = [folder for folder in runs if not (folder / "model" / MANIFEST).exists()]
     if not unfinished:
@@ -101,7 +109,27 @@ def _check_same_training(folder: Path, config: Config) -> None:
                 )
 
 
+def initial_model_of(folder: Path, init_from: str | None) -> Path | None:
+    """Return the run's copy of the model from which it started, or None if it started afresh.
+
+    Args:
+        folder: the folder of the run.
+        init_from: `train.init_from` of the configuration with which the run is resumed.
+
+    Raises:
+        TrainingError: the run started afresh, but is resumed with `train.init_from`, or conversely.
+    """
+    started = (folder / INITIAL).is_dir()
+    if started != (init_from is not None):
+        given = f"train.init_from={init_from}" if init_from else "no train.init_from"
+        raise TrainingError(
+            f"{folder} {'started from a model' if started else 'did not start from a model'}, and cannot be "
+            f"resumed with {given}; give what it was started with, or leave --resume out to start another run"
+        )
+    return folder / INITIAL if started else None
+
+
 def remove_partial_files_of_run(folder: Path) -> None:
     """Remove temporary files that a killed process left in a run folder."""
-    for directory in (folder, folder / "checkpoints", folder / "model"):
+    for directory in (folder, folder / "checkpoints", folder / "model", folder / INITIAL):
         remove_partial_files(directory, FILES)

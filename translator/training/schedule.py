@@ -37,8 +37,9 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
     """Return the learning rate of the next step.
 
     The rate rises linearly over `warmup_steps`, then stays constant, and finally decays linearly to zero over
-    the last `decay_fraction` of the budget.
+    the last `decay_fraction` of the budget. In a run that starts from a model, the peak is lower.
     """
     warmup = min(1.0, (progress.steps + 1) / (config.warmup_steps + 1))
     decay = min(1.0, (1 - progress.fraction(config)) / config.decay_fraction)
-    return config.learning_rate * min(warmup, decay)
+    peak = config.learning_rate * (1.0 if config.init_from is None else config.init_rate_factor)
+    return peak * min(warmup, decay)

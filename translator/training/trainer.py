@@ -55,7 +55,8 @@ def fit(
     saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
     signals = StopSignals(saver)
     is_resumed = any((checkpoints / name).is_file() for name in (LAST, PREVIOUS))
-    if not is_resumed and config.train.embedding_init == "counts":
+    is_new = not is_resumed and config.train.init_from is None
+    if is_new and config.train.embedding_init == "counts":
         weight = module.model.embedding.weight
         with torch.no_grad():
             weight.copy_(cooccurrence_embeddings(data.prepared.train, *weight.shape))

@@ -75,8 +75,8 @@ class Validation:
         """Combine the results of all ranks.
 
         Returns:
-            The metrics over all lines (loss and perplexity per token, without padding, and BLEU), and the
-            translations in the order of the lines.
+            The metrics over all lines (loss and perplexity per token, without padding, and BLEU; see
+            `_bleu`), and the translations in the order of the lines.
         """
         shards = [(self._hypotheses, self._sums)]
         if n_ranks > 1:
@@ -89,6 +89,18 @@ class Validation:
         metrics = {
             "val_loss": smoothed / n_tokens,
             "val_perplexity": math.exp(min(50.0, nll / n_tokens)),
-            "val_bleu": bleu(texts, self.data.references),
+            **self._bleu(texts),
         }
         return metrics, texts
+
+    def _bleu(self, texts: list[str]) -> dict[str, float]:
+        """Return BLEU; with `data.sources`, that of each source and the mean, weighted as in training."""
+        references, lines = self.data.references, self.data.validation_lines
+        if not lines:
+            return {"val_bleu": bleu(texts, references)}
+        weights = {source.name: source.weight for source in self.config.data.sources}
+        scores = {name: bleu(texts[part], references[part]) for name, part in lines.items()}
+        mean = sum(weights[name] * score for name, score in scores.items()) / sum(
+            weights[name] for name in scores
+        )
+        return {"val_bleu": mean, **{f"val_bleu_{name}": score for name, score in scores.items()}}
