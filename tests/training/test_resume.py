@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from mixed import MIXED, write_other
 from phrases import command, environment, run_command, write_phrases
 
 from translator.config import Config
@@ -106,6 +107,12 @@ VARIANTS = {
     "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
     "counted embeddings": (("train.embedding_init=counts",), (4,)),
+    # The smaller source is repeated several times by step 12, and the epoch ends before.
+    "two sources": ((*MIXED, "train.accumulate=4"), (4, 7, 9)),
+    "two sources with noise and sampled pieces": (
+        (*MIXED, "data.noise={accents: 0.3}", "tokenizer.dropout=0.2", "train.embedding_init=counts"),
+        (9,),
+    ),
 }
 
 
@@ -114,8 +121,9 @@ VARIANTS = {
     [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in VARIANTS],
 )
 def test_stopped_anywhere_and_resumed_is_uninterrupted(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, variant: str
+    tiny_config: MakeConfig, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
+    write_other(tiny_corpus)
     overrides, steps = VARIANTS[variant]
     config = tiny_config(*STATEFUL, *overrides)
     uninterrupted = train(config, name="whole")
