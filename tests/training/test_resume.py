@@ -337,10 +337,12 @@ def first_step(stderr: bytes) -> int:
     [
         pytest.param((), id="plain"),
         pytest.param(("tokenizer.dropout=0.1",), id="sampled pieces"),
+        pytest.param(MIXED, id="two sources"),
     ],
 )
 def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -> None:
     path = write_phrases(tmp_path)
+    write_other(tmp_path / "corpus")
     whole = run_command("train", path, *KILLABLE, *more, "run.name=whole")
     assert whole.returncode == 0, whole.stderr.decode()
     assert first_step(whole.stderr) == 1
