@@ -9,8 +9,10 @@ MIXED = (
     "data.format=phrasebook",  # the default, so that the sources have their own
     "data.files={}",
     "data.sources=["
-    "{name: own, weight: 7, format: text, files: {train: 'train.{lang}', val: 'val.{lang}', test: 'test.{lang}'}},"
-    "{name: other, weight: 3, format: tsv, files: {train: other.tsv}, held_out: {val: 5, test: 6, extra: 3}}]",
+    "{name: own, weight: 7, format: text,"
+    " files: {train: 'train.{lang}', val: 'val.{lang}', test: 'test.{lang}'}},"
+    "{name: other, weight: 3, format: tsv, files: {train: other.tsv},"
+    " held_out: {val: 5, test: 6, extra: 3}}]",
 )
 
 

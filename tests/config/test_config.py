@@ -354,6 +354,73 @@ def test_a_refused_override_is_named(file: Path, override: str) -> None:
     assert refusal(file, text, "train.max_steps=5", override, "run.name=x") == OVERRIDES[override]
 
 
+SOURCES = (
+    BUDGET
+    + """
+data:
+  root: there
+  sources:
+    - {name: mine, weight: 7, format: text, files: {train: "a.{lang}"}, held_out: {val: 5}}
+    - name: book
+      weight: 3
+""".lstrip()
+)
+
+# Overrides of a source that are rejected, and the message.
+REFUSED_OF_SOURCES = {
+    "data.sources.0.weight=-1": "data.sources.0.weight=-1 does not fit; allowed: a number > 0",
+    "data.sources.0.weihgt=1": "unknown key 'data.sources.0.weihgt'; did you mean 'weight'?",
+    "data.sources.2.weight=1": "'sources' is a list of 2, numbered from 0",
+    "data.sources.mine.weight=1": "'sources' is a list of 2, numbered from 0",
+    "data.sources.1.name=a b": 'data.sources.1.name="a b" does not fit; allowed: text of the form '
+    "^[A-Za-z0-9][A-Za-z0-9_-]*$",
+    "data.sources.1={weight: 3}": "data.sources.1.name is missing; it needs text of the form "
+    "^[A-Za-z0-9][A-Za-z0-9_-]*$",
+    "data.sources.0.files=a.fr": 'data.sources.0.files="a.fr" does not fit; allowed: a map',
+    "data.sources.0.files.train=a.fr": "data.sources.0.files.train='a.fr' has no {lang}; write {lang} in "
+    "place of the language code, or give a map such as {fr: a.fr, en: a.en}",
+    "data.sources.1.format=tsv": "data.sources.1.files.train is missing; data.sources.1.format=tsv needs it",
+    "data.sources.1.held_out.val=5": "data.sources.1.held_out.val names a split that the source already has; "
+    "remove it from data.sources.1.held_out or from data.sources.1.files",
+    "data.sources=5": "data.sources=5 does not fit; allowed: a list",
+    "data.sources=[5]": "data.sources.0=5 does not fit; allowed: a section with keys and values",
+    "data.format=text": "data.format has no effect beside data.sources; move it into one of them",
+    "data.held_out={val: 5}": "data.held_out has no effect beside data.sources; move it into one of them",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED_OF_SOURCES)
+def test_a_refused_override_of_a_source_is_named(file: Path, override: str) -> None:
+    message = refusal(file, SOURCES, override).replace(f"override {override!r}: ", f"override {override}: ")
+    assert message == f"override {override}: {REFUSED_OF_SOURCES[override]}"
+
+
+def test_a_source_is_a_configuration_of_its_own(file: Path) -> None:
+    config = accepted(
+        file, SOURCES, "data.sources.0.weight=0.5", "data.sources.1.root=here", "data.strict=true"
+    )
+    assert [(source.name, source.weight) for source in config.data.sources] == [("mine", 0.5), ("book", 3.0)]
+    alone = config.data.by_source()
+    single = ["data.root=there", "data.format=text", "data.files.train='a.{lang}'", "data.held_out.val=5"]
+    plain = accepted(file, BUDGET, *single, "data.strict=true")
+    assert alone["mine"] == plain.data
+    assert (alone["book"].root, alone["book"].format, alone["book"].strict) == ("here", "phrasebook", True)
+    assert plain.data.by_source() == {"": plain.data}
+    file.write_text(config_to_yaml(config), encoding="utf-8")
+    assert load_config(file) == config_from_json(config.to_json(), where="c.json") == config
+
+
+def test_a_problem_of_a_source_has_its_line(file: Path) -> None:
+    assert refusal(file, SOURCES.replace("weight: 3", "weight: no")).startswith(
+        'c.yaml:8: data.sources.1.weight="no" does not fit; '
+    )
+    twice = refusal(file, SOURCES.replace("name: book", "name: mine"))
+    assert twice == "c.yaml:5: data.sources has two sources named 'mine'; give each its own name"
+    assert refusal(file, SOURCES.replace("train:", "test:")).startswith(
+        "c.yaml:6: data.sources.0.files.train is missing"
+    )
+
+
 def test_a_device_without_end_is_no_configuration() -> None:
     with pytest.raises(ConfigError, match=r"^/dev/zero: has more than 100,000 bytes; give a configuration"):
         load_config("/dev/zero")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from mixed import MIXED, write_other
 from phrases import command, environment, run_command, write_phrases
 
 from translator.config import Config
@@ -106,6 +107,12 @@ VARIANTS = {
     "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
     "counted embeddings": (("train.embedding_init=counts",), (4,)),
+    # The smaller source is repeated several times by step 12, and the epoch ends before.
+    "two sources": ((*MIXED, "train.accumulate=4"), (4, 7, 9)),
+    "two sources with noise and sampled pieces": (
+        (*MIXED, "data.noise={accents: 0.3}", "tokenizer.dropout=0.2", "train.embedding_init=counts"),
+        (9,),
+    ),
 }
 
 
@@ -114,8 +121,9 @@ VARIANTS = {
     [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in VARIANTS],
 )
 def test_stopped_anywhere_and_resumed_is_uninterrupted(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, variant: str
+    tiny_config: MakeConfig, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
+    write_other(tiny_corpus)
     overrides, steps = VARIANTS[variant]
     config = tiny_config(*STATEFUL, *overrides)
     uninterrupted = train(config, name="whole")
@@ -332,10 +340,12 @@ def first_step(stderr: bytes) -> int:
     [
         pytest.param((), id="plain"),
         pytest.param(("tokenizer.dropout=0.1",), id="sampled pieces"),
+        pytest.param(MIXED, id="two sources"),
     ],
 )
 def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -> None:
     path = write_phrases(tmp_path)
+    write_other(tmp_path / "corpus")
     whole = run_command("train", path, *KILLABLE, *more, "run.name=whole")
     assert whole.returncode == 0, whole.stderr.decode()
     assert first_step(whole.stderr) == 1

@@ -104,8 +104,7 @@ def check_pairs(
         earlier: hashes of the pairs of earlier sources, which are duplicates here.
 
     Returns:
-        The report; the row numbers of the pairs that are fit for training (int64, in ascending order); and
-        the hash of each pair of the split.
+        The report, the row numbers of the pairs that are fit for training (int64, ascending), and all hashes.
     """
     n = len(dataset)
     report = Report(n)
@@ -134,8 +133,7 @@ def check_pairs(
         at += len(values)
     kept = verdict == _KEPT
     verdict[kept & is_held_out] = names.index("held_out")
-    is_repeated = _repeated(hashes) | torch.isin(hashes, earlier)
-    verdict[(verdict == _KEPT) & is_repeated] = names.index("duplicate")
+    verdict[(verdict == _KEPT) & (_repeated(hashes) | torch.isin(hashes, earlier))] = names.index("duplicate")
     for code, name in enumerate(names):
         rows_out = (verdict == code).nonzero().flatten()
         if len(rows_out):

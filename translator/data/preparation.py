@@ -231,17 +231,20 @@ def _prepare_into(
             console.note(note)
         raise
     (folder / "tokenizer.model").write_bytes(tokenizer.model)
-    kept, lengths = _tokenize(folder, texts, torch.cat(fits), tokenizer, config.model.max_length)
-    kept_of = [
-        _count_too_long(part, fit, kept, texts) for part, fit in zip(reports.values(), fits, strict=True)
-    ]
-    for name, rows in zip(sources, kept_of, strict=True):
-        if not len(rows):
+    is_kept, lengths = _tokenize(folder, texts, torch.cat(fits), tokenizer, config.model.max_length)
+    kept_of = []
+    masks = torch.split(is_kept, [len(fit) for fit in fits])
+    for (name, part), fit, mask in zip(reports.items(), fits, masks, strict=True):
+        if not mask.any():
             limit = f"model.max_length={config.model.max_length}"
-            raise DataError(
-                f"every training pair{name and f' of {name}'} has more than {limit} pieces; raise it"
-            )
-    torch.save(kept, folder / "rows.pt")
+            whose = f" of {name}" if name else ""
+            raise DataError(f"every training pair{whose} has more than {limit} pieces; raise it")
+        if not mask.all():
+            dropped = fit[~mask]
+            part.left_out["too_many_pieces"] = len(dropped)
+            part.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
+        kept_of.append(fit[mask])
+    torch.save(torch.cat(kept_of), folder / "rows.pt")
     torch.save(tuple(lengths), folder / "lengths.pt")
     language = config.data.source_language
     saved = {
@@ -269,18 +272,20 @@ def _check(config: Config, sources: dict[str, Any]) -> tuple[dict[str, Report], 
     others = [name for name in corpus.split_names(data) if name != "train"]
     held_out = hash_held_out(corpus.open_split(data, name, seed=seed) for name in others)
     malformed = corpus.open_malformed(data, "train")
-    reports, fits, hashes, first = {}, [], NO_HASHES, 0
+    reports, fits, hashes, first = {}, [], [NO_HASHES], 0
     for name, table in sources.items():
-        report, fit, own = check_pairs(table, data, held_out, earlier=hashes)
+        report, fit, own = check_pairs(table, data, held_out, earlier=torch.cat(hashes))
         report.count_malformed(malformed[name])
         if not len(fit):
+            whose = f" of {name}" if name else ""
             raise DataError(
-                f"none of the {len(table)} training pairs{name and f' of {name}'} is fit for training: "
+                f"none of the {len(table)} training pairs{whose} is fit for training: "
                 f"{'; '.join(report.reasons())}; "
                 "check that both sides are the right files"
             )
-        reports[name], hashes = report, torch.cat([hashes, own])
+        reports[name] = report
         fits.append(first + fit)
+        hashes.append(own)
         first += len(table)
     return reports, fits
 
@@ -329,16 +334,6 @@ def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
     return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(sources)
 
 
-def _count_too_long(report: Report, fit: Tensor, kept: Tensor, texts: Any) -> Tensor:
-    """Count the fit pairs of a source that were left out as too long. Return the rows that were kept."""
-    is_kept = torch.isin(fit, kept)
-    dropped = fit[~is_kept]
-    if len(dropped):
-        report.left_out["too_many_pieces"] = len(dropped)
-        report.lines["too_many_pieces"] = texts[dropped[:10].tolist()]["line"]
-    return fit[is_kept]
-
-
 def _tokenize(
     folder: Path, texts: Any, fit: Tensor, tokenizer: Tokenizer, max_length: int
 ) -> tuple[Tensor, Lengths]:
@@ -347,7 +342,7 @@ def _tokenize(
     If a side of a pair has more than `max_length` tokens, including `EOS`, the pair is left out.
 
     Returns:
-        The row numbers (in `texts`) of the pairs that were written, and the lengths of these pairs.
+        A bool tensor that tells for each pair whether it was written, and the lengths of these pairs.
     """
     lengths: list[Tensor] = []
 
@@ -364,4 +359,4 @@ def _tokenize(
     tables.write_tokens(texts.select(fit.numpy()), encode, folder / "train.arrow")
     all_lengths = torch.cat(lengths)
     fits = (all_lengths <= max_length).all(1)
-    return fit[fits], Lengths(all_lengths[fits, 0].contiguous(), all_lengths[fits, 1].contiguous())
+    return fits, Lengths(all_lengths[fits, 0].contiguous(), all_lengths[fits, 1].contiguous())
