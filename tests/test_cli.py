@@ -715,6 +715,19 @@ def test_check_data(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_check_data_says_how_well_the_vocabulary_fits(run: Run, trained: Trained, tmp_path: Path) -> None:
+    facts = json.loads(run("check-data", trained.config, "--json").out)["vocabulary_fit"]
+    own = f"{facts['source']['pieces_per_word']:.2f} pieces a word, 0.00% of them bytes"
+    [line] = [line for line in run("check-data", trained.config).lines() if line.startswith("vocabulary:")]
+    assert line.startswith(f"vocabulary: fr: {own}; en: ")
+    path = write_phrases(tmp_path)
+    (tmp_path / "corpus/train.fr").write_text("χαῖρε, ὦ κόσμε\n" * 130, encoding="utf-8")
+    said = run("check-data", path, f"train.init_from={trained.model}").lines()
+    [line] = [line for line in said if line.startswith("vocabulary:")]
+    assert float(line.split()[2]) > 3 * facts["source"]["pieces_per_word"]
+    assert f" (the model's own corpus: {own}); en: " in line
+
+
 def spoilt_phrases(tmp_path: Path) -> Path:
     """A configuration with malformed rows: in lines 133 and 134 of `train`, in line 2 of `val` and `test`."""
     path = write_phrases(tmp_path)

@@ -78,7 +78,7 @@ def test_your_own_corpus_in_the_written_steps(checkout: Path, tiny_corpus: Path)
         lines = (tiny_corpus / f"train.{language}").read_text(encoding="utf-8")
         (checkout / "data" / f"my-corpus.{language}").write_text(lines, encoding="utf-8")
     (checkout / "text.fr").write_text("Le chat dort.\n\nOù est ma clé ?\n", encoding="utf-8")
-    first = "translator train configs/phrasebook.yaml train.max_steps=3 validation.every_steps=3"
+    first = "translator train configs/my-corpus.yaml run.name=phrasebook"  # quicker than `make train`
     small = "data.sources.0.held_out={val: 4, test: 4}"
     small = f"'{small}' train.max_minutes=null train.max_steps=8 validation.every_steps=8"
     found = re.findall(r"`(translator (?:check-data|train|evaluate|translate) [^`]+)`", README)

@@ -56,10 +56,22 @@ def finalize(
     }
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
-    trained = LoadedModel(*load_unfinished(model_folder), {SHARE: prepared.multi_sentence_share})
+    trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
     scores, lines = _test(config, trained, initial, folder)
+    facts = _provenance(config, prepared, best, initial)
+    write_manifest(model_folder, {**facts, "git_commit": commit, "scores": scores})
+    if lines:  # printed last, so that nothing else fails if stdout is closed
+        print("\n".join(lines), flush=True)
+    console.note(f"finished: {model_folder}")
+    return model_folder
+
+
+def _provenance(
+    config: Config, prepared: Prepared, best: dict[str, Any], initial: LoadedModel | None
+) -> dict[str, Any]:
+    """Return what the manifest says of a training and its data, given the best checkpoint."""
     progress, fits = best[STATE]["progress"], vocabulary_fit(prepared.tokenizer, prepared.texts)
-    facts = {
+    return {
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "source_language": config.data.source_language,
         "target_language": config.data.target_language,
@@ -71,19 +83,12 @@ def finalize(
         "trained": progress,
         "seed": config.train.seed,
         "computed_with": best[STATE].get("computed_with"),
-        "git_commit": commit,
         "initial_model": initial and {"folder": config.train.init_from, "sha256": initial.manifest["sha256"]},
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
         SHARE: prepared.multi_sentence_share,
         FIT: {side: asdict(fit) for side, fit in fits.items()},
-        "scores": scores,
     }
-    write_manifest(model_folder, facts)
-    if lines:  # printed last, so that nothing else fails if stdout is closed
-        print("\n".join(lines), flush=True)
-    console.note(f"finished: {model_folder}")
-    return model_folder
 
 
 def _test(
