@@ -62,12 +62,14 @@ def unpacked_limit(packed_bytes: int) -> int:
 
 
 @contextmanager
-def open_binary(path: Path, *, file_format: str = "text", encoding: str = "utf-8") -> Iterator[BinaryIO]:
+def open_binary(
+    path: Path, *, file_format: str | None = "text", encoding: str = "utf-8"
+) -> Iterator[BinaryIO]:
     """Open a file, which may be a pipe, packed, or inside a zip archive. Yield its unpacked content.
 
     Args:
         path: the file.
-        file_format: the expected format, as in `data.format`.
+        file_format: the expected format, as in `data.format`; None: any.
         encoding: the expected encoding, for formats that are text.
 
     Raises:
@@ -87,8 +89,8 @@ def open_binary(path: Path, *, file_format: str = "text", encoding: str = "utf-8
             if kind is not None:
                 n_bytes = path.stat().st_size if path.is_file() else None
                 file = _buffered(_checked(_unpacked(file, kind), path, kind=kind, packed_bytes=n_bytes))
-            problem = not_of_format(path, file.peek(N_HEAD_BYTES)[:N_HEAD_BYTES], file_format, encoding)
-            if problem is not None:
+            head = file.peek(N_HEAD_BYTES)[:N_HEAD_BYTES]
+            if file_format is not None and (problem := not_of_format(path, head, file_format, encoding)):
                 raise DataError(f"{path} {problem}")
             yield file
     except IsADirectoryError:
@@ -142,7 +144,7 @@ def _open_member(stack: ExitStack, path: Path, archive: Path, name: str) -> io.B
         raise DataError(f"{archive} has no file {name!r}; it has {', '.join(names[:20])}")
     opened = stack.enter_context(zipfile.ZipFile(archive))
     try:
-        file = stack.enter_context(opened.open(name))
+        file = cast(zipfile.ZipExtFile, stack.enter_context(opened.open(name)))
     except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # RuntimeError: it is encrypted
         raise DataError(f"{path}: cannot be unpacked: {error}") from None
     chunks = iter(partial(file.read1, _CHUNK_BYTES), b"")

@@ -20,6 +20,9 @@ except ImportError:
 #: A larger file is not read, because all of it is held in memory.
 MAX_BYTES = 100_000_000
 
+#: A line with a string that has no quote at its end. `polib` would drop the last character.
+_UNCLOSED = re.compile(r'^(?:#~ *)?(?:msg[\w\[\]]+ +)?"(?:.*[^"\s])?[ \t\r]*$', re.MULTILINE)
+
 
 def read_po(
     path: Path, source: str, target: str, encoding: str | None = None
@@ -75,6 +78,9 @@ def _parse(path: Path, encoding: str | None) -> Any:
     encoding = encoding or (declared[1].decode("ascii", "replace") if declared else "utf-8")
     try:
         text = content.decode("utf-8" if encoding == "CHARSET" else encoding).removeprefix("\ufeff")
+        if unclosed := _UNCLOSED.search(text):
+            line = text.count("\n", 0, unclosed.start()) + 1
+            raise DataError(f"{path}:{line}: the quote opened here is never closed; close it")
         return polib.pofile(f"{text}\n")  # with a line break, it is not taken for the name of a file
     except LookupError:
         raise DataError(f"{path}: unknown charset {encoding!r} in its header; set data.encoding") from None
