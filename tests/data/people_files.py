@@ -54,14 +54,16 @@ class People(NamedTuple):
 
 
 def tmx_of_a_tool(folder: Path) -> People:
-    """Variants of languages, several in a unit, inline markup, a missing language, a DTD that is not there."""
+    """Language variants, several in a unit, inline markup, a missing language, a DTD that is not there."""
     units = "".join(
-        f'<tu><tuv xml:lang="en-US"><seg>{escape(en)}</seg></tuv><tuv xml:lang="fr-CA"><seg>{escape(fr)}</seg></tuv></tu>\n'
+        f'<tu><tuv xml:lang="en-US"><seg>{escape(en)}</seg></tuv>'
+        f'<tuv xml:lang="fr-CA"><seg>{escape(fr)}</seg></tuv></tu>\n'
         for fr, en in PAIRS
     )
     odd = """<tu><tuv xml:lang="fr-FR"><seg>Cliquez <bpt i="1">&lt;b&gt;</bpt>ici<ept i="1">&lt;/b&gt;</ept>
         maintenant<ph>{1}</ph>.</seg></tuv>
-    <tuv xml:lang="EN_GB"><seg>Click <hi>here</hi> now.</seg></tuv><tuv xml:lang="en"><seg>Click now.</seg></tuv></tu>
+    <tuv xml:lang="EN_GB"><seg>Click <hi>here</hi> now.</seg></tuv>
+    <tuv xml:lang="en"><seg>Click now.</seg></tuv></tu>
     <tu><tuv xml:lang="fr"><seg>Sans anglais</seg></tuv><tuv xml:lang="de"><seg>Ohne</seg></tuv></tu>"""
     path = folder / "memory.tmx"
     path.write_text(
@@ -75,7 +77,8 @@ def tmx_of_a_tool(folder: Path) -> People:
 def tmx_of_windows(folder: Path) -> People:
     """UTF-16, CR LF, the attribute `lang` of TMX 1.1, an empty segment, and a name that says nothing."""
     units = "".join(
-        f'<tu><tuv lang="FR-FR">\r\n<seg>{escape(fr)}</seg></tuv>\r\n<tuv lang="EN-US"><seg>{escape(en)}</seg></tuv></tu>'
+        f'<tu><tuv lang="FR-FR">\r\n<seg>{escape(fr)}</seg></tuv>\r\n'
+        f'<tuv lang="EN-US"><seg>{escape(en)}</seg></tuv></tu>'
         for fr, en in [*PAIRS, ("", "empty")]
     )
     path = folder / "export.xml"

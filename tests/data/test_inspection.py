@@ -50,10 +50,15 @@ def test_bombs_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert opening.unpacked_limit(1) == 200_000_000
     assert opening.unpacked_limit(10_000_000) == 1_000_000_000
     monkeypatch.setattr(opening, "MAX_UNPACKED_BYTES", 1_000_000)
+
+    def read(paths: list[Path]) -> None:
+        config = DataConfig(**inspect(paths, "fr", "en").data, cache=str(tmp_path / "cache"))
+        open_split(config, "train", seed=1)
+
     tried = 0
     for paths, message in bombs(tmp_path):
         with pytest.raises(DataError) as caught:
-            inspect(paths, "fr", "en")
+            read(paths)
         assert message in str(caught.value)
         assert str(caught.value).startswith(str(paths[0]))
         assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ Only `\\n` ends a line. U+2028, U+0085 and a `\\r` without `\\n` count as text. 
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -150,6 +150,25 @@ def other_encodings(raw: bytes) -> list[str]:
             beyond = [character for character in raw.decode(encoding) if character > "\x7f"]
             scores[encoding] = sum(1 if character in _EXPECTED else -1 for character in beyond)
     return sorted(scores, key=lambda encoding: -scores[encoding])
+
+
+def guess_encoding(texts: Sequence[bytes]) -> tuple[str, str]:
+    """Return the encoding that all texts seem to have, and the reason. Their last line may be cut."""
+    if any(raw.startswith((b"\xff\xfe", b"\xfe\xff")) for raw in texts):
+        return "utf-16", "it starts with a byte order mark"
+    start = texts[0][:1000]
+    for encoding, zeros in (("utf-16-be", start[::2]), ("utf-16-le", start[1::2])):
+        if zeros.count(0) > len(start) / 4:
+            return encoding, "every second byte is zero"
+    lines = [line for raw in texts for line in raw.rpartition(b"\n")[0].split(b"\n") if not line.isascii()]
+    others = [line for line in lines if "\ufffd" in line.decode("utf-8", "replace")]
+    if 2 * len(others) <= len(lines):
+        return "utf-8", f"{len(lines) - len(others)} of {len(lines)} lines beyond ASCII are valid"
+    likely = other_encodings(b"\n".join(others))[0]
+    return (
+        likely,
+        f"{len(others)} lines are not valid UTF-8, and {likely} has most of their letters in French",
+    )
 
 
 def replace_surrogates(text: str) -> str:

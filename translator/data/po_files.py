@@ -64,11 +64,6 @@ def read_po(
             yield Row(line, *(pair if source == "msgstr" else pair[::-1]), 0)
 
 
-def po_language(path: Path) -> str:
-    """Return the language that the header of a PO file names, or an empty string."""
-    return str(_parse(path, None).metadata.get("Language", ""))
-
-
 def _parse(path: Path, encoding: str | None) -> Any:
     with open_binary(path, file_format="po", encoding=encoding or "utf-8") as file:
         content = file.read(MAX_BYTES + 1)

@@ -96,15 +96,6 @@ def is_language(given: str, wanted: str) -> bool:
     return f"{given.replace('_', '-').lower()}-".startswith(f"{wanted.replace('_', '-').lower()}-")
 
 
-def tmx_languages(path: Path) -> dict[str, int]:
-    """Return the language codes of a TMX file with the number of segments of each."""
-    languages: dict[str, int] = {}
-    for variant in _elements(path, "tmx", ["{*}tuv"], None):
-        language = str(variant.get(_LANGUAGE) or variant.get("lang"))
-        languages[language] = languages.get(language, 0) + 1
-    return languages
-
-
 def _elements(path: Path, file_format: str, tags: list[str], encoding: str | None) -> Iterator[Any]:
     """Yield the elements with the given tags. An element is emptied after it was used."""
     with open_binary(path, file_format=file_format, encoding=encoding or "utf-8") as file:
