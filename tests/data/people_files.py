@@ -150,7 +150,8 @@ def xliff(folder: Path) -> People:
         for i, (fr, en) in enumerate(PAIRS)
     )
     odd = """<trans-unit id="a"><source>Click <g id="1">here</g><x id="2"/></source>
-    <target>Cliquez <g id="1">ici</g><x id="2"/></target><alt-trans><target>non</target></alt-trans></trans-unit>
+    <target>Cliquez <g id="1">ici</g><x id="2"/></target>
+    <alt-trans><source>no</source><target>non</target></alt-trans></trans-unit>
     <trans-unit id="b"><source>None</source></trans-unit>
     <trans-unit id="c"><source>New</source><target state="new">New</target></trans-unit>"""
     path = folder / "page.xlf"
@@ -344,7 +345,7 @@ FILES: list[Callable[[Path], People]] = [
 
 
 def bombs(folder: Path) -> Iterator[tuple[list[Path], str]]:
-    """Files that would fill memory or disk, or leave their folder: what is given, and a part of the message."""
+    """Files that would fill the memory, or leave their folder: what is given, and a part of the message."""
     entities = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 10}">' for i in range(9))
     body = '<tmx version="1.4"><header/><body><tu><tuv xml:lang="fr"><seg>&e9;</seg></tuv></tu></body></tmx>'
     path = folder / "laughs.tmx"

@@ -108,13 +108,13 @@ def _inspect_parallel(paths: Sequence[Path], languages: tuple[str, str]) -> Find
         for match in re.finditer(re.escape(languages[0]), first)
     )
     template = next((name for name in templates if name.replace("{lang}", languages[1]) == second), None)
-    files = template or {languages[0]: first, languages[1]: second}
-    data: dict[str, Any] = {"format": "text", "files": {"train": files}}
+    files = {"train": template or {languages[0]: first, languages[1]: second}}
     shown = [
         f"{names[side]} is {language}, {reason}"
         for side, language, reason in zip(sides, languages, reasons, strict=True)
     ]
-    return Finding({**data, **_if_other(encoding)}, [f"their encoding is {encoding}: {why}", *shown])
+    data = {"format": "text", "files": files, **_if_other(encoding)}
+    return Finding(data, [f"their encoding is {encoding}: {why}", *shown])
 
 
 def _if_other(encoding: str) -> dict[str, str]:
@@ -132,22 +132,24 @@ def _inspect_text(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the keys for a table or JSON Lines file, and how this was seen."""
     lines = [line for line in _first_lines(path, encoding) if line.text.strip()]
-    reasons = [f"its encoding is {encoding}: {why}"]
-    if lines and lines[0].text.startswith("{"):
-        found, rows, has_header = {"format": "jsonl"}, _rows_of(map(_parsed, lines)), True
+    is_json = bool(lines) and lines[0].text.startswith("{")
+    found: dict[str, Any]
+    if is_json:
+        found, rows, what = {"format": "jsonl"}, _rows_of(map(_parsed, lines)), "JSON Lines"
     else:
-        found, rows = _split(path, lines)
-        columns = "tabs" if found["format"] == "tsv" else f"{found.get('delimiter', 'comma')}s"
-        reasons.append(f"it is a table, separated by {columns}")
-        has_header = False
-    columns, more = _columns(rows, languages, has_header=has_header)
+        found, rows, what = _split(path, lines)
+    columns, more = _columns(rows, languages, has_header=is_json)
     if any(language != name for language, name in columns.items()):
         found["columns"] = columns
-    return {**found, **_if_other(encoding)}, [*reasons, *more]
+    return {**found, **_if_other(encoding)}, [
+        f"{path} is {what}",
+        f"its encoding is {encoding}: {why}",
+        *more,
+    ]
 
 
-def _split(path: Path, lines: list[Line]) -> tuple[dict[str, Any], list[list[str]]]:
-    """Find the delimiter of a table and whether its fields are quoted. Return the keys and the rows."""
+def _split(path: Path, lines: list[Line]) -> tuple[dict[str, Any], list[list[str]], str]:
+    """Find the delimiter of a table and whether its fields are quoted. Return keys, rows and a description."""
     given = readers.SEPARATOR_LINE.fullmatch(lines[0].text) if lines else None
     for delimiter in [given[1]] if given else "\t;,":
         unquoted = [line.text.split(delimiter) for line in lines[bool(given) :]]
@@ -159,7 +161,9 @@ def _split(path: Path, lines: list[Line]) -> tuple[dict[str, Any], list[list[str
         if width > 1 and n_regular >= _REGULAR_FRACTION * len(rows):
             found = {"format": "tsv" if delimiter == "\t" else "csv"}
             found |= {"delimiter": "semicolon"} if delimiter == ";" and not given else {}
-            return found | ({"quoting": "double"} if is_quoted and delimiter == "\t" else {}), rows
+            found |= {"quoting": "double"} if is_quoted and delimiter == "\t" else {}
+            shown = {"\t": "tabs", ";": "semicolons", ",": "commas"}[delimiter]
+            return found, rows, f"a table of {width} columns, separated by {shown}"
     raise DataError(f"{path} has one column, or none; give the file of the other language, too")
 
 
