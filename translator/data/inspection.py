@@ -149,7 +149,7 @@ def _inspect_text(
 
 
 def _split(path: Path, lines: list[Line]) -> tuple[dict[str, Any], list[list[str]], str]:
-    """Find the delimiter of a table and whether its fields are quoted. Return keys, rows and a description."""
+    """Find the delimiter of a table and whether its fields are quoted. Return keys, rows and words."""
     given = readers.SEPARATOR_LINE.fullmatch(lines[0].text) if lines else None
     for delimiter in [given[1]] if given else "\t;,":
         unquoted = [line.text.split(delimiter) for line in lines[bool(given) :]]

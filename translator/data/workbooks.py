@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,13 @@ except ImportError:
 
 #: A workbook may unpack to this many bytes, because its texts are held in memory.
 MAX_UNPACKED_BYTES = 1_000_000_000
+#: Excel has no more rows than this. A damaged file may claim more, and each would be yielded as blank.
+MAX_ROWS = 1_048_576
+#: What `zipfile` and `openpyxl` raise for damaged and for encrypted workbooks.
+_DAMAGE = (
+    *(LookupError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def workbook_records(path: Path) -> Iterator[Record]:
@@ -28,18 +36,20 @@ def workbook_records(path: Path) -> Iterator[Record]:
         DataError: the file cannot be read, is no workbook, declares XML entities, or unpacks to too much.
     """
     with open_binary(path, file_format="xlsx"):
-        _check_archive(path)
+        pass  # it is a workbook and no other kind of file
     try:
-        with warnings.catch_warnings(action="ignore"):  # about styles and extensions that are not kept
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            for number, row in enumerate(book.worksheets[0].iter_rows(), start=1):
+        _check_archive(path)
+        # The warnings are about styles and extensions that are not read.
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+            sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
+            sheet.reset_dimensions()  # some programs write wrong ones
+            for number, row in enumerate(sheet.iter_rows(max_row=MAX_ROWS), start=1):
                 fields = ["" if cell.value is None or cell.data_type == "e" else cell.value for cell in row]
                 while fields and fields[-1] == "":
                     fields.pop()
                 yield Record(number, [one_line(str(field)) for field in fields] or [""], 0)
-            book.close()
-    except (KeyError, ValueError, IndexError, SyntaxError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: damaged workbook: {reason}; open it in Excel and save it again") from None
 
 

@@ -119,7 +119,8 @@ def _elements(path: Path, file_format: str, tags: list[str], encoding: str | Non
         except etree.XMLSyntaxError as error:
             if "amplification" in str(error.msg):
                 raise DataError(f"{path} {_ENTITIES}") from None
-            problem = f"not valid XML: {str(error.msg).partition(', line ')[0]}; fix or fetch the file again"
+            reason = " ".join(str(error.msg).partition(", line ")[0].split())
+            problem = f"not valid XML: {reason}; fix or fetch the file again"
             if "encoding" in problem or "UTF-8" in problem:
                 problem = f"{problem}, or set data.encoding"
             raise DataError(f"{path}:{error.lineno}: {problem}") from None
