@@ -16,7 +16,7 @@ from translator.config.sections import InvalidConfigError, validate
 from translator.data import locations
 from translator.data.corpus import fingerprints, open_split
 from translator.data.formats import read_files
-from translator.data.lines import UTF8, MalformedError, guess_encoding, other_encodings, scan_lines
+from translator.data.lines import UTF8, Line, MalformedError, guess_encoding, other_encodings, scan_lines
 from translator.data.readers import Row
 from translator.data.xml_files import read_tmx
 from translator.errors import DataError
@@ -47,8 +47,12 @@ def test_lines_of_long_xml_files_are_counted_on(file: Path) -> None:
 def test_one_variant_can_be_chosen(file: Path) -> None:
     variants = "".join(f'<tuv xml:lang="{x}"><seg>{x}</seg></tuv>' for x in ("fr-CA", "fr-FR", "en", "frp"))
     file.write_text(f"<tmx><body><tu>{variants}</tu></body></tmx>")
-    assert [row.source for row in read(file, "tmx")] == ["fr-CA", "fr-FR"]
-    assert [row.source for row in read(file, "tmx", columns={"fr": "fr-FR"})] == ["fr-FR"]
+
+    def sources(**keys: Any) -> list[str]:
+        return [row.source for row in read(file, "tmx", **keys) if isinstance(row, Row)]
+
+    assert sources() == ["fr-CA", "fr-FR"]
+    assert sources(columns={"fr": "fr-FR"}) == ["fr-FR"]
 
 
 @pytest.mark.parametrize("file_format", ["tmx", "xliff", "xlsx"])
@@ -71,8 +75,8 @@ def test_text_given_as_po_is_refused(file: Path) -> None:
 def test_a_po_file_in_other_languages_says_what_to_set(file: Path) -> None:
     file.write_text('msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "one"\nmsgstr "eins"\n')
     assert refusal(lambda: read(file, "po")) == (
-        f"{file}: its header names 'de', neither 'fr' nor 'en'; set data.columns={{fr: msgid, en: msgstr}}, or "
-        "the other way round"
+        f"{file}: its header names 'de', neither 'fr' nor 'en'; "
+        "set data.columns={fr: msgid, en: msgstr}, or the other way round"
     )
 
 
@@ -84,6 +88,14 @@ def test_text_is_read_in_its_encoding(file: Path, encoding: str) -> None:
     file.write_bytes(ENCODED.encode(encoding))
     rows = [(row.source, row.target) for row in read(file, "tsv", encoding=encoding)]
     assert rows == [("été", "summer"), ("forêt", "forest")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_needs_no_byte_order_mark(file: Path, encoding: str) -> None:
+    file.write_bytes(ENCODED.encode(encoding))
+    assert [
+        line.text for line in scan_lines(file, "utf-16") if isinstance(line, Line)
+    ] == ENCODED.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,11 @@ def _read(data: dict[str, Any]) -> tuple[int, list[str]]:
 
 def _settings(n_pairs: int) -> dict[str, Any]:
     """Return the sections of a configuration that fit a corpus of this size; see configs/my-corpus.yaml."""
-    is_large = n_pairs > 200_000
+    width = 128 if n_pairs <= 200_000 else 256
+    shape = {"width": width, "n_heads": 4, "feed_forward": 4 * width}
+    dropout = 0.3 if n_pairs < 20_000 else 0.2 if n_pairs <= 200_000 else 0.1
     return {
         "tokenizer": {"vocabulary_size": 4000 if n_pairs < 50_000 else 8000},
-        "model": {
-            "width": 256 if is_large else 128,
-            "n_heads": 4,
-            "feed_forward": 1024 if is_large else 512,
-            "n_encoder_layers": 3,
-            "n_decoder_layers": 3,
-            "dropout": 0.3 if n_pairs < 20_000 else 0.1 if is_large else 0.2,
-        },
+        "model": {**shape, "n_encoder_layers": 3, "n_decoder_layers": 3, "dropout": dropout},
         "train": {"max_minutes": 15.0, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
     }

@@ -73,6 +73,9 @@ _IN_ZIP = {
     "content.xml": Kind("an OpenDocument file", _AS_TEXT),
 }
 
+#: What `zipfile` raises for archives that are damaged, encrypted or packed in other ways.
+ZIP_ERRORS = (OSError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile)
+
 _XML_ROOT = re.compile(r"<(?:!DOCTYPE\s+)?(?:\w+:)?(tmx|xliff)[\s>]")
 _PO_ENTRY = re.compile(r'^msgid "', re.MULTILINE)
 
@@ -131,7 +134,7 @@ def _kind_of_zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):  # the file is a pipe or a damaged archive
+    except ZIP_ERRORS:  # the file is a pipe or a damaged archive
         names = set()
     return next((kind for name, kind in _IN_ZIP.items() if name in names), _ZIP)
 

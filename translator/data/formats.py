@@ -43,18 +43,12 @@ def read_files(config: DataConfig, paths: dict[str, Path]) -> Iterator[readers.R
         case "jsonl":
             return readers.read_jsonl(path, str(source), str(target), encoding or "utf-8")
         case "tmx":
-            from translator.data.xml_files import read_tmx
-
-            return read_tmx(path, str(source), str(target), encoding)
+            from translator.data.xml_files import read_tmx as read
         case "xliff":
-            from translator.data.xml_files import read_xliff
-
-            return read_xliff(path, str(source), str(target), encoding)
-        case "po":
-            from translator.data.po_files import read_po
-
-            return read_po(path, str(source), str(target), encoding)
-    raise AssertionError(config.format)
+            from translator.data.xml_files import read_xliff as read
+        case _:
+            from translator.data.po_files import read_po as read
+    return read(path, str(source), str(target), encoding)
 
 
 def column_names(config: DataConfig) -> tuple[str | int, str | int]:

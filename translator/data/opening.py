@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from translator.data.file_kinds import N_HEAD_BYTES, not_of_format
+from translator.data.file_kinds import N_HEAD_BYTES, ZIP_ERRORS, not_of_format
 from translator.errors import DataError
 
 #: A packed file may unpack to this many bytes or to this many times its own size, whichever is more.
@@ -64,7 +64,7 @@ def unpacked_limit(packed_bytes: int) -> int:
 @contextmanager
 def open_binary(
     path: Path, *, file_format: str | None = "text", encoding: str = "utf-8"
-) -> Iterator[BinaryIO]:
+) -> Iterator[io.BufferedReader]:
     """Open a file, which may be a pipe, packed, or inside a zip archive. Yield its unpacked content.
 
     Args:
@@ -99,8 +99,10 @@ def open_binary(
         raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
 
 
-def to_utf8(file: BinaryIO, encoding: str) -> BinaryIO:
+def to_utf8(file: io.BufferedReader, encoding: str) -> BinaryIO:
     """Return a stream with the text of a file in UTF-8. Each run of invalid bytes becomes 0xFF."""
+    if codecs.lookup(encoding).name == "utf-16" and file.peek(2)[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16-be" if file.peek(1).startswith(b"\0") else "utf-16-le"
 
     def chunks() -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)("mark")
@@ -128,7 +130,7 @@ def zip_names(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as opened:
             names = [info.filename for info in opened.infolist() if not info.is_dir()]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except ZIP_ERRORS as error:
         raise DataError(f"{archive}: damaged zip archive: {error}; fetch it again") from None
     for name in names:
         if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
@@ -145,7 +147,7 @@ def _open_member(stack: ExitStack, path: Path, archive: Path, name: str) -> io.B
     opened = stack.enter_context(zipfile.ZipFile(archive))
     try:
         file = cast(zipfile.ZipExtFile, stack.enter_context(opened.open(name)))
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # RuntimeError: it is encrypted
+    except ZIP_ERRORS as error:
         raise DataError(f"{path}: cannot be unpacked: {error}") from None
     chunks = iter(partial(file.read1, _CHUNK_BYTES), b"")
     return _buffered(_checked(chunks, path, kind="zip", packed_bytes=opened.getinfo(name).compress_size))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from translator.data.csv_records import Record
+from translator.data.file_kinds import ZIP_ERRORS
 from translator.data.lines import one_line
 from translator.data.opening import open_binary, unpacked_limit, zip_names
 from translator.errors import DataError
@@ -21,10 +22,7 @@ MAX_UNPACKED_BYTES = 1_000_000_000
 #: Excel has no more rows than this. A damaged file may claim more, and each would be yielded as blank.
 MAX_ROWS = 1_048_576
 #: What `zipfile` and `openpyxl` raise for damaged and for encrypted workbooks.
-_DAMAGE = (
-    *(LookupError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+_DAMAGE = (*ZIP_ERRORS, TypeError, AttributeError, SyntaxError, EOFError, zlib.error)
 
 
 def workbook_records(path: Path) -> Iterator[Record]:

@@ -75,7 +75,7 @@ def read_xliff(
         line = unit.sourceline
         if etree.QName(unit).localname == "unit":
             raise DataError(f"{path} is XLIFF 2, and XLIFF 1.2 is read; save it as that, or as TMX")
-        file = next(unit.iterancestors("{*}file"))
+        file = next(unit.iterancestors("{*}file"), unit)
         languages = [file.get("source-language", ""), file.get("target-language", "")]
         is_crossed = is_language(languages[0], target)
         if not is_crossed and not is_language(languages[0], source):
