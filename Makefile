@@ -16,6 +16,8 @@ EXTRAS := --extra logs --extra export --extra serve --extra import
 # Not locked: torch depends on the machine (with or without a GPU), and installs what a GPU needs.
 NO_TORCH := '/^[^ ]/ { skip = /^(torch==|triton==|nvidia-|cuda-)/ } !skip'
 PEERS := joeynmt transformers pytorch ctranslate2
+# Empty is unset: without compiled files, pytest rewrites every test and plugin again in each process.
+export PYTHONDONTWRITEBYTECODE :=
 # Two processes of one thread each: threads that wait for each other on busy cores take ten times as long.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 

@@ -211,10 +211,21 @@ def test_a_near_miss_is_seen(number: int, tmp_path: Path) -> None:
     assert " failed" in done.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("text", ["def causal_mask(:\n", "import nothing_of_this_name\n", "x = 1\n"])
-def test_a_file_that_cannot_be_used_is_one_clear_line(text: str, tmp_path: Path) -> None:
-    exercise.path_of(1, tmp_path).write_text(text, encoding="utf-8")
+def test_a_file_that_cannot_be_used_is_refused_before_any_test(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exercise.path_of(1, tmp_path)
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv(exercise.NUMBER, "1")
+    monkeypatch.setenv(exercise.FILE, str(path))
+    with pytest.raises(pytest.UsageError, match=r"1_causal_mask\.py cannot be used: \w+Error: "):
+        learner.pytest_configure()
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    exercise.path_of(1, tmp_path).write_text("def causal_mask(:\n", encoding="utf-8")
     done = run("check", "1", "--folder", tmp_path)
     assert done.returncode == 1
     assert "1_causal_mask.py cannot be used: " in done.stderr
