@@ -50,6 +50,7 @@ def test_a_configuration_is_written_to_a_new_file_only(
     written = tmp_path / "new.yaml"
     code, out, _ = run(capsys, "import", *paths, "--output", written)
     assert (code, out.splitlines()[-1]) == (0, f"configuration: {written}")
+    assert f"{tmp_path}/Books.en-fr.fr is fr, because it is named so" in out.splitlines()
     assert load_config(written).data.files == {"train": f"{tmp_path}/Books.en-fr.{{lang}}"}
     before = written.read_bytes()
     for existing in (written, paths[0]):

@@ -99,9 +99,12 @@ def _inspect_parallel(paths: Sequence[Path], languages: tuple[str, str]) -> Find
     names = [str(path) for path in paths]
     lines = [[line.text for line in _first_lines(path, encoding)] for path in paths]
     # The language is looked for in the part of the name that is not the same in both.
-    parts = [re.split(r"([._/ -])", name) for name in names]
-    same = [part for part in parts[0] if part in parts[1]]
-    sides, reasons = _sides([" ".join(x for x in part if x not in same) for part in parts], lines, languages)
+    parts = [re.split(r"[._/ -]", name) for name in names]
+    differing = [
+        " ".join(part)
+        for part in zip(*(pair for pair in zip(*parts, strict=False) if pair[0] != pair[1]), strict=True)
+    ]
+    sides, reasons = _sides(differing or names, lines, languages)
     first, second = (names[side] for side in sides)
     templates = (
         f"{first[: match.start()]}{{lang}}{first[match.end() :]}"

@@ -162,6 +162,8 @@ def guess_encoding(texts: Sequence[bytes]) -> tuple[str, str]:
             return encoding, "every second byte is zero"
     lines = [line for raw in texts for line in raw.rpartition(b"\n")[0].split(b"\n") if not line.isascii()]
     others = [line for line in lines if "\ufffd" in line.decode("utf-8", "replace")]
+    if not lines:
+        return "utf-8", "it has no character beyond ASCII"
     if 2 * len(others) <= len(lines):
         return "utf-8", f"{len(lines) - len(others)} of {len(lines)} lines beyond ASCII are valid"
     likely = other_encodings(b"\n".join(others))[0]
