@@ -90,6 +90,18 @@ def test_text_is_read_in_its_encoding(file: Path, encoding: str) -> None:
     assert rows == [("été", "summer"), ("forêt", "forest")]
 
 
+def test_the_same_file_in_another_encoding_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(ENCODED.encode("cp1252"))
+
+    def targets(encoding: str) -> list[str]:
+        keys = {"files": {"train": f"{tmp_path}/a.tsv"}, "cache": f"{tmp_path}/cache", "input_map": None}
+        table = open_split(DataConfig(format="tsv", encoding=encoding, **keys), "train", seed=1)
+        return list(table["source"])
+
+    assert targets("cp1252") == ["été", "forêt"]
+    assert targets("mac-roman") == ["ÈtÈ", "forÍt"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf_16_needs_no_byte_order_mark(file: Path, encoding: str) -> None:
     file.write_bytes(ENCODED.encode(encoding))

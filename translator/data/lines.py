@@ -110,11 +110,9 @@ def scan_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Malformed
                 except UnicodeDecodeError as error:
                     n_other += 1
                     others += [raw] if len(others) < _N_OTHER_ENCODING else []
-                    problem = (
-                        _invalid_utf8(raw, at=error.start, after_bom=bool(notes & BOM))
-                        if is_utf8
-                        else f"the line is not valid in data.encoding={encoding}; fix one of them"
-                    )
+                    problem = f"the line is not valid in data.encoding={encoding}; fix one of them"
+                    if is_utf8:
+                        problem = _invalid_utf8(raw, at=error.start, after_bom=bool(notes & BOM))
                     yield MalformedError(number, UTF8, f"{path}:{number}: {problem}")
                     continue
                 has_utf8 = has_utf8 or not raw.isascii()
