@@ -12,7 +12,7 @@ from translator.config.file import config_to_yaml, load_config
 from translator.data import phrasebook
 from translator.data.input_map import map_input
 from translator.data.noise import CHANGES, KINDS, add_noise, random_of_row
-from translator.data.readers import read_csv, read_jsonl, read_parallel, read_tsv
+from translator.data.readers import read_jsonl, read_parallel, read_table
 from translator.data.sentences import paired_sentences, sentence_spans
 from translator.data.tokenizer import Tokenizer
 from translator.translation.splitting import cut, split_text
@@ -114,9 +114,9 @@ def check_table(given: tuple[str, bytes], path: Path) -> None:
     if kind == "jsonl":
         rows = [*read_jsonl(path, "fr", "en")]
     else:
-        read = read_tsv if kind == "tsv" else read_csv
         columns: tuple[str | int, str | int] = ("fr", "en") if len(content) % 2 else (1, 2)
-        rows = [*read(path, *columns)]
+        delimiter = "," if kind == "csv" else "\t"
+        rows = [*read_table(path, *columns, delimiter=delimiter, quoted=kind == "csv")]
     numbers = [row.line for row in rows]
     assert numbers == sorted(set(numbers))
 

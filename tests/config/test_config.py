@@ -78,7 +78,7 @@ REFUSED = {
     "braces alone, not in quotes": (
         "data:\n  format: text\n  files:\n    train: {lang}\n",
         'c.yaml:6: data.files.train={"lang": null} does not fit; allowed: text or a map; put braces in '
-        'quotes: "{lang}"',
+        'quotes: train: "{lang}"',
     ),
     "a value too long to show": (
         f"run:\n  name: {'x' * 999}/\n",
@@ -267,11 +267,13 @@ BROKEN = {
     ),
     "braces before a name": (
         b"data:\n  files:\n    train: {lang}.txt\n    val: {lang}-val.txt\n",
-        r'c\.yaml:3: \{lang\}\.txt has braces, which mean a map in YAML; put it in quotes: "\{lang\}\.txt"',
+        r"c\.yaml:3: \{lang\}\.txt has braces, which mean a map in YAML; put it in quotes: "
+        r'train: "\{lang\}\.txt"',
     ),
     "braces in a map": (
         b"data:\n  files: {train: 'a.{lang}', val: b.{lang}}\n",
-        r'c\.yaml:2: b\.\{lang\} has braces, .*; put it in quotes: "b\.\{lang\}"',
+        r"c\.yaml:2: b\.\{lang\} has braces, .*; put it in quotes: "
+        r"""files: \{train: 'a\.\{lang\}', val: "b\.\{lang\}"\}""",
     ),
 }
 

@@ -1,11 +1,16 @@
 """Helpers for the tests of lines and readers."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import strategies as st
 
+from translator.data.readers import read_table
 from translator.errors import DataError
+
+read_csv = read_table
+read_tsv = partial(read_table, delimiter="\t", quoted=False)
 
 # Characters that some programs treat as line ends, and their neighbours.
 LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"

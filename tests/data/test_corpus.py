@@ -204,9 +204,9 @@ def test_a_file_is_read_once_for_each_content(
     read = readers.read_parallel
     reads: list[Path] = []
 
-    def noted(source: Path, target: Path) -> Iterator[readers.Row]:
+    def noted(source: Path, target: Path, encoding: str) -> Iterator[readers.Row]:
         reads.append(source)
-        return read(source, target)
+        return read(source, target, encoding)
 
     monkeypatch.setattr(readers, "read_parallel", noted)
     assert pairs_of(config) == pairs_of(config) == PAIRS
@@ -381,7 +381,8 @@ def places_for_names(folder: Path) -> dict[str, Any]:
 
 
 REFUSED = {
-    bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is not valid UTF-8; convert the file to UTF-8 (nor is any "
+    bad_utf8: "F/a.fr:1: byte 2 of the line (0xe9) is not valid UTF-8; convert the file to UTF-8, or for a "
+    "corpus set data.encoding; cp1252 or iso8859-15 can decode it (nor is any "
     "other of the 2 rows a pair)",
     bad_counts: "F/a.fr has 3 lines and F/a.en has 2; line n of one must translate line n of the other, "
     "so find the missing line",
@@ -400,10 +401,10 @@ REFUSED = {
     a_folder: "F/a.fr is a folder; name a file in it, in data.files",
     a_device: "F/a.fr is a pipe or a device, and a corpus is read more than once; write it into a file and "
     "name that",
-    an_archive: "F/a.fr is a zip archive, not text in UTF-8; unpack it, and name a file in it",
+    an_archive: "F/a.fr is a zip archive, not text in UTF-8; name a file in it, as in NAME.zip/FILE",
     no_file: "F/a.fr: no such file, nor a.fr.gz; check data.root and data.files",
     mixed_columns: "data.columns mixes a name and a number; give two names, or two numbers from 1",
-    places_for_names: "data.columns: numbers are for tsv and csv; data.format=jsonl has names",
+    places_for_names: "data.columns: numbers are for tsv, csv and xlsx; data.format=jsonl has names",
     bad_parquet: "F/a.parquet: cannot be loaded: Parquet magic bytes not found in footer. Either the file is "
     "corrupted or this is not a parquet file; fix or replace the file",
 }
@@ -517,7 +518,7 @@ def test_an_interrupted_reading_leaves_nothing(
 ) -> None:
     config = make(**text(tmp_path, PAIRS))
 
-    def interrupted(source: Path, target: Path) -> Iterator[readers.Row]:
+    def interrupted(source: Path, target: Path, encoding: str) -> Iterator[readers.Row]:
         yield readers.Row(1, "un", "one", 0)
         raise KeyboardInterrupt
 

@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import io
-import lzma
 import os
 import re
 import tarfile
@@ -66,7 +65,10 @@ def test_invalid_utf8_names_file_line_and_byte(file: Path, mark: bytes, zipped: 
         file.write_bytes(gzip.compress(data) if zipped else data)
 
     write(mark + b"d\xe9j\xc3\xa0\n")
-    problem = "(0xe9) is not valid UTF-8; convert the file to UTF-8"
+    problem = (
+        "(0xe9) is not valid UTF-8; convert the file to UTF-8, or for a corpus set data.encoding; "
+        "cp1252 or iso8859-15 can decode it"
+    )
     # Bytes are counted as in the file, including a byte order mark.
     assert refusal(lambda: read_lines(file)) == f"{file}:1: byte {len(mark) + 2} of the line {problem}"
     write(mark + b"un\n\xc3\xa9t\xe9")
@@ -123,27 +125,38 @@ def tarred() -> bytes:
 
 
 LINES = "Bonjour.\nÇa va ?\n" * 20
-TO_UTF8 = "convert it to UTF-8"
+TO_UTF8 = "convert it to UTF-8, or for a corpus set data.encoding="
+MEMBER = "name a file in it, as in NAME.zip/FILE"
 # Files that are not text: their bytes and the message.
 OTHER_KINDS = {
-    "zip": (zipped("a.fr", "a.en"), "is a zip archive, not text in UTF-8; unpack it, and name a file in it"),
+    "zip": (zipped("a.fr", "a.en"), f"is a zip archive, not text in UTF-8; {MEMBER}"),
     "docx": (
         zipped("[Content_Types].xml", "word/document.xml"),
         "is a Word document, not text .*; save its text",
     ),
-    "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "is an Excel workbook, not .*; save its text"),
+    "xlsx": (
+        zipped("[Content_Types].xml", "xl/workbook.xml"),
+        "is an Excel workbook, not .*; set data.format=xlsx",
+    ),
     "odt": (
         zipped("mimetype", "content.xml"),
         "is an OpenDocument file, not text .*; save its text as UTF-8",
     ),
     "bz2": (bz2.compress(LINES.encode()), "is packed with bzip2, not text in UTF-8; unpack it with bunzip2"),
-    "xz": (lzma.compress(LINES.encode()), "is packed with xz, not text in UTF-8; unpack it with unxz"),
-    "zstd": (b"\x28\xb5\x2f\xfd\x04\x58", "is packed with Zstandard, .*; unpack it with unzstd"),
     "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "is a 7-Zip archive, .*; unpack it, and name a file in it"),
     "rar": (b"Rar!\x1a\x07\1\0", "is a RAR archive, .*; unpack it, and name a file in it"),
     "tar": (tarred(), "is a tar archive, .*; unpack it, and name a file in it"),
     "tar.gz": (gzip.compress(tarred()), "is a tar archive, .*; unpack it, and name a file in it"),
-    "zip.gz": (gzip.compress(zipped("a")), "is a zip archive, .*; unpack it, and name a file in it"),
+    "zip.gz": (gzip.compress(zipped("a")), f"is a zip archive, .*; {MEMBER}"),
+    "gz.gz": (gzip.compress(gzip.compress(b"a")), "is packed with gzip twice, .*; unpack it with gunzip"),
+    "tmx": (b"<?xml version='1.0'?>\n<tmx version='1.4'>", "is a TMX file, .*; set data.format=tmx"),
+    "tmx in utf-16": (
+        "<?xml version='1.0' encoding='UTF-16'?><!DOCTYPE tmx SYSTEM 'tmx14.dtd'>".encode("utf-16"),
+        "is a TMX file, .*; set data.format=tmx",
+    ),
+    "xliff": (b"\xef\xbb\xbf\n<xliff version='1.2'>", "is an XLIFF file, .*; set data.format=xliff"),
+    "xml": (b"<?xml version='1.0'?>\n<text>", "is an XML file, not text in UTF-8; save its pairs as TMX"),
+    "po": (b'# French\nmsgid ""\nmsgstr ""', "is a PO file, not text in UTF-8; set data.format=po"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3", "is a PDF document, .*; save its text as UTF-8, and name that file"),
     "doc": (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
@@ -201,8 +214,8 @@ def test_a_file_in_another_encoding_throughout_is_refused(file: Path) -> None:
     text = "".join(f"Ligne {i}.\n{'déjà' if i % 2 else 'non'}\n" for i in range(40))
     file.write_bytes(text.encode("cp1252"))
     assert refusal(lambda: scan_lines(file)) == (
-        f"{file}: 20 of 80 lines are not valid UTF-8, and all others are ASCII; it looks like Windows-1252 "
-        "or Latin-1, so convert the file to UTF-8"
+        f"{file}: 20 of 80 lines are not valid UTF-8, and all others are ASCII; it looks like cp1252, so "
+        "convert the file to UTF-8, or for a corpus set data.encoding=cp1252"
     )
     file.write_bytes("voilà\n".encode() + text.encode("cp1252"))  # a mixture: line by line
     found = [line for line in scan_lines(file) if isinstance(line, MalformedError)]

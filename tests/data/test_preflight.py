@@ -182,7 +182,7 @@ def test_malformed_rows_are_counted_before_what_is_unfit() -> None:
     report.count_malformed(rows)
     assert (report.n_pairs, report.n_kept) == (5, 1)
     assert report.messages() == [
-        "left out: malformed: not valid UTF-8: 1 (lines 8)",
+        "left out: malformed: not valid UTF-8, or not in data.encoding: 1 (lines 8)",
         "left out: malformed: too few or too many columns: 2 (lines 7, 40)",
         "left out: a side is empty or blank: 1 (lines 101)",
     ]

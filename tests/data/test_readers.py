@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reading import TEXT, of_one_line, refusal
+from reading import TEXT, of_one_line, read_csv, read_tsv, refusal
 
 from translator.data.lines import (
     BOM,
@@ -28,11 +28,9 @@ from translator.data.lines import (
 from translator.data.readers import (
     Row,
     pair_of,
-    read_csv,
     read_jsonl,
     read_parallel,
     read_records,
-    read_tsv,
 )
 from translator.errors import DataError
 
@@ -233,7 +231,7 @@ def test_rows_of_too_few_or_too_many_columns(
         (
             "fr;en\nun;one\n",
             None,
-            "F:1: no column 'fr'; the header has fr;en; it looks separated by ';', so rewrite",
+            "F:1: no column 'fr'; .*; it looks separated by semicolons, so set data.delimiter=semicolon",
         ),
         (
             "fr\ten\nun\tone\n",
@@ -241,10 +239,18 @@ def test_rows_of_too_few_or_too_many_columns(
             "F:1: no column 'fr'; .*; it looks separated by tabs, so set data.format=tsv",
         ),
         ('{"fr": "un"}\n', None, "F:1: a quote .*; it looks like JSON Lines, so set data.format=jsonl"),
-        ("Oui, toi;Yes, you\nun;one\n", (1, 2), "F: it looks separated by ';', so rewrite the file"),
+        (
+            "Oui, toi;Yes, you\nun;one\n",
+            (1, 2),
+            "F: it looks separated by semicolons, so set data.delimiter=semicolon",
+        ),
         ("Oui, toi\tYes, you\nun\tone\n", (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
         ("Oui, toi\tYes, you\n" * 2, (1, 2), "F: it looks separated by tabs, so set data.format=tsv"),
-        ("Oui, toi;Yes, you\n" * 5, (1, 2), "F: it looks separated by ';', so rewrite the file"),
+        (
+            "Oui, toi;Yes, you\n" * 5,
+            (1, 2),
+            "F: it looks separated by semicolons, so set data.delimiter=semicolon",
+        ),
         ("un|||one\nOui, toi ||| Yes\n", (1, 2), "F: it looks separated by '|||', so rewrite the file"),
     ],
 )

@@ -17,6 +17,7 @@ from translator import console
 from translator.cli.align import align_command
 from translator.cli.evaluating import evaluate_command
 from translator.cli.explain import explain_command
+from translator.cli.importing import import_command
 from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.training import check_data_command, train_command
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 
 # `--help` lists the subcommands in this order.
+app.command("import")(import_command)
 app.command("train")(train_command)
 app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)

@@ -232,10 +232,12 @@ def _explain(problems: list[Any], locate: Callable[[Location, str], str]) -> str
     value = _shortened(json.dumps(error["input"], ensure_ascii=False))
     subject = f"{dotted}={value}" if dotted else value
     allowed = _allowed(field, keys)
-    return f"{where}: {subject} does not fit; allowed: {allowed}{_advice(error['input'], allowed)}{more}"
+    return (
+        f"{where}: {subject} does not fit; allowed: {allowed}{_advice(keys, error['input'], allowed)}{more}"
+    )
 
 
-def _advice(value: Any, allowed: str) -> str:
+def _advice(keys: list[str | int], value: Any, allowed: str) -> str:
     """Return advice if the error is one of two common ones, and otherwise an empty string.
 
     The two errors are a whole number that is written as `2.0` or `1e3`, and a string such as `{lang}` that is
@@ -244,7 +246,7 @@ def _advice(value: Any, allowed: str) -> str:
     if isinstance(value, float) and value.is_integer() and "a whole number" in allowed:
         return f"; write {value:.0f}"
     if isinstance(value, dict) and list(value.values()) == [None] and "text" in allowed:
-        return f'; put braces in quotes: "{{{next(iter(value))}}}"'
+        return f'; put braces in quotes: {keys[-1]}: "{{{next(iter(value))}}}"'
     return ""
 
 

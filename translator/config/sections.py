@@ -69,17 +69,29 @@ class NoiseConfig(Section):
 class SourceConfig(Section):
     """Where the sentence pairs come from."""
 
-    format: Literal["phrasebook", "text", "tsv", "csv", "jsonl", "parquet", "hub"] = "phrasebook"
-    """phrasebook: the embedded corpus; text: one file per language; tsv, csv, jsonl, parquet: one file
-    with one column per language; hub: a Hugging Face dataset or a local folder of Parquet files."""
+    format: Literal[
+        "phrasebook", "text", "tsv", "csv", "xlsx", "jsonl", "tmx", "po", "xliff", "parquet", "hub"
+    ] = "phrasebook"
+    """phrasebook: the embedded corpus; text: one file per language; tsv, csv, xlsx, jsonl, parquet: one file
+    with one column per language; tmx, xliff (1.2), po: one file with both languages; hub: a Hugging Face
+    dataset or a local folder of Parquet files. `translator import FILE` recognises all of them."""
     root: str | None = None
     """Folder or http(s) address prepended to each name in `data.files`."""
     files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
-    """Split → file, plain or .gz, local or http(s). For `text`, the file name contains `{lang}`, or a map
-    language → file is given. For `hub`, split → the dataset's own name of the split."""
+    """Split → file, plain, .gz, .xz, .zst or inside a zip archive (`NAME.zip/FILE`), local or http(s). For
+    `text`, the file name contains `{lang}`, or a map language → file is given. For `hub`, split → the
+    dataset's own name of the split."""
     columns: dict[str, str | PositiveInt] = Field(default_factory=dict)
-    """Language → column: its name, or its number from 1 in tsv and csv files without a header line.
-    Empty: columns named by language code, or a column `translation` that contains both."""
+    """Language → column: its name, or its number from 1 in tsv, csv and xlsx files without a header line.
+    In tmx and xliff files, language → its code there; in po files, language → msgid or msgstr. Empty: columns
+    named by language code, or a column `translation` that contains both."""
+    encoding: str | None = None
+    """Encoding of the files, such as cp1252 or utf-16; null: UTF-8, or what a tmx, xliff or po file says."""
+    delimiter: Literal["comma", "semicolon", "tab"] | None = None
+    """What separates columns; null: a comma in csv, a tab in tsv, or what a line `sep=;` in the file says."""
+    quoting: Literal["double", "none"] | None = None
+    """double: a field may be in double quotes, and a quote in it is written twice; none: quotes are text;
+    null: double in csv and none in tsv."""
     dataset: str | None = None
     """For `hub`: the Hub id or the local folder."""
     subset: str | None = None
@@ -157,6 +169,7 @@ class DataConfig(SourceConfig):
 
     def _check_source(self, at: str) -> None:
         """Check the keys of a single source. `at` is the dotted name of its section."""
+        self._check_text_options(at)
         if self.format == "hub":
             if self.dataset is None:
                 raise ValueError(f"{at}.dataset is missing; {at}.format=hub needs a Hub id or a folder")
@@ -175,6 +188,27 @@ class DataConfig(SourceConfig):
                     f"{at}.held_out.{split} names a split that the source already has; "
                     f"remove it from {at}.held_out or from {at}.files"
                 )
+
+    def _check_text_options(self, at: str) -> None:
+        tables = ("tsv", "csv")
+        for key, formats in (
+            ("encoding", ("text", *tables, "jsonl", "tmx", "xliff", "po")),
+            ("delimiter", tables),
+            ("quoting", tables),
+        ):
+            value = getattr(self, key)
+            if value is not None and self.format not in formats:
+                raise ValueError(
+                    f"{at}.{key}={value} has no effect on {at}.format={self.format}; "
+                    f"it is for {', '.join(formats)}"
+                )
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"{at}.encoding={self.encoding} is not an encoding that Python knows; "
+                "try utf-8, utf-16, cp1252 or iso8859-15"
+            ) from None
 
     def _check_text_files(self, at: str, name: str | dict[str, str]) -> None:
         if isinstance(name, str):

@@ -118,8 +118,9 @@ def _unquoted_braces(text: str, numbers: Sequence[int]) -> tuple[int, str] | Non
     lines = text.split("\n")
     for number in [near for at in numbers for near in (at, at - 1)]:
         if 0 <= number < len(lines) and (match := _BRACES.search(lines[number])):
-            value = match["value"]
-            return number, f'{value} has braces, which mean a map in YAML; put it in quotes: "{value}"'
+            value, line = match["value"], lines[number]
+            quoted = f'{line[: match.start("value")]}"{value}"{line[match.end("value") :]}'.strip()
+            return number, f"{value} has braces, which mean a map in YAML; put it in quotes: {quoted}"
     return None
 
 

@@ -17,6 +17,7 @@ import torch
 
 from translator.config import DataConfig
 from translator.data import phrasebook, readers, tables
+from translator.data.formats import column_names, read_files
 from translator.data.input_map import map_input
 from translator.data.lines import MalformedError, scan_lines
 from translator.data.locations import cache_folder, file_sha256, local_paths, short_hash
@@ -125,7 +126,7 @@ def second_references(config: DataConfig, split: str) -> list[str] | None:
     Only the hand-written splits of the phrasebook have second references, all in English.
     """
     sources = list(of_each_source(config, split, lambda source: source).values())
-    is_english = [source.format == "phrasebook" and _column_names(source)[1] == "en" for source in sources]
+    is_english = [source.format == "phrasebook" and column_names(source)[1] == "en" for source in sources]
     return phrasebook.second_references(split) if is_english == [True] else None
 
 
@@ -228,7 +229,7 @@ def _problems(table: Table) -> Any:
 
 def _open_table(config: DataConfig, split: str) -> Table:
     """Return the cached table of a split, which includes the malformed rows; see `_cached_table`."""
-    source, target = _column_names(config)
+    source, target = column_names(config)
     if config.format == "phrasebook":
         return _cached_table(config, lambda _: _phrasebook_rows(split, source, target), split, {})
     if config.format == "hub":
@@ -239,20 +240,20 @@ def _open_table(config: DataConfig, split: str) -> Table:
         )
     paths = local_paths(config, split)
     path = paths[config.source_language]
-    rows: dict[str, Callable[[Path], Rows]] = {
-        "parquet": lambda scratch: _table_rows(config, tables.load_parquet(path, scratch), str(path)),
-        "text": lambda _: readers.read_parallel(path, paths[config.target_language]),
-        "tsv": lambda _: readers.read_tsv(path, source, target),
-        "csv": lambda _: readers.read_csv(path, source, target),
-        "jsonl": lambda _: readers.read_jsonl(path, str(source), str(target)),
-    }
     digests = {language: file_sha256(path) for language, path in paths.items()}
-    return _cached_table(config, rows[config.format], split, digests)
+    if config.format == "parquet":
+        return _cached_table(
+            config,
+            lambda scratch: _table_rows(config, tables.load_parquet(path, scratch), str(path)),
+            split,
+            digests,
+        )
+    return _cached_table(config, lambda _: read_files(config, paths), split, digests)
 
 
 def _table_rows(config: DataConfig, table: Table, where: str) -> Rows:
     """Yield the rows of a table that has two text columns or the column `translation` (see `pair_of`)."""
-    source, target = map(str, _column_names(config))
+    source, target = map(str, column_names(config))
     if "translation" not in table.column_names:
         readers.pair_of(dict.fromkeys(table.column_names, ""), source, target, line=0, where=where)
     wanted = [name for name in table.column_names if name in (source, target, "translation")]
@@ -273,7 +274,8 @@ def _cached_table(
         digests: digests that identify the data of the split.
     """
     key: list[object] = [READER_VERSION, config.input_map, config.format, split, sorted(digests.items())]
-    key += [_column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
+    key += [config.encoding, config.delimiter, config.quoting]
+    key += [column_names(config), phrasebook.fingerprint() if config.format == "phrasebook" else ""]
     folder = cache_folder(config, "arrow") / short_hash(key)
 
     def write(partial: Path) -> None:
@@ -290,10 +292,14 @@ def _no_pairs(config: DataConfig, split: str) -> str:
     if config.format == "hub":
         return f"data.dataset={config.dataset}: split {split!r} has no rows; name another in data.files"
     path = local_paths(config, split)[config.source_language]
-    is_text = config.format != "parquet"
-    is_empty = is_text and next(scan_lines(path), None) is None
+    is_text = config.format in ("text", "tsv", "csv", "jsonl")
+    is_empty = is_text and next(scan_lines(path, config.encoding or "utf-8"), None) is None
     what = (
-        "is empty" if is_empty else "has no pairs, only blank lines or a header" if is_text else "has no rows"
+        "is empty"
+        if is_empty
+        else "has no pairs, only blank lines or a header"
+        if is_text
+        else "has no pairs"
     )
     return f"{path} {what}; name a file that has pairs in data.files.{split}"
 
@@ -325,16 +331,6 @@ def _load_hub(config: DataConfig, split: str) -> Table:
     # The split that this project calls `val` is usually called `validation` on the Hub.
     on_hub = config.files.get(split, "validation" if split == "val" else split)
     return tables.load_hub(str(config.dataset), config.subset, str(on_hub), cache_folder(config, "hub"))
-
-
-def _column_names(config: DataConfig) -> tuple[str | int, str | int]:
-    languages = (config.source_language, config.target_language)
-    names = [config.columns.get(language, language) for language in languages]
-    if isinstance(names[0], int) != isinstance(names[1], int):
-        raise DataError("data.columns mixes a name and a number; give two names, or two numbers from 1")
-    if isinstance(names[0], int) and config.format not in ("tsv", "csv"):
-        raise DataError(f"data.columns: numbers are for tsv and csv; data.format={config.format} has names")
-    return names[0], names[1]
 
 
 def _phrasebook_rows(split: str, source: str | int, target: str | int) -> Iterator[readers.Row]:

@@ -1,27 +1,28 @@
-"""The lines of a UTF-8 file. Their text is not normalised.
+"""The lines of a text file. Their text is not normalised.
 
 Only `\\n` ends a line. U+2028, U+0085 and a `\\r` without `\\n` count as text. The `\\r` of a line ending
 `\\r\\n` is removed, and so is a byte order mark at the start of the file. Both removals are recorded in
 `Line.notes`.
 """
 
-import gzip
+import codecs
 import re
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
-from translator.data.file_kinds import N_HEAD_BYTES, not_text
+from translator.data.opening import UnpackError, open_binary, to_utf8
 from translator.errors import DataError
 
 #: Bit flags of `Line.notes`. They tell what was removed from the line.
 CRLF, BOM = 1, 2
+#: Bit flag of a pair: inline markup was removed from one of its segments. (4 to 64 are in `oddities`.)
+MARKUP = 128
 
 #: Reasons why a row is malformed.
-UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE = range(1, 8)
+UTF8, LONG, COLUMNS, QUOTE, JSON, NO_TEXT, SURROGATE, UNFINISHED = range(1, 9)
 
 #: Maximum length of a line or of a CSV record. Longer ones are treated as malformed, so that no file can
 #: exhaust the memory.
@@ -35,6 +36,11 @@ _N_OTHER_ENCODING = 10
 #: `\r` as its line ending.
 _N_LONE_CR = 10
 
+#: Single-byte encodings that are tried on text which is not UTF-8: of Windows, Unix, the old Mac and DOS.
+_OTHER_ENCODINGS = ("cp1252", "iso8859-15", "mac-roman", "cp850")
+#: Characters beyond ASCII that are frequent in French or English text.
+_EXPECTED = frozenset("àâäçèéêëîïôöùûüœæÀÂÇÈÉÊËÎÏÔÙÛÜŒ«»’‘“”–—…€°\u00a0")
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,7 +49,7 @@ class MalformedError(DataError):
 
     Attributes:
         line: number of the row's first line, from 1.
-        problem: the reason why the row is malformed, one of the constants from `UTF8` to `SURROGATE`.
+        problem: the reason why the row is malformed, one of the constants from `UTF8` to `UNFINISHED`.
     """
 
     def __init__(self, line: int, problem: int, message: str):
@@ -59,34 +65,6 @@ class Line(NamedTuple):
     notes: int
 
 
-@contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, which may be a pipe. If it starts like a gzip file, it is decompressed while it is read.
-
-    Raises:
-        DataError: the file cannot be read, or it is neither text nor gzip. In the second case, the message
-            names the kind of file, such as an archive or a document.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                with gzip.open(file) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            else:
-                _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))
-                yield file
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; name a file in it") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
-
-
-def _refuse_other_kinds(path: Path, head: bytes) -> None:
-    problem = not_text(path, head[:N_HEAD_BYTES])
-    if problem is not None:
-        raise DataError(f"{path} {problem}")
-
-
 def read_lines(path: Path) -> Iterator[Line]:
     """Yield the lines of a UTF-8 file.
 
@@ -99,21 +77,21 @@ def read_lines(path: Path) -> Iterator[Line]:
         yield line
 
 
-def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
-    """Yield the lines of a UTF-8 file. In place of a line that is too long or not UTF-8, yield an error.
+def scan_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | MalformedError]:
+    """Yield the lines of a file. In place of a line that is too long or cannot be decoded, yield an error.
 
     Raises:
-        DataError: the file cannot be read, is not text, is a damaged gzip file, seems to be in another
-            encoding than UTF-8, or has lines that end in CR alone.
+        DataError: the file cannot be read, is not text, is packed and damaged, seems to be in another
+            encoding than UTF-8 although `encoding` is UTF-8, or has lines that end in CR alone.
     """
-    with open_binary(path) as file:
-        number = n_other = 0
-        has_utf8 = False  # whether any valid line has a character beyond ASCII
-        try:
-            if isinstance(file, gzip.GzipFile):
-                _refuse_other_kinds(path, file.peek(N_HEAD_BYTES))
-            raw = b""
-            read = partial(file.readline, MAX_LINE_BYTES + 1)
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    number = n_other = 0
+    has_utf8 = False  # whether any valid line has a character beyond ASCII
+    others: list[bytes] = []  # the first lines that are not UTF-8
+    raw = b""
+    try:
+        with open_binary(path, encoding=encoding) as file:
+            read = partial((file if is_utf8 else to_utf8(file, encoding)).readline, MAX_LINE_BYTES + 1)
             for number, raw in enumerate(iter(read, b""), start=1):
                 if len(raw) > MAX_LINE_BYTES:
                     while raw and not raw.endswith(b"\n"):  # skip the rest of the line
@@ -131,27 +109,73 @@ def scan_lines(path: Path) -> Iterator[Line | MalformedError]:
                     text = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
                     n_other += 1
-                    yield _invalid_utf8(path, number, raw, at=error.start, after_bom=bool(notes & BOM))
+                    others += [raw] if len(others) < _N_OTHER_ENCODING else []
+                    problem = f"the line is not valid in data.encoding={encoding}; fix one of them"
+                    if is_utf8:
+                        problem = _invalid_utf8(raw, at=error.start, after_bom=bool(notes & BOM))
+                    yield MalformedError(number, UTF8, f"{path}:{number}: {problem}")
                     continue
                 has_utf8 = has_utf8 or not raw.isascii()
                 yield Line(number, text, notes)
-            if number == 1 and raw.count(b"\r") >= _N_LONE_CR:
-                raise DataError(f"{path}: its lines end in CR alone, as on old Macs; convert them to LF")
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{path}:{number + 1}: damaged gzip file: {error}; fetch it again") from None
-    if not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):
+    except UnpackError as error:
+        raise DataError(f"{path}:{number + 1}: {error.problem}") from None
+    if number == 1 and raw.count(b"\r") >= _N_LONE_CR:
+        raise DataError(f"{path}: its lines end in CR alone, as on old Macs; convert them to LF")
+    if is_utf8 and not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):
+        likely = other_encodings(b" ".join(others))[0]
         raise DataError(
             f"{path}: {n_other:,} of {number:,} lines are not valid UTF-8, and all others are ASCII; it "
-            "looks like Windows-1252 or Latin-1, so convert the file to UTF-8"
+            f"looks like {likely}, so convert the file to UTF-8, or for a corpus set data.encoding={likely}"
         )
 
 
-def _invalid_utf8(path: Path, number: int, raw: bytes, *, at: int, after_bom: bool) -> MalformedError:
+def _invalid_utf8(raw: bytes, *, at: int, after_bom: bool) -> str:
     byte = at + 1 + (3 if after_bom else 0)
-    problem = f"byte {byte} of the line (0x{raw[at]:02x}) is not valid UTF-8; convert the file to UTF-8"
-    return MalformedError(number, UTF8, f"{path}:{number}: {problem}")
+    return (
+        f"byte {byte} of the line (0x{raw[at]:02x}) is not valid UTF-8; convert the file to UTF-8, or for a "
+        f"corpus set data.encoding; {' or '.join(other_encodings(raw)[:2])} can decode it"
+    )
+
+
+def other_encodings(raw: bytes) -> list[str]:
+    """Return the encodings that can decode a text which is not UTF-8, the most plausible one first.
+
+    An encoding is plausible if it decodes the bytes beyond ASCII to characters that French or English has.
+    """
+    scores = {}
+    for encoding in _OTHER_ENCODINGS:
+        with suppress(UnicodeDecodeError):
+            beyond = [character for character in raw.decode(encoding) if character > "\x7f"]
+            scores[encoding] = sum(1 if character in _EXPECTED else -1 for character in beyond)
+    return sorted(scores, key=lambda encoding: -scores[encoding])
+
+
+def guess_encoding(texts: Sequence[bytes]) -> tuple[str, str]:
+    """Return the encoding that all texts seem to have, and the reason. Their last line may be cut."""
+    if any(raw.startswith((b"\xff\xfe", b"\xfe\xff")) for raw in texts):
+        return "utf-16", "it starts with a byte order mark"
+    start = texts[0][:1000]
+    for encoding, zeros in (("utf-16-be", start[::2]), ("utf-16-le", start[1::2])):
+        if zeros.count(0) > len(start) / 4:
+            return encoding, "every second byte is zero"
+    lines = [line for raw in texts for line in raw.rpartition(b"\n")[0].split(b"\n") if not line.isascii()]
+    others = [line for line in lines if "\ufffd" in line.decode("utf-8", "replace")]
+    if not lines:
+        return "utf-8", "it has no character beyond ASCII"
+    if 2 * len(others) <= len(lines):
+        return "utf-8", f"{len(lines) - len(others)} of {len(lines)} lines beyond ASCII are valid"
+    likely = other_encodings(b"\n".join(others))[0]
+    return (
+        likely,
+        f"{len(others)} lines are not valid UTF-8, and {likely} has most of their letters in French",
+    )
 
 
 def replace_surrogates(text: str) -> str:
     """Replace each lone surrogate with U+FFFD. JSON can contain lone surrogates, but UTF-8 cannot."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Return a text with each line break, and the spaces around it, replaced by one space."""
+    return " ".join(filter(None, map(str.strip, text.split("\n")))) if "\n" in text else text

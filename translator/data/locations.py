@@ -5,9 +5,13 @@ from pathlib import Path
 
 from translator import console
 from translator.config import DataConfig
+from translator.data.opening import zip_member
 from translator.data.tables import download, first_line
 from translator.errors import DataError
 from translator.files import atomic_write, sha256
+
+#: Ends of the names of packed files.
+_PACKED = (".gz", ".xz", ".zst")
 
 
 def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
@@ -23,9 +27,10 @@ def local_paths(config: DataConfig, split: str) -> dict[str, Path]:
         if config.root is not None:
             name = f"{config.root.rstrip('/')}/{name}"
         if name.startswith(("http://", "https://")):
-            paths[language] = _fetch(config, name)
+            address, zipped, member = name.partition(".zip/")
+            paths[language] = _fetch(config, f"{address}.zip") / member if zipped else _fetch(config, name)
         else:
-            paths[language] = _plain_or_gz(Path(name).expanduser(), config.root)
+            paths[language] = _plain_or_packed(Path(name).expanduser(), config.root)
     return paths
 
 
@@ -44,13 +49,14 @@ def cache_folder(config: DataConfig, name: str) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file of the corpus.
+    """Return the SHA-256 of a file of the corpus; for a file in a zip archive, the archive's and the name.
 
     Raises:
         DataError: the file cannot be read.
     """
+    archive, name = zip_member(path) or (path, "")
     try:
-        return sha256(path)
+        return f"{sha256(archive)}/{name}" if name else sha256(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
 
@@ -60,16 +66,19 @@ def short_hash(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
-def _plain_or_gz(path: Path, root: str | None) -> Path:
-    """Return the path of a file. If the file does not exist, try the path with `.gz` added or removed.
+def _plain_or_packed(path: Path, root: str | None) -> Path:
+    """Return the path of a file. If the file does not exist, try the path with `.gz`, `.xz` or `.zst`.
 
-    `.gz` is removed from a path that ends with it, and is added to any other path.
+    If the path ends with one of these, it is tried without.
 
     Raises:
-        DataError: neither file exists, or the first of them that exists is not a regular file.
+        DataError: no such file exists, or the first of them that exists is not a regular file.
     """
-    variant = path.with_suffix("") if path.suffix == ".gz" else path.with_name(path.name + ".gz")
-    for candidate in (path, variant):
+    if zip_member(path) is not None:
+        return path
+    is_packed = path.suffix in _PACKED
+    others = [path.with_suffix("")] if is_packed else [path.with_name(path.name + end) for end in _PACKED]
+    for candidate in (path, *others):
         if candidate.is_file():
             return candidate
         if candidate.is_dir():
@@ -83,7 +92,7 @@ def _plain_or_gz(path: Path, root: str | None) -> Path:
     if not path.is_absolute():
         of_root = "data.root is not set" if root is None else f"data.root={root}"
         where = f"; {of_root}, and a relative path starts at the working folder, so it was {path.absolute()}"
-    raise DataError(f"{path}: no such file, nor {variant.name}{where}; check data.root and data.files")
+    raise DataError(f"{path}: no such file, nor {others[0].name}{where}; check data.root and data.files")
 
 
 def _fetch(config: DataConfig, url: str) -> Path:

@@ -59,7 +59,7 @@ def _is_entity(match: re.Match[str]) -> bool:
 
 
 #: For each language, words that are frequent in it and not in the other language.
-_FUNCTION_WORDS = {
+FUNCTION_WORDS = {
     "fr": frozenset(
         "le la les des une est et dans que qui pas pour sur il elle je vous nous avec du au".split()
     ),
@@ -73,7 +73,7 @@ def looks_swapped(source: str, target: str, source_language: str, target_languag
     The result is None if the function words suggest neither order, or if one of the languages is neither
     French nor English.
     """
-    of_source, of_target = _FUNCTION_WORDS.get(source_language), _FUNCTION_WORDS.get(target_language)
+    of_source, of_target = FUNCTION_WORDS.get(source_language), FUNCTION_WORDS.get(target_language)
     if of_source is None or of_target is None:
         return None
     in_source, in_target = set(source.lower().split()), set(target.lower().split())

@@ -25,6 +25,7 @@ _NON_WORD = re.compile(r"[\W_]+")
 _NOTE_OF_FLAG = {
     lines.CRLF: "crlf",
     lines.BOM: "bom",
+    lines.MARKUP: "markup",
     oddities.ENTITY: "entity",
     oddities.TOKENISED: "tokenised",
     oddities.MOJIBAKE: "mojibake",

@@ -5,6 +5,7 @@ lines are skipped, except in parallel files, where they count as (empty) texts.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice, zip_longest
@@ -27,6 +28,8 @@ from translator.errors import DataError
 
 #: If a table has no header, its number of columns is inferred from at most this many rows at its start.
 N_FIRST_ROWS = 1000
+#: The line with which Excel is told the delimiter.
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?')
 
 
 class Row(NamedTuple):
@@ -38,14 +41,14 @@ class Row(NamedTuple):
     notes: int
 
 
-def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
+def read_parallel(source: Path, target: Path, encoding: str = "utf-8") -> Iterator[Row | MalformedError]:
     """Yield the pairs of two parallel files: line n of one file is the translation of line n of the other.
 
     Raises:
         DataError: see `scan_lines`. Also raised if the files differ in number of lines.
     """
     n_source = n_target = 0
-    for left, right in zip_longest(scan_lines(source), scan_lines(target)):
+    for left, right in zip_longest(scan_lines(source, encoding), scan_lines(target, encoding)):
         n_source += left is not None
         n_target += right is not None
         if type(left) is Line and type(right) is Line:  # comparing the types is faster than `isinstance`
@@ -59,45 +62,56 @@ def read_parallel(source: Path, target: Path) -> Iterator[Row | MalformedError]:
         )
 
 
-def read_tsv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a tab-separated file, in which quotes have no special meaning.
+def read_table(
+    path: Path,
+    source: str | int,
+    target: str | int,
+    *,
+    delimiter: str = ",",
+    quoted: bool = True,
+    encoding: str = "utf-8",
+) -> Iterator[Row | MalformedError]:
+    """Yield the pairs of a table with one row per line.
 
     A row is malformed if it is too short to have both the source column and the target column. It is also
     malformed if it has more columns than the header, unless the surplus columns are empty. If the file has
     no header, the most frequent number of columns in the first `N_FIRST_ROWS` rows is used in place of the
-    header's number of columns.
+    header's number of columns. If a quote stands where RFC 4180 does not allow a quote, only the line with
+    this quote is malformed.
 
     Args:
         path: the file.
         source: name of the source column in the header or, if the file has no header, its number, counted
             from 1.
         target: name or number of the target column; see `source`.
+        delimiter: the character between columns. Excel's line `sep=;` at the start of the file goes before.
+        quoted: whether fields may be in double quotes; otherwise, quotes have no special meaning.
+        encoding: encoding of the file.
 
     Raises:
         DataError: see `scan_lines`. Also raised if the header is missing or malformed, or if it does not
             contain both names.
     """
+    lines = scan_lines(path, encoding)
+    first = list(islice(lines, 1))
+    if first and isinstance(first[0], Line) and (match := SEPARATOR_LINE.fullmatch(first[0].text)):
+        first, delimiter = [], match[1]
+    lines = chain(first, lines)
+    if quoted:
+        return columns(path, csv_records(path, lines, delimiter), source, target)
     records = (
-        line if isinstance(line, MalformedError) else Record(line.number, line.text.split("\t"), line.notes)
-        for line in scan_lines(path)
+        line
+        if isinstance(line, MalformedError)
+        else Record(line.number, line.text.split(delimiter), line.notes)
+        for line in lines
     )
-    return _columns(path, records, source, target)
+    return columns(path, records, source, target)
 
 
-def read_csv(path: Path, source: str | int, target: str | int) -> Iterator[Row | MalformedError]:
-    """Yield the pairs of a comma-separated file (RFC 4180); see `read_tsv` for the arguments.
-
-    If a quote stands where RFC 4180 does not allow a quote, only the line with this quote is malformed.
-
-    Raises:
-        DataError: see `read_tsv`.
-    """
-    return _columns(path, csv_records(path), source, target)
-
-
-def _columns(
+def columns(
     path: Path, records: Iterator[Record | MalformedError], source: str | int, target: str | int
 ) -> Iterator[Row | MalformedError]:
+    """Yield the pairs in the records of a table; see `read_table`."""
     records = (row for row in records if isinstance(row, MalformedError) or not _is_blank(row.fields))
     header_notes = 0
     if isinstance(source, int) and isinstance(target, int):
@@ -177,19 +191,23 @@ def _other_separator(fields: list[str]) -> str:
         return "it looks like JSON Lines, so set data.format=jsonl"
     if "\t" in fields[0]:
         return "it looks separated by tabs, so set data.format=tsv"
-    for separator in (";", "|||", "|"):
+    if ";" in fields[0]:
+        return "it looks separated by semicolons, so set data.delimiter=semicolon"
+    for separator in ("|||", "|"):
         if separator in fields[0]:
             return f"it looks separated by {separator!r}, so rewrite the file with tabs or commas"
     return "it looks separated by commas, so set data.format=csv" if "," in fields[0] else ""
 
 
-def read_jsonl(path: Path, source: str, target: str) -> Iterator[Row | MalformedError]:
+def read_jsonl(
+    path: Path, source: str, target: str, encoding: str = "utf-8"
+) -> Iterator[Row | MalformedError]:
     """Yield the pairs of a JSON Lines file, in which each line is an object that `pair_of` accepts.
 
     Raises:
         DataError: see `scan_lines`.
     """
-    for line in scan_lines(path):
+    for line in scan_lines(path, encoding):
         if isinstance(line, MalformedError):
             yield line
         elif line.text.strip():

@@ -13,13 +13,14 @@ N_EXAMPLES = 10
 #: Maps each reason for leaving out a pair to its description. If several reasons apply to a pair, only the
 #: first is counted.
 REASONS = {
-    "invalid_utf8": "malformed: not valid UTF-8",
+    "invalid_utf8": "malformed: not valid UTF-8, or not in data.encoding",
     "long_line": f"malformed: a line of more than {lines.MAX_LINE_BYTES:,} bytes",
     "columns": "malformed: too few or too many columns",
     "quote": "malformed: a quote that is never closed, or where CSV allows none",
     "invalid_json": "malformed: not valid JSON",
     "no_text": "malformed: a side is missing, null or not text",
     "surrogate": "malformed: half a surrogate pair",
+    "unfinished": "an entry marked as fuzzy, obsolete or not yet translated",
     "empty": "a side is empty or blank",
     "too_long": "a side is longer than data.max_characters",
     "length_ratio": "the sides' lengths differ by more than data.max_length_ratio",
@@ -37,13 +38,15 @@ _MALFORMED = {
     lines.JSON: "invalid_json",
     lines.NO_TEXT: "no_text",
     lines.SURROGATE: "surrogate",
+    lines.UNFINISHED: "unfinished",
 }
 
 #: Maps each note to its description. A note is an oddity that is counted but does not cause the pair to be
-#: left out. The reader removes the first two oddities from the text.
+#: left out. The reader removes the first three oddities from the text.
 NOTES = {
     "crlf": "lines ended in CR LF (removed)",
     "bom": "file started with a byte order mark (removed)",
+    "markup": "inline markup inside a segment (removed)",
     "not_nfc": "text is not in Unicode form NFC (left as it is)",
     "control": "text holds a control character (left as it is)",
     "u2581": "text holds U+2581, SentencePiece's word mark (escaped)",

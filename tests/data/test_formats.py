@@ -1,0 +1,226 @@
+"""Formats, encodings and packed files: what `data.format` and its neighbours do to a file."""
+
+import gzip
+import lzma
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from reading import refusal
+
+from translator.config import DataConfig
+from translator.config.sections import InvalidConfigError, validate
+from translator.data import locations
+from translator.data.corpus import fingerprints, open_split
+from translator.data.formats import read_files
+from translator.data.lines import UTF8, Line, MalformedError, guess_encoding, other_encodings, scan_lines
+from translator.data.readers import Row
+from translator.data.xml_files import read_tmx
+from translator.errors import DataError
+
+
+def read(path: Path, file_format: str, **keys: Any) -> Iterator[Row | MalformedError]:
+    config = DataConfig(format=file_format, files={"train": str(path)}, **keys)
+    return read_files(config, {"fr": path, "en": path})
+
+
+UNITS = (
+    "".join(
+        f'<tu><tuv xml:lang="fr"><seg>{i}</seg></tuv>\n<tuv xml:lang="en"><seg>{i}</seg></tuv></tu>\n'
+        for i in range(40_000)
+    )
+    + '<tu><tuv xml:lang="fr"><seg>x</seg></tuv></tu>'
+)
+
+
+def test_lines_of_long_xml_files_are_counted_on(file: Path) -> None:
+    """libxml2 counts to 65,535 by itself."""
+    file.write_text(f"<tmx><body>\n{UNITS}</body></tmx>")
+    *rows, last = read_tmx(file, "fr", "en")
+    assert [row.line for row in rows] == [2 + 2 * i for i in range(40_000)]
+    assert str(last) == f"{file}:80002: no segment in 'en'; there are: fr; set data.columns to two of them"
+
+
+def test_one_variant_can_be_chosen(file: Path) -> None:
+    variants = "".join(f'<tuv xml:lang="{x}"><seg>{x}</seg></tuv>' for x in ("fr-CA", "fr-FR", "en", "frp"))
+    file.write_text(f"<tmx><body><tu>{variants}</tu></body></tmx>")
+
+    def sources(**keys: Any) -> list[str]:
+        return [row.source for row in read(file, "tmx", **keys) if isinstance(row, Row)]
+
+    assert sources() == ["fr-CA", "fr-FR"]
+    assert sources(columns={"fr": "fr-FR"}) == ["fr-FR"]
+
+
+@pytest.mark.parametrize("file_format", ["tmx", "xliff", "xlsx"])
+def test_text_given_as_another_format_is_named(file: Path, file_format: str) -> None:
+    file.write_text("fr,en\nun,one\n")
+    expected = {"tmx": "a TMX file", "xliff": "an XLIFF file", "xlsx": "an Excel workbook"}[file_format]
+    said = refusal(lambda: read(file, file_format))
+    assert said == f"{file} is not {expected}; `translator import FILE` says what it is"
+    file.write_text('msgid ""\n')
+    assert (
+        refusal(lambda: read(file, file_format)) == f"{file} is a PO file, not {expected}; set data.format=po"
+    )
+
+
+def test_text_given_as_po_is_refused(file: Path) -> None:
+    file.write_text("un\none\n")
+    assert refusal(lambda: read(file, "po")).startswith(f"{file}:1: not a PO file; `translator import FILE`")
+
+
+def test_a_po_file_in_other_languages_says_what_to_set(file: Path) -> None:
+    file.write_text('msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "one"\nmsgstr "eins"\n')
+    assert refusal(lambda: read(file, "po")) == (
+        f"{file}: its header names 'de', neither 'fr' nor 'en'; "
+        "set data.columns={fr: msgid, en: msgstr}, or the other way round"
+    )
+
+
+ENCODED = "fr\ten\nété\tsummer\nforêt\tforest\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-be", "utf-32", "mac-roman", "utf-8-sig"])
+def test_text_is_read_in_its_encoding(file: Path, encoding: str) -> None:
+    file.write_bytes(ENCODED.encode(encoding))
+    rows = [(row.source, row.target) for row in read(file, "tsv", encoding=encoding)]
+    assert rows == [("été", "summer"), ("forêt", "forest")]
+
+
+def test_the_same_file_in_another_encoding_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(ENCODED.encode("cp1252"))
+
+    def targets(encoding: str) -> list[str]:
+        keys = {"files": {"train": f"{tmp_path}/a.tsv"}, "cache": f"{tmp_path}/cache", "input_map": None}
+        table = open_split(DataConfig(format="tsv", encoding=encoding, **keys), "train", seed=1)
+        return list(table["source"])
+
+    assert targets("cp1252") == ["été", "forêt"]
+    assert targets("mac-roman") == ["ÈtÈ", "forÍt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_needs_no_byte_order_mark(file: Path, encoding: str) -> None:
+    file.write_bytes(ENCODED.encode(encoding))
+    assert [
+        line.text for line in scan_lines(file, "utf-16") if isinstance(line, Line)
+    ] == ENCODED.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("utf-16", ENCODED.encode("utf-16") + b"\0"),
+        ("cp1252", ENCODED.encode("cp1252") + b"\x81\tx"),
+        ("ascii", b"fr\ten\nun\tone\ndeux\ttwo\n\xe9t\xe9\tsummer"),
+    ],
+)
+def test_a_line_that_its_encoding_does_not_have_is_left_out(
+    file: Path, encoding: str, content: bytes
+) -> None:
+    file.write_bytes(content)
+    *rows, last = read(file, "tsv", encoding=encoding)
+    assert [row.line for row in rows] == [2, 3]
+    assert isinstance(last, MalformedError)
+    assert (last.line, last.problem) == (4, UTF8)
+    message = f"{file}:4: the line is not valid in data.encoding={encoding}; fix one of them"
+    assert str(last) == message
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "mac-roman", "cp850"])
+def test_the_encoding_of_french_is_guessed(encoding: str) -> None:
+    raw = "Où êtes-vous né ? À l'école, déjà.\nÇa\n".encode(encoding)
+    assert other_encodings(raw)[0] == encoding
+    assert guess_encoding([raw, b"ASCII\n"])[0] == encoding
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"encoding": "klingon"}, "data.encoding=klingon is not an encoding that Python knows"),
+        ({"encoding": "base64"}, "data.encoding=base64 is not an encoding that Python knows"),
+        ({"format": "xlsx", "encoding": "cp1252"}, "data.encoding=cp1252 has no effect on data.format=xlsx"),
+        ({"format": "jsonl", "delimiter": "tab"}, "data.delimiter=tab has no effect on data.format=jsonl"),
+        ({"format": "tmx", "quoting": "none"}, "data.quoting=none has no effect on data.format=tmx"),
+    ],
+)
+def test_keys_that_would_have_no_effect_are_refused(keys: dict[str, str], message: str) -> None:
+    data = {"format": "csv", "files": {"train": "a"}, **keys}
+    with pytest.raises(InvalidConfigError) as caught:
+        validate({"data": data, "train": {"max_steps": 1}})
+    assert message in str(caught.value.problems[0]["ctx"]["error"])
+
+
+def test_delimiter_and_quoting(file: Path) -> None:
+    file.write_text('fr;en\n"a;b";"c"\n')
+    assert [*read(file, "csv", delimiter="semicolon")] == [Row(2, "a;b", "c", 0)]
+    file.write_text('fr;en\n"a;"c"\n')
+    assert [*read(file, "csv", delimiter="semicolon", quoting="none")] == [Row(2, '"a', '"c"', 0)]
+    file.write_text('fr\ten\n"a\tb"\t"c"\n')
+    assert [*read(file, "tsv", quoting="double")] == [Row(2, "a\tb", "c", 0)]
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("end", PACK)
+def test_a_damaged_packed_file_names_file_and_line(file: Path, end: str) -> None:
+    text = "".join(f"{i * i}\n" for i in range(60_000)).encode()
+    packed = PACK[end](text)
+    file.write_bytes(packed)
+    assert sum(1 for _ in scan_lines(file)) == 60_000
+    for damaged in (packed[:-3], packed[: len(packed) // 2]):
+        file.write_bytes(damaged)
+        said = refusal(lambda: scan_lines(file))
+        assert said.startswith(f"{file}:")
+        assert int(said.removeprefix(f"{file}:").split(":")[0]) > 1
+        assert ": damaged " in said
+
+
+@pytest.mark.parametrize("end", PACK)
+def test_a_packed_file_is_found_by_the_name_of_the_plain_one(tmp_path: Path, end: str) -> None:
+    (tmp_path / f"a.tsv.{end}").write_bytes(PACK[end](ENCODED.encode()))
+    config = DataConfig(format="tsv", root=str(tmp_path), files={"train": "a.tsv"}, cache=f"{tmp_path}/cache")
+    assert open_split(config, "train", seed=1)["target"] == ["summer", "forest"]
+
+
+def zip_of(folder: Path, **members: str) -> Path:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name, text in members.items():
+            archive.writestr(f"in/{name}", text)
+    return folder / "a.zip"
+
+
+def test_members_of_one_archive_are_told_apart(tmp_path: Path) -> None:
+    path = zip_of(tmp_path, train=ENCODED, other="fr\ten\nun\tone\n")
+
+    def config(member: str) -> DataConfig:
+        return DataConfig(format="tsv", files={"train": f"{path}/in/{member}"}, cache=f"{tmp_path}/cache")
+
+    assert open_split(config("train"), "train", seed=1)["target"] == ["summer", "forest"]
+    assert open_split(config("other"), "train", seed=1)["target"] == ["one"]
+    assert fingerprints(config("train")) != fingerprints(config("other"))
+    with pytest.raises(DataError, match=r"a\.zip has no file 'in/no'; it has in/train, in/other$"):
+        open_split(config("no"), "train", seed=1)
+
+
+def test_an_archive_may_be_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zip_of(tmp_path, train=ENCODED).rename(tmp_path / "fetched")
+    addresses: list[str] = []
+
+    def download(url: str, folder: Path, *, force: bool = False) -> Path:
+        addresses.append(url)
+        return path
+
+    monkeypatch.setattr(locations, "download", download)
+    files = {"train": "https://opus.example/en-fr.zip/in/train"}
+    config = DataConfig(format="tsv", files=files, cache=f"{tmp_path}/cache")
+    assert open_split(config, "train", seed=1)["target"] == ["summer", "forest"]
+    assert set(addresses) == {"https://opus.example/en-fr.zip"}
