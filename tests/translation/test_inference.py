@@ -12,9 +12,9 @@ import torch
 from phrases import Trained
 
 from translator import Translator
-from translator.engine import native_library, parallel
+from translator.engine import native_library
 from translator.errors import ModelError, UsageError
-from translator.translation import inference
+from translator.translation import inference, parallel
 from translator.translation.inference import DecodingBackend, SplitSentences
 
 pytest_plugins = ("trained",)
