@@ -138,7 +138,7 @@ def decode(arguments: argparse.Namespace) -> Measured:
             [
                 *cells,
                 f"{row.median('cpu_ms'):.2f}",
-                f"{100 * row.median('same'):.1f} %",
+                "–" if arguments.width else f"{100 * row.median('same'):.1f} %",
                 f"{row.median('bleu'):.2f}" if arguments.references else "–",
                 f"{row.median('peak_memory_mb'):,.0f}",
             ]

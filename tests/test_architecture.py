@@ -215,6 +215,6 @@ def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
 
 
 def test_decoding_in_c_loads_no_torch() -> None:
-    loaded = loaded_by("translator.engine.native_decoding, translator.engine.parallel")
+    loaded = loaded_by("translator.engine.native_decoding, translator.translation.parallel")
     assert "numpy" in loaded
     assert "torch" not in loaded

@@ -245,7 +245,10 @@ def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explana
 
 
 def test_hostile_text_stays_text(show: Open, translator: Translator) -> None:
-    page = show(explain(translator, HOSTILE, prefix=HOSTILE))
+    shape = translator.config.model.model_copy(update={"max_length": 128})  # room for the prefix
+    config = translator.config.model_copy(update={"model": shape})
+    roomy = Translator(translator.model, translator.tokenizer, config)
+    page = show(explain(roomy, HOSTILE, prefix=HOSTILE))
     assert page.find_elements(By.CSS_SELECTOR, "img, b") == []
     assert page.title.endswith("– explained")
     assert text(page, "source") in HOSTILE

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from translator.building import build_model
 from translator.data.input_map import map_input
 from translator.explain import Explanation, explain, page, policy, to_html
-from translator.model.layers import LayerOptions
-from translator.model.transformer import Transformer
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -50,16 +49,10 @@ class Elements(HTMLParser):
 def larger(translator: Translator) -> Translator:
     """An untrained model as large as those of `configs/`: its irregular attention compresses worst."""
     torch.manual_seed(1)
-    model = Transformer(
-        len(translator.tokenizer),
-        LayerOptions(width=128, n_heads=8, feed_forward=128),
-        n_encoder_layers=4,
-        n_decoder_layers=4,
-        max_length=256,
-    )
-    config = translator.config.model_copy(
-        update={"model": translator.config.model.model_copy(update={"max_length": 256})}
-    )
+    update = {"width": 128, "n_heads": 8, "feed_forward": 128, "max_length": 256}
+    shape = translator.config.model.model_copy(update=update | {"n_encoder_layers": 4, "n_decoder_layers": 4})
+    model = build_model(shape, len(translator.tokenizer)).eval()
+    config = translator.config.model_copy(update={"model": shape})
     return Translator(model, translator.tokenizer, config)
 
 

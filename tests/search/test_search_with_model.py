@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from translator.config import Config, ModelConfig, SearchConfig, TrainConfig
 from translator.data.batching import make_batch, pad
-from translator.engine import native_library, parallel, torch_search
+from translator.engine import native_library, torch_search
 from translator.engine.decoding import DecodingEngine
 from translator.engine.native_decoding import Precision
 from translator.engine.torch_search import EngineStepper
@@ -20,6 +20,7 @@ from translator.model.transformer import Transformer
 from translator.search.beam import search
 from translator.search.result import Result, SearchOptions
 from translator.symbols import EOS, NEVER_EMITTED, PAD
+from translator.translation import parallel
 from translator.translation.inference import DecodingBackend, Translator
 
 VOCABULARY_SIZE = 24

@@ -12,9 +12,9 @@ import torch
 from phrases import Trained
 
 from translator import Translator
-from translator.engine import native_library, parallel
+from translator.engine import native_library
 from translator.errors import ModelError, UsageError
-from translator.translation import inference
+from translator.translation import inference, parallel
 from translator.translation.inference import DecodingBackend, SplitSentences
 
 pytest_plugins = ("trained",)
@@ -304,3 +304,12 @@ def test_blank_and_endless_lines_have_a_forced_score(translator: Translator) -> 
     scores = translator.score(["", "Le chat.", "mot " * 200], ["", "word " * 200, ""])
     assert len(scores) == 3
     assert all(math.isfinite(score) and score < 0 for score in scores)
+
+
+def test_native_does_not_do_without_c(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translator.engine.native_library.FOLDER", tmp_path)  # no library there
+    with pytest.raises(UsageError, match=r"^backend 'native': the C operations were not built"):
+        Translator.load(trained.model, backend="native")
+    assert Translator.load(trained.model).why_not_native is not None

@@ -4,11 +4,10 @@
     ops              operations in PyTorch or C       decoding         the model with a cache, step by step
     packing          batches without padding          kv_cache         decoder state between steps
     native           operations in C for training     torch_search     a search with an engine in PyTorch
-    replicas         one thread per shard of a batch  parallel         one thread per batch of a search
+    replicas         one thread per shard of a batch  memory           malloc, oneDNN's cache
 
     backend          selection of an implementation   native_library   selection of a build of csrc/
     reference        `translator.model` as an engine  runtime          device, CPU features, threads
-                                                      memory           malloc, oneDNN's cache
 
 The modules `attention`, `cross_entropy` and `autocast` contain functions that the training engine uses.
 

@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Protocol
 
 from translator.engine.native_decoding import Precision
-from translator.engine.parallel import chunk_size, map_interruptibly, n_threads
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
+from translator.translation.parallel import chunk_size, map_interruptibly, n_threads
 
 
 class Decoder(Protocol):

@@ -103,6 +103,8 @@ class Translator:
         if backend in ("auto", "native") and is_on_cpu:
             library = load_library()
             self.why_not_native = problem() or NativeDecoder.why_unsupported(shape)
+            if backend == "native" and self.why_not_native is not None:
+                raise UsageError(f"backend 'native': {self.why_not_native}; 'auto' does without")
             if library is not None and self.why_not_native is None:
                 if isinstance(self._model, LoadedModel):
                     weights = self._model.weights
@@ -134,8 +136,8 @@ class Translator:
             precision: precision of the matrix products; int8 is the fastest. Without the C library, it is
                 float32 on a CPU, and bfloat16 instead of int8 on other devices.
             backend: the decoding implementation. "auto" chooses C on a CPU if the C library is available,
-                else PyTorch. "reference" is `translator.model` itself, which is slow and always computes in
-                float32.
+                else PyTorch. "native" refuses to do without C. "reference" is `translator.model` itself,
+                which is slow and always computes in float32.
 
         Raises:
             ModelError: the folder is absent, unfinished, damaged or of another format version.

@@ -12,8 +12,8 @@ from ctypes import c_int
 import pytest
 import torch
 
-from translator.engine import parallel
-from translator.engine.parallel import chunk_size, map_interruptibly, n_threads
+from translator.translation import parallel
+from translator.translation.parallel import chunk_size, map_interruptibly, n_threads
 
 
 def wait_for(stop: c_int) -> bool:
@@ -84,7 +84,7 @@ def test_an_interrupt_ends_what_is_begun() -> None:
 def test_a_forked_process_begins_threads_of_its_own() -> None:
     code = """
 import os
-from translator.engine.parallel import map_interruptibly
+from translator.translation.parallel import map_interruptibly
 answer = lambda item, stop: -item
 map_interruptibly(answer, [1, 2], 2)
 child = os.fork()
