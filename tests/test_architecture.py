@@ -44,7 +44,7 @@ IMPORTERS = {
     "datasets": "translator.data.tables",
     "sentencepiece": "translator.data.tokenizer",
     "sentencex": "translator.data.sentences",
-    "pydantic": "translator.config.sections",
+    "pydantic": "translator.config",
     "ruamel": "translator.config.yaml",
     "rich": "translator.console",
     "safetensors": "translator.model_folder",

@@ -48,6 +48,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     """Read, filter and tokenize a corpus as `train` does, and report what is wrong with it."""
     from translator.data import corpus
     from translator.data.batching import padding_fraction
+    from translator.data.mixing import mix_messages
     from translator.data.preparation import prepare
     from translator.data.report import report_malformed
     from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
@@ -82,7 +83,7 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     for name, report in malformed.items():
         for message in report.messages():
             print(f"  {name}: {message}")
-    for message in prepared.mix_messages():
+    for message in mix_messages(prepared.lengths, prepared.shares):
         print(message)
     if prepared.vocabulary_message:
         print(prepared.vocabulary_message)
@@ -102,6 +103,7 @@ def _facts(
     n_batches: int,
     padding: float,
 ) -> dict[str, object]:
+    from translator.data.mixing import mix_facts
     from translator.data.vocabulary_fit import FIT, vocabulary_fit
 
     fits = vocabulary_fit(prepared.tokenizer, prepared.texts)
@@ -118,7 +120,7 @@ def _facts(
         FIT: {side: asdict(fit) for side, fit in fits.items()},
         "tokens": {side: int(lengths.sum()) for side, lengths in prepared.lengths._asdict().items()},
         "batches_per_epoch": n_batches,
-        **({"sources": mix} if (mix := prepared.mix()) else {}),
+        **({"sources": mix} if (mix := mix_facts(prepared.lengths, prepared.shares)) else {}),
         "padding": padding,
         "fingerprints": prepared.fingerprints,
     }

@@ -1,15 +1,14 @@
 """The configuration: its typed sections, and the YAML files that they are read from."""
 
+from translator.config.base import Section
+from translator.config.data import DataConfig, NoiseConfig
 from translator.config.sections import (
     Config,
-    DataConfig,
     HardwareConfig,
     InvalidConfigError,
     ModelConfig,
-    NoiseConfig,
     RunConfig,
     SearchConfig,
-    Section,
     TokenizerConfig,
     TrainConfig,
     ValidationConfig,

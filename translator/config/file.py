@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 from translator import console
+from translator.config.base import Section
 from translator.config.reference import describe_schema
-from translator.config.sections import Config, InvalidConfigError, Section, validate
+from translator.config.sections import Config, InvalidConfigError, validate
 from translator.config.yaml import parse_yaml, read_text, reason_of, to_json_types, write_yaml
 from translator.errors import ConfigError
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from translator.config.sections import Config, Section
+from translator.config.base import Section
+from translator.config.sections import Config
 
 
 def describe_schema(schema: dict[str, Any]) -> str:
@@ -34,7 +35,8 @@ def describe_schema(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = [describe_schema(part) for part in schema.get("prefixItems", [])]
         limits += [f"of {len(inner)}: {inner[0]}"] if inner else []
-        limits += [f"of {describe_schema(schema['items'])}"] if "items" in schema else []
+        items = schema.get("items", {"$ref": ""})
+        limits += [] if "$ref" in items else [f"of {describe_schema(items)}"]
     return " ".join([noun, " and ".join(limits)]).strip()
 
 

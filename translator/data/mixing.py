@@ -80,3 +80,27 @@ def _batches(
                 yield _SourceBatch((at - start) / n_tokens, plan.batch(i), n, number)
             at += n
         number += 1
+
+
+def mix_facts(lengths: Lengths, shares: Sequence[Share]) -> dict[str, dict[str, float]]:
+    """Return the numbers of each source in a mix, by name; without `data.sources`, an empty dictionary.
+
+    The numbers are `pairs`, `target_tokens`, `share` (the fraction of the target tokens that training sees)
+    and `passes_per_epoch`.
+    """
+    facts, first, n_tokens = {}, 0, int(lengths.target.sum())
+    for name, n_pairs, fraction in shares:
+        own = int(lengths.target[first : first + n_pairs].sum())
+        passes = fraction * n_tokens / own
+        facts[name] = {"pairs": n_pairs, "target_tokens": own, "share": fraction, "passes_per_epoch": passes}
+        first += n_pairs
+    return facts if "" not in facts else {}
+
+
+def mix_messages(lengths: Lengths, shares: Sequence[Share]) -> list[str]:
+    """Return a description of each source in a mix, for the user; see `mix_facts`."""
+    return [
+        f"{name}: {part['pairs']:,} pairs, {part['target_tokens']:,} target tokens, "
+        f"{part['share']:.1%} of training, {part['passes_per_epoch']:.2f} passes an epoch"
+        for name, part in mix_facts(lengths, shares).items()
+    ]

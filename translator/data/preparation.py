@@ -7,7 +7,6 @@ is damaged, it is built again.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from translator.config import Config, DataConfig, TrainConfig
 from translator.data import corpus, tables
 from translator.data.batching import EpochPlan, Lengths
 from translator.data.mixing import Share, plan_mixed_epoch
-from translator.data.noise import add_noise, random_of_row
 from translator.data.preflight import NO_HASHES, check_pairs, hash_held_out
 from translator.data.report import Report, refuse_unfit, report_malformed
-from translator.data.sentences import split_sentences
+from translator.data.sampling import multi_sentence_fraction, sample_texts
+from translator.data.split_table import READER_VERSION
 from translator.data.tokenizer import Tokenizer
 from translator.errors import DataError
 from translator.files import ensure_sealed, remove_partial_folders
@@ -31,9 +30,6 @@ from translator.files import ensure_sealed, remove_partial_folders
 #: Version of the cached result. Increment it when a change to this module, `preflight` or `tokenizer` alters
 #: the result for the same corpus.
 PREPARATION_VERSION = 5
-#: Maximum number of sources in the sample from which `multi_sentence_share` is estimated. With this many, a
-#: fraction of 5 % is estimated to within 0.3 percentage points.
-_MAX_SAMPLED_SOURCES = 20_000
 
 #: The files of the cache folder.
 FILES = ("tokenizer.model", "train.arrow", "rows.pt", "lengths.pt", "report.json")
@@ -74,33 +70,6 @@ class Prepared:
         return plan_mixed_epoch(
             self.lengths, self.shares, max_tokens=train.max_tokens_per_batch, seed=train.seed, epoch=epoch
         )
-
-    def mix(self) -> dict[str, dict[str, float]]:
-        """Return the numbers of each source in the mix, by name; without `data.sources`, an empty dictionary.
-
-        The numbers are `pairs`, `target_tokens`, `share` (the fraction of the target tokens that training
-        sees) and `passes_per_epoch`.
-        """
-        mix, first, n_tokens = {}, 0, int(self.lengths.target.sum())
-        for name, n_pairs, fraction in self.shares if self.report.sources else ():
-            own = int(self.lengths.target[first : first + n_pairs].sum())
-            passes = fraction * n_tokens / own
-            mix[name] = {
-                "pairs": n_pairs,
-                "target_tokens": own,
-                "share": fraction,
-                "passes_per_epoch": passes,
-            }
-            first += n_pairs
-        return mix
-
-    def mix_messages(self) -> list[str]:
-        """Return a description of each source in the mix, for the user."""
-        return [
-            f"{name}: {part['pairs']:,} pairs, {part['target_tokens']:,} target tokens, "
-            f"{part['share']:.1%} of training, {part['passes_per_epoch']:.2f} passes an epoch"
-            for name, part in self.mix().items()
-        ]
 
 
 def prepare(config: Config, tokenizer: Tokenizer | None = None) -> Prepared:
@@ -195,7 +164,7 @@ def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) 
         tokenizer = {"sha256": hashlib.sha256(given.model).hexdigest()}
     key = [
         PREPARATION_VERSION,
-        corpus.READER_VERSION,
+        READER_VERSION,
         sorted(fingerprints.items()),
         sorted(data.items()),
         sorted(tokenizer.items()),
@@ -224,7 +193,7 @@ def _prepare_into(
         tokenizer, message = (
             (given, None)
             if given
-            else Tokenizer.train(_sample(texts, fits, shares, config), config.tokenizer)
+            else Tokenizer.train(sample_texts(texts, fits, shares, config), config.tokenizer)
         )
     except DataError:  # the report may explain why training failed
         for note in report.messages():
@@ -251,7 +220,7 @@ def _prepare_into(
         "report": asdict(Report.of_sources(reports)),
         "vocabulary_message": message,
         "multi_sentence_share": sum(
-            share.fraction * _multi_sentence_fraction(texts, rows, language)
+            share.fraction * multi_sentence_fraction(texts, rows, language)
             for share, rows in zip(shares, kept_of, strict=True)
         ),
     }
@@ -288,50 +257,6 @@ def _check(config: Config, sources: dict[str, Any]) -> tuple[dict[str, Report], 
         hashes.append(own)
         first += len(table)
     return reports, fits
-
-
-def _sample(texts: Any, fits: list[Tensor], shares: list[Share], config: Config) -> Iterator[str]:
-    """Yield the texts on which the tokenizer is trained: both sides of a random sample of the fit pairs.
-
-    The sample has about as many characters of each source as its share demands. The pairs of a source that
-    is small for its share are repeated. `data.noise` is applied to the sources of the pairs.
-
-    Args:
-        texts: the split `train`.
-        fits: for each source, the row numbers of its pairs that are fit for training.
-        shares: the sources. Only their fractions are used.
-        config: the configuration.
-    """
-    rates, seed = config.data.noise.model_dump(), config.train.seed
-    n_characters = [_mean_characters(texts, fit) for fit in fits]
-    total = sum(n * len(fit) for n, fit in zip(n_characters, fits, strict=True))
-    sizes = [share.fraction * total / n for share, n in zip(shares, n_characters, strict=True)]
-    scale = min(1.0, max(1, config.tokenizer.sample_sentences // 2) / sum(sizes))
-    for fit, size in zip(fits, sizes, strict=True):
-        n_passes, n_more = divmod(round(scale * size), len(fit))
-        drawn = torch.randperm(len(fit), generator=torch.Generator().manual_seed(seed))
-        rows = torch.cat([*[fit] * n_passes, fit[drawn[:n_more].sort().values]])
-        for batch in texts.select(rows.numpy()).iter(batch_size=1000):
-            pairs = zip(batch["line"], batch["source"], strict=True)
-            yield from (add_noise(source, rates, random_of_row(seed, 0, line)) for line, source in pairs)
-            yield from batch["target"]
-
-
-def _evenly_spaced(rows: Tensor, n: int) -> Tensor:
-    """Return at most `n` evenly spaced elements of a tensor."""
-    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), n), dtype=torch.float64).long()]
-
-
-def _mean_characters(texts: Any, rows: Tensor) -> float:
-    """Return the mean number of characters of a pair, estimated from a sample."""
-    sample = texts[_evenly_spaced(rows, 1000).tolist()]
-    return sum(map(len, sample["source"] + sample["target"])) / len(sample["source"])
-
-
-def _multi_sentence_fraction(texts: Any, kept: Tensor, language: str) -> float:
-    """Return the fraction of the sources that consist of two or more sentences, estimated from a sample."""
-    sources = texts.select(_evenly_spaced(kept, _MAX_SAMPLED_SOURCES).numpy())["source"]
-    return sum(len(split_sentences(source, language)) > 1 for source in sources) / len(sources)
 
 
 def _tokenize(

@@ -24,6 +24,7 @@ from translator.building import build_model, n_parameters
 from translator.config import Config, DataConfig, RunConfig
 from translator.config.file import config_to_yaml
 from translator.data import corpus
+from translator.data.mixing import mix_messages
 from translator.data.preparation import Prepared, check_strict, open_evaluation_split, prepare
 from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
 from translator.engine.memory import cap_onednn_cache, tune_malloc
@@ -154,7 +155,7 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: Lo
     )
     for message in report.messages():
         console.note(f"    {message}")
-    for message in prepared.mix_messages():
+    for message in mix_messages(prepared.lengths, prepared.shares):
         console.note(f"    {message}")
     if prepared.vocabulary_message:
         console.note(prepared.vocabulary_message)
