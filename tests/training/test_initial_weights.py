@@ -103,6 +103,23 @@ def test_the_manifest_records_the_model_its_score_and_the_fit_of_its_vocabulary(
     assert "before, with" not in capsys.readouterr().out
 
 
+def test_the_saved_weights_are_an_average_of_the_initial_and_the_trained_ones(
+    tiny_config: MakeConfig, base: Path
+) -> None:
+    found = {
+        fraction: weights(
+            train(
+                tiny_config(*QUICK, f"train.init_from={base}", f"train.init_average={fraction}"), name="tiny"
+            )
+        )
+        for fraction in (0.0, 0.25)
+    }
+    for name, initial in weights(base).items():
+        trained = found[0.0][name]
+        assert not torch.equal(trained, initial)
+        torch.testing.assert_close(found[0.25][name], 0.75 * trained + 0.25 * initial)
+
+
 # -- frozen parts --------------------------------------------------------------------------------------
 
 PARTS = {"encoder": "encoder.", "decoder": "decoder.", "embeddings": "embedding."}

@@ -138,6 +138,9 @@ class TrainConfig(Section):
     of `model` and `tokenizer` that are not given here (docs/adapting.md); null: random initial weights."""
     init_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.25
     """With `train.init_from`, the peak learning rate is this fraction of `train.learning_rate`."""
+    init_average: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """With `train.init_from`, the saved weights are this fraction of the initial weights plus the rest of the
+    trained ones, an average that forgets less (Wortsman et al. 2022)."""
     freeze: tuple[Literal["encoder", "decoder", "embeddings"], ...] = ()
     """Parts of the model whose weights are not trained. The embeddings are also the output layer."""
     checkpoint_minutes: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -37,7 +37,8 @@ def finalize(
     """Write the model folder from the best checkpoint. If there is a test split, score the model on it.
 
     The manifest is written last, because its existence marks the run as finished. If training started from a
-    model, that model is scored as well, and the manifest records the SHA-256 of its files.
+    model, its weights are averaged with the trained ones (`train.init_average`), it is scored as well, and
+    the manifest records the SHA-256 of its files.
 
     Raises:
         TrainingError: the best checkpoint cannot be read, or was written with another vocabulary.
@@ -54,6 +55,9 @@ def finalize(
         for name, tensor in best["state_dict"].items()
         if name.startswith("model.")
     }
+    if initial is not None:
+        before, fraction = initial.model.state_dict(), config.train.init_average
+        weights = {name: tensor.lerp(before[name], fraction) for name, tensor in weights.items()}
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
