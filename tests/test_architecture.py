@@ -159,7 +159,7 @@ def test_the_front_door_imports_nothing_by_itself() -> None:
         ("translator.data.readers", "import datasets", 1),
         ("translator.data.readers", "import numpy", 1),
         ("translator.cli", "import lightning.pytorch", 1),
-        ("translator.config.file", "from pydantic import ValidationError", 1),
+        ("translator.data.corpus", "from pydantic import ValidationError", 1),
         ("translator.model.masks", "from translator.config import ModelConfig", 1),
         ("translator.model.masks", "from translator.symbols import PAD\nimport math, torch", 0),
         ("translator.model.layers", "from translator.engine.ops import Ops", 2),  # upwards, and not torch

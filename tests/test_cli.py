@@ -985,7 +985,7 @@ REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[s
     "no UTF-8": (
         save_as_windows_1252,
         (),
-        ("corpus/train.fr: ", "of 130 lines are not valid UTF-8", "it looks like Windows-1252"),
+        ("corpus/train.fr: ", "of 130 lines are not valid UTF-8", "it looks like cp1252"),
     ),
     "unequal counts": (
         lambda root: change(root / "corpus" / "train.en", b".\n", b". "),

@@ -80,7 +80,7 @@ def test_a_plain_configuration_has_the_key_that_it_had(
     hashed: list[Any] = []
     monkeypatch.setattr(preparation.json, "dumps", lambda key: hashed.append(key) or "")
     for config in configs:
-        preparation._key(config, {})
+        preparation._key(config, {}, None)
     assert "sources" not in dict(hashed[0][3])
     assert "sources" in dict(hashed[1][3])
     assert hashed[1] == hashed[2]
