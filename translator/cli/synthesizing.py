@@ -35,7 +35,7 @@ def synthesize_command(
     ],
     output: Annotated[Path, typer.Option("--output", metavar="TSV", help="New file for the pairs.")],
     text: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Sentences, one per line. [default: stdin]")
+        Path | None, typer.Argument(metavar="FILE", help="Sentences, one per line. [default: stdin]")
     ] = None,
     beam: BeamOption = None,
     sample: Annotated[
