@@ -35,6 +35,7 @@ VERBS = (
     "train",
     "check-data",
     "translate",
+    "synthesize",
     "evaluate",
     "score",
     "align",

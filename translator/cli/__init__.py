@@ -20,6 +20,7 @@ from translator.cli.explain import explain_command
 from translator.cli.importing import import_command
 from translator.cli.models import export_command, info_command
 from translator.cli.serve import serve_command
+from translator.cli.synthesizing import synthesize_command
 from translator.cli.training import check_data_command, train_command
 from translator.cli.translating import score_command, translate_command
 from translator.errors import PasserelleError, is_out_of_memory
@@ -48,6 +49,7 @@ app.command("import")(import_command)
 app.command("train")(train_command)
 app.command("check-data")(check_data_command)
 app.command("translate")(translate_command)
+app.command("synthesize")(synthesize_command)
 app.command("evaluate")(evaluate_command)
 app.command("score")(score_command)
 app.command("align")(align_command)

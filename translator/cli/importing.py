@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from translator.errors import DataError, UsageError
+from translator.errors import DataError
 from translator.signals import exit_on_signals
 
 _N_SHOWN = 5
@@ -30,17 +30,16 @@ def import_command(
     target: Annotated[str, typer.Option("--target-language", help="Language to translate into.")] = "en",
 ) -> None:
     """Say what files are (TMX, PO, Excel, CSV, text …), and print a configuration that trains on them."""
-    if output is not None and (output.exists() or output.is_symlink()):
-        raise UsageError(f"--output {output}: it exists already; name a new file")
+    from translator.cli.output import check_new_output, write_output
+
+    if output is not None:
+        check_new_output("--output", output)
     for path in files:
         if not path.exists() and not any(parent.is_file() for parent in path.parents):
             raise DataError(f"{path}: there is no such file; looked for it in {Path.cwd()}")
-    from translator.cli.output import check_output, write_output
     from translator.config.yaml import write_yaml
     from translator.data.inspection import inspect
 
-    if output is not None:
-        check_output("--output", output)
     with exit_on_signals():
         found = inspect(files, source, target)
         data = {"source_language": source, "target_language": target, **found.data}

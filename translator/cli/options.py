@@ -103,7 +103,7 @@ def parallel_lines(source: Path, target: Path) -> tuple[list[str], list[str]]:
     from translator.data.lines import MalformedError
     from translator.data.readers import read_parallel
 
-    _check_inputs(source, target)
+    check_inputs(source, target)
     sources, targets = [], []
     for row in read_parallel(source, target):
         if isinstance(row, MalformedError):
@@ -117,11 +117,12 @@ def lines_of(path: Path) -> list[str]:
     """Return the lines of a text file."""
     from translator.data.lines import read_lines
 
-    _check_inputs(path)
+    check_inputs(path)
     return [line.text for line in read_lines(path)]
 
 
-def _check_inputs(*paths: Path) -> None:
+def check_inputs(*paths: Path) -> None:
+    """Check that the paths are those of files."""
     for path in paths:
         if path.is_dir():
             raise DataError(f"{path}: this is a folder; name a text file")

@@ -36,6 +36,18 @@ def check_output(option: str, path: Path, *, inputs: Iterable[Path] = ()) -> Non
         raise UsageError(f"{option} {path}: this is an input file; name another one")
 
 
+def check_new_output(option: str, path: Path) -> None:
+    """Check that an output file can be written, and that nothing is there yet.
+
+    Raises:
+        UsageError: the path exists.
+        PasserelleError: the parent folder does not exist.
+    """
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{option} {path}: it exists already; name a new file")
+    check_output(option, path)
+
+
 def replaces(path: Path) -> bool:
     """Return whether writing to the path would replace a regular file.
 

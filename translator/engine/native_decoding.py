@@ -144,11 +144,14 @@ class NativeDecoder:
             InterruptedError: the flag was set.
             MemoryError: there is not enough memory.
             ValueError: a source or an output is longer than the position encodings, an output cannot hold its
-                prefix, a token is not in the vocabulary, or there is a trace and not exactly one source.
+                prefix, a token is not in the vocabulary, there is a trace and not exactly one source, or the
+                options have seeds, because C does not sample.
         """
         if not sources:
             return []
         prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
+        if options.seeds:
+            raise ValueError("the search in C does not sample; load the model with backend='torch'")
         self._check(sources, prefixes, max_lengths, is_traced=trace is not None)
         n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)

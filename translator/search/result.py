@@ -15,6 +15,9 @@ class SearchOptions:
         n_best: maximum number of hypotheses to return for each sentence; at most `beam_size`.
         prefix: ids of the tokens with which every output starts. These tokens are part of the output, so they
             contribute to its score and its length.
+        seeds: for each sentence of a batch, the seed with which its tokens are sampled, of which torch uses
+            the lowest 32 bits. Empty means that tokens are not sampled. Requires a beam size of 1. The search
+            in C does not sample.
     """
 
     beam_size: int
@@ -22,10 +25,13 @@ class SearchOptions:
     forbidden: Sequence[int]
     n_best: int = 1
     prefix: Sequence[int] = ()
+    seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.n_best > self.beam_size:
             raise ValueError(f"n_best={self.n_best} is above beam_size={self.beam_size}")
+        if self.seeds and self.beam_size > 1:
+            raise ValueError(f"seeds are for sampling, which has no beam; beam_size={self.beam_size}")
 
 
 @dataclass(frozen=True)

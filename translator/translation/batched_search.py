@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from ctypes import c_int
+from dataclasses import replace
 from itertools import chain
 from typing import Protocol
 
@@ -45,7 +46,7 @@ def batched_search(
         decoder: what decodes a batch. If it is single-threaded, several batches are decoded in parallel.
         sources: token ids of each source, without the start symbol and the end symbol.
         max_lengths: maximum length of each output, including the prefix and the end symbol.
-        options: options of the search.
+        options: options of the search. If there are seeds, there is one per source.
         batch_size: maximum number of sentences that are decoded together. Batches that are decoded in
             parallel may be smaller.
         trace: as in `beam_search`. A trace requires that there is only one source.
@@ -63,7 +64,9 @@ def batched_search(
         return decoder.search(
             [sources[row] for row in rows],
             max_lengths=[max_lengths[row] for row in rows],
-            options=options,
+            options=replace(options, seeds=[options.seeds[row] for row in rows])
+            if options.seeds
+            else options,
             stop=stop,
             trace=trace,
         )

@@ -245,6 +245,7 @@ class Translator:
         n_best: int = 1,
         batch_size: int = 128,
         prefix: Sequence[int] = (),
+        seeds: Sequence[int] = (),
         trace: Trace | None = None,
     ) -> list[Result]:
         """Search for the translations of tokenized sources.
@@ -255,6 +256,7 @@ class Translator:
             n_best: maximum number of hypotheses per source; at most the beam size.
             batch_size: maximum number of sentences that are decoded together.
             prefix: ids of the tokens with which every output starts.
+            seeds: for each source, the seed with which its translation is sampled; see `SearchOptions`.
             trace: as in `beam_search`. A trace requires that there is only one source.
 
         Returns:
@@ -278,6 +280,7 @@ class Translator:
                     forbidden=self.tokenizer.never_emitted,
                     n_best=n_best,
                     prefix=prefix,
+                    seeds=seeds,
                 ),
                 batch_size=batch_size,
                 trace=trace,
