@@ -11,18 +11,15 @@ from translator.config import DataConfig
 from translator.data import opening
 from translator.data.corpus import open_malformed, open_split
 from translator.data.inspection import inspect
-from translator.data.report import Report
+from translator.data.report import report_malformed
 from translator.errors import DataError
 
 
-def as_found(people: People, data: dict[str, Any]) -> dict[str, Any]:
-    """Return what was found, with the file of `train` only where its name is a template."""
-    train = data["files"]["train"]
-    found = {key: value for key, value in data.items() if key != "files"}
-    is_template = isinstance(train, str) and "{lang}" in train
-    if is_template:
-        found["train"] = train.removeprefix(f"{people.paths[0].parent}/")
-    return found
+def as_found(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found besides the files, without the encoding if it is UTF-8."""
+    return {
+        key: value for key, value in data.items() if (key, value) != ("encoding", "utf-8") and key != "files"
+    }
 
 
 @pytest.mark.parametrize("make", FILES, ids=lambda make: make.__name__)
@@ -30,17 +27,20 @@ def test_every_segment_of_the_files_that_people_have_is_read(
     tmp_path: Path, make: Callable[[Path], People]
 ) -> None:
     people = make(tmp_path)
-    found = inspect(people.paths, "fr", "en")
-    assert as_found(people, found.data) == people.data
+    [found] = inspect(people.paths, "fr", "en")
+    assert as_found(found.data) == people.data
     config = DataConfig(**found.data, input_map=None, cache=str(tmp_path / "cache"))
     table = open_split(config, "train", seed=1)
     assert list(zip(table["source"], table["target"], strict=True)) == people.pairs
-    report = Report(len(table))
-    report.count_malformed(open_malformed(config, "train"))
+    report = report_malformed(len(table), open_malformed(config, "train")[""])
     assert report.left_out == people.malformed
-    other_way = inspect(people.paths, "en", "fr").data
+    [other_way] = inspect(people.paths, "en", "fr")
     config = DataConfig(
-        **other_way, source_language="en", target_language="fr", cache=str(tmp_path / "cache"), input_map=None
+        **other_way.data,
+        source_language="en",
+        target_language="fr",
+        cache=str(tmp_path / "cache"),
+        input_map=None,
     )
     table = open_split(config, "train", seed=1)
     assert sorted(zip(table["target"], table["source"], strict=True)) == sorted(people.pairs)
@@ -52,7 +52,8 @@ def test_bombs_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(opening, "MAX_UNPACKED_BYTES", 1_000_000)
 
     def read(paths: list[Path]) -> None:
-        config = DataConfig(**inspect(paths, "fr", "en").data, cache=str(tmp_path / "cache"))
+        [found] = inspect(paths, "fr", "en")
+        config = DataConfig(**found.data, cache=str(tmp_path / "cache"))
         open_split(config, "train", seed=1)
 
     tried = 0
@@ -63,4 +64,4 @@ def test_bombs_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         assert str(caught.value).startswith(str(paths[0]))
         assert "\n" not in str(caught.value)
         tried += 1
-    assert tried == 9
+    assert tried == 10
