@@ -103,20 +103,6 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     assert err.startswith(f"error: {message.format(path=path)}")
 
 
-@pytest.mark.parametrize("module", ["polib", "openpyxl", "zstandard"])
-def test_a_package_that_is_not_installed_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str
-) -> None:
-    name = {"polib": "po", "openpyxl": "xlsx", "zstandard": "moses_zst"}[module]
-    people = next(make for make in FILES if make.__name__ == name)(tmp_path)
-    for imported in ("po_files", "workbooks"):
-        monkeypatch.delitem(sys.modules, f"translator.data.{imported}", raising=False)
-    monkeypatch.setitem(sys.modules, module, None)
-    code, out, err = run(capsys, "import", *people.paths)
-    assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.endswith(f"need {module}: pip install 'passerelle[import]'\n")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("make", FILES, ids=lambda make: make.__name__)
 def test_what_was_imported_trains(

@@ -60,10 +60,10 @@ def import_command(
     with exit_on_signals():
         for found in inspect(files, source, target):
             n_read, report = _read({**languages, **found.data})
-            size = max(1, min(500, n_read // 10))
-            held_out = {"held_out": {"val": size, "test": size}} if n_read >= 4 else {}
             name = _name(found.data["files"]["train"], [other["name"] for other in sources])
-            sources.append({"name": name, "weight": 0.7, **found.data, **held_out})
+            size = min(500, n_read // 10)
+            held_out = {"val": size, "test": size} if size else {}
+            sources.append({"name": name, "weight": 0.7, **found.data, "held_out": held_out})
             lines += [*found.reasons, *report]
             n_pairs += n_read
     if {source, target} == {"fr", "en"} and n_pairs < _N_ENOUGH:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from translator.data import readers, tables
 from translator.data.csv_records import Record, csv_records
-from translator.data.file_kinds import ZIP, Kind, kind_of
+from translator.data.file_kinds import ZIP, kind_of
 from translator.data.formats import DELIMITERS
 from translator.data.lines import Line, guess_encoding, scan_lines
 from translator.data.oddities import FUNCTION_WORDS
@@ -77,36 +77,30 @@ def inspect(paths: Iterable[Path], source: str, target: str) -> list[Finding]:
 
 
 def _inspect_parallel(paths: tuple[Path, Path], languages: Languages) -> Finding:
-    heads = [_head(path) for path in paths]
-    encoding, why = _encoding(kind_of(paths[0], heads[0]), b"\n".join(heads))
+    encoding = _encoding(*paths)
     words = [Counter(_words(str(path))) for path in paths]
     differing = [" ".join(words[side] - words[1 - side]) for side in (0, 1)]
     texts = [[line.text for line in _first_lines(path, encoding)] for path in paths]
     sides = _sides(differing, texts, languages)
     files = {language: str(paths[side]) for language, (side, _) in sides.items()}
-    shown = [f"{files[language]} is {language}, {reason}" for language, (_, reason) in sides.items()]
-    data = {"format": "text", "encoding": encoding, "files": {"train": files}}
-    return Finding(data, [f"their encoding is {encoding}: {why}", *shown])
+    reasons = [f"{files[x]} is {x}, {reason}; it is in {encoding}" for x, (_, reason) in sides.items()]
+    return Finding({"format": "text", "encoding": encoding, "files": {"train": files}}, reasons)
 
 
 def _inspect_file(path: Path, languages: Languages) -> list[Finding]:
     """Return what a file is, or what the files in an archive are; nothing if it is text of one column."""
-    head = _head(path)
-    kind = kind_of(path, head)
+    kind = kind_of(path, _head(path))
     if kind is ZIP:
         return inspect([path / name for name in zip_names(path) if not _ASIDE.search(name)], *languages)
     if kind is None or kind.reader.startswith("utf"):
-        encoding, why = _encoding(kind, head)
-        data, rows, what = _read_text(path, encoding)
+        data, rows, what = _read_text(path)
         if not rows:
             return []
-        data["encoding"] = encoding
-        reasons = [f"{path} is {what}", f"its encoding is {encoding}: {why}"]
     elif not kind.reader:
         raise DataError(f"{path} is {kind.name}; {kind.advice}")
     else:
-        rows = _read_other(path, kind.reader, languages)
-        data, reasons = {"format": kind.reader}, [f"{path} is {kind.name}"]
+        data, rows, what = {"format": kind.reader}, _read_other(path, kind.reader, languages), kind.name
+    reasons = [f"{path} is {what}"]
     if rows:
         has_header = data["format"] in ("jsonl", "parquet", "po")
         data["columns"], more = _columns(rows, languages, has_header=has_header)
@@ -119,8 +113,10 @@ def _head(path: Path) -> bytes:
         return file.read(_N_ENCODING_BYTES)
 
 
-def _encoding(kind: Kind | None, head: bytes) -> tuple[str, str]:
-    return (kind.reader, "it starts so") if kind else guess_encoding(head)
+def _encoding(*paths: Path) -> str:
+    heads = b"\n".join(map(_head, paths))
+    kind = kind_of(paths[0], heads)
+    return kind.reader if kind else guess_encoding(heads)
 
 
 def _first_lines(path: Path, encoding: str) -> list[Line]:
@@ -128,24 +124,26 @@ def _first_lines(path: Path, encoding: str) -> list[Line]:
     return [line for line in lines if isinstance(line, Line) and line.text.strip()]
 
 
-def _read_text(path: Path, encoding: str) -> tuple[dict[str, Any], Rows, str]:
+def _read_text(path: Path) -> tuple[dict[str, Any], Rows, str]:
     """Return keys for a text file, its first rows, and what it is. There are no rows if it has one column."""
+    encoding = _encoding(path)
     lines = _first_lines(path, encoding)
     if lines and lines[0].text.startswith("{"):
-        return {"format": "jsonl"}, _rows_of(_objects(lines)), "JSON Lines"
+        data = {"format": "jsonl", "encoding": encoding}
+        return data, _rows_of(_objects(lines)), f"JSON Lines in {encoding}"
     if lines and readers.SEPARATOR_LINE.fullmatch(lines[0].text):
         lines = lines[1:]
     for name, delimiter in DELIMITERS.items():
         records = list(csv_records(path, lines, delimiter))
         rows = [record.fields for record in records if isinstance(record, Record)]
-        data = {"format": "csv", "delimiter": name}
+        data = {"format": "csv", "delimiter": name, "encoding": encoding}
         # In a TSV file, quotes are text unless all are where Excel writes them and some are doubled.
         is_quoted = len(rows) == len(records) and any('""' in line.text for line in lines)
         if name == "tab" and not is_quoted:
-            data, rows = {"format": "tsv"}, [line.text.split(delimiter) for line in lines]
+            data, rows = {"format": "tsv", "encoding": encoding}, [line.text.split("\t") for line in lines]
         width, n_regular = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
         if width > 1 and n_regular >= _REGULAR_FRACTION * len(rows):
-            return data, rows, f"a table of {width} columns, separated by {name}s"
+            return data, rows, f"a table in {encoding} of {width} columns, separated by {name}s"
     return {}, [], ""
 
 
@@ -222,7 +220,7 @@ def _sides(
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", text.lower())
+    return re.findall(r"[^\W_]+", text.lower())
 
 
 def _is_named(name: str, language: str) -> bool:

@@ -163,17 +163,11 @@ def other_encodings(raw: bytes) -> list[str]:
     return sorted(scores, key=lambda encoding: -scores[encoding])
 
 
-def guess_encoding(raw: bytes) -> tuple[str, str]:
-    """Return the encoding that a text seems to have, UTF-8 or another of single bytes, and the reason."""
+def guess_encoding(raw: bytes) -> str:
+    """Return the encoding that most lines of a text seem to have: UTF-8, or another of single bytes."""
     lines = [line for line in raw.split(b"\n") if not line.isascii()]
     others = [line for line in lines if "\ufffd" in line.decode("utf-8", "replace")]
-    if 2 * len(others) <= len(lines):
-        return "utf-8", f"{len(lines) - len(others)} of {len(lines)} lines beyond ASCII are valid"
-    likely = other_encodings(b"\n".join(others))[0]
-    return (
-        likely,
-        f"{len(others)} lines are not valid UTF-8, and {likely} has most of their letters in French",
-    )
+    return other_encodings(b"\n".join(others))[0] if 2 * len(others) > len(lines) else "utf-8"
 
 
 def replace_surrogates(text: str) -> str:

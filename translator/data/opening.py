@@ -105,9 +105,8 @@ def open_binary(
 def zip_member(path: Path) -> tuple[Path, str] | None:
     """Return the archive in which a file lies and the file's name in it, or None if it is in no archive."""
     archive = next((parent for parent in path.parents if parent.is_file()), None)
-    if archive is None or not zipfile.is_zipfile(archive):
-        return None
-    return archive, path.relative_to(archive).as_posix()
+    is_zip = archive is not None and zipfile.is_zipfile(archive)
+    return (archive, path.relative_to(archive).as_posix()) if archive and is_zip else None
 
 
 def zip_names(archive: Path) -> list[str]:

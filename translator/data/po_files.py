@@ -6,16 +6,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import polib
+
 from translator.data.lines import UNFINISHED, MalformedError, one_line
 from translator.data.opening import open_binary
 from translator.data.readers import Row
 from translator.data.xml_files import is_language
 from translator.errors import DataError
-
-try:
-    import polib
-except ImportError:
-    raise DataError("PO files need polib: pip install 'passerelle[import]'") from None
 
 #: A line with a string that has no quote at its end. `polib` would drop the last character.
 _UNCLOSED = re.compile(r'^(?:#~ *)?(?:msg[\w\[\]]+ +)?"(?:.*[^"\s])?[ \t\r]*$', re.MULTILINE)

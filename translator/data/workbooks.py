@@ -7,16 +7,13 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
+
 from translator.data.csv_records import Record
 from translator.data.file_kinds import ZIP_ERRORS
 from translator.data.lines import one_line
 from translator.data.opening import open_binary, unpacked_limit
 from translator.errors import DataError
-
-try:
-    import openpyxl
-except ImportError:
-    raise DataError("Excel workbooks need openpyxl: pip install 'passerelle[import]'") from None
 
 #: A workbook may unpack to this many bytes, because its texts are held in memory.
 MAX_UNPACKED_BYTES = 1_000_000_000

@@ -17,8 +17,8 @@ from translator.data.readers import Row
 from translator.errors import DataError
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-#: Inline elements that mark text of the segment. What other inline elements contain is code.
-_MARKING_TEXT = ("hi", "g", "mrk")
+#: Inline elements that contain code. Others, such as `<hi>`, `<g>` and `<mrk>`, mark text of the segment.
+_CODE = [f"{{*}}{name}" for name in "bpt ept it ph ut sub x bx ex".split()]
 #: States of an XLIFF target that is not a translation yet.
 _UNFINISHED_STATES = ("new", "needs-translation")
 
@@ -68,13 +68,11 @@ def read_xliff(
     """
     for unit in _elements(path, "xliff", "{*}trans-unit", encoding):
         line = unit.sourceline
-        file = next(unit.iterancestors("{*}file"), unit)
-        languages = [file.get("source-language", ""), file.get("target-language", "")]
-        is_crossed = is_language(languages[0], target)
-        if not is_crossed and not is_language(languages[0], source):
-            found = " into ".join(filter(None, languages))
+        given = next(unit.iterancestors("{*}file"), unit).get("source-language", "")
+        is_crossed = is_language(given, target)
+        if not is_crossed and not is_language(given, source):
             advice = "set data.source_language and data.target_language, or data.columns"
-            raise DataError(f"{path}:{line}: it is from {found}, not between {source} and {target}; {advice}")
+            raise DataError(f"{path}:{line}: it is from {given!r}, not {source} or {target}; {advice}")
         original, translation = unit.find("{*}source"), unit.find("{*}target")
         if original is None or translation is None or translation.get("state") in _UNFINISHED_STATES:
             yield MalformedError(line, UNFINISHED, f"{path}:{line}: not translated yet; translate it")
@@ -109,8 +107,6 @@ def _elements(path: Path, file_format: str, tag: str, encoding: str | None) -> I
 
 def _text_of(element: Any) -> tuple[str, int]:
     """Return the text of a segment without its inline markup, and the flag `MARKUP` if there was any."""
-    parts = [element.text or ""]
-    for child in element:
-        is_text = etree.QName(child).localname in _MARKING_TEXT
-        parts += [_text_of(child)[0] if is_text else "", child.tail or ""]
-    return one_line("".join(parts)), MARKUP if len(element) else 0
+    note = MARKUP if len(element) else 0
+    etree.strip_elements(element, *_CODE, with_tail=False)
+    return one_line("".join(element.itertext())), note
