@@ -2,13 +2,13 @@
 
 import gzip
 import lzma
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from people_files import zst
 from reading import refusal
 
 from translator.config import DataConfig
@@ -20,6 +20,9 @@ from translator.data.lines import UTF8, MalformedError, guess_encoding, other_en
 from translator.data.readers import Row
 from translator.data.xml_files import read_tmx
 from translator.errors import DataError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from people_files import zst
 
 
 def read(path: Path, file_format: str, **keys: Any) -> Iterator[Row | MalformedError]:

@@ -1,5 +1,6 @@
 """The subcommand `import`: what files are, and a configuration that trains on them."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -17,15 +18,15 @@ _N_ENOUGH = 200_000
 _HEADING = """\
 # Written by `translator import`. Next:
 #     translator check-data {path}     reports what is wrong with the corpus
-#     translator train {path} train.init_from=runs/phrasebook/model train.max_minutes=2
-# Vocabulary and shape are those of that model. Without train.init_from, they may be anything: with more than
-# 20,000 pairs, 3 layers, and a width of 128, 4 heads and feed_forward 512 learn more.
+#     translator train {path}     from scratch; or, from French into English, with
+#         train.init_from=runs/phrasebook/model train.max_minutes=2     which has this vocabulary and shape
+# From scratch and with more than 20,000 pairs, 3 layers, width 128, 4 heads and feed_forward 512 learn more.
 """
 #: The sections besides `data`, as in configs/my-corpus.yaml.
 _SECTIONS = {
     "tokenizer": {"vocabulary_size": 5000},
-    "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "position_base": 300, "dropout": 0.2}
-    | {"n_encoder_layers": 2, "n_decoder_layers": 2},
+    "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "n_encoder_layers": 2}
+    | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.2},
     "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
 }
 
@@ -48,12 +49,14 @@ def import_command(
         if not path.exists() and not any(parent.is_file() for parent in path.parents):
             raise DataError(f"{path}: there is no such file; looked for it in {Path.cwd()}")
     from translator.cli.output import check_output, write_output
+    from translator.config.file import config_from_json
     from translator.config.yaml import write_yaml
     from translator.data.inspection import inspect
 
     if output is not None:
         check_output("--output", output)
     languages = {"source_language": source, "target_language": target}
+    config_from_json(json.dumps({"data": languages, **_SECTIONS}), where="languages")  # they are checked
     lines: list[str] = []
     sources: list[dict[str, Any]] = []
     n_pairs = 0
@@ -68,6 +71,7 @@ def import_command(
             n_pairs += n_read
     if {source, target} == {"fr", "en"} and n_pairs < _N_ENOUGH:
         sources.append({"name": "phrasebook", "weight": round(0.3 * len(sources), 1), "format": "phrasebook"})
+        lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
     path = output or Path("my-corpus.yaml")
     text = _HEADING.format(path=path) + write_yaml({"data": {**languages, "sources": sources}, **_SECTIONS})
     if output is None:

@@ -81,7 +81,7 @@ def _inspect_parallel(paths: tuple[Path, Path], languages: Languages) -> Finding
     words = [Counter(_words(str(path))) for path in paths]
     differing = [" ".join(words[side] - words[1 - side]) for side in (0, 1)]
     texts = [[line.text for line in _first_lines(path, encoding)] for path in paths]
-    sides = _sides(differing, texts, languages)
+    sides = _sides(paths[0], differing, texts, languages)
     files = {language: str(paths[side]) for language, (side, _) in sides.items()}
     reasons = [f"{files[x]} is {x}, {reason}; it is in {encoding}" for x, (_, reason) in sides.items()]
     return Finding({"format": "text", "encoding": encoding, "files": {"train": files}}, reasons)
@@ -100,10 +100,10 @@ def _inspect_file(path: Path, languages: Languages) -> list[Finding]:
         raise DataError(f"{path} is {kind.name}; {kind.advice}")
     else:
         data, rows, what = {"format": kind.reader}, _read_other(path, kind.reader, languages), kind.name
-    reasons = [f"{path} is {what}"]
+    reasons = [f"{path} is {what}" if rows else f"{path} is {what}, which names the languages of its texts"]
     if rows:
         has_header = data["format"] in ("jsonl", "parquet", "po")
-        data["columns"], more = _columns(rows, languages, has_header=has_header)
+        data["columns"], more = _columns(path, rows, languages, has_header=has_header)
         reasons += more
     return [Finding({**data, "files": {"train": str(path)}}, reasons)]
 
@@ -182,11 +182,13 @@ def _rows_of(records: Iterable[Any]) -> Rows:
     return [names, *([str(record.get(name) or "") for name in names] for record in maps)]
 
 
-def _columns(rows: Rows, languages: Languages, *, has_header: bool) -> tuple[dict[str, Any], list[str]]:
+def _columns(
+    path: Path, rows: Rows, languages: Languages, *, has_header: bool
+) -> tuple[dict[str, Any], list[str]]:
     """Return for each language the name of its column, or the number if there is no header, and why."""
     header, *others = rows
     texts = list(zip_longest(*others, fillvalue=""))[: len(header)]
-    sides = _sides(header, texts, languages)
+    sides = _sides(path, header, texts, languages)
     has_header = has_header or any(
         _is_named(header[side], x) or header[side].lower() in _HEADER_NAMES for x, (side, _) in sides.items()
     )
@@ -195,7 +197,7 @@ def _columns(rows: Rows, languages: Languages, *, has_header: bool) -> tuple[dic
 
 
 def _sides(
-    names: Sequence[str], texts: Sequence[Sequence[str]], languages: Languages
+    path: Path, names: Sequence[str], texts: Sequence[Sequence[str]], languages: Languages
 ) -> dict[str, tuple[int, str]]:
     """Return for each language the index of the text in it, and the reason.
 
@@ -209,13 +211,13 @@ def _sides(
     leads = [sum((x in first) - (x in second) for x in _words(" ".join(text))) for text in texts] or [0]
     if max(leads) <= 0 or min(leads) >= 0:
         raise DataError(
-            f"it cannot be told which text is {languages[0]} and which {languages[1]}; name them so in the "
-            f"header or in the names of two files (now: {', '.join(names)})"
+            f"{path}: it cannot be told which text is {languages[0]} and which {languages[1]}; name them so "
+            f"in the header or in the names of two files (now: {', '.join(names)})"
         )
-    reason = "because more of its first words are frequent in {} than in {} ({} more)"
+    reason = "because it starts with {} more frequent words of {} than of {}"
     return {
-        languages[0]: (leads.index(max(leads)), reason.format(*languages, max(leads))),
-        languages[1]: (leads.index(min(leads)), reason.format(*reversed(languages), -min(leads))),
+        languages[0]: (leads.index(max(leads)), reason.format(max(leads), *languages)),
+        languages[1]: (leads.index(min(leads)), reason.format(-min(leads), *reversed(languages))),
     }
 
 

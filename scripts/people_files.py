@@ -54,6 +54,9 @@ class People(NamedTuple):
     data: dict[str, Any]
 
 
+Maker = Callable[[Path], People]
+
+
 def tmx_of_a_tool(folder: Path) -> People:
     """Language variants, several in a unit, inline markup, a missing language, a DTD that is not there."""
     units = "".join(
@@ -345,7 +348,7 @@ def parquet(folder: Path) -> People:
     return People([path], PAIRS, {"no_text": 1}, {"format": "parquet", "columns": columns})
 
 
-FILES: list[Callable[[Path], People]] = [
+FILES: list[Maker] = [
     *(tmx_of_a_tool, tmx_of_windows, po, po_of_old, xliff, xlsx, xlsx_without_header),
     *(csv_of_french_excel, csv_with_sep, unicode_text_of_excel, csv, tsv, manythings, tatoeba),
     *(moses, moses_gz, moses_xz, moses_zst, opus, text_of_old_mac, jsonl, parquet),
