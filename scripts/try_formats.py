@@ -1,6 +1,6 @@
 """Import a file of each kind that people have, compare every segment with its text, and train on it.
 
-python scripts/try_formats.py               every file: ten minutes on two cores
+python scripts/try_formats.py               every file: three minutes
 python scripts/try_formats.py po csv        the files with "po" or "csv" in their names
 python scripts/try_formats.py --no-train    import and compare only: seconds
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import people_files
 
+from translator.cli import importing
 from translator.cli import main as translator
 from translator.config.file import load_config
 from translator.data import opening
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="parts of the names of files")
     parser.add_argument("--no-train", action="store_true", help="do not train")
     arguments = parser.parse_args()
+    importing.MIXED_BELOW = 0  # the phrasebook would take most of the time
     all_well = True
     print("file | import said | pairs | left out | every segment equal | trained")
     for make in people_files.FILES:

@@ -95,7 +95,7 @@ def test_the_phrasebook_is_mixed_into_small_corpora_of_its_languages(
     assert sources() == ["a", "phrasebook"]
     assert sources("--source-language", "en", "--target-language", "fr") == ["a", "phrasebook"]
     assert sources("--source-language", "de") == ["a"]
-    monkeypatch.setattr(importing, "_N_ENOUGH", 1)
+    monkeypatch.setattr(importing, "MIXED_BELOW", 1)
     assert sources() == ["a"]
 
 
@@ -175,9 +175,9 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
 def test_what_was_imported_trains(
     tmp_path: Path, tiny_corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`scripts/try_formats.py` trains on a file of each kind, beside the phrasebook."""
+    """`scripts/try_formats.py` trains on a file of each kind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(importing, "_N_ENOUGH", 1)
+    monkeypatch.setattr(importing, "MIXED_BELOW", 1)
     texts = [tiny_corpus / f"train.{language}" for language in ("fr", "en")]
     code, out, err = run(
         capsys, "import", *csv_of_french_excel(tmp_path).paths, *texts, "--output", "own.yaml"

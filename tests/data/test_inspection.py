@@ -1,6 +1,7 @@
 """`translator import`: files that people have are recognised, and every segment of them is read."""
 
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,29 @@ def test_bombs_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         assert "\n" not in str(caught.value)
         tried += 1
     assert tried == 10
+
+
+def test_text_files_of_one_column_are_paired_by_their_names(tmp_path: Path) -> None:
+    paths = [tmp_path / f"part{i}.{language}" for language in ("fr", "en") for i in (1, 2)]
+    for path in paths:
+        path.write_text("un\n" if path.suffix == ".fr" else "one\n")
+    assert [found.data["files"]["train"] for found in inspect(paths, "fr", "en")] == [
+        {language: f"{tmp_path}/part{i}.{language}" for language in ("fr", "en")} for i in (1, 2)
+    ]
+    with pytest.raises(DataError, match=r"part1\.fr has one column, or none; give the file of the other"):
+        inspect(paths[:3], "fr", "en")
+    with pytest.raises(DataError, match=r"part1\.fr: it cannot be told which text is fr and which en"):
+        inspect(paths[:2], "fr", "en")
+
+
+def test_an_archive_may_have_several_corpora(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("LICENSE", "CC-BY")
+        for name, text in {"x.fr": "un\n", "y.fr": "un\n", "x.en": "one\n", "y.en": "one\n"}.items():
+            archive.writestr(name, text)
+        archive.writestr("z.tsv", "fr\ten\nun\tone\n")
+    assert [found.data["files"]["train"] for found in inspect([path], "fr", "en")] == [
+        f"{path}/z.tsv",
+        *({language: f"{path}/{name}.{language}" for language in ("fr", "en")} for name in "xy"),
+    ]

@@ -13,8 +13,8 @@ from translator.errors import DataError, UsageError
 from translator.signals import exit_on_signals
 
 _N_SHOWN = 5
-#: With this many pairs or more, a model forgets little French without the phrasebook.
-_N_ENOUGH = 200_000
+#: Into fewer pairs than these, the phrasebook is mixed, so that a model does not forget everyday French.
+MIXED_BELOW = 200_000
 _HEADING = """\
 # Written by `translator import`. Next:
 #     translator check-data {path}     reports what is wrong with the corpus
@@ -69,7 +69,7 @@ def import_command(
             sources.append({"name": name, "weight": 0.7, **found.data, "held_out": held_out})
             lines += [*found.reasons, *report]
             n_pairs += n_read
-    if {source, target} == {"fr", "en"} and n_pairs < _N_ENOUGH:
+    if {source, target} == {"fr", "en"} and n_pairs < MIXED_BELOW:
         sources.append({"name": "phrasebook", "weight": round(0.3 * len(sources), 1), "format": "phrasebook"})
         lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
     path = output or Path("my-corpus.yaml")

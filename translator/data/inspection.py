@@ -81,9 +81,9 @@ def _inspect_parallel(paths: tuple[Path, Path], languages: Languages) -> Finding
     words = [Counter(_words(str(path))) for path in paths]
     differing = [" ".join(words[side] - words[1 - side]) for side in (0, 1)]
     texts = [[line.text for line in _first_lines(path, encoding)] for path in paths]
-    sides = _sides(paths[0], differing, texts, languages)
-    files = {language: str(paths[side]) for language, (side, _) in sides.items()}
-    reasons = [f"{files[x]} is {x}, {reason}; it is in {encoding}" for x, (_, reason) in sides.items()]
+    sides, why = _sides(paths[0], differing, texts, languages)
+    files = {language: str(paths[side]) for language, side in sides.items()}
+    reasons = [f"{name} is {language}, {why}; it is in {encoding}" for language, name in files.items()]
     return Finding({"format": "text", "encoding": encoding, "files": {"train": files}}, reasons)
 
 
@@ -188,25 +188,25 @@ def _columns(
     """Return for each language the name of its column, or the number if there is no header, and why."""
     header, *others = rows
     texts = list(zip_longest(*others, fillvalue=""))[: len(header)]
-    sides = _sides(path, header, texts, languages)
+    sides, why = _sides(path, header, texts, languages)
     has_header = has_header or any(
-        _is_named(header[side], x) or header[side].lower() in _HEADER_NAMES for x, (side, _) in sides.items()
+        _is_named(header[side], x) or header[side].lower() in _HEADER_NAMES for x, side in sides.items()
     )
-    columns = {x: header[side] if has_header else side + 1 for x, (side, _) in sides.items()}
-    return columns, [f"column {columns[x]!r} is {x}, {reason}" for x, (_, reason) in sides.items()]
+    columns = {x: header[side] if has_header else side + 1 for x, side in sides.items()}
+    return columns, [f"column {name!r} is {language}, {why}" for language, name in columns.items()]
 
 
 def _sides(
     path: Path, names: Sequence[str], texts: Sequence[Sequence[str]], languages: Languages
-) -> dict[str, tuple[int, str]]:
-    """Return for each language the index of the text in it, and the reason.
+) -> tuple[dict[str, int], str]:
+    """Return for each language the index of the text in it, and how this was seen.
 
     Raises:
         DataError: neither the names nor frequent words tell.
     """
     named = [[i for i, name in enumerate(names) if _is_named(name, language)] for language in languages]
     if all(len(found) == 1 for found in named) and named[0] != named[1]:
-        return {x: (found[0], "because it is named so") for x, found in zip(languages, named, strict=True)}
+        return {x: found[0] for x, found in zip(languages, named, strict=True)}, "because it is named so"
     first, second = (FUNCTION_WORDS.get(language, frozenset()) for language in languages)
     leads = [sum((x in first) - (x in second) for x in _words(" ".join(text))) for text in texts] or [0]
     if max(leads) <= 0 or min(leads) >= 0:
@@ -214,11 +214,8 @@ def _sides(
             f"{path}: it cannot be told which text is {languages[0]} and which {languages[1]}; name them so "
             f"in the header or in the names of two files (now: {', '.join(names)})"
         )
-    reason = "because it starts with {} more frequent words of {} than of {}"
-    return {
-        languages[0]: (leads.index(max(leads)), reason.format(max(leads), *languages)),
-        languages[1]: (leads.index(min(leads)), reason.format(-min(leads), *reversed(languages))),
-    }
+    sides = {languages[0]: leads.index(max(leads)), languages[1]: leads.index(min(leads))}
+    return sides, "because of its frequent words"
 
 
 def _words(text: str) -> list[str]:
