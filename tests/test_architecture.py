@@ -56,7 +56,7 @@ IMPORTERS = {
     "lxml": "translator.data.xml_files",
     "polib": "translator.data.po_files",
     "openpyxl": "translator.data.workbooks",
-    "zstandard": "translator.data.opening",
+    "pyarrow": "translator.data.opening",
     "ctranslate2": "translator.export.to_ctranslate2",
     "fastapi": "translator.serve",
     "starlette": "translator.serve",

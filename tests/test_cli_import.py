@@ -1,16 +1,18 @@
 """`translator import` says what a file is, and what it prints is a configuration that trains."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "data"))
-from people_files import FILES, PAIRS, People, csv_of_french_excel, moses, tmx_of_a_tool
-
-from translator.cli import main
+from translator.cli import importing, main
+from translator.config import Config
 from translator.config.file import load_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from people_files import PAIRS, csv_of_french_excel, moses, tmx_of_a_tool, xlsx
+
+OWN = Path(__file__).resolve().parents[1] / "configs/my-corpus.yaml"
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
@@ -28,19 +30,82 @@ def test_what_is_printed_is_a_configuration_with_the_reasons_as_comments(
     code, out, err = run(capsys, "import", path)
     assert (code, err) == (0, "")
     comments = [line for line in out.splitlines() if line.startswith("#")]
-    assert comments[:5] == [
-        f"# {path} is a table of 2 columns, separated by semicolons",
-        "# its encoding is cp1252: 13 lines are not valid UTF-8, and cp1252 has most of their letters in "
-        "French",
+    assert comments[:4] == [
+        f"# {path} is a table in cp1252 of 2 columns, separated by semicolons",
         "# column 'Français' is fr, because it is named so",
         "# column 'Anglais' is en, because it is named so",
         "# 16 pairs; the first ones:",
     ]
-    assert comments[5:15] == [line for fr, en in PAIRS[:5] for line in (f"#   fr: {fr}", f"#   en: {en}")]
+    assert comments[4:14] == [line for fr, en in PAIRS[:5] for line in (f"#   fr: {fr}", f"#   en: {en}")]
     (tmp_path / "printed.yaml").write_text(out)
-    config = load_config(tmp_path / "printed.yaml")
-    assert (config.data.format, config.data.encoding, config.data.delimiter) == ("csv", "cp1252", "semicolon")
-    assert config.data.held_out == {"val": 1, "test": 1}
+    own = load_config(tmp_path / "printed.yaml").data.sources[0]
+    assert (own.name, own.format, own.encoding, own.delimiter) == ("classeur", "csv", "cp1252", "semicolon")
+    assert own.held_out == {"val": 1, "test": 1}
+
+
+def imported(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Config:
+    """Return the configuration that `import` writes."""
+    written = tmp_path / "imported.yaml"
+    written.unlink(missing_ok=True)
+    code, _, err = run(capsys, "import", *arguments, "--output", written)
+    assert (code, err) == (0, "")
+    return load_config(written)
+
+
+def test_what_is_written_is_like_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, example = imported(tmp_path, capsys, *csv_of_french_excel(tmp_path).paths), load_config(OWN)
+    assert (config.tokenizer, config.model, config.train) == (
+        example.tokenizer,
+        example.model,
+        example.train,
+    )
+    for mixed in (config, example):
+        assert [source.weight for source in mixed.data.sources] == [0.7, 0.3]
+        assert mixed.data.sources[1].format == "phrasebook"
+
+
+def test_each_corpus_becomes_a_source_of_the_same_weight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "more").mkdir()
+    paths = [*moses(tmp_path).paths, *tmx_of_a_tool(tmp_path).paths, *moses(tmp_path / "more").paths]
+    paths = [*sorted(paths, key=lambda path: path.suffix), *xlsx(tmp_path).paths]
+    data = imported(tmp_path, capsys, *paths).data
+    assert [(source.name, source.format, source.weight) for source in data.sources] == [
+        ("memory", "tmx", 0.7),
+        ("glossary", "xlsx", 0.7),
+        ("Books", "text", 0.7),
+        ("Books-2", "text", 0.7),
+        ("phrasebook", "phrasebook", 1.2),
+    ]
+    assert data.sources[3].files == {
+        "train": {language: f"{tmp_path}/more/Books.en-fr.{language}" for language in ("fr", "en")}
+    }
+
+
+def test_the_phrasebook_is_mixed_into_small_corpora_of_its_languages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("fr\ten\tde\nun\tone\teins\n")
+
+    def sources(*arguments: str) -> list[str]:
+        return [source.name for source in imported(tmp_path, capsys, path, *arguments).data.sources]
+
+    assert sources() == ["a", "phrasebook"]
+    assert sources("--source-language", "en", "--target-language", "fr") == ["a", "phrasebook"]
+    assert sources("--source-language", "de") == ["a"]
+    monkeypatch.setattr(importing, "MIXED_BELOW", 1)
+    assert sources() == ["a"]
+
+
+@pytest.mark.parametrize(("language", "problem"), [("e n", "does not fit"), ("fr", "are both 'fr'")])
+def test_languages_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, problem: str
+) -> None:
+    code, out, err = run(capsys, "import", *tmx_of_a_tool(tmp_path).paths, "--target-language", language)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert problem in err
 
 
 def test_a_configuration_is_written_to_a_new_file_only(
@@ -50,8 +115,7 @@ def test_a_configuration_is_written_to_a_new_file_only(
     written = tmp_path / "new.yaml"
     code, out, _ = run(capsys, "import", *paths, "--output", written)
     assert (code, out.splitlines()[-1]) == (0, f"configuration: {written}")
-    assert f"{tmp_path}/Books.en-fr.fr is fr, because it is named so" in out.splitlines()
-    assert load_config(written).data.files == {"train": f"{tmp_path}/Books.en-fr.{{lang}}"}
+    assert f"{tmp_path}/Books.en-fr.fr is fr, because it is named so; it is in utf-8" in out.splitlines()
     before = written.read_bytes()
     for existing in (written, paths[0]):
         code, out, err = run(capsys, "import", *paths, "--output", existing)
@@ -80,16 +144,20 @@ def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
         (
             "a.csv",
             b"x,y\nabc,def\n",
-            "it cannot be told which text is fr and which en; name them so in the header",
+            "{path}: it cannot be told which text is fr and which en; name them so in the header",
         ),
         ("a.pdf", b"%PDF-1.7", "{path} is a PDF document; save its text as UTF-8, and name that file"),
         ("a.tmx", b"<tmx><body><tu>", "{path}:1: not valid XML"),
         (
             "a.xlf",
             b"<xliff version='2.0'><file><unit/></file></xliff>",
-            "{path} is XLIFF 2, and XLIFF 1.2 is read",
+            "{path} is an XLIFF 2 file; save it as XLIFF 1.2 or TMX",
         ),
-        ("a.po", b'msgid "a"\nmsgstr "b\n', "{path}:2: the quote opened here is never closed"),
+        (
+            "a.po",
+            b'msgid "a"\nmsgstr "b\n',
+            '{path}: not a valid PO file: the quote in msgstr "b is never closed',
+        ),
         ("a.xlsx", b"PK\x05\x06" + bytes(18), "{path} is an empty zip archive; fetch it again"),
     ],
 )
@@ -103,32 +171,20 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     assert err.startswith(f"error: {message.format(path=path)}")
 
 
-@pytest.mark.parametrize("module", ["polib", "openpyxl", "zstandard"])
-def test_a_package_that_is_not_installed_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str
-) -> None:
-    name = {"polib": "po", "openpyxl": "xlsx", "zstandard": "moses_zst"}[module]
-    people = next(make for make in FILES if make.__name__ == name)(tmp_path)
-    for imported in ("po_files", "workbooks"):
-        monkeypatch.delitem(sys.modules, f"translator.data.{imported}", raising=False)
-    monkeypatch.setitem(sys.modules, module, None)
-    code, out, err = run(capsys, "import", *people.paths)
-    assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.endswith(f"need {module}: pip install 'passerelle[import]'\n")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("make", FILES, ids=lambda make: make.__name__)
 def test_what_was_imported_trains(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    make: Callable[[Path], People],
+    tmp_path: Path, tiny_corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`scripts/try_formats.py` trains on a file of each kind."""
     monkeypatch.chdir(tmp_path)
-    people = make(tmp_path)
-    assert run(capsys, "import", *people.paths, "--output", "own.yaml")[0] == 0
-    small = ("model.width=32", "model.n_heads=2", "model.feed_forward=32", "hardware.replicas=1")
-    code, _, err = run(capsys, "train", "own.yaml", "train.max_steps=5", *small)
+    monkeypatch.setattr(importing, "MIXED_BELOW", 1)
+    texts = [tiny_corpus / f"train.{language}" for language in ("fr", "en")]
+    code, out, err = run(
+        capsys, "import", *csv_of_french_excel(tmp_path).paths, *texts, "--output", "own.yaml"
+    )
+    assert code == 0, err
+    small = ("train.max_minutes=null", "search.beam_size=1", "search.max_length_ratio=0.1")
+    code, out, err = run(capsys, "train", "own.yaml", "train.max_steps=5", "hardware.replicas=1", *small)
     assert code == 0, err
     assert (tmp_path / "runs/own/model/manifest.json").is_file()
+    assert all(f"\n  {name}: BLEU" in out for name in ("classeur", "train"))

@@ -78,14 +78,15 @@ def test_your_own_corpus_in_the_written_steps(checkout: Path, tiny_corpus: Path)
         lines = (tiny_corpus / f"train.{language}").read_text(encoding="utf-8")
         (checkout / "data" / f"my-corpus.{language}").write_text(lines, encoding="utf-8")
     (checkout / "text.fr").write_text("Le chat dort.\n\nOù est ma clé ?\n", encoding="utf-8")
-    first = "translator train configs/my-corpus.yaml run.name=phrasebook"  # quicker than `make train`
-    small = "data.sources.0.held_out={val: 4, test: 4}"
-    small = f"'{small}' train.max_minutes=null train.max_steps=8 validation.every_steps=8"
-    found = re.findall(r"`(translator (?:check-data|train|evaluate|translate) [^`]+)`", README)
-    assert [command.split()[1] for command in found] == ["check-data", "train", "evaluate", "translate"]
-    for command in (first, *found):
+    found = re.findall(r"`(translator (?:import|check-data|train|evaluate|translate) [^`]+)`", README)
+    verbs = ["import", "check-data", "train", "evaluate", "translate"]
+    assert [command.split()[1] for command in found] == verbs
+    found.insert(1, "translator train my-corpus.yaml run.name=phrasebook")  # quicker than `make train`
+    small = "train.max_minutes=null train.max_steps=8 validation.every_steps=8"
+    for command in found:
+        command = command.replace("FILE…", "data/my-corpus.fr data/my-corpus.en")
         command = command.replace("train.max_minutes=2", "")
-        if "configs/my-corpus" in command:
+        if command.split()[2] == "my-corpus.yaml":
             command += f" {small}"
         done = subprocess.run(
             f".venv/bin/{command}", shell=True, cwd=checkout, capture_output=True, text=True, timeout=200

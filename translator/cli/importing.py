@@ -1,5 +1,7 @@
 """The subcommand `import`: what files are, and a configuration that trains on them."""
 
+import json
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,17 +13,28 @@ from translator.errors import DataError
 from translator.signals import exit_on_signals
 
 _N_SHOWN = 5
+#: Into fewer pairs than these, the phrasebook is mixed, so that a model does not forget everyday French.
+MIXED_BELOW = 200_000
 _HEADING = """\
 # Written by `translator import`. Next:
 #     translator check-data {path}     reports what is wrong with the corpus
-#     translator train {path}
+#     translator train {path}     from scratch; or, from French into English, with
+#         train.init_from=runs/phrasebook/model train.max_minutes=2     which has this vocabulary and shape
+# From scratch and with more than 20,000 pairs, 3 layers, width 128, 4 heads and feed_forward 512 learn more.
 """
+#: The sections besides `data`, as in configs/my-corpus.yaml.
+_SECTIONS = {
+    "tokenizer": {"vocabulary_size": 5000},
+    "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "n_encoder_layers": 2}
+    | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.2},
+    "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
+}
 
 
 def import_command(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="File with both languages, or one for each language."),
+        typer.Argument(metavar="FILE…", help="Files with both languages, or one for each language."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="CONFIG", help="New file for the configuration.")
@@ -37,19 +50,29 @@ def import_command(
     for path in files:
         if not path.exists() and not any(parent.is_file() for parent in path.parents):
             raise DataError(f"{path}: there is no such file; looked for it in {Path.cwd()}")
+    from translator.config.file import config_from_json
     from translator.config.yaml import write_yaml
     from translator.data.inspection import inspect
 
+    languages = {"source_language": source, "target_language": target}
+    config_from_json(json.dumps({"data": languages, **_SECTIONS}), where="languages")  # they are checked
+    lines: list[str] = []
+    sources: list[dict[str, Any]] = []
+    n_pairs = 0
     with exit_on_signals():
-        found = inspect(files, source, target)
-        data = {"source_language": source, "target_language": target, **found.data}
-        n_pairs, report = _read(data)
-    if n_pairs >= 4:
-        size = max(1, min(500, n_pairs // 10))
-        data["held_out"] = {"val": size, "test": size}
+        for found in inspect(files, source, target):
+            n_read, report = _read({**languages, **found.data})
+            name = _name(found.data["files"]["train"], [other["name"] for other in sources])
+            size = min(500, n_read // 10)
+            held_out = {"val": size, "test": size} if size else {}
+            sources.append({"name": name, "weight": 0.7, **found.data, "held_out": held_out})
+            lines += [*found.reasons, *report]
+            n_pairs += n_read
+    if {source, target} == {"fr", "en"} and n_pairs < MIXED_BELOW:
+        sources.append({"name": "phrasebook", "weight": round(0.3 * len(sources), 1), "format": "phrasebook"})
+        lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
     path = output or Path("my-corpus.yaml")
-    text = _HEADING.format(path=path) + write_yaml({"data": data, **_settings(n_pairs)})
-    lines = [*found.reasons, *report]
+    text = _HEADING.format(path=path) + write_yaml({"data": {**languages, "sources": sources}, **_SECTIONS})
     if output is None:
         sys.stdout.write("".join(f"# {line}\n" for line in lines) + text)
         return
@@ -58,31 +81,27 @@ def import_command(
     print(f"configuration: {output}")
 
 
+def _name(train: str | dict[str, str], taken: list[str]) -> str:
+    """Return a name for a source, after its file."""
+    file = Path(train if isinstance(train, str) else next(iter(train.values())))
+    name = re.sub("[^A-Za-z0-9]+", "-", file.name.partition(".")[0]).strip("-") or "corpus"
+    while name in (*taken, "phrasebook"):
+        name += "-2"
+    return name
+
+
 def _read(data: dict[str, Any]) -> tuple[int, list[str]]:
     """Return the number of pairs, and lines that say how many were left out and show the first ones."""
     from translator.config import DataConfig
     from translator.data import corpus
-    from translator.data.report import Report
+    from translator.data.report import report_malformed
 
     with TemporaryDirectory() as folder:
         config = DataConfig(**data, cache=folder)
         table = corpus.open_split(config, "train", seed=1)
-        report = Report(len(table))
-        report.count_malformed(corpus.open_malformed(config, "train"))
+        report = report_malformed(len(table), corpus.open_malformed(config, "train")[""])
         lines = [f"{len(table):,} pairs; the first ones:"]
         for row in table.select(range(min(_N_SHOWN, len(table)))):
             lines += [f"  {config.source_language}: {row['source'].strip()}"]
             lines += [f"  {config.target_language}: {row['target'].strip()}"]
         return len(table), [*report.messages(), *(line.replace("\n", " ") for line in lines)]
-
-
-def _settings(n_pairs: int) -> dict[str, Any]:
-    """Return the sections of a configuration that fit a corpus of this size; see configs/my-corpus.yaml."""
-    width = 128 if n_pairs <= 200_000 else 256
-    shape = {"width": width, "n_heads": 4, "feed_forward": 4 * width}
-    dropout = 0.3 if n_pairs < 20_000 else 0.2 if n_pairs <= 200_000 else 0.1
-    return {
-        "tokenizer": {"vocabulary_size": 4000 if n_pairs < 50_000 else 8000},
-        "model": {**shape, "n_encoder_layers": 3, "n_decoder_layers": 3, "dropout": dropout},
-        "train": {"max_minutes": 15.0, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
-    }

@@ -8,7 +8,8 @@ from translator.data import readers
 from translator.data.lines import MalformedError
 from translator.errors import DataError
 
-_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+#: What may separate columns, by its name in `data.delimiter`.
+DELIMITERS = {"tab": "\t", "semicolon": ";", "comma": ","}
 
 
 def read_files(config: DataConfig, paths: dict[str, Path]) -> Iterator[readers.Row | MalformedError]:
@@ -32,7 +33,7 @@ def read_files(config: DataConfig, paths: dict[str, Path]) -> Iterator[readers.R
                 path,
                 source,
                 target,
-                delimiter=_DELIMITERS[config.delimiter or ("comma" if is_csv else "tab")],
+                delimiter=DELIMITERS[config.delimiter or ("comma" if is_csv else "tab")],
                 quoted=(config.quoting or ("double" if is_csv else "none")) == "double",
                 encoding=encoding or "utf-8",
             )

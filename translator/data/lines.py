@@ -6,14 +6,15 @@ Only `\\n` ends a line. U+2028, U+0085 and a `\\r` without `\\n` count as text. 
 """
 
 import codecs
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from translator.data.opening import UnpackError, open_binary, to_utf8
+from translator.data.opening import UnpackError, open_binary
 from translator.errors import DataError
 
 #: Bit flags of `Line.notes`. They tell what was removed from the line.
@@ -42,6 +43,9 @@ _OTHER_ENCODINGS = ("cp1252", "iso8859-15", "mac-roman", "cp850")
 _EXPECTED = frozenset("àâäçèéêëîïôöùûüœæÀÂÇÈÉÊËÎÏÔÙÛÜŒ«»’‘“”–—…€°\u00a0")
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Bytes that cannot be decoded become U+DCFF, which is encoded as 0xFF and thus makes the line invalid UTF-8.
+codecs.register_error("mark", lambda error: ("\udcff", cast(UnicodeDecodeError, error).end))
 
 
 class MalformedError(DataError):
@@ -91,7 +95,8 @@ def scan_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Malformed
     raw = b""
     try:
         with open_binary(path, encoding=encoding) as file:
-            read = partial((file if is_utf8 else to_utf8(file, encoding)).readline, MAX_LINE_BYTES + 1)
+            readline = file.readline if is_utf8 else _utf8_readline(file, encoding)
+            read = partial(readline, MAX_LINE_BYTES + 1)
             for number, raw in enumerate(iter(read, b""), start=1):
                 if len(raw) > MAX_LINE_BYTES:
                     while raw and not raw.endswith(b"\n"):  # skip the rest of the line
@@ -118,7 +123,9 @@ def scan_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Malformed
                 has_utf8 = has_utf8 or not raw.isascii()
                 yield Line(number, text, notes)
     except UnpackError as error:
-        raise DataError(f"{path}:{number + 1}: {error.problem}") from None
+        raise DataError(f"{path}:{number + 1}{str(error).removeprefix(str(path))}") from None
+    except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
+        raise DataError(f"{path}: {error}; set data.encoding={encoding}-le or {encoding}-be") from None
     if number == 1 and raw.count(b"\r") >= _N_LONE_CR:
         raise DataError(f"{path}: its lines end in CR alone, as on old Macs; convert them to LF")
     if is_utf8 and not has_utf8 and n_other >= max(_N_OTHER_ENCODING, number / 4):
@@ -127,6 +134,12 @@ def scan_lines(path: Path, encoding: str = "utf-8") -> Iterator[Line | Malformed
             f"{path}: {n_other:,} of {number:,} lines are not valid UTF-8, and all others are ASCII; it "
             f"looks like {likely}, so convert the file to UTF-8, or for a corpus set data.encoding={likely}"
         )
+
+
+def _utf8_readline(file: io.BufferedReader, encoding: str) -> Callable[[int], bytes]:
+    """Return a function that reads a line, in UTF-8. Each run of invalid bytes becomes 0xFF."""
+    text = io.TextIOWrapper(file, encoding, errors="mark", newline="\n")
+    return lambda n_characters: text.readline(n_characters).encode("utf-8", "surrogateescape")
 
 
 def _invalid_utf8(raw: bytes, *, at: int, after_bom: bool) -> str:
@@ -150,25 +163,11 @@ def other_encodings(raw: bytes) -> list[str]:
     return sorted(scores, key=lambda encoding: -scores[encoding])
 
 
-def guess_encoding(texts: Sequence[bytes]) -> tuple[str, str]:
-    """Return the encoding that all texts seem to have, and the reason. Their last line may be cut."""
-    if any(raw.startswith((b"\xff\xfe", b"\xfe\xff")) for raw in texts):
-        return "utf-16", "it starts with a byte order mark"
-    start = texts[0][:1000]
-    for encoding, zeros in (("utf-16-be", start[::2]), ("utf-16-le", start[1::2])):
-        if zeros.count(0) > len(start) / 4:
-            return encoding, "every second byte is zero"
-    lines = [line for raw in texts for line in raw.rpartition(b"\n")[0].split(b"\n") if not line.isascii()]
+def guess_encoding(raw: bytes) -> str:
+    """Return the encoding that most lines of a text seem to have: UTF-8, or another of single bytes."""
+    lines = [line for line in raw.split(b"\n") if not line.isascii()]
     others = [line for line in lines if "\ufffd" in line.decode("utf-8", "replace")]
-    if not lines:
-        return "utf-8", "it has no character beyond ASCII"
-    if 2 * len(others) <= len(lines):
-        return "utf-8", f"{len(lines) - len(others)} of {len(lines)} lines beyond ASCII are valid"
-    likely = other_encodings(b"\n".join(others))[0]
-    return (
-        likely,
-        f"{len(others)} lines are not valid UTF-8, and {likely} has most of their letters in French",
-    )
+    return other_encodings(b"\n".join(others))[0] if 2 * len(others) > len(lines) else "utf-8"
 
 
 def replace_surrogates(text: str) -> str:

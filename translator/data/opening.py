@@ -4,17 +4,16 @@ A file in an archive is named as if the archive were a folder: `OPUS.zip/Books.e
 and never written to disk. A file that unpacks to more than `unpacked_limit` is refused.
 """
 
-import codecs
 import gzip
 import io
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from translator.data.file_kinds import N_HEAD_BYTES, ZIP_ERRORS, not_of_format
 from translator.errors import DataError
@@ -25,35 +24,33 @@ MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 200_000_000, 100
 #: First bytes of the packed files that can be read, and the name of each kind.
 _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "Zstandard"}
 
-_CHUNK_BYTES = 1 << 16
+_BUFFER_BYTES = 1 << 16
 
-# Bytes that cannot be decoded become U+DCFF, which is encoded as 0xFF and thus makes the line invalid UTF-8.
-codecs.register_error("mark", lambda error: ("\udcff", cast(UnicodeDecodeError, error).end))
+#: What is raised for files that cannot be read, damaged, encrypted or packed in other ways.
+_ERRORS = (OSError, RuntimeError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class UnpackError(DataError):
-    """Raised if a packed file is damaged or too large. `problem` is the message without the file's name."""
-
-    def __init__(self, path: Path, problem: str):
-        super().__init__(f"{path}: {problem}")
-        self.problem = problem
+    """Raised if a packed file is damaged or too large. The message starts with the name of the file."""
 
 
-class _ChunkReader(io.RawIOBase):
-    """A stream of the bytes of an iterator."""
+class _Limited(io.RawIOBase):
+    """The content of an unpacked file. Reading raises an `UnpackError` if it is longer than `limit` bytes."""
 
-    def __init__(self, chunks: Iterator[bytes]):
-        self._chunks, self._rest = chunks, memoryview(b"")
+    def __init__(self, file: Any, path: Path, limit: float):
+        self._file, self._path, self._limit, self._n_read = file, path, limit, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = memoryview(next((chunk for chunk in self._chunks if chunk), b""))
-        n = min(len(buffer), len(self._rest))
-        buffer[:n], self._rest = self._rest[:n], self._rest[n:]
-        return n
+        chunk = self._file.read1(len(buffer))
+        self._n_read += len(chunk)
+        if self._n_read > self._limit:
+            problem = f"unpacks to more than {self._limit:,} bytes, far more than text; unpack it yourself"
+            raise UnpackError(f"{self._path}: {problem}")
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 def unpacked_limit(packed_bytes: int) -> int:
@@ -77,48 +74,39 @@ def open_binary(
             which, such as an archive or a document.
         UnpackError: while the content is read, the file proves to be damaged or too large.
     """
+    outer, member = zip_member(path) or (path, "")
+    if member and member not in (names := zip_names(outer)):
+        raise DataError(f"{outer} has no file {member!r}; it has {', '.join(names[:20])}")
+    packing = ""
     try:
-        with ExitStack() as stack:
-            inside = zip_member(path)
-            if inside is not None:
-                file = _open_member(stack, path, *inside)
-            else:
-                file = stack.enter_context(path.open("rb"))
+        with outer.open("rb") as file:
+            limit = unpacked_limit(outer.stat().st_size) if outer.is_file() else math.inf
+            inner = "zip" if member else _packing(file)
+            while inner:
+                packing = inner
+                unpacked = _unpacked(file, packing, member)
+                file = io.BufferedReader(_Limited(unpacked, path, limit), _BUFFER_BYTES)
+                inner = _packing(file)
             head = file.peek(N_HEAD_BYTES)
-            kind = next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
-            if kind is not None:
-                n_bytes = path.stat().st_size if path.is_file() else None
-                file = _buffered(_checked(_unpacked(file, kind), path, kind=kind, packed_bytes=n_bytes))
-            head = file.peek(N_HEAD_BYTES)[:N_HEAD_BYTES]
             if file_format is not None and (problem := not_of_format(path, head, file_format, encoding)):
                 raise DataError(f"{path} {problem}")
             yield file
     except IsADirectoryError:
         raise DataError(f"{path} is a folder; name a file in it") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; check data.root and data.files") from None
-
-
-def to_utf8(file: io.BufferedReader, encoding: str) -> BinaryIO:
-    """Return a stream with the text of a file in UTF-8. Each run of invalid bytes becomes 0xFF."""
-    if codecs.lookup(encoding).name == "utf-16" and file.peek(2)[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16-be" if file.peek(1).startswith(b"\0") else "utf-16-le"
-
-    def chunks() -> Iterator[bytes]:
-        decoder = codecs.getincrementaldecoder(encoding)("mark")
-        for chunk in iter(partial(file.read, _CHUNK_BYTES), b""):
-            yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
-        yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
-
-    return _buffered(chunks())
+    except _ERRORS as error:
+        if isinstance(error, OSError) and error.strerror:
+            problem = f"{error.strerror}; check data.root and data.files"
+            raise DataError(f"{path}: cannot be read: {problem}") from None
+        if not packing:
+            raise
+        raise UnpackError(f"{path}: damaged {packing} file: {error}; fetch it again") from None
 
 
 def zip_member(path: Path) -> tuple[Path, str] | None:
     """Return the archive in which a file lies and the file's name in it, or None if it is in no archive."""
     archive = next((parent for parent in path.parents if parent.is_file()), None)
-    if archive is None or not zipfile.is_zipfile(archive):
-        return None
-    return archive, path.relative_to(archive).as_posix()
+    is_zip = archive is not None and zipfile.is_zipfile(archive)
+    return (archive, path.relative_to(archive).as_posix()) if archive and is_zip else None
 
 
 def zip_names(archive: Path) -> list[str]:
@@ -140,58 +128,20 @@ def zip_names(archive: Path) -> list[str]:
     return names
 
 
-def _open_member(stack: ExitStack, path: Path, archive: Path, name: str) -> io.BufferedReader:
-    names = zip_names(archive)
-    if name not in names:
-        raise DataError(f"{archive} has no file {name!r}; it has {', '.join(names[:20])}")
-    opened = stack.enter_context(zipfile.ZipFile(archive))
-    try:
-        file = cast(zipfile.ZipExtFile, stack.enter_context(opened.open(name)))
-    except ZIP_ERRORS as error:
-        raise DataError(f"{path}: cannot be unpacked: {error}") from None
-    chunks = iter(partial(file.read1, _CHUNK_BYTES), b"")
-    return _buffered(_checked(chunks, path, kind="zip", packed_bytes=opened.getinfo(name).compress_size))
+def _packing(file: io.BufferedReader) -> str:
+    head = file.peek(N_HEAD_BYTES)
+    return next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), "")
 
 
-def _buffered(chunks: Iterator[bytes]) -> io.BufferedReader:
-    return io.BufferedReader(_ChunkReader(chunks), _CHUNK_BYTES)
+def _unpacked(file: BinaryIO, packing: str, member: str) -> Any:
+    """Return a stream of the content of a packed file, or of a member of a zip archive."""
+    match packing:
+        case "gzip":
+            return gzip.GzipFile(fileobj=file)
+        case "xz":
+            return lzma.LZMAFile(file)
+        case "Zstandard":
+            import pyarrow  # here, because it takes a tenth of a second
 
-
-def _unpacked(file: BinaryIO, kind: str) -> Iterator[bytes]:
-    if kind == "Zstandard":
-        return _zstandard_chunks(file)
-    unpacked = gzip.GzipFile(fileobj=file) if kind == "gzip" else lzma.LZMAFile(file)  # noqa: SIM115
-    return iter(partial(unpacked.read1, _CHUNK_BYTES), b"")
-
-
-def _zstandard_chunks(file: BinaryIO) -> Iterator[bytes]:
-    try:
-        import zstandard
-    except ImportError:
-        raise DataError("Zstandard files need zstandard: pip install 'passerelle[import]'") from None
-    decoder, data = None, b""
-    try:
-        # With so few bytes at once, at most 32 MiB are unpacked at once.
-        while data or (data := file.read(1024)):
-            if decoder is None or decoder.eof:
-                decoder = zstandard.ZstdDecompressor().decompressobj()
-            yield decoder.decompress(data)
-            data = decoder.unused_data
-    except zstandard.ZstdError as error:
-        raise EOFError(error) from None
-    if decoder is not None and not decoder.eof:
-        raise EOFError("it ends too early")
-
-
-def _checked(chunks: Iterator[bytes], path: Path, *, kind: str, packed_bytes: int | None) -> Iterator[bytes]:
-    """Yield the chunks of an unpacked file. Raise an `UnpackError` if it is damaged or too large."""
-    n_bytes = 0
-    try:
-        for chunk in chunks:
-            n_bytes += len(chunk)
-            if packed_bytes is not None and n_bytes > (limit := unpacked_limit(packed_bytes)):
-                problem = f"unpacks to more than {limit:,} bytes, far more than text; unpack it yourself"
-                raise UnpackError(path, problem)
-            yield chunk
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, EOFError) as error:
-        raise UnpackError(path, f"damaged {kind} file: {error}; fetch it again") from None
+            return pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd")
+    return zipfile.ZipFile(file).open(member)

@@ -1,27 +1,26 @@
 """The rows of the first sheet of an Excel workbook (.xlsx). Only this module imports `openpyxl`."""
 
+import io
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
+
 from translator.data.csv_records import Record
 from translator.data.file_kinds import ZIP_ERRORS
 from translator.data.lines import one_line
-from translator.data.opening import open_binary, unpacked_limit, zip_names
+from translator.data.opening import open_binary, unpacked_limit
 from translator.errors import DataError
-
-try:
-    import openpyxl
-except ImportError:
-    raise DataError("Excel workbooks need openpyxl: pip install 'passerelle[import]'") from None
 
 #: A workbook may unpack to this many bytes, because its texts are held in memory.
 MAX_UNPACKED_BYTES = 1_000_000_000
 #: Excel has no more rows than this. A damaged file may claim more, and each would be yielded as blank.
 MAX_ROWS = 1_048_576
-#: What `zipfile` and `openpyxl` raise for damaged and for encrypted workbooks.
+#: What `zipfile` and `openpyxl` raise for damaged and encrypted workbooks, and for XML entities that expand
+#: to far more than they are.
 _DAMAGE = (*ZIP_ERRORS, TypeError, AttributeError, SyntaxError, EOFError, zlib.error)
 
 
@@ -31,14 +30,15 @@ def workbook_records(path: Path) -> Iterator[Record]:
     Of a formula, the value is taken that Excel saved.
 
     Raises:
-        DataError: the file cannot be read, is no workbook, declares XML entities, or unpacks to too much.
+        DataError: the file cannot be read, is no workbook, or unpacks to too much.
     """
-    with open_binary(path, file_format="xlsx"):
-        pass  # it is a workbook and no other kind of file
+    with open_binary(path, file_format="xlsx") as opened:
+        file = io.BytesIO(opened.read())
     try:
-        _check_archive(path)
-        # The warnings are about styles and extensions that are not read.
-        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+        limit = min(unpacked_limit(len(file.getbuffer())), MAX_UNPACKED_BYTES)
+        if sum(part.file_size for part in zipfile.ZipFile(file).infolist()) > limit:
+            raise DataError(f"{path} unpacks to more than {limit:,} bytes; save its text as a TSV file")
+        with warnings.catch_warnings(action="ignore"):  # about styles and extensions that are not read
             sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
             sheet.reset_dimensions()  # some programs write wrong ones
             for number, row in enumerate(sheet.iter_rows(max_row=MAX_ROWS), start=1):
@@ -49,16 +49,3 @@ def workbook_records(path: Path) -> Iterator[Record]:
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: damaged workbook: {reason}; open it in Excel and save it again") from None
-
-
-def _check_archive(path: Path) -> None:
-    zip_names(path)
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        limit = min(unpacked_limit(path.stat().st_size), MAX_UNPACKED_BYTES)
-        if sum(part.file_size for part in parts) > limit:
-            raise DataError(f"{path} unpacks to more than {limit:,} bytes; save its text as a TSV file")
-        for part in parts:
-            with archive.open(part) as file:
-                if b"<!DOCTYPE" in file.read(4096):
-                    raise DataError(f"{path}: {part.filename} declares XML entities; save the workbook again")

@@ -4,8 +4,8 @@ Inline markup in a segment, such as `<bpt>` and `<x/>`, is dropped; the text ins
 is kept. Line breaks in a segment become spaces. Nothing outside the file is read, and no entity is expanded.
 """
 
-import html
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from translator.data.readers import Row
 from translator.errors import DataError
 
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-#: Inline elements that mark text of the segment. What other inline elements contain is code.
-_MARKING_TEXT = ("hi", "g", "mrk")
+#: Inline elements that contain code. Others, such as `<hi>`, `<g>` and `<mrk>`, mark text of the segment.
+_CODE = [f"{{*}}{name}" for name in "bpt ept it ph ut sub x bx ex".split()]
 #: States of an XLIFF target that is not a translation yet.
 _UNFINISHED_STATES = ("new", "needs-translation")
-_ENTITIES = "declares XML entities, which can expand without end; remove them"
 
 
 def read_tmx(
@@ -38,27 +37,23 @@ def read_tmx(
     Raises:
         DataError: the file cannot be read, is not valid XML, or declares entities.
     """
-    for unit in _elements(path, "tmx", ["{*}tu"], encoding):
+    for unit in _elements(path, "tmx", "{*}tu", encoding):
         by_language = [
             (str(variant.get(_LANGUAGE) or variant.get("lang")), *_text_of(segment))
             for variant in unit.iterfind("{*}tuv")
             for segment in variant.iterfind("{*}seg")
         ]
         sources, targets = (
-            dict.fromkeys(
-                (text, note) for language, text, note in by_language if is_language(language, wanted)
-            )
+            [(text, note) for language, text, note in by_language if is_language(language, wanted)]
             for wanted in (source, target)
         )
-        for wanted, found in ((source, sources), (target, targets)):
-            if not found:
-                has = ", ".join(language for language, _, _ in by_language) or "nothing"
-                problem = f"no segment in {wanted!r}; there are: {has}; set data.columns to two of them"
-                yield MalformedError(unit.sourceline, NO_TEXT, f"{path}:{unit.sourceline}: {problem}")
-                break
-        for text, note in sources:
-            for translation, other_note in targets:
-                yield Row(unit.sourceline, text, translation, note | other_note)
+        if not sources or not targets:
+            has = ", ".join(language for language, _, _ in by_language) or "nothing"
+            problem = f"no segment in {(target if sources else source)!r}; there are: {has}"
+            where, advice = f"{path}:{unit.sourceline}", "set data.columns to two of them"
+            yield MalformedError(unit.sourceline, NO_TEXT, f"{where}: {problem}; {advice}")
+        for (text, note), (translation, other_note) in product(sources, targets):
+            yield Row(unit.sourceline, text, translation, note | other_note)
 
 
 def read_xliff(
@@ -69,26 +64,21 @@ def read_xliff(
     A unit without a target, or with one whose state is `new` or `needs-translation`, is unfinished.
 
     Raises:
-        DataError: see `read_tmx`. Also raised if the file is between other languages, or is XLIFF 2.
+        DataError: see `read_tmx`. Also raised if the file is between other languages.
     """
-    for unit in _elements(path, "xliff", ["{*}trans-unit", "{*}unit"], encoding):
+    for unit in _elements(path, "xliff", "{*}trans-unit", encoding):
         line = unit.sourceline
-        if etree.QName(unit).localname == "unit":
-            raise DataError(f"{path} is XLIFF 2, and XLIFF 1.2 is read; save it as that, or as TMX")
-        file = next(unit.iterancestors("{*}file"), unit)
-        languages = [file.get("source-language", ""), file.get("target-language", "")]
-        is_crossed = is_language(languages[0], target)
-        if not is_crossed and not is_language(languages[0], source):
-            found = " into ".join(filter(None, languages))
+        given = next(unit.iterancestors("{*}file"), unit).get("source-language", "")
+        is_crossed = is_language(given, target)
+        if not is_crossed and not is_language(given, source):
             advice = "set data.source_language and data.target_language, or data.columns"
-            raise DataError(f"{path}:{line}: it is from {found}, not between {source} and {target}; {advice}")
-        elements = [unit.find("{*}source"), unit.find("{*}target")]
-        if None in elements or elements[1].get("state") in _UNFINISHED_STATES:
+            raise DataError(f"{path}:{line}: it is from {given!r}, not {source} or {target}; {advice}")
+        original, translation = unit.find("{*}source"), unit.find("{*}target")
+        if original is None or translation is None or translation.get("state") in _UNFINISHED_STATES:
             yield MalformedError(line, UNFINISHED, f"{path}:{line}: not translated yet; translate it")
             continue
-        (first, note), (second, other_note) = (_text_of(element) for element in elements)
-        pair = (second, first) if is_crossed else (first, second)
-        yield Row(line, *pair, note | other_note)
+        (first, note), (second, other_note) = _text_of(original), _text_of(translation)
+        yield Row(line, *((second, first) if is_crossed else (first, second)), note | other_note)
 
 
 def is_language(given: str, wanted: str) -> bool:
@@ -96,47 +86,27 @@ def is_language(given: str, wanted: str) -> bool:
     return f"{given.replace('_', '-').lower()}-".startswith(f"{wanted.replace('_', '-').lower()}-")
 
 
-def _elements(path: Path, file_format: str, tags: list[str], encoding: str | None) -> Iterator[Any]:
-    """Yield the elements with the given tags. An element is emptied after it was used."""
-    with open_binary(path, file_format=file_format, encoding=encoding or "utf-8") as file:
+def _elements(path: Path, file_format: str, tag: str, encoding: str | None) -> Iterator[Any]:
+    """Yield the elements with a tag. An element is emptied after it was used."""
+    keys = {"resolve_entities": False, "remove_comments": True, "remove_pis": True, "collect_ids": False}
+    with open_binary(path, file_format=file_format) as file:
         try:
-            for _, element in etree.iterparse(
-                file,
-                tag=tags,
-                encoding=encoding,
-                resolve_entities=False,
-                remove_comments=True,
-                remove_pis=True,
-                collect_ids=False,
-            ):
-                declared = element.getroottree().docinfo.internalDTD
-                if declared is not None and any(True for _ in declared.iterentities()):
-                    raise DataError(f"{path} {_ENTITIES}")
+            for _, element in etree.iterparse(file, tag=tag, encoding=encoding, **keys):
+                entity = next(element.iter(etree.Entity), None)
+                if entity is not None:
+                    raise DataError(f"{path} uses the XML entity {entity.text}; write its text instead")
                 yield element
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
-        except etree.XMLSyntaxError as error:
-            if "amplification" in str(error.msg):
-                raise DataError(f"{path} {_ENTITIES}") from None
-            reason = " ".join(str(error.msg).partition(", line ")[0].split())
-            problem = f"not valid XML: {reason}; fix or fetch the file again"
-            if "encoding" in problem or "UTF-8" in problem:
-                problem = f"{problem}, or set data.encoding"
-            raise DataError(f"{path}:{error.lineno}: {problem}") from None
-        except LookupError:
-            raise DataError(f"{path}: XML in data.encoding={encoding} cannot be read; convert it") from None
+        except (etree.XMLSyntaxError, LookupError) as error:  # the second: an unknown encoding
+            reason = " ".join(str(error).partition(", line ")[0].split())
+            problem = f"not valid XML: {reason}; fix or fetch the file again, or set data.encoding"
+            raise DataError(f"{path}:{getattr(error, 'lineno', 1)}: {problem}") from None
 
 
 def _text_of(element: Any) -> tuple[str, int]:
     """Return the text of a segment without its inline markup, and the flag `MARKUP` if there was any."""
-    parts, note = [element.text or ""], 0
-    for child in element:
-        if child.tag is etree.Entity:
-            parts.append(html.unescape(child.text))
-        else:
-            note = MARKUP
-            if etree.QName(child).localname in _MARKING_TEXT:
-                parts.append(_text_of(child)[0])
-        parts.append(child.tail or "")
-    return one_line("".join(parts)), note
+    note = MARKUP if len(element) else 0
+    etree.strip_elements(element, *_CODE, with_tail=False)
+    return one_line("".join(element.itertext())), note

@@ -1,7 +1,6 @@
 """Twenty-two files of pairs, one of each kind that people have, with the faults that such files have."""
 
 import gzip
-import io
 import json
 import lzma
 import zipfile
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import openpyxl
-import zstandard
+import pyarrow
 from datasets import Dataset
 
 #: (French, English), with the characters that separate, quote and mark up in some format.
@@ -35,6 +34,8 @@ PAIRS = [
 ]
 #: In Mac Roman and Latin-9 as well as in Windows-1252, and without quotes or delimiters.
 PLAIN = [(fr.replace("’", "'"), en) for fr, en in PAIRS if not set('";,&<€') & set(fr + en)]
+#: What `import` finds if columns have the codes of their languages.
+BY_CODE = {"fr": "fr", "en": "en"}
 
 
 class People(NamedTuple):
@@ -44,13 +45,16 @@ class People(NamedTuple):
         paths: what is given to `import`.
         pairs: the pairs in it.
         malformed: how many rows are left out, by reason.
-        data: what `import` finds besides the files.
+        data: what `import` finds besides the files, without the encoding if it is UTF-8.
     """
 
     paths: list[Path]
     pairs: list[tuple[str, str]]
     malformed: dict[str, int]
     data: dict[str, Any]
+
+
+Maker = Callable[[Path], People]
 
 
 def tmx_of_a_tool(folder: Path) -> People:
@@ -217,14 +221,16 @@ def csv_with_sep(folder: Path) -> People:
     """A byte order mark and the line `sep=;`, then no header."""
     path = folder / "sep.csv"
     path.write_bytes(b"\xef\xbb\xbfsep=;\r\n" + table(PAIRS, ";").encode())
-    return People([path], PAIRS, {}, {"format": "csv", "columns": {"fr": 1, "en": 2}})
+    data = {"format": "csv", "delimiter": "semicolon", "columns": {"fr": 1, "en": 2}}
+    return People([path], PAIRS, {}, data)
 
 
 def unicode_text_of_excel(folder: Path) -> People:
     """Tabs, UTF-16, quotes."""
     path = folder / "unicode.txt"
     path.write_bytes(table([("en", "fr"), *((en, fr) for fr, en in PAIRS)], "\t").encode("utf-16"))
-    return People([path], PAIRS, {}, {"format": "tsv", "encoding": "utf-16", "quoting": "double"})
+    data = {"format": "csv", "encoding": "utf-16", "delimiter": "tab", "columns": BY_CODE}
+    return People([path], PAIRS, {}, data)
 
 
 def csv(folder: Path) -> People:
@@ -232,9 +238,8 @@ def csv(folder: Path) -> People:
     path = folder / "a.csv"
     rows: list[tuple[str, ...]] = [("id", "source", "target"), *(("1", fr, en) for fr, en in PAIRS)]
     path.write_text(table([*rows, ("2", "deux\nlignes", "two")], ",", "\n") + '3,seul\n4,un "mot",a word\n')
-    columns = {"fr": "source", "en": "target"}
-    more = [("deux\nlignes", "two")]
-    return People([path], [*PAIRS, *more], {"columns": 1, "quote": 1}, {"format": "csv", "columns": columns})
+    data = {"format": "csv", "delimiter": "comma", "columns": {"fr": "source", "en": "target"}}
+    return People([path], [*PAIRS, ("deux\nlignes", "two")], {"columns": 1, "quote": 1}, data)
 
 
 def tsv(folder: Path) -> People:
@@ -249,7 +254,8 @@ def tsv(folder: Path) -> People:
     ]
     path.write_bytes("\n".join(lines).encode() + "déjà\talready\n".encode("cp1252") + b"\n")
     more = [('un 5" tuyau', "a 5 inch pipe")]
-    return People([path], [*PAIRS, *more], {"columns": 1, "invalid_utf8": 1}, {"format": "tsv"})
+    data = {"format": "tsv", "columns": BY_CODE}
+    return People([path], [*PAIRS, *more], {"columns": 1, "invalid_utf8": 1}, data)
 
 
 def manythings(folder: Path) -> People:
@@ -278,7 +284,11 @@ def moses(folder: Path, end: str = "", pack: Callable[[bytes], bytes] = bytes) -
     for side, language in ((1, "en"), (0, "fr")):
         paths.append(folder / f"Books.en-fr.{language}{end}")
         paths[-1].write_bytes(pack("".join(f"{pair[side]}\n" for pair in pairs).encode()))
-    return People(paths, pairs, {}, {"format": "text", "train": f"Books.en-fr.{{lang}}{end}"})
+    return People(paths, pairs, {}, {"format": "text"})
+
+
+def zst(text: bytes) -> bytes:
+    return bytes(pyarrow.compress(text, codec="zstd", asbytes=True))
 
 
 def moses_gz(folder: Path) -> People:
@@ -292,7 +302,7 @@ def moses_xz(folder: Path) -> People:
 
 def moses_zst(folder: Path) -> People:
     """Two frames."""
-    return moses(folder, ".zst", lambda text: zstandard.compress(text[:300]) + zstandard.compress(text[300:]))
+    return moses(folder, ".zst", lambda text: zst(text[:300]) + zst(text[300:]))
 
 
 def opus(folder: Path) -> People:
@@ -307,7 +317,7 @@ def opus(folder: Path) -> People:
         archive.writestr("Books.en-fr.xml", "<cesAlign/>")
     for language in ("fr", "en"):
         (folder / f"Books.en-fr.{language}").unlink()
-    return People([path], pairs, {}, {"format": "text", "train": "en-fr.txt.zip/Books.en-fr.{lang}"})
+    return People([path], pairs, {}, {"format": "text"})
 
 
 def text_of_old_mac(folder: Path) -> People:
@@ -325,7 +335,8 @@ def jsonl(folder: Path) -> People:
     path.write_text(
         "\n".join([*lines, '{"translation": {"fr": null, "en": "x"}}', '{"translation": {"fr"']) + "\n"
     )
-    return People([path], PAIRS, {"no_text": 1, "invalid_json": 1}, {"format": "jsonl"})
+    data = {"format": "jsonl", "columns": BY_CODE}
+    return People([path], PAIRS, {"no_text": 1, "invalid_json": 1}, data)
 
 
 def parquet(folder: Path) -> People:
@@ -337,7 +348,7 @@ def parquet(folder: Path) -> People:
     return People([path], PAIRS, {"no_text": 1}, {"format": "parquet", "columns": columns})
 
 
-FILES: list[Callable[[Path], People]] = [
+FILES: list[Maker] = [
     *(tmx_of_a_tool, tmx_of_windows, po, po_of_old, xliff, xlsx, xlsx_without_header),
     *(csv_of_french_excel, csv_with_sep, unicode_text_of_excel, csv, tsv, manythings, tatoeba),
     *(moses, moses_gz, moses_xz, moses_zst, opus, text_of_old_mac, jsonl, parquet),
@@ -347,29 +358,36 @@ FILES: list[Callable[[Path], People]] = [
 def bombs(folder: Path) -> Iterator[tuple[list[Path], str]]:
     """Files that would fill the memory, or leave their folder: what is given, and a part of the message."""
     entities = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 10}">' for i in range(9))
+    laughs = f'<!DOCTYPE x [<!ENTITY e0 "ha">{entities}]>'
     body = '<tmx version="1.4"><header/><body><tu><tuv xml:lang="fr"><seg>&e9;</seg></tuv></tu></body></tmx>'
     path = folder / "laughs.tmx"
-    path.write_text(f'<?xml version="1.0"?><!DOCTYPE tmx [<!ENTITY e0 "ha">{entities}]>{body}')
-    yield [path], "declares XML entities"
+    path.write_text(f'<?xml version="1.0"?>{laughs}{body}')
+    yield [path], "Maximum entity amplification factor exceeded"
     path = folder / "passwords.tmx"
     path.write_text(f'<?xml version="1.0"?><!DOCTYPE tmx [<!ENTITY e9 SYSTEM "file:///etc/passwd">]>{body}')
-    yield [path], "declares XML entities"
-    zeros = b"x\n" * 1_000_000
+    yield [path], "uses the XML entity &e9;"
+    zeros = b"x\n" * 2_000_000
     for name, member in (("big.xlsx", "xl/workbook.xml"), ("big.zip", "a.tsv")):
         with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(member, zeros * 2)
+            archive.writestr(member, zeros)
         yield [folder / name], "unpacks to more than"
-    with zipfile.ZipFile(folder / "entities.xlsx", "w") as archive:
-        archive.writestr("xl/workbook.xml", f"<!DOCTYPE x [{entities}]><workbook/>")
-    yield [folder / "entities.xlsx"], "declares XML entities"
-    for packed in ("gz", "xz", "zst"):
-        path = folder / f"big.tsv.{packed}"
-        compress = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}[packed]
-        path.write_bytes(compress(zeros * 2))
+    plain = workbook(folder, "plain.xlsx", [list(pair) for pair in PAIRS])
+    path = folder / "laughs.xlsx"
+    with zipfile.ZipFile(plain) as whole, zipfile.ZipFile(path, "w") as archive:
+        for name in whole.namelist():
+            text = whole.read(name).decode()
+            if name == "xl/worksheets/sheet1.xml":
+                text = laughs + text.replace("chat", "&e9;")
+            archive.writestr(name, text)
+    yield [path], "amplification"
+    for end, compress in (("gz", gzip.compress), ("xz", lzma.compress), ("zst", zst)):
+        path = folder / f"big.tsv.{end}"
+        path.write_bytes(compress(zeros))
         yield [path], "unpacks to more than"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(folder / "inner.zip", "w") as archive:
+        archive.writestr("big.tsv.gz", gzip.compress(zeros))
+    yield [folder / "inner.zip"], "unpacks to more than"
+    with zipfile.ZipFile(folder / "slip.zip", "w") as archive:
         archive.writestr("../../outside.fr", "un\n")
         archive.writestr("a.en", "one\n")
-    (folder / "slip.zip").write_bytes(buffer.getvalue())
     yield [folder / "slip.zip"], "leaves the archive's folder"
