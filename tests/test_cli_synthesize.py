@@ -165,6 +165,11 @@ def test_standard_input_is_read_if_there_is_no_file(
         (("--output", "link"), 2, "--output link: it exists already; name a new file"),
         (("--output", "none/new.tsv"), 1, "--output none/new.tsv: there is no folder none; create it first"),
         (("--sample", "--beam", "2"), 2, "--sample does not search with a beam; leave out --beam"),
+        (
+            ("--sample", "--precision", "int8"),
+            2,
+            "PyTorch computes in float32 on a CPU; leave out --precision int8",
+        ),
         (("--keep", "0"), 2, "--keep 0.0 is not a fraction; give a number above 0 and at most 1"),
         (("--keep", "nan"), 2, "--keep nan is not a fraction; give a number above 0 and at most 1"),
         (("--model", "none"), 1, "none"),

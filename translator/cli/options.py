@@ -89,7 +89,7 @@ def load(
 
     tune_malloc()
     if backend in ("torch", "reference") and device == "cpu" and precision != "float32":
-        raise UsageError(f"--backend {backend} computes in float32; leave out --precision {precision}")
+        raise UsageError(f"PyTorch computes in float32 on a CPU; leave out --precision {precision}")
     translator = Translator.load(
         folder, device=device, precision=precision, split_sentences=split_sentences, backend=backend
     )
