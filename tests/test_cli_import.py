@@ -60,7 +60,7 @@ def test_what_is_written_is_like_the_example(tmp_path: Path, capsys: pytest.Capt
         example.train,
     )
     for mixed in (config, example):
-        assert [source.weight for source in mixed.data.sources] == [0.7, 0.3]
+        assert [source.weight for source in mixed.data.sources] == [1, 3]
         assert mixed.data.sources[1].format == "phrasebook"
 
 
@@ -72,11 +72,11 @@ def test_each_corpus_becomes_a_source_of_the_same_weight(
     paths = [*sorted(paths, key=lambda path: path.suffix), *xlsx(tmp_path).paths]
     data = imported(tmp_path, capsys, *paths).data
     assert [(source.name, source.format, source.weight) for source in data.sources] == [
-        ("memory", "tmx", 0.7),
-        ("glossary", "xlsx", 0.7),
-        ("Books", "text", 0.7),
-        ("Books-2", "text", 0.7),
-        ("phrasebook", "phrasebook", 1.2),
+        ("memory", "tmx", 1.0),
+        ("glossary", "xlsx", 1.0),
+        ("Books", "text", 1.0),
+        ("Books-2", "text", 1.0),
+        ("phrasebook", "phrasebook", 12.0),
     ]
     assert data.sources[3].files == {
         "train": {language: f"{tmp_path}/more/Books.en-fr.{language}" for language in ("fr", "en")}
@@ -95,6 +95,8 @@ def test_the_phrasebook_is_mixed_into_small_corpora_of_its_languages(
     assert sources() == ["a", "phrasebook"]
     assert sources("--source-language", "en", "--target-language", "fr") == ["a", "phrasebook"]
     assert sources("--source-language", "de") == ["a"]
+    monkeypatch.setattr(importing, "SMALL", 1)
+    assert imported(tmp_path, capsys, path).data.sources[1].weight == 0.5
     monkeypatch.setattr(importing, "MIXED_BELOW", 1)
     assert sources() == ["a"]
 

@@ -15,6 +15,8 @@ from translator.signals import exit_on_signals
 _N_SHOWN = 5
 #: Into fewer pairs than these, the phrasebook is mixed, so that a model does not forget everyday French.
 MIXED_BELOW = 200_000
+#: Below this number of pairs, a quarter of the tokens is many passes over them.
+SMALL = 20_000
 _HEADING = """\
 # Written by `translator import`. Next:
 #     translator check-data {path}     reports what is wrong with the corpus
@@ -26,7 +28,7 @@ _HEADING = """\
 _SECTIONS = {
     "tokenizer": {"vocabulary_size": 5000},
     "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "n_encoder_layers": 2}
-    | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.2},
+    | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.1},
     "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
 }
 
@@ -65,11 +67,12 @@ def import_command(
             name = _name(found.data["files"]["train"], [other["name"] for other in sources])
             size = min(500, n_read // 10)
             held_out = {"val": size, "test": size} if size else {}
-            sources.append({"name": name, "weight": 0.7, **found.data, "held_out": held_out})
+            sources.append({"name": name, "weight": 1.0, **found.data, "held_out": held_out})
             lines += [*found.reasons, *report]
             n_pairs += n_read
     if {source, target} == {"fr", "en"} and n_pairs < MIXED_BELOW:
-        sources.append({"name": "phrasebook", "weight": round(0.3 * len(sources), 1), "format": "phrasebook"})
+        weight = len(sources) * (3.0 if n_pairs < SMALL else 0.5)
+        sources.append({"name": "phrasebook", "weight": weight, "format": "phrasebook"})
         lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
     path = output or Path("my-corpus.yaml")
     text = _HEADING.format(path=path) + write_yaml({"data": {**languages, "sources": sources}, **_SECTIONS})

@@ -138,7 +138,7 @@ class TrainConfig(Section):
     of `model` and `tokenizer` that are not given here (docs/adapting.md); null: random initial weights."""
     init_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.25
     """With `train.init_from`, the peak learning rate is this fraction of `train.learning_rate`."""
-    init_average: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    init_average: Annotated[float, Field(ge=0, lt=1)] = 0.35
     """With `train.init_from`, the saved weights are this fraction of the initial weights plus the rest of the
     trained ones, an average that forgets less (Wortsman et al. 2022)."""
     freeze: tuple[Literal["encoder", "decoder", "embeddings"], ...] = ()
