@@ -17,6 +17,8 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
+#: Overrides for short outputs: an untrained model ends no sentence, and no command needs one.
+SHORT = "search.max_length_ratio=0.1 search.max_length_offset=2"
 #: In a README command that needs data which are not here, or that would start this test again.
 LEFT_OUT = ("make test", "multi30k", "PIP_ARGS")
 
@@ -53,13 +55,9 @@ def test_console_commands_run_in_order_and_then_the_python_example(checkout: Pat
     assert any("translate" in c for c in commands)
     assert any(c.startswith("make evaluate") for c in commands)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # Short outputs: an untrained model ends no sentence, and no command needs one.
-    short = (
-        "train.max_steps=5 validation.every_steps=5 search.max_length_ratio=0.1 search.max_length_offset=2"
-    )
     for command in commands:
         if command.startswith("make train"):
-            command += f" ARGS='{short}'"
+            command += f" ARGS='train.max_steps=5 validation.every_steps=5 {SHORT}'"
         done = subprocess.run(
             command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
         )
@@ -82,7 +80,7 @@ def test_your_own_corpus_in_the_written_steps(checkout: Path, tiny_corpus: Path)
     verbs = ["import", "check-data", "train", "evaluate", "translate"]
     assert [command.split()[1] for command in found] == verbs
     found.insert(1, "translator train my-corpus.yaml run.name=phrasebook")  # quicker than `make train`
-    small = "train.max_minutes=null train.max_steps=8 validation.every_steps=8"
+    small = f"train.max_minutes=null train.max_steps=8 validation.every_steps=8 {SHORT}"
     for command in found:
         command = command.replace("FILE…", "data/my-corpus.fr data/my-corpus.en")
         command = command.replace("train.max_minutes=2", "")
