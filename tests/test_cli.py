@@ -617,6 +617,9 @@ def test_the_data_of_another_configuration(run: Run, trained: Trained, model: Pa
     assert overridden["bleu"] == evaluate(run, "--model", model, "--beam", "1")["bleu"]
     files = ("--source", trained.root / "corpus/test.fr", "--reference", trained.root / "corpus/test.en")
     assert "--data is for the data of a conf" in run("evaluate", *files, "--data", other).refusal(2)
+    swapped = ("data.source_language=en", "data.target_language=fr")
+    refused = run("evaluate", "--model", model, "--data", other, *swapped).refusal(2)
+    assert f"--data {other}: the data are en → fr, and the model translates fr → en" in refused
 
 
 def test_the_data_may_have_moved(run: Run, trained: Trained, model: Path, tmp_path: Path) -> None:

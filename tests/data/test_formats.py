@@ -2,12 +2,14 @@
 
 import gzip
 import lzma
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from reading import refusal
 
@@ -18,7 +20,8 @@ from translator.data.corpus import fingerprints, open_split
 from translator.data.formats import read_files
 from translator.data.lines import UTF8, MalformedError, guess_encoding, other_encodings, scan_lines
 from translator.data.readers import Row
-from translator.data.xml_files import read_tmx
+from translator.data.workbooks import workbook_records
+from translator.data.xml_files import read_tmx, read_xliff
 from translator.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
@@ -67,6 +70,55 @@ def test_a_file_given_as_another_format_is_named(file: Path, file_format: str) -
     assert refusal(lambda: read(file, file_format)) == (
         f"{file} is a PO file, not {file_format}; set data.format=po"
     )
+
+
+XLIFF = """<xliff version="1.2"><file source-language="{}"{}><body><trans-unit id="1">
+<source>Oui.</source><target>Yes.</target></trans-unit></body></file></xliff>"""
+
+
+@pytest.mark.parametrize(("source", "target", "refused"), [
+    ("fr-CA", "en-US", ""), ("fr", "", ""), ("en", "fr", ""), ("en", "", ""),
+    ("fr", "de", "it is from 'fr' into 'de', not between fr and en"),
+    ("en", "de", "it is from 'en' into 'de', not between fr and en"),
+    ("de", "", "it is from 'de' into 'nothing', not between fr and en"),
+])  # fmt: skip
+def test_both_languages_of_an_xliff_file_are_compared(
+    file: Path, source: str, target: str, refused: str
+) -> None:
+    file.write_text(XLIFF.format(source, f' target-language="{target}"' if target else ""))
+    if refused:
+        with pytest.raises(DataError, match=re.escape(f"{file}:1: {refused}; ")):
+            list(read_xliff(file, "fr", "en"))
+    else:
+        expected = ("Yes.", "Oui.") if source == "en" else ("Oui.", "Yes.")
+        assert [(row.source, row.target) for row in read_xliff(file, "fr", "en")] == [expected]
+
+
+@pytest.mark.parametrize("code", ["<ph>&lt;br/&gt;</ph>", '<ph ctype="lb"/>', "<ph>&lt;br&gt;</ph> "])
+def test_code_that_breaks_a_line_becomes_a_space(file: Path, code: str) -> None:
+    segments = f"<tuv xml:lang='fr'><seg>Un{code}deux</seg></tuv><tuv xml:lang='en'><seg>a<ph/>b</seg></tuv>"
+    file.write_text(f"<tmx><body><tu>{segments}</tu></body></tmx>")
+    assert [(row.source, row.target) for row in read_tmx(file, "fr", "en")] == [("Un deux", "ab")]
+
+
+def test_escaped_characters_of_a_workbook_are_read(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["fr", "en"], ["Bonjour_x000D_\nle monde", "Hello_x000D_\nworld"]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    rows = list(workbook_records(tmp_path / "a.xlsx"))
+    assert rows[1].fields == ["Bonjour le monde", "Hello world"]
+
+
+def test_a_workbook_inside_another_file_is_named(tmp_path: Path) -> None:
+    openpyxl.Workbook().save(tmp_path / "a.xlsx")
+    (tmp_path / "a.xlsx.gz").write_bytes(gzip.compress((tmp_path / "a.xlsx").read_bytes()))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(tmp_path / "a.xlsx", "a.xlsx")
+    for path in (tmp_path / "a.xlsx.gz", tmp_path / "b.zip" / "a.xlsx"):
+        message = f"{path} is an archive or a workbook inside another file, not xlsx; unpack it"
+        with pytest.raises(DataError, match=re.escape(message)):
+            list(workbook_records(path))
 
 
 def test_text_given_as_po_is_refused(file: Path) -> None:

@@ -151,7 +151,7 @@ OTHER_KINDS = {
     "rar": (b"Rar!\x1a\x07\1\0", "is a RAR archive, .*; unpack it, and name a file in it"),
     "tar": (tarred(), "is a tar archive, .*; unpack it, and name a file in it"),
     "tar.gz": (gzip.compress(tarred()), "is a tar archive, .*; unpack it, and name a file in it"),
-    "zip.gz": (gzip.compress(zipped("a")), f"is a zip archive, .*; {MEMBER}"),
+    "zip.gz": (gzip.compress(zipped("a")), "is an archive or a workbook inside another file, .*; unpack it"),
     "tmx": (b"<?xml version='1.0'?>\n<tmx version='1.4'>", "is a TMX file, .*; set data.format=tmx"),
     "tmx in utf-16": (
         "<?xml version='1.0' encoding='UTF-16'?><!DOCTYPE tmx SYSTEM 'tmx14.dtd'>".encode("utf-16"),

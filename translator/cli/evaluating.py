@@ -204,7 +204,13 @@ def _read_test_set(
     from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
+    of_model = config.data
     config = load_config(data, overrides) if data else with_overrides(config, overrides)
+    languages, wanted = (
+        f"{section.source_language} → {section.target_language}" for section in (config.data, of_model)
+    )
+    if data is not None and languages != wanted:
+        raise UsageError(f"--data {data}: the data are {languages}, and the model translates {wanted}")
     rows = open_evaluation_split(config.data, name, seed=config.train.seed)
     second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]

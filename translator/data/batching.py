@@ -107,7 +107,7 @@ class EpochPlan:
     """The batches of one epoch.
 
     Attributes:
-        rows: (N,) int64, row numbers of all N pairs, batch after batch.
+        rows: (N,) int64, row numbers of the N pairs, batch after batch; in a mix, pairs may be repeated.
         bounds: (n_batches + 1,) int64, the index in `rows` at which each batch starts, followed by N.
         n_target_tokens: (n_batches,) int64, number of target tokens of each batch, without padding.
         passes: (n_batches,) int64, number of the pass over its source to which each batch belongs. If it is

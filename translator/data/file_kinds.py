@@ -121,6 +121,8 @@ def _kind_of_zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except ZIP_ERRORS:  # the file is a pipe or a damaged archive
-        names = set()
+    except ZIP_ERRORS:
+        # `path` is a damaged archive itself, or an archive or a packed file with another one in it.
+        packed = not path.is_file() or not path.read_bytes().startswith(b"PK")
+        return Kind("an archive or a workbook inside another file", _UNPACK) if packed else ZIP
     return next((kind for name, kind in _IN_ZIP.items() if name in names), ZIP)

@@ -123,7 +123,7 @@ def zip_names(archive: Path) -> list[str]:
     for name in names:
         if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
             raise DataError(
-                f"{archive} has a file {name!r}, which leaves the archive's folder; it is not read"
+                f"{archive} has a file {name!r}, whose name may lead out of the archive; rename it there"
             )
     return names
 

@@ -157,8 +157,6 @@ def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) 
     data = config.data.model_dump(
         exclude={"cache": True, "root": True, "strict": True, "sources": {"__all__": {"root"}}}
     )
-    if not data["sources"]:
-        del data["sources"]  # so that the key is what it was before there was `data.sources`
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
     if given is not None:
         tokenizer = {"sha256": hashlib.sha256(given.model).hexdigest()}

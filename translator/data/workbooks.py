@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import openpyxl
+from openpyxl.utils.escape import unescape
 
 from translator.data.csv_records import Record
 from translator.data.file_kinds import ZIP_ERRORS
@@ -45,7 +46,8 @@ def workbook_records(path: Path) -> Iterator[Record]:
                 fields = ["" if cell.value is None or cell.data_type == "e" else cell.value for cell in row]
                 while fields and fields[-1] == "":
                     fields.pop()
-                yield Record(number, [one_line(str(field)) for field in fields] or [""], 0)
+                texts = [unescape(str(field)).replace("\r", "") for field in fields] or [""]
+                yield Record(number, list(map(one_line, texts)), 0)
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: damaged workbook: {reason}; open it in Excel and save it again") from None

@@ -68,11 +68,13 @@ def read_xliff(
     """
     for unit in _elements(path, "xliff", "{*}trans-unit", encoding):
         line = unit.sourceline
-        given = next(unit.iterancestors("{*}file"), unit).get("source-language", "")
-        is_crossed = is_language(given, target)
-        if not is_crossed and not is_language(given, source):
+        file = next(unit.iterancestors("{*}file"), unit)
+        given = file.get("source-language", ""), file.get("target-language") or None
+        is_crossed = is_language(given[0], target) and is_language(given[1] or source, source)
+        if not is_crossed and not (is_language(given[0], source) and is_language(given[1] or target, target)):
             advice = "set data.source_language and data.target_language, or data.columns"
-            raise DataError(f"{path}:{line}: it is from {given!r}, not {source} or {target}; {advice}")
+            has = f"it is from {given[0]!r} into {given[1] or 'nothing'!r}"
+            raise DataError(f"{path}:{line}: {has}, not between {source} and {target}; {advice}")
         original, translation = unit.find("{*}source"), unit.find("{*}target")
         if original is None or translation is None or translation.get("state") in _UNFINISHED_STATES:
             yield MalformedError(line, UNFINISHED, f"{path}:{line}: not translated yet; translate it")
@@ -108,5 +110,8 @@ def _elements(path: Path, file_format: str, tag: str, encoding: str | None) -> I
 def _text_of(element: Any) -> tuple[str, int]:
     """Return the text of a segment without its inline markup, and the flag `MARKUP` if there was any."""
     note = MARKUP if len(element) else 0
+    for code in element.iter(*_CODE):
+        if code.get("ctype") == "lb" or "<br" in (code.text or ""):
+            code.tail = f"\n{code.tail or ''}"
     etree.strip_elements(element, *_CODE, with_tail=False)
     return one_line("".join(element.itertext())), note
