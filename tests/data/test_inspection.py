@@ -159,7 +159,10 @@ def test_splits_of_a_corpus_are_one_source(tmp_path: Path) -> None:
     other.write_text("fr\ten\nun\tone\n")
     [found] = inspect([*paths, other], "fr", "en")
     assert list(found.data["files"]) == ["train", "val", "test"]
-    assert f"left out: {other}, which seems to be a split test, but of no train file here" in found.reasons
+    assert f"left out: {other}, a split test with no train file of its name and format" in found.reasons
+    more = [path.rename(path.with_name(f"old{path.name}")) for path in paths if ".test." in path.name]
+    [found] = inspect([*(path for path in paths if path.exists()), *more], "fr", "en")
+    assert list(found.data["files"]) == ["train", "val"]
 
 
 @pytest.mark.parametrize(

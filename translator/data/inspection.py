@@ -108,13 +108,15 @@ def _merge_splits(found: list[Finding]) -> list[Finding]:
     trains = [i for i, split in enumerate(splits) if split == "train"]
     others = [i for i, split in enumerate(splits) if split not in ("", "train") and trains]
     for i in others:
-        data, reasons = found[next((x for x in trains if corpora[x] == corpora[i]), trains[0])]
-        if splits[i] not in data["files"] and {**data, "files": found[i].data["files"]} == found[i].data:
+        train = next((x for x in trains if corpora[x] == corpora[i]), trains[0])
+        data, reasons = found[train]
+        is_new = corpora[train] == corpora[i] and splits[i] not in data["files"]
+        if is_new and {**data, "files": found[i].data["files"]} == found[i].data:
             data["files"][splits[i]] = files[i]
             reasons += [*found[i].reasons, f"{paths[i]} is the split {splits[i]}"]
         else:
             reasons += [
-                f"left out: {paths[i]}, which seems to be a split {splits[i]}, but of no train file here"
+                f"left out: {paths[i]}, a split {splits[i]} with no train file of its name and format"
             ]
     return [finding for i, finding in enumerate(found) if i not in others]
 
