@@ -1,5 +1,6 @@
 """`translator import` says what a file is, and what it prints is a configuration that trains."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -124,6 +125,30 @@ def test_a_configuration_is_written_to_a_new_file_only(
         assert (code, out) == (2, "")
         assert err == f"error: --output {existing}: it exists already; name a new file\n"
     assert written.read_bytes() == before
+
+
+def test_splits_that_are_there_are_not_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.tsv").write_text("fr\ten\n" + "un\tone\n" * 20)
+    source = imported(tmp_path, capsys, tmp_path / "train.tsv", tmp_path / "test.tsv").data.sources[0]
+    assert (list(source.files), source.held_out) == (["train", "test"], {"val": 2})
+
+
+def test_a_pipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, out, err = run(capsys, "import", tmp_path / "pipe")
+    assert (code, out) == (1, "")
+    message = "is a pipe or a device; write it to a file first, and name that"
+    assert err == f"error: {tmp_path}/pipe {message}\n"
+
+
+def test_unprintable_characters_are_shown_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.tsv").write_text("fr\ten\nun\u00a0!\tone\x01\x85\u2028\x1b[0m\n")
+    code, out, err = run(capsys, "import", tmp_path / "a.tsv")
+    assert (code, err) == (0, "")
+    assert "#   en: one\\x01\\x85\\u2028\\x1b[0m\n" in out
+    (tmp_path / "printed.yaml").write_text(out)
+    assert load_config(tmp_path / "printed.yaml").data.sources[0].name == "a"
 
 
 def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

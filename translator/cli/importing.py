@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
+from unicodedata import category
 
 import typer
 
@@ -52,6 +53,8 @@ def import_command(
     for path in files:
         if not path.exists() and not any(parent.is_file() for parent in path.parents):
             raise DataError(f"{path}: there is no such file; looked for it in {Path.cwd()}")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(f"{path} is a pipe or a device; write it to a file first, and name that")
     from translator.config.file import config_from_json
     from translator.config.yaml import write_yaml
     from translator.data.inspection import inspect
@@ -66,7 +69,7 @@ def import_command(
             n_read, report = _read({**languages, **found.data})
             name = _name(found.data["files"]["train"], [other["name"] for other in sources])
             size = min(500, n_read // 10)
-            held_out = {"val": size, "test": size} if size else {}
+            held_out = {split: size for split in ("val", "test") if size and split not in found.data["files"]}
             sources.append({"name": name, "weight": 1.0, **found.data, "held_out": held_out})
             lines += [*found.reasons, *report]
             n_pairs += n_read
@@ -74,6 +77,7 @@ def import_command(
         weight = len(sources) * (3.0 if n_pairs < SMALL else 0.5)
         sources.append({"name": "phrasebook", "weight": weight, "format": "phrasebook"})
         lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
+    lines = [_printable(line) for line in lines]
     path = output or Path("my-corpus.yaml")
     text = _HEADING.format(path=path) + write_yaml({"data": {**languages, "sources": sources}, **_SECTIONS})
     if output is None:
@@ -82,6 +86,13 @@ def import_command(
     print("\n".join(lines))
     write_output("--output", output, text.encode())
     print(f"configuration: {output}")
+
+
+def _printable(line: str) -> str:
+    shown = (
+        x if x.isprintable() or category(x) == "Zs" else x.encode("unicode_escape").decode() for x in line
+    )
+    return "".join(shown)
 
 
 def _name(train: str | dict[str, str], taken: list[str]) -> str:

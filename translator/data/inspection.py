@@ -1,6 +1,7 @@
 """Finds out what the files of a corpus are: format, encoding, delimiter and languages, and says why."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,16 +24,28 @@ from translator.errors import DataError
 _N_ENCODING_BYTES = 1_000_000
 #: A delimiter splits at least this fraction of the rows into the same number of columns.
 _REGULAR_FRACTION = 0.8
+#: Names of languages are not believed if each text has this many more frequent words of the other language.
+_N_VETO = 3
 
 #: Names of languages in headers and file names.
 _NAMES = {
     "fr": set("fr fra fre french français française francais francaise".split()),
     "en": set("en eng english anglais anglaise".split()),
 }
-#: Names of columns that make a row a header, besides the names of languages.
-_HEADER_NAMES = set("source target src tgt trg text sentence translation id cible phrase".split())
+#: Words in the names of columns that tell which two are the sides.
+_SIDE_WORDS = set("source target src tgt trg cible".split())
+#: Words that a column's name in a header may have, besides the names of languages.
+_HEADER_WORDS = set("text texte sentence phrase segment translation traduction language langue id in".split())
+_HEADER_WORDS |= _SIDE_WORDS | set("us usa gb uk ca be ch france canada".split())
 #: Names of files in an archive that have no text to train on.
-_ASIDE = re.compile(r"readme|licen[cs]e|\.(?:xml|md|ids|scores)$", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"(?:^|/)(?:\.|__MACOSX/|(?:readme|licen[cs]e)[^/]*$)|\.(?:xml|md|ids|scores)$", re.IGNORECASE
+)
+#: Words in the names of files that are a split of a corpus.
+_SPLITS = {"train": "train", "training": "train", "test": "test"}
+_SPLITS |= dict.fromkeys("dev val valid validation".split(), "val")
+#: A field of a TSV file that Excel has quoted because of its comma.
+_QUOTED_COMMA = re.compile(r'(?:^|\t)"[^"\t]*,[^"\t]*"(?:\t|$)')
 
 Languages = tuple[str, str]
 Rows = list[list[str]]
@@ -49,7 +62,7 @@ def inspect(paths: Iterable[Path], source: str, target: str) -> list[Finding]:
     """Find out what files are. The files in a zip archive are taken as if they had been given.
 
     Of two text files of one column, whose names differ only in the language if there are more than two, line
-    n of one translates line n of the other.
+    n of one translates line n of the other. Files whose names differ only in the split are one corpus.
 
     Args:
         paths: the files.
@@ -57,7 +70,7 @@ def inspect(paths: Iterable[Path], source: str, target: str) -> list[Finding]:
         target: code of the target language.
 
     Returns:
-        What was found for each corpus: a file, or two text files of one column.
+        What was found for each corpus: for each split, a file, or two text files of one column.
 
     Raises:
         DataError: a file cannot be read, or it cannot be told which text is in which language.
@@ -68,16 +81,53 @@ def inspect(paths: Iterable[Path], source: str, target: str) -> list[Finding]:
         of_file = _inspect_file(path, languages)
         found += of_file
         halves += [] if of_file else [path]
-    if len(halves) % 2:
-        raise DataError(f"{halves[0]} has one column, or none; give the file of the other language, too")
     names = _names(source) | _names(target)
-    halves.sort(key=lambda path: [word for word in _words(str(path)) if word not in names])
-    pairs = zip(halves[::2], halves[1::2], strict=True)
-    return [*found, *(_inspect_parallel(pair, languages) for pair in pairs)]
+    pairs: dict[tuple[str, ...], list[Path]] = {}
+    for path in halves:
+        key = tuple(word for word in _words(str(path)) if word not in names) if len(halves) > 2 else ()
+        pairs.setdefault(key, []).append(path)
+    for paths in pairs.values():
+        if len(paths) > 2:
+            raise DataError(f"{', '.join(map(str, paths))}: their names do not tell which two are a pair")
+        if len(paths) < 2:
+            what = " has one column, or none" if len(halves) == 1 else ": no file of the other language"
+            advice = (
+                "give the file of the other language, too" if len(halves) == 1 else "give it, named alike"
+            )
+            raise DataError(f"{paths[0]}{what}; {advice}")
+    return _merge_splits([*found, *(_inspect_parallel(pair, languages) for pair in pairs.values())])
 
 
-def _inspect_parallel(paths: tuple[Path, Path], languages: Languages) -> Finding:
-    encoding = _encoding(*paths)
+def _merge_splits(found: list[Finding]) -> list[Finding]:
+    """Return the findings with the splits of each corpus together, and without other splits than `train`."""
+    files = [finding.data["files"]["train"] for finding in found]
+    paths = [os.path.abspath(next(iter(x.values())) if isinstance(x, dict) else x) for x in files]
+    words = [_words(os.path.relpath(path, os.path.commonpath(paths))) for path in paths]
+    splits = [next((_SPLITS[x] for x in reversed(of_path) if x in _SPLITS), "") for of_path in words]
+    corpora = [[x for x in of_path if x not in _SPLITS] for of_path in words]
+    trains = [i for i, split in enumerate(splits) if split == "train"]
+    others = [i for i, split in enumerate(splits) if split not in ("", "train") and trains]
+    for i in others:
+        train = next((x for x in trains if corpora[x] == corpora[i]), trains[0])
+        data, reasons = found[train]
+        is_new = corpora[train] == corpora[i] and splits[i] not in data["files"]
+        if is_new and {**data, "files": found[i].data["files"]} == found[i].data:
+            data["files"][splits[i]] = files[i]
+            reasons += [*found[i].reasons, f"{paths[i]} is the split {splits[i]}"]
+        else:
+            reasons += [
+                f"left out: {paths[i]}, a split {splits[i]} with no train file of its name and format"
+            ]
+    return [finding for i, finding in enumerate(found) if i not in others]
+
+
+def _inspect_parallel(paths: Sequence[Path], languages: Languages) -> Finding:
+    heads = [_head(path) for path in paths]
+    found = [_encoding(path, head) for path, head in zip(paths, heads, strict=True)]
+    beyond = {x for x, head in zip(found, heads, strict=True) if x != "utf-8" or not head.isascii()}
+    if len(beyond) > 1 and any(x.startswith("utf") for x in beyond):
+        raise DataError(f"{paths[0]} is in {found[0]} and {paths[1]} in {found[1]}; convert one of them")
+    encoding = beyond.pop() if len(beyond) == 1 else guess_encoding(b"\n".join(heads))
     words = [Counter(_words(str(path))) for path in paths]
     differing = [" ".join(words[side] - words[1 - side]) for side in (0, 1)]
     texts = [[line.text for line in _first_lines(path, encoding)] for path in paths]
@@ -91,7 +141,10 @@ def _inspect_file(path: Path, languages: Languages) -> list[Finding]:
     """Return what a file is, or what the files in an archive are; nothing if it is text of one column."""
     kind = kind_of(path, _head(path))
     if kind is ZIP:
-        return inspect([path / name for name in zip_names(path) if not _ASIDE.search(name)], *languages)
+        names = [name for name in zip_names(path) if not _ASIDE.search(name)]
+        if not names:
+            raise DataError(f"{path} has no file with pairs; it has {', '.join(zip_names(path)[:20])}")
+        return inspect([path / name for name in names], *languages)
     if kind is None or kind.reader.startswith("utf"):
         data, rows, what = _read_text(path)
         if not rows:
@@ -113,10 +166,9 @@ def _head(path: Path) -> bytes:
         return file.read(_N_ENCODING_BYTES)
 
 
-def _encoding(*paths: Path) -> str:
-    heads = b"\n".join(map(_head, paths))
-    kind = kind_of(paths[0], heads)
-    return kind.reader if kind else guess_encoding(heads)
+def _encoding(path: Path, head: bytes) -> str:
+    kind = kind_of(path, head)
+    return kind.reader if kind else guess_encoding(head)
 
 
 def _first_lines(path: Path, encoding: str) -> list[Line]:
@@ -126,20 +178,23 @@ def _first_lines(path: Path, encoding: str) -> list[Line]:
 
 def _read_text(path: Path) -> tuple[dict[str, Any], Rows, str]:
     """Return keys for a text file, its first rows, and what it is. There are no rows if it has one column."""
-    encoding = _encoding(path)
+    encoding = _encoding(path, _head(path))
     lines = _first_lines(path, encoding)
     if lines and lines[0].text.startswith("{"):
         data = {"format": "jsonl", "encoding": encoding}
         return data, _rows_of(_objects(lines)), f"JSON Lines in {encoding}"
+    if lines and re.match(r"\[\s*(?:\{|$)", lines[0].text):
+        raise DataError(f"{path} is a JSON array; write one object a line, which is JSON Lines")
     if lines and readers.SEPARATOR_LINE.fullmatch(lines[0].text):
         lines = lines[1:]
     for name, delimiter in DELIMITERS.items():
         records = list(csv_records(path, lines, delimiter))
         rows = [record.fields for record in records if isinstance(record, Record)]
         data = {"format": "csv", "delimiter": name, "encoding": encoding}
-        # In a TSV file, quotes are text unless all are where Excel writes them and some are doubled.
-        is_quoted = len(rows) == len(records) and any('""' in line.text for line in lines)
-        if name == "tab" and not is_quoted:
+        # In a TSV file, quotes are text unless all are where Excel writes them and some are needed.
+        is_quoted = any('""' in line.text or _QUOTED_COMMA.search(line.text) for line in lines)
+        is_quoted = is_quoted or any("\t" in field or "\n" in field for row in rows for field in row)
+        if name == "tab" and not (is_quoted and len(rows) == len(records)):
             data, rows = {"format": "tsv", "encoding": encoding}, [line.text.split("\t") for line in lines]
         width, n_regular = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
         if width > 1 and n_regular >= _REGULAR_FRACTION * len(rows):
@@ -176,8 +231,9 @@ def _objects(lines: list[Line]) -> Iterator[Any]:
 
 def _rows_of(records: Iterable[Any]) -> Rows:
     """Return records as rows, of which the first one has the names of the columns."""
-    maps = [record.get("translation", record) for record in records if isinstance(record, dict)]
-    maps = [record for record in maps if isinstance(record, dict)]
+    maps = [record for record in records if isinstance(record, dict)]
+    inner = [record.get("translation") for record in maps]
+    maps = [own if isinstance(own, dict) else record for own, record in zip(inner, maps, strict=True)]
     names = list(dict.fromkeys(name for record in maps for name in record))
     return [names, *([str(record.get(name) or "") for name in names] for record in maps)]
 
@@ -188,34 +244,55 @@ def _columns(
     """Return for each language the name of its column, or the number if there is no header, and why."""
     header, *others = rows
     texts = list(zip_longest(*others, fillvalue=""))[: len(header)]
-    sides, why = _sides(path, header, texts, languages)
-    has_header = has_header or any(
-        _is_named(header[side], x) or header[side].lower() in _HEADER_NAMES for x, side in sides.items()
-    )
+    sides, why = _sides(path, header, texts, languages, is_header=has_header)
+    if not has_header:
+        cells = [header[side] for side in sides.values()]
+        is_other = [
+            _is_named(cell, other) and not _is_named(cell, language)
+            for cell, language, other in zip(cells, languages, languages[::-1], strict=True)
+        ]
+        has_header = any(_is_header(cell, *languages) for cell in cells) and not any(is_other)
     columns = {x: header[side] if has_header else side + 1 for x, side in sides.items()}
     return columns, [f"column {name!r} is {language}, {why}" for language, name in columns.items()]
 
 
 def _sides(
-    path: Path, names: Sequence[str], texts: Sequence[Sequence[str]], languages: Languages
+    path: Path,
+    names: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    languages: Languages,
+    *,
+    is_header: bool = True,
 ) -> tuple[dict[str, int], str]:
     """Return for each language the index of the text in it, and how this was seen.
+
+    `is_header`: whether the names are names for certain; otherwise, they may be the first row of a table.
 
     Raises:
         DataError: neither the names nor frequent words tell.
     """
-    named = [[i for i, name in enumerate(names) if _is_named(name, language)] for language in languages]
-    if all(len(found) == 1 for found in named) and named[0] != named[1]:
-        return {x: found[0] for x, found in zip(languages, named, strict=True)}, "because it is named so"
+    plain = {i for i, name in enumerate(names) if _is_header(name, *languages)}
+    named: list[int] = []
+    for language in languages:
+        loose = {i for i, name in enumerate(names) if _is_named(name, language)}
+        bare = {i for i in loose & plain if _names(language).issuperset(_words(names[i]))}
+        choices = (bare, loose & plain, loose if is_header else set[int]())
+        named += next((found for found in choices if len(found) == 1), ())
     first, second = (FUNCTION_WORDS.get(language, frozenset()) for language in languages)
-    leads = [sum((x in first) - (x in second) for x in _words(" ".join(text))) for text in texts] or [0]
+    leads = [sum((x in first) - (x in second) for x in _words(" ".join(text))) for text in texts]
+    leads += [0] * (len(names) - len(leads))
+    if len(set(named)) == 2 and (leads[named[0]] > -_N_VETO or leads[named[1]] < _N_VETO):
+        return dict(zip(languages, named, strict=True)), "because it is named so"
+    sides = [i for i in plain if not _SIDE_WORDS.isdisjoint(_words(names[i]))]
+    if len(sides) > 1:
+        leads = [lead if i in sides else 0 for i, lead in enumerate(leads)]
     if max(leads) <= 0 or min(leads) >= 0:
         raise DataError(
             f"{path}: it cannot be told which text is {languages[0]} and which {languages[1]}; name them so "
             f"in the header or in the names of two files (now: {', '.join(names)})"
         )
-    sides = {languages[0]: leads.index(max(leads)), languages[1]: leads.index(min(leads))}
-    return sides, "because of its frequent words"
+    found = (leads.index(max(leads)), leads.index(min(leads)))
+    return dict(zip(languages, found, strict=True)), "because of its frequent words"
 
 
 def _words(text: str) -> list[str]:
@@ -225,6 +302,11 @@ def _words(text: str) -> list[str]:
 def _is_named(name: str, language: str) -> bool:
     words = _words(name)
     return len(words) <= 3 and not _names(language).isdisjoint(words)
+
+
+def _is_header(name: str, *languages: str) -> bool:
+    known = _HEADER_WORDS.union(*map(_names, languages), *_NAMES.values())
+    return bool(words := _words(name)) and known.issuperset(words) and not re.search("[.!?…]", name)
 
 
 def _names(language: str) -> set[str]:
