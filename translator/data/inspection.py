@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from translator.data import readers, tables
 from translator.data.csv_records import Record, csv_records
 from translator.data.file_kinds import ZIP, kind_of
 from translator.data.formats import DELIMITERS
+from translator.data.languages import Languages, find_columns, find_sides, language_names, words_of
 from translator.data.lines import Line, guess_encoding, scan_lines
-from translator.data.oddities import FUNCTION_WORDS
 from translator.data.opening import open_binary, zip_names
 from translator.errors import DataError
 
@@ -24,19 +24,6 @@ from translator.errors import DataError
 _N_ENCODING_BYTES = 1_000_000
 #: A delimiter splits at least this fraction of the rows into the same number of columns.
 _REGULAR_FRACTION = 0.8
-#: Names of languages are not believed if each text has this many more frequent words of the other language.
-_N_VETO = 3
-
-#: Names of languages in headers and file names.
-_NAMES = {
-    "fr": set("fr fra fre french français française francais francaise".split()),
-    "en": set("en eng english anglais anglaise".split()),
-}
-#: Words in the names of columns that tell which two are the sides.
-_SIDE_WORDS = set("source target src tgt trg cible".split())
-#: Words that a column's name in a header may have, besides the names of languages.
-_HEADER_WORDS = set("text texte sentence phrase segment translation traduction language langue id in".split())
-_HEADER_WORDS |= _SIDE_WORDS | set("us usa gb uk ca be ch france canada".split())
 #: Names of files in an archive that have no text to train on.
 _ASIDE = re.compile(
     r"(?:^|/)(?:\.|__MACOSX/|(?:readme|licen[cs]e)[^/]*$)|\.(?:xml|md|ids|scores)$", re.IGNORECASE
@@ -47,7 +34,6 @@ _SPLITS |= dict.fromkeys("dev val valid validation".split(), "val")
 #: A field of a TSV file that Excel has quoted because of its comma.
 _QUOTED_COMMA = re.compile(r'(?:^|\t)"[^"\t]*,[^"\t]*"(?:\t|$)')
 
-Languages = tuple[str, str]
 Rows = list[list[str]]
 
 
@@ -81,10 +67,10 @@ def inspect(paths: Iterable[Path], source: str, target: str) -> list[Finding]:
         of_file = _inspect_file(path, languages)
         found += of_file
         halves += [] if of_file else [path]
-    names = _names(source) | _names(target)
+    names = language_names(source) | language_names(target)
     pairs: dict[tuple[str, ...], list[Path]] = {}
     for path in halves:
-        key = tuple(word for word in _words(str(path)) if word not in names) if len(halves) > 2 else ()
+        key = tuple(word for word in words_of(str(path)) if word not in names) if len(halves) > 2 else ()
         pairs.setdefault(key, []).append(path)
     for paths in pairs.values():
         if len(paths) > 2:
@@ -102,7 +88,7 @@ def _merge_splits(found: list[Finding]) -> list[Finding]:
     """Return the findings with the splits of each corpus together, and without other splits than `train`."""
     files = [finding.data["files"]["train"] for finding in found]
     paths = [os.path.abspath(next(iter(x.values())) if isinstance(x, dict) else x) for x in files]
-    words = [_words(os.path.relpath(path, os.path.commonpath(paths))) for path in paths]
+    words = [words_of(os.path.relpath(path, os.path.commonpath(paths))) for path in paths]
     splits = [next((_SPLITS[x] for x in reversed(of_path) if x in _SPLITS), "") for of_path in words]
     corpora = [[x for x in of_path if x not in _SPLITS] for of_path in words]
     trains = [i for i, split in enumerate(splits) if split == "train"]
@@ -128,10 +114,10 @@ def _inspect_parallel(paths: Sequence[Path], languages: Languages) -> Finding:
     if len(beyond) > 1 and any(x.startswith("utf") for x in beyond):
         raise DataError(f"{paths[0]} is in {found[0]} and {paths[1]} in {found[1]}; convert one of them")
     encoding = beyond.pop() if len(beyond) == 1 else guess_encoding(b"\n".join(heads))
-    words = [Counter(_words(str(path))) for path in paths]
+    words = [Counter(words_of(str(path))) for path in paths]
     differing = [" ".join(words[side] - words[1 - side]) for side in (0, 1)]
     texts = [[line.text for line in _first_lines(path, encoding)] for path in paths]
-    sides, why = _sides(paths[0], differing, texts, languages)
+    sides, why = find_sides(paths[0], differing, texts, languages)
     files = {language: str(paths[side]) for language, side in sides.items()}
     reasons = [f"{name} is {language}, {why}; it is in {encoding}" for language, name in files.items()]
     return Finding({"format": "text", "encoding": encoding, "files": {"train": files}}, reasons)
@@ -156,7 +142,7 @@ def _inspect_file(path: Path, languages: Languages) -> list[Finding]:
     reasons = [f"{path} is {what}" if rows else f"{path} is {what}, which names the languages of its texts"]
     if rows:
         has_header = data["format"] in ("jsonl", "parquet", "po")
-        data["columns"], more = _columns(path, rows, languages, has_header=has_header)
+        data["columns"], more = find_columns(path, rows, languages, has_header=has_header)
         reasons += more
     return [Finding({**data, "files": {"train": str(path)}}, reasons)]
 
@@ -236,78 +222,3 @@ def _rows_of(records: Iterable[Any]) -> Rows:
     maps = [own if isinstance(own, dict) else record for own, record in zip(inner, maps, strict=True)]
     names = list(dict.fromkeys(name for record in maps for name in record))
     return [names, *([str(record.get(name) or "") for name in names] for record in maps)]
-
-
-def _columns(
-    path: Path, rows: Rows, languages: Languages, *, has_header: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Return for each language the name of its column, or the number if there is no header, and why."""
-    header, *others = rows
-    texts = list(zip_longest(*others, fillvalue=""))[: len(header)]
-    sides, why = _sides(path, header, texts, languages, is_header=has_header)
-    if not has_header:
-        cells = [header[side] for side in sides.values()]
-        is_other = [
-            _is_named(cell, other) and not _is_named(cell, language)
-            for cell, language, other in zip(cells, languages, languages[::-1], strict=True)
-        ]
-        has_header = any(_is_header(cell, *languages) for cell in cells) and not any(is_other)
-    columns = {x: header[side] if has_header else side + 1 for x, side in sides.items()}
-    return columns, [f"column {name!r} is {language}, {why}" for language, name in columns.items()]
-
-
-def _sides(
-    path: Path,
-    names: Sequence[str],
-    texts: Sequence[Sequence[str]],
-    languages: Languages,
-    *,
-    is_header: bool = True,
-) -> tuple[dict[str, int], str]:
-    """Return for each language the index of the text in it, and how this was seen.
-
-    `is_header`: whether the names are names for certain; otherwise, they may be the first row of a table.
-
-    Raises:
-        DataError: neither the names nor frequent words tell.
-    """
-    plain = {i for i, name in enumerate(names) if _is_header(name, *languages)}
-    named: list[int] = []
-    for language in languages:
-        loose = {i for i, name in enumerate(names) if _is_named(name, language)}
-        bare = {i for i in loose & plain if _names(language).issuperset(_words(names[i]))}
-        choices = (bare, loose & plain, loose if is_header else set[int]())
-        named += next((found for found in choices if len(found) == 1), ())
-    first, second = (FUNCTION_WORDS.get(language, frozenset()) for language in languages)
-    leads = [sum((x in first) - (x in second) for x in _words(" ".join(text))) for text in texts]
-    leads += [0] * (len(names) - len(leads))
-    if len(set(named)) == 2 and (leads[named[0]] > -_N_VETO or leads[named[1]] < _N_VETO):
-        return dict(zip(languages, named, strict=True)), "because it is named so"
-    sides = [i for i in plain if not _SIDE_WORDS.isdisjoint(_words(names[i]))]
-    if len(sides) > 1:
-        leads = [lead if i in sides else 0 for i, lead in enumerate(leads)]
-    if max(leads) <= 0 or min(leads) >= 0:
-        raise DataError(
-            f"{path}: it cannot be told which text is {languages[0]} and which {languages[1]}; name them so "
-            f"in the header or in the names of two files (now: {', '.join(names)})"
-        )
-    found = (leads.index(max(leads)), leads.index(min(leads)))
-    return dict(zip(languages, found, strict=True)), "because of its frequent words"
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
-
-
-def _is_named(name: str, language: str) -> bool:
-    words = _words(name)
-    return len(words) <= 3 and not _names(language).isdisjoint(words)
-
-
-def _is_header(name: str, *languages: str) -> bool:
-    known = _HEADER_WORDS.union(*map(_names, languages), *_NAMES.values())
-    return bool(words := _words(name)) and known.issuperset(words) and not re.search("[.!?…]", name)
-
-
-def _names(language: str) -> set[str]:
-    return _NAMES.get(language, {language.lower()})

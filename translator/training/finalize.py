@@ -121,7 +121,9 @@ def _test(
     if initial is not None:
         before = evaluation_of(initial)
         scores["test_before"] = before.to_dict()
-        lines.append(f"before, with {config.train.init_from}: BLEU {before.scores['bleu'].score:.2f}")
+        of_parts = {"": before.scores["bleu"], **before.by_origin}
+        listed = ", ".join(f"{name} {score.score:.2f}".strip() for name, score in of_parts.items())
+        lines.append(f"before, with {config.train.init_from}: BLEU {listed}")
     return scores, lines
 
 
