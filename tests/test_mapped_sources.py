@@ -89,6 +89,7 @@ def typed(request: pytest.FixtureRequest, plain: list[str]) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_translations_scores_and_links_are_those_of_the_plain_lines(
     model: Translator, plain: list[str], typed: list[str], english: list[str]
 ) -> None:

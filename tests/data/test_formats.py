@@ -42,6 +42,7 @@ UNITS = (
 )
 
 
+@pytest.mark.slow
 def test_lines_of_long_xml_files_are_counted_on(file: Path) -> None:
     """libxml2 counts to 65,535 by itself."""
     file.write_text(f"<tmx><body>\n{UNITS}</body></tmx>")

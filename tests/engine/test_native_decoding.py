@@ -237,6 +237,7 @@ def test_a_precision_rounds_the_inputs_of_products_and_nothing_else(
 # --- What is not finite -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @needs_library
 @EACH_PRECISION

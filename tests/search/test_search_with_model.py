@@ -270,6 +270,7 @@ def test_in_c_no_bit_depends_on_its_company(
         assert results == alone, way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "reference"])
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_in_pytorch_company_changes_rounding_alone(

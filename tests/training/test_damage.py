@@ -218,6 +218,7 @@ def test_a_run_from_before_the_record_goes_on_with_a_note_and_is_held_from_there
 # -- numbers that are not finite -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("where", [pytest.param("weight", marks=pytest.mark.slow), "gradient"])
 def test_the_last_good_checkpoint_survives_a_diverging_run(
@@ -287,6 +288,7 @@ def test_a_checkpoint_that_had_diverged_is_refused(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [LAST, BEST])
 def test_a_checkpoint_of_another_run_is_refused(
     tiny_config: MakeConfig, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, name: str

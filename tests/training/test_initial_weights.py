@@ -208,6 +208,7 @@ def stop_after(step: int, config: Config, monkeypatch: pytest.MonkeyPatch) -> Pa
     return Path(config.run.root) / "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps_checkpoints", [True, False])
 def test_resuming_does_not_need_the_model_and_is_bit_for_bit(
     tiny_config: MakeConfig, base: Path, monkeypatch: pytest.MonkeyPatch, keeps_checkpoints: bool

@@ -167,6 +167,7 @@ def test_after_an_exception_the_process_is_as_before(
     assert_as_before(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_two_threads")
 @pytest.mark.parametrize("is_first_beside", [True, False], ids=["another thread", "the same thread"])
 def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(

@@ -217,6 +217,7 @@ def test_time_before_an_interruption_counts_and_the_pause_does_not(
     assert int(last_step) + 1 == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [None, "hardware.backend=reference", "hardware.replicas=2"])
 def test_resumed_with_another_backend_one_note_says_so(
     tiny_config: MakeConfig,
@@ -274,6 +275,7 @@ def test_a_checkpoint_that_does_not_say_what_computed_it_is_resumed_without_a_no
     assert "bit for bit" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [pytest.param(name, marks=pytest.mark.slow) for name in ("position", "optimiser")] + ["average"],
