@@ -41,9 +41,7 @@ def load_initial_model(config: Config, folder: Path | None) -> tuple[Config, Loa
         return config, None
     initial = load_model_folder(folder)
     where = f"train.init_from={config.train.init_from}"
-    languages, wanted = (
-        f"{data.source_language} → {data.target_language}" for data in (initial.config.data, config.data)
-    )
+    languages, wanted = initial.config.data.direction, config.data.direction
     if languages != wanted:
         raise ConfigError(f"{where}: the model translates {languages}, not {wanted}; choose another model")
     values = json.loads(config.to_json())

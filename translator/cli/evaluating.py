@@ -204,13 +204,11 @@ def _read_test_set(
     from translator.data.preparation import open_evaluation_split
 
     name = "test" if split is None else split
-    of_model = config.data
+    of_model = config.data.direction
     config = load_config(data, overrides) if data else with_overrides(config, overrides)
-    languages, wanted = (
-        f"{section.source_language} → {section.target_language}" for section in (config.data, of_model)
-    )
-    if data is not None and languages != wanted:
-        raise UsageError(f"--data {data}: the data are {languages}, and the model translates {wanted}")
+    if data is not None and config.data.direction != of_model:
+        problem = f"the data are {config.data.direction}, and the model translates {of_model}"
+        raise UsageError(f"--data {data}: {problem}")
     rows = open_evaluation_split(config.data, name, seed=config.train.seed)
     second = second_references(config.data, name)
     targets = [list(rows["target"]), *([second] if second is not None else [])]

@@ -100,6 +100,11 @@ class DataConfig(SourceConfig):
     cache: str = "data/cache"
     """Folder for downloads and tokenized corpora; safe to delete."""
 
+    @property
+    def direction(self) -> str:
+        """The languages, as in `fr → en`."""
+        return f"{self.source_language} → {self.target_language}"
+
     def by_source(self) -> dict[str, "DataConfig"]:
         """Return the configuration of each source alone, by the source's name.
 

@@ -123,6 +123,9 @@ def _kind_of_zip(path: Path) -> Kind:
             names = set(archive.namelist())
     except ZIP_ERRORS:
         # `path` is a damaged archive itself, or an archive or a packed file with another one in it.
-        packed = not path.is_file() or not path.read_bytes().startswith(b"PK")
-        return Kind("an archive or a workbook inside another file", _UNPACK) if packed else ZIP
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(2) == b"PK":
+                    return ZIP
+        return Kind("an archive or a workbook inside another file", _UNPACK)
     return next((kind for name, kind in _IN_ZIP.items() if name in names), ZIP)

@@ -150,9 +150,9 @@ class NativeDecoder:
         if not sources:
             return []
         prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
-        if options.seeds:
-            raise ValueError("the search in C does not sample; load the model with backend='torch'")
-        self._check(sources, prefixes, max_lengths, is_traced=trace is not None)
+        self._check(
+            sources, prefixes, max_lengths, is_traced=trace is not None, is_sampled=bool(options.seeds)
+        )
         n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
@@ -185,8 +185,11 @@ class NativeDecoder:
         max_lengths: Sequence[int],
         *,
         is_traced: bool,
+        is_sampled: bool,
     ) -> None:
-        """Raise a ValueError for lengths that do not fit the memory that the C code reserves."""
+        """Raise a ValueError for what C does not do, and for lengths that its memory does not hold."""
+        if is_sampled:
+            raise ValueError("the search in C does not sample; load the model with backend='torch'")
         if is_traced and len(sources) != 1:
             raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
         for source, prefix, limit in zip(sources, prefixes, max_lengths, strict=True):

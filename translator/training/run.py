@@ -95,8 +95,8 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)
     check_hardware(config.hardware, processes)
-    initial_folder = _initial_folder(config, name, resume)
-    config, initial = load_initial_model(config, initial_folder)
+    start = _initial_folder(config, name, resume)
+    config, initial = load_initial_model(config, start)
     prepared = prepare(config, initial.tokenizer if initial else None)
     check_strict(config.data, prepared.report, seed=config.train.seed)
     validation = _validation_split(config.data, seed=config.train.seed)
@@ -110,8 +110,8 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
             _print_summary(config, prepared, folder, initial)
             record_data(folder, prepared)
             remove_partial_files_of_run(folder)
-            if initial_folder is not None and not resume:
-                copy_model_folder(initial_folder, folder / INITIAL)
+            if start is not None and not resume:
+                copy_model_folder(start, folder / INITIAL)
             atomic_write(folder / "config.yaml", config_to_yaml(config).encode())
         folder = stack.enter_context(broadcast_folder(folder, processes))
         torch.manual_seed(config.train.seed)
@@ -151,7 +151,7 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: Lo
     console.note(f"run: {folder}")
     console.note(
         f"data: {report.n_kept:,} of {report.n_pairs:,} training pairs, "
-        f"{data.source_language} → {data.target_language}, prepared in {prepared.folder}"
+        f"{data.direction}, prepared in {prepared.folder}"
     )
     for message in report.messages():
         console.note(f"    {message}")
