@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from translator.cli.align import (
     load_aligner,
     read_gold,
 )
+from translator.cli.evaluation_data import TestSet, read_test_set
 from translator.cli.options import (
     BackendOption,
     BatchOption,
@@ -28,33 +29,14 @@ from translator.cli.options import (
     lines_of,
     load,
     model_folder,
-    parallel_lines,
 )
 from translator.cli.output import check_output, write_output
 from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from translator.config import Config
     from translator.translation.aligner import Aligner
     from translator.translation.evaluator import UnderChange
     from translator.translation.inference import Translator
-
-
-class TestSet(NamedTuple):
-    """The sentences that a translator is evaluated on, with their reference translations.
-
-    Attributes:
-        name: name of the split or of the source file.
-        sources: lines to translate.
-        references: one or more sets of reference translations. Each set has one translation of every line.
-        origins: for each line, the name of its source (if the split comes from several) or of the part of
-            the phrasebook's generator that produced it; see `corpus.origins`.
-    """
-
-    name: str
-    sources: list[str]
-    references: list[list[str]]
-    origins: list[str] | None
 
 
 OverridesArgument = Annotated[
@@ -128,7 +110,7 @@ def evaluate_command(
     if output is not None:
         check_output("--output", output, inputs=[path for path in (source, compare, *paths) if path])
     translator = load(folder, device, precision, split_sentences=split_sentences, backend=backend)
-    test_set = _read_test_set(
+    test_set = read_test_set(
         translator.config, overrides, split=split, data=data, source=source, references=paths
     )
     facts = {"model": str(folder), "test_set": test_set.name}
@@ -181,39 +163,6 @@ def _refuse_unused(options: Mapping[str, object]) -> None:
         if options[name]:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} has no effect {relation} --alignments; leave it out")
-
-
-def _read_test_set(
-    config: "Config",
-    overrides: Sequence[str],
-    *,
-    split: str | None,
-    data: Path | None,
-    source: Path | None,
-    references: Sequence[Path],
-) -> TestSet:
-    """Read the source and reference files if they are given, and otherwise a split of a configuration's data.
-
-    That configuration is in the file `data` or, if this is None, the model's.
-    """
-    if source is not None:
-        pairs = [parallel_lines(source, path) for path in references]
-        return TestSet(source.name, pairs[0][0], [targets for _, targets in pairs], None)
-    from translator.config.file import load_config, with_overrides
-    from translator.data.corpus import origins, second_references
-    from translator.data.preparation import open_evaluation_split
-
-    name = "test" if split is None else split
-    of_model = config.data.direction
-    config = load_config(data, overrides) if data else with_overrides(config, overrides)
-    if data is not None and config.data.direction != of_model:
-        problem = f"the data are {config.data.direction}, and the model translates {of_model}"
-        raise UsageError(f"--data {data}: {problem}")
-    rows = open_evaluation_split(config.data, name, seed=config.train.seed)
-    second = second_references(config.data, name)
-    targets = [list(rows["target"]), *([second] if second is not None else [])]
-    labels = origins(config.data, name, seed=config.train.seed)
-    return TestSet(name, list(rows["source"]), targets, labels)
 
 
 def _score_texts(
