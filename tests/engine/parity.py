@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -164,13 +165,20 @@ def bfloat16_ratio(case: Case, backend: Backend, n_replicas: int, *, n_seeds: in
     mine, reference = 0.0, 0.0
     for seed in range(n_seeds):
         one = replace(case, seed=seed)
-        model, batch = one.model(torch.float32), one.batch()
-        exact = loss_and_gradients(ReferenceTraining(one.model()), batch)
-        engine = training_engine(model, backend)
-        found = loss_and_gradients(engine, batch, n_replicas=n_replicas, bfloat16=True)
+        exact, error = reference_in_bfloat16(one)
+        engine = training_engine(one.model(torch.float32), backend)
+        found = loss_and_gradients(engine, one.batch(), n_replicas=n_replicas, bfloat16=True)
         mine += relative_error(found, exact)
-        reference += relative_error(loss_and_gradients(ReferenceTraining(model), batch, bfloat16=True), exact)
+        reference += error
     return mine / reference
+
+
+@lru_cache(maxsize=16)  # each backend and number of replicas is held against the same reference
+def reference_in_bfloat16(case: Case) -> tuple[list[Tensor], float]:
+    """The reference's loss and gradients in float64, and its own error in bfloat16."""
+    exact = loss_and_gradients(ReferenceTraining(case.model()), case.batch())
+    reference = ReferenceTraining(case.model(torch.float32))
+    return exact, relative_error(loss_and_gradients(reference, case.batch(), bfloat16=True), exact)
 
 
 def relative_error(found: list[Tensor], exact: list[Tensor]) -> float:
