@@ -61,8 +61,9 @@ test: install  ## run the checks and the quick tests, under two minutes
 	@$(MAKE) --no-print-directory check
 	$(PYTEST) -m 'not slow and not system and not gpu'
 
+# Three processes, because many of these tests wait for programs that they have started.
 test-all: $(JUDGES)  ## run the tests that `make test` leaves out
-	$(PYTEST) --dist worksteal -m '(slow or system) and not gpu'
+	$(PYTEST) -n 3 --dist worksteal -m '(slow or system) and not gpu'
 
 $(UV):
 	$(PYTHON) -m venv --clear build/uv

@@ -455,7 +455,8 @@ def test_a_terminal_that_closes_stops_it_saved_unless_that_is_ignored(
 ) -> None:
     path = write_phrases(tmp_path)
     last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
-    options = ("train.max_steps=300", "train.checkpoint_minutes=0.01", "validation.every_steps=50")
+    n_steps = 60 if is_ignored else 150  # it is to end, or to go on for longer than until it is stopped
+    options = (f"train.max_steps={n_steps}", "train.checkpoint_minutes=0.01", "validation.every_steps=50")
     end, terminal = pty.openpty()
 
     def sit_at_it() -> None:
