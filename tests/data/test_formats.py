@@ -19,6 +19,7 @@ from translator.data import locations
 from translator.data.corpus import fingerprints, open_split
 from translator.data.formats import read_files
 from translator.data.lines import UTF8, MalformedError, guess_encoding, other_encodings, scan_lines
+from translator.data.opening import zip_names
 from translator.data.readers import Row
 from translator.data.workbooks import workbook_records
 from translator.data.xml_files import read_tmx, read_xliff
@@ -284,3 +285,25 @@ def test_an_archive_may_be_at_an_address(tmp_path: Path, monkeypatch: pytest.Mon
     config = DataConfig(format="tsv", files=files, cache=f"{tmp_path}/cache")
     assert open_split(config, "train", seed=1)["target"] == ["summer", "forest"]
     assert set(addresses) == {"https://opus.example/en-fr.zip"}
+
+
+@pytest.mark.parametrize("name", ["Livres : tome 1.tsv", "old\\windows.tsv"])
+def test_a_name_in_an_archive_may_have_any_character(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, "fr\ten\nun\tone\n")
+    assert [row[1:3] for row in read(tmp_path / "a.zip" / name, "tsv")] == [("un", "one")]
+
+
+@pytest.mark.parametrize("name", ["/a.tsv", "../a.tsv", "in/../../a.tsv", "in\\..\\a.tsv", "C:a.tsv"])
+def test_a_name_that_may_lead_out_of_an_archive_is_refused(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, "fr\ten\nun\tone\n")
+    with pytest.raises(DataError, match="may lead out of the archive"):
+        zip_names(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("character", ["\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_what_python_takes_for_a_line_end_is_text_in_a_po_file(file: Path, character: str) -> None:
+    file.write_text(f'msgid "one{character}two"\nmsgstr "un{character}deux"\n', encoding="utf-8", newline="")
+    pairs = [row[1:3] for row in read(file, "po", columns={"en": "msgid", "fr": "msgstr"})]
+    assert pairs == [("un deux", "one two")]

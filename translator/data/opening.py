@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
 from translator.data.file_kinds import N_HEAD_BYTES, ZIP_ERRORS, not_of_format
@@ -121,7 +121,8 @@ def zip_names(archive: Path) -> list[str]:
     except ZIP_ERRORS as error:
         raise DataError(f"{archive}: damaged zip archive: {error}; fetch it again") from None
     for name in names:
-        if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
+        windows = PureWindowsPath(name)  # knows both separators, and drives
+        if windows.anchor or ".." in windows.parts:
             raise DataError(
                 f"{archive} has a file {name!r}, whose name may lead out of the archive; rename it there"
             )

@@ -17,6 +17,9 @@ from translator.errors import DataError
 #: A line with a string that has no quote at its end. `polib` would drop the last character.
 _UNCLOSED = re.compile(r'^(?:#~ *)?(?:msg[\w\[\]]+ +)?"(?:.*[^"\s])?[ \t\r]*$', re.MULTILINE)
 
+#: Characters at which `polib` would end a line, though PO files do not.
+_NO_LINE_ENDS = dict.fromkeys(map(ord, "\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+
 
 def read_po(
     path: Path, source: str, target: str, encoding: str | None = None
@@ -61,6 +64,7 @@ def _parse(path: Path, encoding: str | None) -> Any:
         content = file.read()
     try:
         text = content.decode(encoding or polib.detect_encoding(content)).removeprefix("\ufeff")
+        text = text.translate(_NO_LINE_ENDS)
         if unclosed := _UNCLOSED.search(text):
             raise ValueError(f"the quote in {unclosed[0].strip()[:40]} is never closed")
         return polib.pofile(f"{text}\n")  # with a line break, it is not taken for the name of a file
