@@ -1,8 +1,8 @@
 """Our tokenizer as a file of the `tokenizers` library, which Transformers reads.
 
-Its normaliser carries the input map and the mark of texts in capitals, so its ids are those of ours. Two pieces
-have other names than in SentencePiece, so that a text cannot be mistaken for them: a space stands for U+2581,
-and a control character, which the input map removes from every text, for `CAPITALS`.
+Its normaliser carries the input map and the mark of texts in capitals, so its ids are those of ours. Pieces have
+other names than in SentencePiece, so that no text can be mistaken for them: a space stands for U+2581, and a
+control character, which the input map removes from every text, for `CAPITALS`.
 """
 
 import re
