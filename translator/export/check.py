@@ -198,8 +198,8 @@ def _compare(
         if our_ids == their_ids:
             continue
         limit = translator.longest_output(source, translator.config.search)
-        # No output of an engine that takes our limits is longer. Greedy search would continue ours; a beam may
-        # also prefer an output that the limit ended to one that it would have continued.
+        # No output of an engine that takes our limits is longer. Greedy search would continue ours. A beam
+        # may also prefer an output that the limit ended to one that it would have continued.
         is_longer, their_ids = len(their_ids) >= limit, their_ids[: limit - 1]
         if (is_longer and our_ids == their_ids) or (
             beam_size > 1 and (is_longer or len(our_ids) + 1 == limit)

@@ -83,7 +83,7 @@ def import_model(folder: Path, output: Path) -> bool:
     weights = _our_weights(folder / WEIGHTS, config, len(tokenizer))
     with new_folder(output) as partial:
         save_weights(partial, weights, tokenizer, config)
-        unchanged = sha256(partial / WEIGHTS) == manifest["sha256"][WEIGHTS]
+        unchanged = bool(sha256(partial / WEIGHTS) == manifest["sha256"][WEIGHTS])
         dropped = {"format_version", "versions", "sha256"}
         if not unchanged:
             dropped |= {"weights", "trained", "scores"}

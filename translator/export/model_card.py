@@ -72,7 +72,7 @@ def model_card(loaded: LoadedModel, name: str) -> str:
         direction=config.data.direction,
         parameters=n_parameters(loaded.model),
         corpus=corpus,
-        results=_table(scores),
+        results=_list(scores),
         max_length=config.model.max_length,
         licence="The data, the program and this model are under the Apache License 2.0."
         if own
@@ -104,13 +104,12 @@ def _result(data: DataConfig, corpus: str, scores: dict[str, Any]) -> dict[str, 
     }
 
 
-def _table(scores: dict[str, Any]) -> str:
+def _list(scores: dict[str, Any]) -> str:
     if not scores:
         return "\nNot evaluated.\n"
     rows = [
-        f"| {_NAMES[key]} | {score['score']:.2f} | {score['low']:.2f} to {score['high']:.2f} | "
-        f"{score['signature'].replace('|', ' ')} |\n"
+        f"- {_NAMES[key]} {score['score']:.2f} ({score['low']:.2f} to {score['high']:.2f}), "
+        f"`{score['signature']}`\n"
         for key, score in scores.items()
     ]
-    head = "| on the test split | score | 95 % interval | sacreBLEU signature |\n|---|---|---|---|\n"
-    return f"\n{head}{''.join(rows)}"
+    return f"\nOn the test split, with 95 % intervals and sacreBLEU's signatures:\n\n{''.join(rows)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PegasusConfig
 from transformers.utils import logging
 
@@ -52,7 +53,7 @@ def write_model(folder: Path, loaded: LoadedModel) -> None:
             "train with model.norm=pre, or export with --format ctranslate2"
         )
     model = transformers.PegasusForConditionalGeneration(_pegasus_config(config, n_pieces))
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name, value in loaded.model.state_dict().items():
         theirs = pegasus_names(name)
         weights |= dict(zip(theirs, value.chunk(len(theirs)), strict=True))
@@ -163,7 +164,8 @@ class TransformersEngine:
             ExportError: a line differs.
         """
         ours = translator.tokenizer.encode_batch([*map(translator.mapped, lines)])
-        theirs = self._tokenizer([*lines], truncation=False)["input_ids"]
+        with _quiet():
+            theirs = self._tokenizer([*lines])["input_ids"]
         texts = self._tokenizer.batch_decode(theirs, skip_special_tokens=True)
         for number, (line, ids, found, text) in enumerate(zip(lines, ours, theirs, texts, strict=True), 1):
             if [*ids, EOS] != found or translator.tokenizer.decode(ids) != text:

@@ -1,8 +1,8 @@
 """Our tokenizer as a file of the `tokenizers` library, which Transformers reads.
 
-Its normaliser carries the input map and the mark of texts in capitals, so its ids are those of ours. Pieces have
-other names than in SentencePiece, so that no text can be mistaken for them: a space stands for U+2581, and a
-control character, which the input map removes from every text, for `CAPITALS`.
+Its normaliser carries the input map and the mark of texts in capitals, so its ids are those of ours. Pieces
+have other names than in SentencePiece, so that no text can be mistaken for them: a space stands for U+2581,
+and a control character, which the input map removes from every text, for `CAPITALS`.
 """
 
 import re
@@ -17,7 +17,8 @@ from translator.symbols import BOS, EOS, PAD, UNK
 Step = dict[str, Any]
 #: Control characters that may stand for `CAPITALS`; one that is in no piece is taken.
 _MARKS = "\n\r\v\f"
-_N_CODES = 0x110000
+#: Unicode has letters and spaces only below this code.
+_N_CODES = 0x40000
 
 
 def tokenizer_json(tokenizer: Tokenizer, *, kind: str, input_map: bool) -> dict[str, Any]:
