@@ -44,7 +44,7 @@ def write_model(folder: Path, loaded: LoadedModel) -> None:
     """Write all files that Transformers reads into an existing folder, the weights in float32.
 
     Raises:
-        ExportError: Transformers has no such model.
+        ExportError: Transformers has no such model. Nothing is written.
     """
     config, n_pieces = loaded.config, len(loaded.tokenizer)
     if config.model.norm != "pre":
@@ -55,7 +55,12 @@ def write_model(folder: Path, loaded: LoadedModel) -> None:
     model = transformers.PegasusForConditionalGeneration(_pegasus_config(config, n_pieces))
     weights: dict[str, Tensor] = {}
     for name, value in loaded.model.state_dict().items():
-        theirs = pegasus_names(name)
+        try:
+            theirs = pegasus_names(name)
+        except KeyError:
+            raise ExportError(
+                f"{name}: Transformers' Pegasus has no such weight; export with --format ctranslate2"
+            ) from None
         weights |= dict(zip(theirs, value.chunk(len(theirs)), strict=True))
     table = sinusoids(
         model.config.max_position_embeddings, config.model.width, base=config.model.position_base
