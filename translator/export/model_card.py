@@ -84,7 +84,7 @@ def model_card(loaded: LoadedModel, name: str) -> str:
 def _corpus(source: DataConfig) -> str:
     if source.format == "phrasebook":
         return "the phrasebook of Passerelle"
-    return source.dataset or ", ".join(map(str, _files(source)))
+    return source.dataset or f"the files {' and '.join(_files(source))}"
 
 
 def _files(source: DataConfig) -> list[str]:
