@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUDGES := $(VENV)/.judges
 UV := build/uv/bin/uv
-EXTRAS := --extra logs --extra export --extra serve
+EXTRAS := --extra logs --extra export --extra huggingface --extra serve
 # Not locked: torch depends on the machine (with or without a GPU), and installs what a GPU needs.
 NO_TORCH := '/^[^ ]/ { skip = /^(torch==|triton==|nvidia-|cuda-)/ } !skip'
 NATIVE := $(wildcard translator/engine/csrc/*.[ch])
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is too old; Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[logs,dev,export,serve]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[logs,dev,export,huggingface,serve]'
 	@touch $@
 
 $(JUDGES): $(INSTALLED)

@@ -58,6 +58,7 @@ IMPORTERS = {
     "openpyxl": "translator.data.workbooks",
     "pyarrow": "translator.data.opening",
     "ctranslate2": "translator.export.to_ctranslate2",
+    "transformers": "translator.export.to_huggingface",
     "fastapi": "translator.serve",
     "starlette": "translator.serve",
     "uvicorn": "translator.serve",
@@ -209,7 +210,16 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
-    slow = {"torch", "lightning", "datasets", "sentencepiece", "sentencex", "sacrebleu", "numpy"}
+    slow = {
+        "torch",
+        "lightning",
+        "datasets",
+        "sentencepiece",
+        "sentencex",
+        "sacrebleu",
+        "numpy",
+        "transformers",
+    }
     assert loaded_by("translator.cli").isdisjoint(slow)
     assert "torch" in loaded_by("translator.model.masks")
 

@@ -144,12 +144,7 @@ def load_unfinished(folder: Path, manifest: dict[str, Any] | None = None) -> Loa
     except ConfigError as error:
         raise ModelError(f"{error} (if a newer version wrote the folder, update)") from None
     tokenizer = Tokenizer.load(folder / TOKENIZER)
-    try:
-        weights = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
-    except (SafetensorError, KeyError) as error:  # KeyError: a type that numpy lacks
-        if is_out_of_memory(error):
-            raise
-        raise ModelError(f"{folder / WEIGHTS}: cannot be read: {error}; fetch the folder again") from None
+    weights = read_weights(folder / WEIGHTS)
     problem = _misfit(weights, weight_shapes(config.model, len(tokenizer)))
     if problem is not None:
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {problem}")
@@ -158,6 +153,16 @@ def load_unfinished(folder: Path, manifest: dict[str, Any] | None = None) -> Loa
             f"{folder / WEIGHTS}: {name} has {NOT_FINITE}, so the model cannot translate; use another model"
         )
     return LoadedModel(weights, tokenizer, config, manifest or {})
+
+
+def read_weights(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a file in the format safetensors, by name. Raises ModelError if it is damaged."""
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that numpy lacks
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{path}: cannot be read: {error}; fetch the folder again") from None
 
 
 def weight_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from phrases import Trained
 from translator import Translator
 from translator.config import SearchConfig
 from translator.errors import DataError, ExportError
-from translator.export.check import CLOSE_CALL, check
+from translator.export.check import CLOSE_CALL, Comparison, check
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -19,6 +19,8 @@ Change = Callable[[list[int]], list[int]]
 
 class Echo:
     """Our own search in the place of another program's, and a change to what it finds."""
+
+    same_search = False
 
     def __init__(self, translator: Translator, change: Change, *, beam_size: int = 1):
         self.translator, self.change, self.beam_size = translator, change, beam_size
@@ -42,7 +44,7 @@ def translator(trained: Trained) -> Translator:
 
 def test_the_same_is_the_same(translator: Translator, lines: list[str], references: list[str]) -> None:
     found = check(translator, Echo(translator, lambda ids: ids), lines, references)
-    assert (found.n_lines, found.close_calls, found.n_beam_identical) == (25, [], 25)
+    assert (found.n_lines, found.comparisons, found.n_beam_identical) == (25, [Comparison(1, [], [])], 25)
     assert found.bleu is not None
     assert found.bleu[0] == found.bleu[1]
     without = check(translator, Echo(translator, lambda ids: ids), lines)
@@ -82,11 +84,12 @@ def test_a_tie_is_a_close_call_and_is_told(translator: Translator, lines: list[s
     often, twin = twins(translator, 0)
     swapped = Echo(translator, lambda ids: [twin if number == often else number for number in ids])
     found = check(translator, swapped, lines)
-    assert found.close_calls
-    assert all(abs(call.log_probs[0] - call.log_probs[1]) < CLOSE_CALL for call in found.close_calls)
-    first = found.close_calls[0]
+    [comparison] = found.comparisons
+    assert comparison.close_calls
+    assert all(abs(call.scores[0] - call.scores[1]) < CLOSE_CALL for call in comparison.close_calls)
+    first = comparison.close_calls[0]
     told = found.lines()
-    n_close = len({call.line for call in found.close_calls})
+    n_close = len({call.line for call in comparison.close_calls})
     assert told[0] == f"greedy: {25 - n_close} of 25 lines identical, {n_close} close calls"
     assert told[1].startswith(f"line {first.line}: close call")
 

@@ -12,7 +12,7 @@ from translator import Translator
 from translator.building import build_model
 from translator.errors import ExportError
 from translator.export import to_ctranslate2
-from translator.export.check import check, search_both
+from translator.export.check import Comparison, check, search_both
 from translator.export.to_ctranslate2 import CTranslate2Engine, write_model
 from translator.model.positions import sinusoids
 from translator.model_folder import LoadedModel
@@ -62,7 +62,7 @@ def test_weights_that_nobody_trained(
     """No weight is near nought or one, and many outputs are ended by the limit."""
     translator = draw(norm, activation)
     found = check(translator, exported(translator, tmp_path / "out"), lines)
-    assert (found.n_lines, found.close_calls) == (25, [])
+    assert (found.n_lines, found.comparisons) == (25, [Comparison(1, [], [])])
 
 
 def test_outputs_that_run_into_the_limit(trained: Trained, tmp_path: Path, lines: list[str]) -> None:

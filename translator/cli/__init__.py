@@ -18,7 +18,7 @@ from translator.cli.align import align_command
 from translator.cli.evaluating import evaluate_command
 from translator.cli.explain import explain_command
 from translator.cli.importing import import_command
-from translator.cli.models import export_command, info_command
+from translator.cli.models import export_command, import_model_command, info_command
 from translator.cli.serve import serve_command
 from translator.cli.synthesizing import synthesize_command
 from translator.cli.training import check_data_command, train_command
@@ -56,6 +56,7 @@ app.command("align")(align_command)
 app.command("explain")(explain_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)
+app.command("import-model")(import_model_command)
 app.command("info")(info_command)
 
 

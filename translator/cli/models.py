@@ -1,4 +1,4 @@
-"""The subcommands `export` and `info`, which read a model folder."""
+"""The subcommands `export`, `import-model` and `info`, which read a model folder or write one."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,8 @@ def export_command(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
     model: ModelOption = None,
     file_format: Annotated[
-        Literal["ctranslate2"], typer.Option("--format", help="Format of the exported model.")
+        Literal["ctranslate2", "huggingface"],
+        typer.Option("--format", help="huggingface: for Transformers, with a model card."),
     ] = "ctranslate2",
     lines: Annotated[
         Path | None,
@@ -25,7 +26,7 @@ def export_command(
         Path | None, typer.Option("--check-references", help="Their translations: also compare BLEU.")
     ] = None,
 ) -> None:
-    """Convert a model to CTranslate2, and check that it still translates some lines in the same way."""
+    """Convert a model to CTranslate2 or Transformers, and check that it still translates in the same way."""
     if references is not None and lines is None:
         raise UsageError("--check-references are translations of the lines of --check; give both")
     from translator.export.folder import export, lines_to_check
@@ -35,8 +36,23 @@ def export_command(
         sources, targets = parallel_lines(lines, references)
     else:
         sources, targets = (lines_to_check(folder) if lines is None else lines_of(lines)), None
-    print("\n".join(export(folder, output, sources, targets).lines()))
+    print("\n".join(export(folder, output, sources, targets, file_format=file_format).lines()))
     print(f"exported: {output}")
+
+
+def import_model_command(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="What `export --format huggingface` wrote.")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="MODEL", help="Model folder to create.")],
+) -> None:
+    """Make a model folder from a folder for Transformers, whose weights may have been trained further."""
+    from translator.export.from_huggingface import import_model
+
+    if import_model(folder, output):
+        print(f"imported: {output}, with the weights that were exported")
+    else:
+        print(f"imported: {output}, with other weights than were exported, so without scores")
 
 
 def info_command(

@@ -221,6 +221,10 @@ class Tokenizer:
         special = {PAD, UNK, BOS, EOS, *self._capitals, *self._bytes}
         return {self._processor.id_to_piece(i): i for i in range(len(self)) if i not in special}
 
+    def scores(self) -> dict[str, float]:
+        """Map each ordinary piece to its score: the better of two merges, or a log-probability, is higher."""
+        return {piece: self._processor.get_score(i) for piece, i in self._ranks.items()}
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text that the ids encode, in capitals if the first id is that of `CAPITALS`.
 

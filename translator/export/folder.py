@@ -1,60 +1,110 @@
 """The exported folder: written under a temporary name, verified, and only then renamed.
 
-model.bin, config.json, shared_vocabulary.json   the CTranslate2 model
-tokenizer.model                                  the SentencePiece model, unchanged
-passerelle.json                                  provenance, usage and the result of the verification
+With CTranslate2:
+
+    model.bin, config.json, shared_vocabulary.json   the CTranslate2 model
+    tokenizer.model                                  the SentencePiece model, unchanged
+    passerelle.json                                  provenance, usage and the result of the verification
+
+With Transformers:
+
+    model.safetensors, config.json, generation_config.json   the model and the settings of its search
+    tokenizer.json, tokenizer_config.json                    the tokenizer, with the input map
+    README.md                                                the model card
+    tokenizer.model, passerelle.json                         what `translator import-model` also needs
 """
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from translator.data import phrasebook
 from translator.data.input_map import STEPS
 from translator.errors import ExportError
 from translator.export.check import Agreement, check
+from translator.export.model_card import model_card
 from translator.files import flush_and_rename
 from translator.model_folder import TOKENIZER, LoadedModel, load_model_folder, read_manifest
 from translator.translation.inference import Translator
 
-ABOUT = "passerelle.json"
+Format = Literal["ctranslate2", "huggingface"]
+ABOUT, CARD = "passerelle.json", "README.md"
+
+#: The program that each format is for, and the optional dependencies that convert to it.
+_NEEDS = {"ctranslate2": ("CTranslate2", "export"), "huggingface": ("Transformers", "huggingface")}
 
 
 def export(
-    model_folder: Path, output: Path, lines: Sequence[str], references: Sequence[str] | None = None
+    model_folder: Path,
+    output: Path,
+    lines: Sequence[str],
+    references: Sequence[str] | None = None,
+    *,
+    file_format: Format = "ctranslate2",
 ) -> Agreement:
-    """Convert a model folder to a CTranslate2 folder, and verify that both models translate alike.
+    """Convert a model folder to another format, and verify that both models translate alike.
 
     Args:
         model_folder: the model folder to export.
         output: the folder to create; it must not exist.
         lines: lines in the source language, which both models translate for the verification.
         references: translations of the lines. If they are given, BLEU scores are compared, too.
+        file_format: the format of the folder.
 
     Returns:
         The result of the verification.
 
     Raises:
-        ExportError: `output` exists or has no parent folder, CTranslate2 is not installed, or the exported
-            model translates differently. Nothing is written.
+        ExportError: `output` exists or has no parent folder, the program of the format is not installed or
+            does not have such models, or the exported model translates differently. Nothing is written.
         ModelError: `model_folder` is not a complete model folder, or a weight is not finite.
         DataError: all lines are blank.
+    """
+    program, extra = _NEEDS[file_format]
+    try:
+        converter = import_module(f"translator.export.to_{file_format}")
+    except ImportError as error:
+        raise ExportError(
+            f"exporting needs {program} ({error}); install it: pip install 'passerelle[{extra}]'"
+        ) from None
+    loaded = load_model_folder(model_folder)
+    with new_folder(output) as partial:
+        engine = converter.convert(partial, loaded)
+        (partial / TOKENIZER).write_bytes(loaded.tokenizer.model)
+        translator = Translator(loaded.model, loaded.tokenizer, loaded.config)
+        agreement = check(translator, engine, lines, references)
+        about: dict[str, Any]
+        if file_format == "ctranslate2":
+            about = _usage(loaded, model_folder)
+        else:
+            engine.check_tokenizer(translator, lines)
+            about = {"config": loaded.config.model_dump(mode="json"), "manifest": loaded.manifest}
+            (partial / CARD).write_text(model_card(loaded, output.name), encoding="utf-8", newline="\n")
+        made_by = {"passerelle": metadata.version("passerelle"), program.lower(): converter.VERSION}
+        about = {"made_by": made_by, **about, "check": asdict(agreement)}
+        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+        (partial / ABOUT).write_text(text, encoding="utf-8", newline="\n")
+    return agreement
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """Create a folder under a temporary name, and rename it to `output` at the end of the block.
+
+    If the block raises an exception, the folder is removed.
+
+    Raises:
+        ExportError: `output` exists, has no parent folder or cannot be written.
     """
     if output.exists() or output.is_symlink():
         raise ExportError(f"{output}: exists already; give a new name")
     if not output.absolute().parent.is_dir():
         raise ExportError(f"{output}: there is no folder {output.parent}; create it first")
-    try:
-        from translator.export import to_ctranslate2
-    except ImportError as error:
-        raise ExportError(
-            f"exporting needs CTranslate2 ({error}); install it: pip install 'passerelle[export]'"
-        ) from None
-    loaded = load_model_folder(model_folder)
     try:
         temporary = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent)
     except OSError as error:
@@ -62,17 +112,8 @@ def export(
     with temporary:
         partial = Path(temporary.name) / output.name
         partial.mkdir()
-        to_ctranslate2.write_model(partial, loaded.model, loaded.tokenizer, loaded.config.model)
-        (partial / TOKENIZER).write_bytes(loaded.tokenizer.model)
-        translator = Translator(loaded.model, loaded.tokenizer, loaded.config)
-        engine = to_ctranslate2.CTranslate2Engine(partial, loaded.tokenizer)
-        agreement = check(translator, engine, lines, references)
-        made_by = {"passerelle": metadata.version("passerelle"), "ctranslate2": to_ctranslate2.VERSION}
-        about = {"made_by": made_by, **_about(loaded, model_folder), "check": asdict(agreement)}
-        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-        (partial / ABOUT).write_text(text, encoding="utf-8", newline="\n")
+        yield partial
         flush_and_rename(partial, output)
-    return agreement
 
 
 def lines_to_check(model_folder: Path) -> list[str]:
@@ -89,8 +130,8 @@ def lines_to_check(model_folder: Path) -> list[str]:
     return [pair[language] for pair in phrasebook.pairs("challenge")]
 
 
-def _about(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
-    """Return the model's provenance, and the settings with which the exported model translates like ours."""
+def _usage(loaded: LoadedModel, folder: Path) -> dict[str, Any]:
+    """Return the model's provenance, and the settings with which CTranslate2 translates as we do."""
     tokenizer, config = loaded.tokenizer, loaded.config
     manifest = {name: loaded.manifest.get(name) for name in ("created", "git_commit", "sha256")}
     return {

@@ -19,7 +19,7 @@ from translator.model.attention import Attention
 from translator.model.layers import Layer, Stack
 from translator.model.positions import sinusoids
 from translator.model.transformer import Transformer
-from translator.model_folder import NOT_FINITE
+from translator.model_folder import NOT_FINITE, LoadedModel
 from translator.symbols import BOS, EOS, UNK
 
 VERSION = str(ctranslate2.__version__)
@@ -31,6 +31,12 @@ N_POSITIONS = 1024
 #: Maps our name of each activation function to CTranslate2's name. Both programs compute the exact GELU, not
 #: its tanh approximation.
 ACTIVATIONS = {"relu": Activation.RELU, "gelu": Activation.GELU, "silu": Activation.SWISH}
+
+
+def convert(folder: Path, loaded: LoadedModel) -> "CTranslate2Engine":
+    """Write a model with `write_model`, and load what was written."""
+    write_model(folder, loaded.model, loaded.tokenizer, loaded.config.model)
+    return CTranslate2Engine(folder, loaded.tokenizer)
 
 
 def write_model(folder: Path, model: Transformer, tokenizer: Tokenizer, config: ModelConfig) -> None:
@@ -118,6 +124,8 @@ def _values(parameter: Tensor) -> Tensor:
 
 class CTranslate2Engine:
     """An exported model, run by CTranslate2 on the CPU in float32, with our search options."""
+
+    same_search = False
 
     def __init__(self, folder: Path, tokenizer: Tokenizer):
         """Load a folder written by `write_model`."""
