@@ -20,7 +20,6 @@ from translator.errors import DataError, TrainingError
 from translator.model_folder import MANIFEST, load_model_folder
 from translator.training import finalize as finalize_module
 from translator.training import module as training_module
-from translator.training import run
 from translator.training import run_dir as folder_module
 from translator.training.callbacks import SaveForResuming
 from translator.training.curves import plot_curves
@@ -54,7 +53,7 @@ def best_checkpoint(folder: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here; see `test_curves.py`."""
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
 
 
 class FakeClock:
@@ -106,12 +105,12 @@ def test_a_name_that_is_no_folders_is_refused(tiny_config: MakeConfig, name: str
 def test_a_torn_log_costs_the_curves_and_not_the_model(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def tear(logs: list[Path], picture: Path) -> bool:
+    def tear(logs: list[Path], picture: Path, *, name: str, test_bleu: float | None) -> bool:
         (picture.parent / "logs" / "version_abc").mkdir()
         logs[0].write_bytes(logs[0].read_bytes() + b'garb,"\n\xff\0')
-        return plot_curves(logs, picture)
+        return plot_curves(logs, picture, name=name, test_bleu=test_bleu)
 
-    monkeypatch.setattr(run, "plot_curves", tear)
+    monkeypatch.setattr(finalize_module, "plot_curves", tear)
     assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
     assert "no curves.png: a metrics.csv below " in capfd.readouterr().err
 
@@ -133,7 +132,7 @@ def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
 def test_a_finished_run_has_all_its_files(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "plot_curves", plot_curves)
+    monkeypatch.setattr(finalize_module, "plot_curves", plot_curves)
     config = tiny_config()
     model = train(config, name="tiny")
     folder = tmp_path / "runs" / "tiny"
@@ -531,7 +530,7 @@ def test_without_the_logging_extra_training_says_so_and_goes_on(
         raise ModuleNotFoundError("tensorboard")
 
     monkeypatch.setattr("translator.training.trainer.TensorBoardLogger", missing)
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: False)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: False)
     model = train(tiny_config(*QUICK), name="tiny")
     assert model is not None
     assert metrics(model.parent)
