@@ -20,7 +20,7 @@ import pytest
 import torch
 from phrases import Trained, command, environment, write_phrases
 
-from translator.cli import main
+from translator.cli import COMMANDS, main
 from translator.config.file import load_config
 from translator.data.noise import CHANGES
 from translator.engine import native_library
@@ -348,10 +348,36 @@ def test_the_newest_finished_run_is_the_default(
     assert done.lines() == answers(trained.model, ["Le chat dort à Lyon."])
 
 
+@pytest.mark.parametrize("verb", [name for name in COMMANDS if name not in ("import", "train", "check-data")])
+def test_each_verb_takes_a_run_and_by_default_the_newest(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The model is damaged, so that no verb does more than look for it."""
+    monkeypatch.chdir(tmp_path)
+    (model / WEIGHTS).unlink()
+    (tmp_path / "a").write_text("Bonjour.\n")
+    pairs = ["--source", "a", "--target", "a"]
+    arguments = {
+        **{
+            "translate": ["Bonjour."],
+            "synthesize": ["a", "--output", "new.tsv"],
+            "score": pairs,
+            "align": pairs,
+        },
+        **{"explain": ["Bonjour.", "--output", "new.html"], "serve": ["--port", "0"], "export": ["new"]},
+    }.get(verb, [])
+    run_option = ["runs/copy"] if verb == "info" else ["--model", "runs/copy"]
+    for done in (run(verb, *arguments), run(verb, *arguments, *run_option)):
+        assert done.code == 1
+        assert "model: runs/copy/model\n" in done.err
+        assert f"runs/copy/model/{WEIGHTS}: missing" in done.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("translate", "Bonjour."),
+        ("info",),
         ("evaluate",),
         ("export", "out"),
         ("score", "--source", "a", "--target", "a"),
@@ -888,7 +914,7 @@ def test_help_is_quick_to_come() -> None:
     """`--help` imports no slow modules; the control `info` does."""
     code = """
 import sys
-from translator.cli import main
+from translator.cli import COMMANDS, main
 try:
     main(["--help"])
 finally:
@@ -917,7 +943,6 @@ USAGE_ERRORS = {
     "a reference alone": ("evaluate", "--reference", "CONFIG"),
     "two test sets": ("evaluate", "--split", "val", "--source", "CONFIG", "--reference", "CONFIG"),
     "a target alone": ("score", "--target", "CONFIG"),
-    "no model to show": ("info",),
 }
 
 

@@ -43,7 +43,7 @@ OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE …]", help="Overrides, such as data.root=FOLDER.")
 ]
 SplitNameOption = Annotated[
-    str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
+    str | None, typer.Option("--split", metavar="NAME", help="Split of the model's data. [default: test]")
 ]
 DataOption = Annotated[
     Path | None,

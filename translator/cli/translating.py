@@ -144,7 +144,7 @@ def score_command(
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print the log-probability of each given translation, computed by teacher forcing, one per line."""
+    """Print how probable the model finds each given translation: its log-probability, one per line."""
     sources, targets = parallel_lines(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):
