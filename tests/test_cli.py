@@ -21,6 +21,7 @@ import torch
 from phrases import Trained, command, environment, write_phrases
 
 from translator.cli import COMMANDS, main
+from translator.cli.options import PREPARING
 from translator.config.file import load_config
 from translator.data.noise import CHANGES
 from translator.engine import native_library
@@ -79,7 +80,7 @@ class Output(NamedTuple):
     def refusal(self, code: int = 1) -> str:
         """The single line on stderr of a command that failed."""
         assert (self.code, self.out) == (code, ""), self.err
-        [line] = self.err.splitlines()
+        [line] = [line for line in self.err.splitlines() if line != PREPARING]
         assert line.startswith("error: ")
         return line
 
@@ -915,6 +916,7 @@ def test_help_is_quick_to_come() -> None:
     code = """
 import sys
 from translator.cli import COMMANDS, main
+from translator.cli.options import PREPARING
 try:
     main(["--help"])
 finally:

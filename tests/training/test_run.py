@@ -5,6 +5,7 @@ import gc
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from translator.config import Config
 from translator.config.file import config_to_yaml, load_config
@@ -516,11 +518,25 @@ def test_validations_show_scores_and_samples_on_stderr(
     assert "BLEU" in lines[at]
     assert [line.strip() for line in lines[at + 1 : at + 7 : 3]] == [sources[0], sources[2]]
     assert all(line.startswith("  → ") for line in lines[at + 2 : at + 7 : 3])
-    progress = [line for line in lines if line.endswith(" left")]
+    progress = [line for line in lines if " left · loss " in line]
+    assert all(re.match(r"training +\d+%  \d+:\d\d left · ", line) for line in progress)
     # There is no speed yet at the first step and at the first after a validation.
-    assert [" tokens/s · " in line for line in progress] == [False, True, False, True]
+    assert [line.endswith(" tokens/s") for line in progress] == [False, True, False, True]
     assert not any(" 0 tokens/s" in line for line in progress)
+    assert lines[at - 1] == "validating"
     assert lines[-1].startswith("finished: ")
+
+
+def test_tensorboard_gets_the_translations_of_each_validation(tiny_config: MakeConfig) -> None:
+    model = train(tiny_config(*QUICK, "validation.n_samples=1"), name="tiny")
+    assert model is not None
+    events = EventAccumulator(str(model.parent / "logs" / "version_0"))
+    events.Reload()
+    found = events.Tensors("samples/text_summary")
+    assert [event.step for event in found] == [2, 4]
+    source, translation, reference = found[-1].tensor_proto.string_val[0].decode().splitlines()
+    assert all(line.startswith("    ") for line in (source, translation, reference))  # shown as it is
+    assert (translation.strip()[0], reference.strip()[0]) == ("→", "=")
 
 
 def test_without_the_logging_extra_training_says_so_and_goes_on(

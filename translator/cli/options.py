@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: memory or overflow int64.
 MAX_COUNT, MAX_BEAM = 1_000_000, 1_000
 
+#: Printed before PyTorch is imported and a corpus is read, which take seconds.
+PREPARING = "preparing …"
+
 ModelOption = Annotated[
     Path | None,
     typer.Option("--model", metavar="FOLDER", help="A run or a model folder. [default: newest finished run]"),

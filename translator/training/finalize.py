@@ -111,6 +111,7 @@ def _test(
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
     sources, references = list(split["source"]), list(split["target"])
     origins = corpus.origins(config.data, "test", seed=config.train.seed)
+    console.note(f"testing {len(sources):,} lines …")
 
     def evaluation_of(loaded: LoadedModel) -> Evaluation:
         splits = learnt_single_sentences(loaded.manifest.get(SHARE))
