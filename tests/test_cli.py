@@ -301,7 +301,7 @@ def test_a_prompt_stays_out_of_the_results(trained: Trained, tmp_path: Path) -> 
             said += b"|"
         said += process.stderr.read()
         assert process.wait(timeout=60) == 0
-    assert said == b"type a sentence; an empty line or Ctrl-D ends the session\nfr> |fr> |fr> |\n"
+    assert said == b"type a sentence; help says more, exit or Ctrl-D ends the session\nfr> |fr> |fr> |\n"
     expected = answers(trained.model, ["Le chat dort à Lyon.", "caf\ufffd"])
     assert (tmp_path / "results").read_text(encoding="utf-8").split("\n") == [*expected, ""]
 

@@ -27,10 +27,10 @@ from translator.cli.options import (
 )
 
 PROMPT_HELP = """\
-A line is translated when you press Enter. The arrow keys move
-in it and recall earlier lines, which are not kept afterwards.
+Enter translates a line. Arrow keys move in it and recall
+earlier lines, which are forgotten when the session ends.
 exit, an empty line or Ctrl-D ends the session.
-help and exit are words of this prompt; to translate them:
+help and exit are words of this prompt. To translate them:
   {program} translate help exit
 To translate the lines of a file:
   {program} translate < FILE"""

@@ -38,10 +38,11 @@ def plot_curves(logs: list[Path], picture: Path, *, name: str, test_bleu: float 
     loss.plot(steps, smooth(losses), color="C0", label="training, mean of neighbouring batches")
     loss.plot(*_points(series, "val_loss"), color="C1", marker="o", label="validation")
     bleu.set_ylabel("BLEU")
-    bleu.plot(*_points(series, "val_bleu"), color="C1", marker="o", label="validation")
+    steps, scores = _points(series, "val_bleu")
+    bleu.plot(steps, scores, color="C1", marker="o", label="validation")
+    bleu.set_ylim(0, 1.1 * max([*scores, test_bleu or 0.0, 1.0]))
     if test_bleu is not None:
         bleu.axhline(test_bleu, color="C2", linestyle="--", label="test")
-    bleu.set_ylim(bottom=0)
     rate.set_ylabel("learning rate")
     rate.plot(*_points(series, "learning_rate"), color="C0")
     rate.set_xlabel("optimiser steps")
