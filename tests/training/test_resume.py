@@ -330,7 +330,7 @@ def epochs_at(checkpoint: Path) -> float:
 
 
 def first_step(stderr: bytes) -> int:
-    found = re.search(r"^ *\d+%  step ([\d,]+) ", stderr.decode(), re.MULTILINE)
+    found = re.search(r"^training +\d+%  .* step ([\d,]+) ", stderr.decode(), re.MULTILINE)
     assert found is not None, stderr.decode()
     return int(found.group(1).replace(",", ""))
 

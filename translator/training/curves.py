@@ -30,7 +30,7 @@ def plot_curves(logs: list[Path], picture: Path, *, name: str, test_bleu: float 
         return False
     series = read_series(logs)
     score = "" if test_bleu is None else f": BLEU {test_bleu:.2f} on the test split"
-    figure.suptitle(f"{name}{score}")
+    figure.suptitle(f"{name}{score}", parse_math=False)
     loss, bleu, rate = figure.subplots(3, 1, sharex=True)
     loss.set_ylabel("loss per token,\nwithout label smoothing")
     steps, losses = _points(series, "train_loss")
