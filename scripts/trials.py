@@ -191,7 +191,7 @@ class Trials:
         said = process.wait().said()
         if (failure := process.failure()) is not None:
             return failure
-        model = Path(said.rpartition("finished: ")[2].strip())
+        model = Path(said.rpartition("finished: ")[2].partition("\n")[0])
         if sha256(model / WEIGHTS) != self.expected:
             return "SILENTLY WRONG"
         has_leftovers = any(half_written(folder) for folder in (model.parent, self.here / "cache"))

@@ -20,7 +20,8 @@ import pytest
 import torch
 from phrases import Trained, command, environment, write_phrases
 
-from translator.cli import main
+from translator.cli import COMMANDS, main
+from translator.cli.options import PREPARING
 from translator.config.file import load_config
 from translator.data.noise import CHANGES
 from translator.engine import native_library
@@ -79,7 +80,7 @@ class Output(NamedTuple):
     def refusal(self, code: int = 1) -> str:
         """The single line on stderr of a command that failed."""
         assert (self.code, self.out) == (code, ""), self.err
-        [line] = self.err.splitlines()
+        [line] = [line for line in self.err.splitlines() if line != PREPARING]
         assert line.startswith("error: ")
         return line
 
@@ -300,7 +301,7 @@ def test_a_prompt_stays_out_of_the_results(trained: Trained, tmp_path: Path) -> 
             said += b"|"
         said += process.stderr.read()
         assert process.wait(timeout=60) == 0
-    assert said == b"type a sentence; an empty line or Ctrl-D ends the session\nfr> |fr> |fr> |\n"
+    assert said == b"type a sentence; help says more, exit or Ctrl-D ends the session\nfr> |fr> |fr> |\n"
     expected = answers(trained.model, ["Le chat dort à Lyon.", "caf\ufffd"])
     assert (tmp_path / "results").read_text(encoding="utf-8").split("\n") == [*expected, ""]
 
@@ -348,10 +349,40 @@ def test_the_newest_finished_run_is_the_default(
     assert done.lines() == answers(trained.model, ["Le chat dort à Lyon."])
 
 
+#: Verbs that make a model, or look at data.
+WITHOUT_MODEL = ("import", "import-model", "train", "check-data")
+
+
+@pytest.mark.parametrize("verb", [name for name in COMMANDS if name not in WITHOUT_MODEL])
+def test_each_verb_takes_a_run_and_by_default_the_newest(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The model is damaged, so that no verb does more than look for it."""
+    monkeypatch.chdir(tmp_path)
+    (model / WEIGHTS).unlink()
+    (tmp_path / "a").write_text("Bonjour.\n")
+    pairs = ["--source", "a", "--target", "a"]
+    arguments = {
+        **{
+            "translate": ["Bonjour."],
+            "synthesize": ["a", "--output", "new.tsv"],
+            "score": pairs,
+            "align": pairs,
+        },
+        **{"explain": ["Bonjour.", "--output", "new.html"], "serve": ["--port", "0"], "export": ["new"]},
+    }.get(verb, [])
+    run_option = ["runs/copy"] if verb == "info" else ["--model", "runs/copy"]
+    for done in (run(verb, *arguments), run(verb, *arguments, *run_option)):
+        assert done.code == 1
+        assert "model: runs/copy/model\n" in done.err
+        assert f"runs/copy/model/{WEIGHTS}: missing" in done.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("translate", "Bonjour."),
+        ("info",),
         ("evaluate",),
         ("export", "out"),
         ("score", "--source", "a", "--target", "a"),
@@ -888,7 +919,8 @@ def test_help_is_quick_to_come() -> None:
     """`--help` imports no slow modules; the control `info` does."""
     code = """
 import sys
-from translator.cli import main
+from translator.cli import COMMANDS, main
+from translator.cli.options import PREPARING
 try:
     main(["--help"])
 finally:
@@ -917,7 +949,6 @@ USAGE_ERRORS = {
     "a reference alone": ("evaluate", "--reference", "CONFIG"),
     "two test sets": ("evaluate", "--split", "val", "--source", "CONFIG", "--reference", "CONFIG"),
     "a target alone": ("score", "--target", "CONFIG"),
-    "no model to show": ("info",),
 }
 
 

@@ -106,7 +106,8 @@ def test_a_hub_that_cannot_be_reached_is_one_line(trained: Trained, tmp_path: Pa
     )
     found = run_command("train", trained.config, *hub, f"run.root={tmp_path}/runs", **offline)
     assert (found.returncode, found.stdout) == (1, b"")
-    [line] = found.stderr.decode().splitlines()
+    [said, line] = found.stderr.decode().splitlines()
+    assert said == "preparing …"
     assert line.startswith("error: data.dataset=none-such/corpus, split 'train.{lang}': cannot be loaded: ")
     assert "the network" in line
     assert not (tmp_path / "runs").exists()

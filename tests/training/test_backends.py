@@ -23,7 +23,6 @@ from translator.errors import TrainingError
 from translator.model.layers import LayerOptions
 from translator.model.transformer import Transformer
 from translator.model_folder import MANIFEST, load_model_folder
-from translator.training import run
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
 from translator.translation.inference import Translator
@@ -49,7 +48,7 @@ needs_c = pytest.mark.skipif(load_native() is None, reason="the C operations wer
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here."""
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from translator.engine.training import TrainingEngine
 from translator.errors import ConfigError, TrainingError
 from translator.files import sha256
 from translator.model_folder import MANIFEST, TOKENIZER, WEIGHTS, save_weights, write_manifest
-from translator.training import run
 from translator.training.module import TranslationModule
 from translator.training.run import train
 
@@ -43,7 +42,7 @@ QUICK = (
 
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
 
 
 @pytest.fixture

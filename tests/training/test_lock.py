@@ -77,7 +77,7 @@ def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> Non
 def test_a_run_that_is_being_trained_is_not_resumed_until_its_process_is_gone(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
     config = tiny_config(*QUICK)
     folder = unfinished(config, "tiny")
     with held_by_another_process(folder) as process:

@@ -158,7 +158,7 @@ def test_after_an_exception_the_process_is_as_before(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     cause, error = ENDS[end]
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
     cause(monkeypatch)
     config = tiny_config(*QUICK)
     before = snapshot()
@@ -173,7 +173,7 @@ def test_after_an_exception_the_process_is_as_before(
 def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_first_beside: bool
 ) -> None:
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
     config = tiny_config(*QUICK)
     account, refusals, models = TranslationModule.record_step, [], []
 
@@ -210,7 +210,7 @@ def test_a_second_training_at_once_is_refused_and_the_process_is_as_before(
 @pytest.mark.slow
 @pytest.mark.usefixtures("_two_threads")
 def test_after_a_finished_training_too(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("PL_TRAINER_FAST_DEV_RUN", "1")
     torch.manual_seed(7)
@@ -223,7 +223,7 @@ def test_after_a_finished_training_too(tiny_config: MakeConfig, monkeypatch: pyt
 def test_what_the_caller_has_frozen_stays_frozen(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
     gc.freeze()
     try:
         before = gc.get_freeze_count()

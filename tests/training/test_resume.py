@@ -24,7 +24,6 @@ from translator.data.batching import Batch
 from translator.engine import native_library
 from translator.model_folder import MANIFEST, WEIGHTS
 from translator.signals import ENDING
-from translator.training import run
 from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import STATE, TranslationModule
 from translator.training.run import train
@@ -61,7 +60,7 @@ def _rising_scores(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TranslationModule, "record_step", note)
     monkeypatch.setattr("translator.training.validation.bleu", lambda texts, references: float(step[0]))
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
 
 
 def weights(model: Path | None) -> bytes:
@@ -331,7 +330,7 @@ def epochs_at(checkpoint: Path) -> float:
 
 
 def first_step(stderr: bytes) -> int:
-    found = re.search(r"^ *\d+%  step ([\d,]+) ", stderr.decode(), re.MULTILINE)
+    found = re.search(r"^training +\d+%  .* step ([\d,]+) ", stderr.decode(), re.MULTILINE)
     assert found is not None, stderr.decode()
     return int(found.group(1).replace(",", ""))
 

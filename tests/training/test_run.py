@@ -5,6 +5,7 @@ import gc
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from translator.config import Config
 from translator.config.file import config_to_yaml, load_config
@@ -20,7 +22,6 @@ from translator.errors import DataError, TrainingError
 from translator.model_folder import MANIFEST, load_model_folder
 from translator.training import finalize as finalize_module
 from translator.training import module as training_module
-from translator.training import run
 from translator.training import run_dir as folder_module
 from translator.training.callbacks import SaveForResuming
 from translator.training.curves import plot_curves
@@ -54,7 +55,7 @@ def best_checkpoint(folder: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than training here; see `test_curves.py`."""
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: True)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: True)
 
 
 class FakeClock:
@@ -106,12 +107,12 @@ def test_a_name_that_is_no_folders_is_refused(tiny_config: MakeConfig, name: str
 def test_a_torn_log_costs_the_curves_and_not_the_model(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def tear(logs: list[Path], picture: Path) -> bool:
+    def tear(logs: list[Path], picture: Path, *, name: str, test_bleu: float | None) -> bool:
         (picture.parent / "logs" / "version_abc").mkdir()
         logs[0].write_bytes(logs[0].read_bytes() + b'garb,"\n\xff\0')
-        return plot_curves(logs, picture)
+        return plot_curves(logs, picture, name=name, test_bleu=test_bleu)
 
-    monkeypatch.setattr(run, "plot_curves", tear)
+    monkeypatch.setattr(finalize_module, "plot_curves", tear)
     assert train(tiny_config("train.max_steps=2"), name="tiny") is not None
     assert "no curves.png: a metrics.csv below " in capfd.readouterr().err
 
@@ -133,7 +134,7 @@ def test_whoever_reads_the_scores_and_goes_leaves_a_whole_model(
 def test_a_finished_run_has_all_its_files(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "plot_curves", plot_curves)
+    monkeypatch.setattr(finalize_module, "plot_curves", plot_curves)
     config = tiny_config()
     model = train(config, name="tiny")
     folder = tmp_path / "runs" / "tiny"
@@ -517,11 +518,25 @@ def test_validations_show_scores_and_samples_on_stderr(
     assert "BLEU" in lines[at]
     assert [line.strip() for line in lines[at + 1 : at + 7 : 3]] == [sources[0], sources[2]]
     assert all(line.startswith("  → ") for line in lines[at + 2 : at + 7 : 3])
-    progress = [line for line in lines if line.endswith(" left")]
+    progress = [line for line in lines if " left · loss " in line]
+    assert all(re.match(r"training +\d+%  \d+:\d\d left · ", line) for line in progress)
     # There is no speed yet at the first step and at the first after a validation.
-    assert [" tokens/s · " in line for line in progress] == [False, True, False, True]
+    assert [line.endswith(" tokens/s") for line in progress] == [False, True, False, True]
     assert not any(" 0 tokens/s" in line for line in progress)
+    assert lines[at - 1] == "validating"
     assert lines[-1].startswith("finished: ")
+
+
+def test_tensorboard_gets_the_translations_of_each_validation(tiny_config: MakeConfig) -> None:
+    model = train(tiny_config(*QUICK, "validation.n_samples=1"), name="tiny")
+    assert model is not None
+    events = EventAccumulator(str(model.parent / "logs" / "version_0"))
+    events.Reload()
+    found = events.Tensors("samples/text_summary")
+    assert [event.step for event in found] == [2, 4]
+    source, translation, reference = found[-1].tensor_proto.string_val[0].decode().splitlines()
+    assert all(line.startswith("    ") for line in (source, translation, reference))  # shown as it is
+    assert (translation.strip()[0], reference.strip()[0]) == ("→", "=")
 
 
 def test_without_the_logging_extra_training_says_so_and_goes_on(
@@ -531,7 +546,7 @@ def test_without_the_logging_extra_training_says_so_and_goes_on(
         raise ModuleNotFoundError("tensorboard")
 
     monkeypatch.setattr("translator.training.trainer.TensorBoardLogger", missing)
-    monkeypatch.setattr(run, "plot_curves", lambda logs, picture: False)
+    monkeypatch.setattr("translator.training.finalize.plot_curves", lambda *_, **__: False)
     model = train(tiny_config(*QUICK), name="tiny")
     assert model is not None
     assert metrics(model.parent)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from translator import console
 from translator.cli.align import align_command
 from translator.cli.evaluating import evaluate_command
 from translator.cli.explain import explain_command
+from translator.cli.help import Command
 from translator.cli.importing import import_command
 from translator.cli.models import export_command, import_model_command, info_command
 from translator.cli.serve import serve_command
@@ -37,6 +39,7 @@ ENDED = {TERMINATED: "terminated", HUNG_UP: "hung up"}
 app = typer.Typer(
     name="translator",
     help="Train a small French-English translator, translate with it, and score it.",
+    epilog="`translator COMMAND --help` shows the options of a command, and an example.",
     add_completion=False,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -44,20 +47,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# `--help` lists the subcommands in this order.
-app.command("import")(import_command)
-app.command("train")(train_command)
-app.command("check-data")(check_data_command)
-app.command("translate")(translate_command)
-app.command("synthesize")(synthesize_command)
-app.command("evaluate")(evaluate_command)
-app.command("score")(score_command)
-app.command("align")(align_command)
-app.command("explain")(explain_command)
-app.command("serve")(serve_command)
-app.command("export")(export_command)
-app.command("import-model")(import_model_command)
-app.command("info")(info_command)
+#: The subcommands, in the order in which `--help` lists them.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "import": import_command,
+    "train": train_command,
+    "check-data": check_data_command,
+    "translate": translate_command,
+    "synthesize": synthesize_command,
+    "evaluate": evaluate_command,
+    "score": score_command,
+    "align": align_command,
+    "explain": explain_command,
+    "serve": serve_command,
+    "export": export_command,
+    "import-model": import_model_command,
+    "info": info_command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=Command)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from translator.cli.align import (
 )
 from translator.cli.evaluation_data import TestSet, read_test_set
 from translator.cli.options import (
+    PREPARING,
     BackendOption,
     BatchOption,
     BeamOption,
@@ -43,7 +44,7 @@ OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE …]", help="Overrides, such as data.root=FOLDER.")
 ]
 SplitNameOption = Annotated[
-    str | None, typer.Option("--split", help="Split of the model's data. [default: test]")
+    str | None, typer.Option("--split", metavar="NAME", help="Split of the model's data. [default: test]")
 ]
 DataOption = Annotated[
     Path | None,
@@ -109,10 +110,12 @@ def evaluate_command(
     folder = model_folder(model)
     if output is not None:
         check_output("--output", output, inputs=[path for path in (source, compare, *paths) if path])
+    console.note_on_terminal(PREPARING)
     translator = load(folder, device, precision, split_sentences=split_sentences, backend=backend)
     test_set = read_test_set(
         translator.config, overrides, split=split, data=data, source=source, references=paths
     )
+    console.note_on_terminal(f"testing {len(test_set.sources):,} lines …")
     facts = {"model": str(folder), "test_set": test_set.name}
     facts |= {} if output is None else {"hypotheses": str(output)}
     hypotheses: Sequence[str] = ()

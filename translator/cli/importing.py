@@ -42,8 +42,12 @@ def import_command(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="CONFIG", help="New file for the configuration.")
     ] = None,
-    source: Annotated[str, typer.Option("--source-language", help="Language to translate from.")] = "fr",
-    target: Annotated[str, typer.Option("--target-language", help="Language to translate into.")] = "en",
+    source: Annotated[
+        str, typer.Option("--source-language", metavar="NAME", help="Language to translate from.")
+    ] = "fr",
+    target: Annotated[
+        str, typer.Option("--target-language", metavar="NAME", help="Language to translate into.")
+    ] = "en",
 ) -> None:
     """Say what files are (TMX, PO, Excel, CSV, text …), and print a configuration that trains on them."""
     from translator.cli.output import check_new_output, write_output

@@ -56,9 +56,13 @@ def import_model_command(
 
 
 def info_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")], as_json: JsonOption = False
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="A run or a model folder. [default: newest finished run]"),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show the manifest, size and configuration of a model, and the level of the C operations."""
+    """Show the data, scores, size and configuration of a model, and the level of the C operations."""
     from translator.building import n_parameters
     from translator.engine import native_library
     from translator.model_folder import load_model_folder

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 #: memory or overflow int64.
 MAX_COUNT, MAX_BEAM = 1_000_000, 1_000
 
+#: Printed before PyTorch is imported and a corpus is read, which take seconds.
+PREPARING = "preparing …"
+
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", metavar="FOLDER", help="Model folder. [default: newest finished run]"),
+    typer.Option("--model", metavar="FOLDER", help="A run or a model folder. [default: newest finished run]"),
 ]
 BeamOption = Annotated[
     int | None,
     typer.Option("--beam", min=1, max=MAX_BEAM, help="Beam size; 1 is greedy search. [default: the model's]"),
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, max=MAX_COUNT, help="Sentences per batch.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="Device: cpu, cuda, mps …")]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="Device: cpu, cuda, mps …")]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "int8"],
     typer.Option("--precision", help="Precision of matrix products. On a CPU, PyTorch always uses float32."),

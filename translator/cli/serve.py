@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_SECONDS = 86_400
 
 
-HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+HostOption = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
 PortOption = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")
 ]
@@ -30,11 +30,17 @@ KeyFileOption = Annotated[
 ]
 OriginOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-origin", help="Origin of another website that may use the service; repeatable."),
+    typer.Option(
+        "--allow-origin",
+        metavar="URL",
+        help="Origin of another website that may use the service; repeatable.",
+    ),
 ]
 PublicHostOption = Annotated[
     list[str] | None,
-    typer.Option("--public-host", help="Host name that a proxy on this machine uses; repeatable."),
+    typer.Option(
+        "--public-host", metavar="NAME", help="Host name that a proxy on this machine uses; repeatable."
+    ),
 ]
 BatchTokensOption = Annotated[
     int, typer.Option("--batch-tokens", min=1, help="Maximum tokens per batch of waiting sentences.")

@@ -14,6 +14,7 @@ from translator.cli.options import (
     BatchOption,
     BeamOption,
     DeviceOption,
+    ModelOption,
     PrecisionOption,
     check_inputs,
     load,
@@ -29,14 +30,11 @@ _SEPARATORS = re.compile(r"[\t\r\n]+")
 
 
 def synthesize_command(
-    model: Annotated[
-        Path,
-        typer.Option("--model", metavar="FOLDER", help="Model that translates from the text's language."),
-    ],
     output: Annotated[Path, typer.Option("--output", metavar="TSV", help="New file for the pairs.")],
     text: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Sentences, one per line. [default: stdin]")
+        Path | None, typer.Argument(metavar="[FILE]", help="Sentences, one per line. [default: stdin]")
     ] = None,
+    model: ModelOption = None,
     beam: BeamOption = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Sample from the model's distribution, in PyTorch.")

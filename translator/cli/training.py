@@ -1,6 +1,7 @@
 """The subcommands `train` and `check-data`."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from translator.cli.options import JsonOption
+from translator import console
+from translator.cli.options import PREPARING, JsonOption
 from translator.errors import UsageError
 from translator.signals import exit_on_signals
 
@@ -38,14 +40,32 @@ def train_command(
 
         sys.stdout.write(config_to_yaml(config))
         return
+    console.note(PREPARING)
     with exit_on_signals():
         from translator.training.run import train
 
-        train(config, name=path.stem, resume=resume)
+        model = train(config, name=path.stem, resume=resume)
+    if model is not None:
+        console.note("\n".join(_what_next(model.parent)))
+
+
+def _what_next(run: Path) -> list[str]:
+    """Return lines that say what to do with a finished run."""
+    translator, folder = console.program(), shlex.quote(str(run))
+    lines = ["try next:", f"  {translator} translate --model {folder}"]
+    if (run / "test.hypotheses.txt").exists():
+        lines.append(f"  {translator} evaluate --model {folder} --robustness")
+    if any(run.glob("logs/*/events.*")):
+        lines.append(f"  {console.program('tensorboard')} --logdir {folder}/logs")
+    if (run / "curves.png").exists():
+        lines.append(f"curves: {run / 'curves.png'}")
+    return lines
 
 
 def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -> None:
     """Read, filter and tokenize a corpus as `train` does, and report what is wrong with it."""
+    config, _ = _config(arguments)
+    console.note_on_terminal(PREPARING)
     from translator.data import corpus
     from translator.data.batching import padding_fraction
     from translator.data.mixing import mix_messages
@@ -54,7 +74,6 @@ def check_data_command(arguments: ConfigArgument, as_json: JsonOption = False) -
     from translator.data.vocabulary_fit import FIT, describe_fit, vocabulary_fit
     from translator.initial_model import initial_folder, load_initial_model
 
-    config, _ = _config(arguments)
     with exit_on_signals():
         config, initial = load_initial_model(config, initial_folder(config))
         prepared = prepare(config, initial.tokenizer if initial else None)

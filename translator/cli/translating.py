@@ -1,9 +1,11 @@
 """The subcommands `translate` and `score`."""
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +25,15 @@ from translator.cli.options import (
     load,
     parallel_lines,
 )
+
+PROMPT_HELP = """\
+Enter translates a line. Arrow keys move in it and recall
+earlier lines, which are forgotten when the session ends.
+exit, an empty line or Ctrl-D ends the session.
+help and exit are words of this prompt. To translate them:
+  {program} translate help exit
+To translate the lines of a file:
+  {program} translate < FILE"""
 
 if TYPE_CHECKING:
     from translator.cli.stream import InputLine
@@ -76,9 +87,12 @@ def _groups_of_lines(
     from translator.cli.stream import InputLine, standard_input, waiting_lines
 
     if texts:
+        for text in texts:
+            _note_file(text)
         yield [InputLine(decoded(text), "", damaged=False) for text in texts]
     elif sys.stdin.isatty():
         for line in _prompt(language):
+            _note_file(line)
             yield [InputLine(line, "", damaged=False)]
     else:
         number, warned = 0, False
@@ -86,6 +100,13 @@ def _groups_of_lines(
             warned = warned or _warn_about_encoding(lines, number)
             number += len(lines)
             yield lines
+
+
+def _note_file(text: str) -> None:
+    """If a text is the name of a file, print how the lines of the file are translated."""
+    if os.path.isfile(text):
+        name = decoded(shlex.quote(text))
+        console.note(f"{decoded(text)} is a file; its name is translated. To translate its lines: < {name}")
 
 
 def _warn_about_encoding(lines: "list[InputLine]", n_before: int) -> bool:
@@ -124,17 +145,25 @@ def _output_lines(
 
 
 def _prompt(language: str) -> Iterator[str]:
-    console.note("type a sentence; an empty line or Ctrl-D ends the session")
+    """Yield the lines that are typed, except the words of the prompt."""
+    with suppress(ImportError):  # not on Windows
+        import readline  # noqa: F401  with it, `input` edits lines and recalls earlier ones
+    console.note("type a sentence; help says more, exit or Ctrl-D ends the session")
     while True:
         try:
-            with redirect_stdout(sys.stderr):  # otherwise `input` would print the prompt on stdout
+            # `input` edits lines only if it prints the prompt on stdout. Without a terminal, stdout gets only
+            # the results.
+            with nullcontext() if sys.stdout.isatty() else redirect_stdout(sys.stderr):
                 line = input(f"{language}> ")
         except EOFError:
             console.note("")
             return
-        if not line.strip():
+        if line.strip() in ("", "exit"):
             return
-        yield line
+        if line.strip() == "help":
+            console.note(PROMPT_HELP.format(program=console.program()))
+        else:
+            yield line
 
 
 def score_command(
@@ -144,7 +173,7 @@ def score_command(
     batch_size: BatchOption = 64,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Print the log-probability of each given translation, computed by teacher forcing, one per line."""
+    """Print how probable the model finds each given translation: its log-probability, one per line."""
     sources, targets = parallel_lines(source, target)
     translator = load(model, device)
     for log_prob in translator.score(sources, targets, batch_size=batch_size):

@@ -2,11 +2,13 @@
 
 import time
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
@@ -123,7 +125,7 @@ class SaveForResuming(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """Displays progress, speed and remaining time. Prints metrics and translations after a validation."""
+    """Displays phase, progress, speed and remaining time; after a validation, metrics and translations."""
 
     def __init__(self, n_samples: int):
         self.n_samples = n_samples
@@ -148,31 +150,40 @@ class ShowProgress(Callback):
         fraction = progress.fraction(pl_module.config.train)
         self._recent = [*self._recent[-50:], (progress.seconds, progress.target_tokens)]
         seconds = self._recent[-1][0] - self._recent[0][0]
-        speed = ""  # unknown at the first step of a session and at the first step after a validation
+        speed = []  # unknown at the first step of a session and at the first step after a validation
         if seconds:
             per_second = (self._recent[-1][1] - self._recent[0][1]) / seconds
             pl_module.log("tokens_per_second", per_second)
-            speed = f"{per_second:,.0f} tokens/s · "
+            speed = [f"{per_second:,.0f} tokens/s"]
         now = time.monotonic()
         if self._bar is None and now - self._line_at < LINE_SECONDS:
             return
         remaining = progress.seconds * (1 - fraction) / fraction if fraction else 0.0
         loss = float(trainer.callback_metrics.get("train_loss", torch.nan))
-        status = (
-            f"step {progress.steps:,} · epoch {progress.epochs:.1f} · loss {loss:.3f} · "
-            f"{speed}{_clock(remaining)} left"
+        status = console.status(
+            *(f"{_clock(remaining)} left", f"loss {loss:.3f}", f"step {progress.steps:,}"),
+            *(f"epoch {progress.epochs:.1f}", *speed),
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction, status=status)
         else:
-            console.note(f"{fraction:4.0%}  {status}")
+            console.note(f"training {fraction:4.0%}  {status}")
             self._line_at = now
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show that a validation runs."""
+        if self._bar is not None:
+            self._bar.update(self._task, description="validating", status="", refresh=True)
+        elif trainer.is_global_zero:
+            console.note("validating")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the metrics and some translations."""
         assert isinstance(pl_module, TranslationModule)
         if not trainer.is_global_zero:
             return
+        if self._bar is not None:
+            self._bar.update(self._task, description="training")
         self._recent = []  # so that the displayed speed does not include the time of the validation
         metrics, data, texts = trainer.callback_metrics, pl_module.data, pl_module.hypotheses
         of_sources = [f"{name} {float(metrics[f'val_bleu_{name}']):.2f}" for name in data.validation_lines]
@@ -183,8 +194,16 @@ class ShowProgress(Callback):
             + (f" ({', '.join(of_sources)})" if of_sources else "")
         )
         interval = max(1, len(texts) // max(1, self.n_samples))
-        for row in range(0, len(texts), interval)[: self.n_samples]:
-            console.note(f"    {data.sources[row]}\n  → {texts[row]}\n  = {data.references[row]}")
+        samples = [
+            f"    {data.sources[row]}\n  → {texts[row]}\n  = {data.references[row]}"
+            for row in range(0, len(texts), interval)[: self.n_samples]
+        ]
+        for sample in samples:
+            console.note(sample)
+        markdown = indent("\n".join(samples), 4 * " ")  # a block of code, where no character is special
+        for logger in trainer.loggers:
+            if samples and isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("samples", markdown, pl_module.progress.steps)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the progress bar."""

@@ -1,5 +1,6 @@
-"""The end of a run: the best checkpoint becomes a model folder with test scores."""
+"""The end of a run: the best checkpoint becomes a model folder with test scores, and the logs a picture."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from translator.errors import TrainingError
 from translator.files import atomic_write
 from translator.model_folder import LoadedModel, load_unfinished, save_weights, write_manifest
 from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
+from translator.training.curves import plot_curves
 from translator.training.data_record import vocabulary_digest
 from translator.translation.evaluator import Evaluation, evaluate
 from translator.translation.inference import SHARE, Translator, learnt_single_sentences
@@ -62,6 +64,7 @@ def finalize(
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
     scores, lines = _test(config, trained, initial, folder)
+    _draw(folder, scores)
     facts = _provenance(config, prepared, best, initial)
     write_manifest(model_folder, {**facts, "git_commit": commit, "scores": scores})
     if lines:  # printed last, so that nothing else fails if stdout is closed
@@ -108,6 +111,7 @@ def _test(
     split = open_evaluation_split(config.data, "test", seed=config.train.seed)
     sources, references = list(split["source"]), list(split["target"])
     origins = corpus.origins(config.data, "test", seed=config.train.seed)
+    console.note(f"testing {len(sources):,} lines …")
 
     def evaluation_of(loaded: LoadedModel) -> Evaluation:
         splits = learnt_single_sentences(loaded.manifest.get(SHARE))
@@ -125,6 +129,22 @@ def _test(
         listed = ", ".join(f"{name} {score.score:.2f}".strip() for name, score in of_parts.items())
         lines.append(f"before, with {config.train.init_from}: BLEU {listed}")
     return scores, lines
+
+
+def _draw(folder: Path, scores: dict[str, Any]) -> None:
+    logs = folder.glob("logs/version_*/metrics.csv")
+    numbered = {int(log.parent.name[8:]): log for log in logs if log.parent.name[8:].isdecimal()}
+    test_bleu = scores["test"]["bleu"]["score"] if scores else None
+    try:
+        if not plot_curves(
+            [numbered[n] for n in sorted(numbered)],
+            folder / "curves.png",
+            name=folder.name,
+            test_bleu=test_bleu,
+        ):
+            console.note("no curves.png: it needs pip install 'passerelle[logs]'")
+    except (OSError, ValueError, TypeError, csv.Error) as error:  # a power cut may truncate a log
+        console.note(f"no curves.png: a metrics.csv below {folder / 'logs'} is damaged ({error})")
 
 
 def _best_score(checkpoint: dict[str, Any]) -> float | None:

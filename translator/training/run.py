@@ -12,7 +12,6 @@ runs/<name>/config.yaml                complete configuration
            /model/                     model folder; the run is finished once it contains a manifest
 """
 
-import csv
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ from translator.errors import DataError, TrainingError
 from translator.files import atomic_write
 from translator.initial_model import initial_folder, load_initial_model
 from translator.model_folder import LoadedModel, copy_model_folder
-from translator.training.curves import plot_curves
 from translator.training.data import TranslationData
 from translator.training.data_record import check_same_data, record_data
 from translator.training.finalize import finalize, git_commit
@@ -125,7 +123,6 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
         fit(module, TranslationData(config, prepared, validation), folder, cluster=processes.cluster())
         if not processes.is_first:
             return None
-        _draw(folder)
         return finalize(config, prepared, folder, commit=commit, initial=initial)
 
 
@@ -170,13 +167,3 @@ def _print_summary(config: Config, prepared: Prepared, folder: Path, initial: Lo
     hardware = config.hardware
     if (hardware.precision, hardware.accelerator) == ("bf16-mixed", "cpu") and not multiplies_bfloat16():
         console.note("hardware.precision: this CPU multiplies bfloat16 very slowly; 32-true is faster")
-
-
-def _draw(folder: Path) -> None:
-    logs = folder.glob("logs/version_*/metrics.csv")
-    numbered = {int(log.parent.name[8:]): log for log in logs if log.parent.name[8:].isdecimal()}
-    try:
-        if not plot_curves([numbered[n] for n in sorted(numbered)], folder / "curves.png"):
-            console.note("no curves.png: it needs pip install 'passerelle[logs]'")
-    except (OSError, ValueError, TypeError, csv.Error) as error:  # a power cut may truncate a log
-        console.note(f"no curves.png: a metrics.csv below {folder / 'logs'} is damaged ({error})")

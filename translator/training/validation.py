@@ -21,7 +21,7 @@ class Validation:
     def __init__(self, model: Transformer, config: Config, data: TranslationData):
         """Start without any losses or translations."""
         self.model, self.config, self.data = model, config, data
-        self._sums = [0.0, 0.0, 0.0]  # smoothed loss, negative log-likelihood, number of tokens
+        self._sums = [0.0, 0]  # negative log-likelihood, number of tokens
         self._hypotheses: dict[int, str] = {}
 
     @cached_property
@@ -48,7 +48,7 @@ class Validation:
             device: the device on which `loss` computes.
 
         Returns:
-            The sum of the smoothed loss over all lines that have been added so far.
+            The negative log-likelihood of all lines that have been added so far.
         """
         encode, max_length = self.data.prepared.tokenizer.encode_batch, self.config.model.max_length
         pairs = [
@@ -58,9 +58,8 @@ class Validation:
         ]
         if pairs:
             batch = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(device)
-            smoothed, nll = loss(batch)
-            for i, value in enumerate((float(smoothed), float(nll), batch.n_step_tokens)):
-                self._sums[i] += value
+            self._sums[0] += float(loss(batch)[1])
+            self._sums[1] += batch.n_step_tokens
         return self._sums[0]
 
     def translate(self, lines: ValidationLines) -> None:
@@ -75,8 +74,8 @@ class Validation:
         """Combine the results of all ranks.
 
         Returns:
-            The metrics over all lines (loss and perplexity per token, without padding, and BLEU; see
-            `_bleu`), and the translations in the order of the lines.
+            The metrics over all lines (the loss per token, without label smoothing, as in training; its
+            perplexity; and BLEU; see `_bleu`), and the translations in the order of the lines.
         """
         shards = [(self._hypotheses, self._sums)]
         if n_ranks > 1:
@@ -84,13 +83,9 @@ class Validation:
             distributed.all_gather_object(shards, (self._hypotheses, self._sums))
         by_row = {row: text for hypotheses, _ in shards for row, text in hypotheses.items()}
         texts = [by_row[row] for row in range(len(self.data.references))]
-        smoothed, nll, n_tokens = (sum(sums[i] for _, sums in shards) for i in range(3))
-        n_tokens = max(1.0, n_tokens)
-        metrics = {
-            "val_loss": smoothed / n_tokens,
-            "val_perplexity": math.exp(min(50.0, nll / n_tokens)),
-            **self._bleu(texts),
-        }
+        nll, n_tokens = (sum(sums[i] for _, sums in shards) for i in range(2))
+        loss = nll / max(1, n_tokens)
+        metrics = {"val_loss": loss, "val_perplexity": math.exp(min(50.0, loss)), **self._bleu(texts)}
         return metrics, texts
 
     def _bleu(self, texts: list[str]) -> dict[str, float]:
