@@ -66,7 +66,7 @@ def test_console_commands_run_in_order_and_then_the_python_example(checkout: Pat
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", example], cwd=checkout, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) == 3
 
 
 @pytest.mark.slow
