@@ -364,7 +364,7 @@ def test_without_any_run_the_line_says_make_train(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("Bonjour.\n")
     (tmp_path / "runs" / "unfinished" / "model").mkdir(parents=True)
-    assert "make train" in run(*arguments).refusal()
+    assert "`translator train phrasebook`" in run(*arguments).refusal()
 
 
 # -- evaluate and score --------------------------------------------------------------------------------
