@@ -121,9 +121,9 @@ def clean_programs(wheel: Path, folder: Path) -> Path:
     """A new environment with the wheel and what it requires, without extras. Its folder of programs."""
     show = ["make", "--silent", "--eval", "shown: ; @echo $(PIP_ARGS)", "shown"]
     pip_args = subprocess.run(show, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    run(sys.executable, "-m", "venv", folder, cwd=ROOT)
-    install = [folder / "bin/python", "-m", "pip", "install", "--no-compile", *pip_args]
-    run(*install, "-c", "constraints.txt", wheel, cwd=ROOT)
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
+    install = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--no-compile"]
+    run(*install, *pip_args, "-c", "constraints.txt", wheel, cwd=ROOT)
     return folder / "bin"
 
 
