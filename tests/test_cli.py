@@ -123,7 +123,7 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 def answers(model: Path, texts: list[str]) -> list[str]:
     """Translate each text separately."""
     translator = Translator.load(model)
-    return [translator.translate([text])[0].text for text in texts]
+    return [translator.translate(text).text for text in texts]
 
 
 # -- translate -----------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_as_many_lines_out_as_in_and_in_order(run: Run, trained: Trained) -> Non
     assert [line.endswith("\r") for line in found] == [line.endswith("\r") for line in texts]
     assert [line.removesuffix("\r") for line in found] == answers(trained.model, texts)
     assert [line.removesuffix("\r") == "" for line in found] == [not text.strip() for text in texts]
-    parts = Translator.load(trained.model).translate([LONG])[0].n_parts
+    parts = Translator.load(trained.model).translate(LONG).n_parts
     assert parts > 1, "the long line is longer than the model takes"
 
 

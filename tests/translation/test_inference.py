@@ -124,7 +124,7 @@ def test_a_line_is_not_cut_unless_asked(trained: Trained, splitter: Translator) 
     never = Translator.load(trained.model, split_sentences="never")
     [whole] = never.translate([TWO])
     assert whole.n_parts == 1
-    assert whole.text != splitter.translate([TWO])[0].text  # control: it matters
+    assert whole.text != splitter.translate(TWO).text  # control: it matters
     # One best text for several sentences is no n-th best of theirs, and a prefix is of the whole line.
     assert splitter.translate([TWO], n_best=2) == never.translate([TWO], n_best=2)
     assert splitter.translate([TWO], prefix="The") == never.translate([TWO], prefix="The")
@@ -196,7 +196,7 @@ def test_a_translation_does_not_depend_on_batch_size_order_or_threads(
 ) -> None:
     """To the last bit of its score, in C."""
     translator = Translator.load(trained.model, precision=precision)
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     for batch_size in (1, 7, 64):
         assert translator.translate(sources, batch_size=batch_size) == alone
     order = random.Random(2).sample(range(len(sources)), len(sources))
@@ -211,7 +211,7 @@ def test_a_translation_does_not_depend_on_batch_size_order_or_threads(
 
 def test_with_pytorch_company_changes_rounding_alone(trained: Trained, sources: list[str]) -> None:
     translator = Translator.load(trained.model, backend="torch")
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     for batch_size in (7, 64):
         found = translator.translate(sources, batch_size=batch_size)
         assert [one.score for one in found] == pytest.approx([one.score for one in alone], abs=1e-4)
@@ -222,9 +222,9 @@ def test_callers_may_use_a_translator_from_several_threads(
     trained: Trained, sources: list[str], backend: DecodingBackend
 ) -> None:
     translator = Translator.load(trained.model, backend=backend)
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda source: translator.translate([source])[0], sources))
+        found = list(pool.map(lambda source: translator.translate(source), sources))
     assert found == alone
 
 
