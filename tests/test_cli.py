@@ -974,7 +974,7 @@ REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[s
     "no such configuration": (
         lambda root: (root / "phrases.yaml").unlink(),
         (),
-        ("phrases.yaml: cannot be read: No such file",),
+        ("phrases.yaml: there is no such file",),
     ),
     "no such corpus": (
         lambda root: (root / "corpus" / "train.en").unlink(),
