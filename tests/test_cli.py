@@ -124,7 +124,7 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 def answers(model: Path, texts: list[str]) -> list[str]:
     """Translate each text separately."""
     translator = Translator.load(model)
-    return [translator.translate([text])[0].text for text in texts]
+    return [translator.translate(text).text for text in texts]
 
 
 # -- translate -----------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_as_many_lines_out_as_in_and_in_order(run: Run, trained: Trained) -> Non
     assert [line.endswith("\r") for line in found] == [line.endswith("\r") for line in texts]
     assert [line.removesuffix("\r") for line in found] == answers(trained.model, texts)
     assert [line.removesuffix("\r") == "" for line in found] == [not text.strip() for text in texts]
-    parts = Translator.load(trained.model).translate([LONG])[0].n_parts
+    parts = Translator.load(trained.model).translate(LONG).n_parts
     assert parts > 1, "the long line is longer than the model takes"
 
 
@@ -395,7 +395,7 @@ def test_without_any_run_the_line_says_make_train(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("Bonjour.\n")
     (tmp_path / "runs" / "unfinished" / "model").mkdir(parents=True)
-    assert "make train" in run(*arguments).refusal()
+    assert "`translator train phrasebook`" in run(*arguments).refusal()
 
 
 # -- evaluate and score --------------------------------------------------------------------------------
@@ -1005,7 +1005,7 @@ REFUSED_DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[s
     "no such configuration": (
         lambda root: (root / "phrases.yaml").unlink(),
         (),
-        ("phrases.yaml: cannot be read: No such file",),
+        ("phrases.yaml: there is no such file",),
     ),
     "no such corpus": (
         lambda root: (root / "corpus" / "train.en").unlink(),

@@ -62,7 +62,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, **answers: tuple[str, float]) -> Non
     """Replace the model: a text has a given translation and score."""
 
     def translations(translator: Translator, texts: list[str], **_: object) -> list[Translation]:
-        return [Translation(*answers.get(text.strip(), ("", 0.0)), (), 1) for text in texts]
+        return [Translation(text, *answers.get(text.strip(), ("", 0.0)), (), 1) for text in texts]
 
     monkeypatch.setattr(synthesis, "synthesize", translations)
 

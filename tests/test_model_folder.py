@@ -255,7 +255,7 @@ def test_a_copied_runs_folder_has_the_same_newest_model(tmp_path: Path) -> None:
 
 
 def test_without_a_finished_run_the_message_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="run `make train` first, or give --model FOLDER"):
+    with pytest.raises(ModelError, match="run `translator train phrasebook` first, or give --model FOLDER"):
         newest_model(tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_commands_run_in_order_and_then_the_python_example(checkout: Path, tiny_
         assert run(command, checkout).strip(), command
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (checkout / "example.py").write_text(example, encoding="utf-8")
-    assert len(run(f"{sys.executable} example.py", checkout).splitlines()) == 2
+    assert len(run(f"{sys.executable} example.py", checkout).splitlines()) == 3
     adapt_the_trained_model(checkout, tiny_corpus)
 
 

@@ -1,9 +1,12 @@
 """Passerelle: a small French-English Transformer, written to be read, trained and used.
 
-The Python interface consists of `Translator` and `Translation`, the type of its results::
+The Python interface is what `__all__` names, `Translator` and the type of its results, `Translation`::
 
     from translator import Translator
-    Translator.load("runs/phrasebook/model").translate(["Bonjour."])[0].text
+    Translator.load("runs/phrasebook/model").translate("Bonjour.").text
+
+Everything else is private: it may change with any version. docs/notebook.ipynb shows the interface and the
+command at work.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -234,7 +234,9 @@ def newest_model(root: Path) -> Path:
     """
     manifests = list(root.glob(f"*/model/{MANIFEST}"))
     if not manifests:
-        raise ModelError(f"no finished run below {root}/; run `make train` first, or give --model FOLDER")
+        raise ModelError(
+            f"no finished run below {root}/; run `translator train phrasebook` first, or give --model FOLDER"
+        )
     return max(manifests, key=lambda path: (recorded_time(path, "created", otherwise=path), path)).parent
 
 

@@ -27,9 +27,11 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of the tracked files."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            target = tmp_path / "checkout" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+        target = tmp_path / "checkout" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            target.symlink_to((ROOT / name).readlink())
+        elif (ROOT / name).is_file():
             shutil.copy(ROOT / name, target)
     return tmp_path / "checkout"
 
@@ -50,10 +52,15 @@ def update_version(checkout: Path) -> None:
     run(sys.executable, "scripts/write_reference.py", cwd=checkout, PYTHONPATH=str(checkout))
 
 
+def environment() -> dict[str, str]:
+    """Without what chooses packages and compilers, and with compiled files, as in the Makefile."""
+    left_out = (VARIABLE, "PYTHONPATH", "CC", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "PYTHONPATH", "CC")}
     done = subprocess.run(
-        command, cwd=cwd, env={**kept, **variables}, text=True, timeout=400, check=False,
+        command, cwd=cwd, env={**environment(), **variables}, text=True, timeout=400, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -111,22 +118,87 @@ def test_options_of_the_environment_do_not_change_the_arithmetic(buildable: Path
     assert run(sys.executable, "-c", code, cwd=buildable, PYTHONPATH=str(buildable)) == "True None True\n"
 
 
-@needs_cc
-def test_archives_hold_what_they_need(buildable: Path, tmp_path: Path) -> None:
-    """The source archive has all C files; the wheel that is built from it has libraries instead."""
+def build_archives(checkout: Path, folder: Path) -> Path:
+    """Build a source archive, and from it the wheel that is returned; both are in the folder."""
     build = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
-    run(sys.executable, "-c", build, "build_sdist", tmp_path, cwd=buildable)
-    [archive] = tmp_path.glob("*.tar.gz")
+    run(sys.executable, "-c", build, "build_sdist", folder, cwd=checkout)
+    [archive] = folder.glob("*.tar.gz")
     with tarfile.open(archive) as file:
-        file.extractall(tmp_path / "sdist", filter="data")
-    [unpacked] = (tmp_path / "sdist").iterdir()
-    sources = {path.name for path in (buildable / "translator/engine/csrc").iterdir()}
+        file.extractall(folder / "sdist", filter="data")
+    [unpacked] = (folder / "sdist").iterdir()
+    sources = {path.name for path in (checkout / "translator/engine/csrc").iterdir()}
     assert {path.name for path in (unpacked / "translator/engine/csrc").iterdir()} == sources
-    run(sys.executable, "-c", build, "build_wheel", tmp_path, cwd=unpacked)
-    [wheel] = tmp_path.glob("*.whl")
+    run(sys.executable, "-c", build, "build_wheel", folder, cwd=unpacked)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def clean_programs(wheel: Path, folder: Path) -> Path:
+    """A new environment with the wheel and what it requires, without extras. Its folder of programs."""
+    show = ["make", "--silent", "--eval", "shown: ; @echo $(PIP_ARGS)", "shown"]
+    pip_args = subprocess.run(show, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
+    install = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--no-compile"]
+    run(*install, *pip_args, "-c", "constraints.txt", wheel, cwd=ROOT)
+    return folder / "bin"
+
+
+#: Commands in a clean environment that must fail, each with its only line.
+REFUSED = {
+    "train phrasebok": "error: phrasebok: there is no such file; give a configuration file, or a name: "
+    "multi30k, my-corpus, opus100, phrasebook, wmt14",
+    "translate --model none Bonjour": "error: none: not a model folder: it does not exist; "
+    "give the `model` folder of a finished run",
+    "translate Bonjour": "error: no finished run below runs/; run `translator train phrasebook` first, "
+    "or give --model FOLDER",
+    "serve --model other/phrasebook/model": "error: serving needs uvicorn; install it: "
+    "pip install 'passerelle[serve]'",
+    "export out --model other/phrasebook/model": "error: exporting needs CTranslate2 "
+    "(No module named 'ctranslate2'); install it: pip install 'passerelle[export]'",
+    "explain Bonjour --png a.png --model other/phrasebook/model": "error: pictures need matplotlib: "
+    "pip install 'passerelle[logs]'",
+}
+
+
+@needs_cc
+def test_archives_hold_what_they_need_and_the_wheel_works_in_a_clean_environment(
+    buildable: Path, tmp_path: Path, tiny_corpus: Path
+) -> None:
+    """The source archive has all C files; the wheel that is built from it has libraries instead."""
+    wheel = build_archives(buildable, tmp_path)
     with zipfile.ZipFile(wheel) as file:
         names = [name for name in file.namelist() if not name.endswith("/")]
-        assert [name for name in names if name.endswith((".c", ".h"))] == []
-        assert len([name for name in names if "/_native_" in name]) in (1, len(LEVELS))
-        file.extractall(tmp_path / "there")
-    assert state(tmp_path / "there", tmp_path).endswith(" None\n")
+    assert [name for name in names if name.endswith((".c", ".h"))] == []
+    assert len([name for name in names if "/_native_" in name]) in (1, len(LEVELS))
+    for folder in ("translator/configs", "translator/data/phrasebook/tables"):
+        packed = {name for name in names if name.startswith(f"{folder}/")}
+        files = [path for path in (buildable / folder).resolve().rglob("*") if path.is_file()]
+        assert {Path(name).name for name in packed} == {path.name for path in files}
+
+    programs, work = clean_programs(wheel, tmp_path / "clean"), tmp_path / "work"
+    work.mkdir()
+
+    def translator(arguments: str) -> str:
+        return run(programs / "translator", *arguments.split(), cwd=work, OMP_NUM_THREADS="1")
+
+    code = "from translator.engine.native_library import *; print(level() in LEVELS, problem())"
+    assert run(programs / "python", "-c", code, cwd=work) == "True None\n"
+    corpus = " ".join(f"data.files.{split}={split}.{{lang}}" for split in ("train", "val", "test"))
+    corpus += f" data.format=text data.root={tiny_corpus} tokenizer.vocabulary_size=400 run.root=other"
+    said = translator(f"train phrasebook {corpus} train.max_minutes=0.03 search.max_length_ratio=0.1")
+    assert "finished: other/phrasebook/model" in said
+    assert [line for line in said.split("\n") if "passerelle[" in line] == [
+        "no TensorBoard log: it needs pip install 'passerelle[logs]'",
+        "no curves.png: it needs pip install 'passerelle[logs]'",
+    ]
+    model = "--model other/phrasebook/model"
+    assert translator(f"translate {model} Bonjour.").strip()
+    assert "test: 4 lines" in translator(f"evaluate {model}")
+    assert translator(f"explain Bonjour --output page.html {model}").endswith("written: page.html\n")
+    for arguments, line in REFUSED.items():
+        command = [programs / "translator", *arguments.split()]
+        done = subprocess.run(
+            command, cwd=work, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, [line])
+        assert "Traceback" not in done.stderr

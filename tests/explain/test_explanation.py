@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.alignment.words import words
 from translator.data.input_map import map_input
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
-from translator.explain.explanation import word_of_each
 from translator.model.attention import Attention
 from translator.search.result import Hypothesis, Result
 from translator.search.trace import Trace
@@ -186,24 +184,6 @@ def test_no_alternative_is_one_that_a_search_may_not_take(translator: Translator
     names = [name for choice in shown.choices for name, _ in choice.alternatives]
     assert not {"⟨start⟩", "⟨padding⟩", "<unk>"} & set(names)
     assert "⟨end⟩" not in [name for name, _ in shown.choices[0].alternatives]
-
-
-@pytest.mark.parametrize(
-    "text", [*SENTENCES, "L’enfant  n'a-t-il pas\tdit: “x”?", "القطة 🐈‍⬛ œ", "a\u2028b"]
-)
-def test_each_piece_belongs_to_the_word_it_begins_in(translator: Translator, text: str) -> None:
-    ids, found = translator.tokenizer.encode(text), words(text)
-    numbers = word_of_each(translator.tokenizer, ids, text)
-    assert numbers == sorted(numbers)
-    assert set(numbers) <= set(range(len(found)))
-    assert numbers[0] == 0
-    # A piece of letters is inside its word, or starts in it.
-    for i, name in zip(ids, numbers, strict=True):
-        letters = "".join(translator.tokenizer.decode([i]).split())
-        if letters.isalpha():
-            assert (
-                letters in found[name] or letters.startswith(found[name]) or found[name].endswith(letters[0])
-            )
 
 
 def test_pieces_of_a_word_are_its_own(translator: Translator, explanation: Explanation) -> None:

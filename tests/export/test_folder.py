@@ -221,7 +221,7 @@ def test_the_example_of_the_readme(
     )
     assert (done.returncode, done.stderr) == (0, "")
     [text] = re.findall(r'print\(translate\("(.+?)"', example)
-    assert done.stdout == f"{Translator.load(model).translate([text])[0].text}\n"
+    assert done.stdout == f"{Translator.load(model).translate(text).text}\n"
 
 
 @pytest.fixture

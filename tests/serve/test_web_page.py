@@ -116,7 +116,7 @@ def violations(browser: webdriver.Chrome) -> list[str]:
 
 
 def test_english_appears_as_french_is_typed(page: webdriver.Chrome, trained: Trained, sentence: str) -> None:
-    expected = Translator.load(trained.model).translate([sentence])[0].text
+    expected = Translator.load(trained.model).translate(sentence).text
     assert type_and_wait(page, sentence) == expected
     status = page.find_element(By.ID, "spoken")
     assert status.get_attribute("role") == "status"

@@ -5,7 +5,9 @@ import math
 import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,9 +45,55 @@ def test_blank_in_empty_out(translator: Translator) -> None:
     assert translator.translate([]) == []
 
 
+def test_a_string_gives_one_translation_and_a_list_gives_a_list(translator: Translator) -> None:
+    one = translator.translate("Le chat dort.")
+    assert (one.source, [one]) == ("Le chat dort.", translator.translate(["Le chat dort."]))
+    assert translator.translate("").text == ""
+    more = translator.translate("Le chat dort.", n_best=2, beam_size=2, prefix="The")
+    assert len(more.candidates) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "what"),
+    [
+        (None, "not NoneType"),
+        (b"Le chat dort.", "not bytes"),
+        (("Le chat dort.",), "not tuple"),
+        ({"Le chat dort."}, "not set"),
+        (iter(["Le chat dort."]), "not list_iterator"),
+        (["Le chat dort.", None], "item 1 is NoneType"),
+        ([b"Le chat dort."], "item 0 is bytes"),
+    ],
+)
+def test_anything_else_is_a_type_error(translator: Translator, texts: Any, what: str) -> None:
+    with pytest.raises(TypeError, match=f"^give a string or a list of strings[,;] {what}$"):
+        translator.translate(texts)
+    for given in ((texts, ["The cat."]), (["Le chat dort."], texts)):
+        with pytest.raises(TypeError, match=f"{what}$"):
+            translator.score(*given)
+
+
+def test_a_string_has_one_score(translator: Translator) -> None:
+    assert translator.score("Le chat dort.", "The cat.") == translator.score(["Le chat dort."], ["The cat."])
+    with pytest.raises(ValueError, match="shorter"):
+        translator.score(["Le chat dort.", "Oui."], "The cat.")
+
+
+def test_a_translator_says_what_it_is(trained: Trained, translator: Translator) -> None:
+    manifest = json.loads((trained.model / "manifest.json").read_text())
+    bleu = manifest["scores"]["test"]["bleu"]["score"]
+    n_weights = sum(weight.numel() for weight in translator.model.parameters())
+    assert repr(translator) == (
+        f"<Translator: fr → en, {n_weights:,} parameters, {len(translator.tokenizer)} pieces, "
+        f"trained on corpus, BLEU {bleu:.1f} on test>"
+    )
+    other = Translator(translator.model, translator.tokenizer, translator.config)
+    assert repr(other) == repr(translator).replace(f", BLEU {bleu:.1f} on test", "")
+
+
 def test_white_space_around_a_text_changes_nothing(translator: Translator) -> None:
     plain, spaced = translator.translate(["Le chat dort.", "  Le chat dort. "])
-    assert plain == spaced
+    assert spaced == replace(plain, source="  Le chat dort. ")
 
 
 @pytest.mark.parametrize("long", ["Le chat dort dans la maison. " * 30, "mot " * 90, "x" * 300])
@@ -76,7 +124,7 @@ def test_a_line_is_not_cut_unless_asked(trained: Trained, splitter: Translator) 
     never = Translator.load(trained.model, split_sentences="never")
     [whole] = never.translate([TWO])
     assert whole.n_parts == 1
-    assert whole.text != splitter.translate([TWO])[0].text  # control: it matters
+    assert whole.text != splitter.translate(TWO).text  # control: it matters
     # One best text for several sentences is no n-th best of theirs, and a prefix is of the whole line.
     assert splitter.translate([TWO], n_best=2) == never.translate([TWO], n_best=2)
     assert splitter.translate([TWO], prefix="The") == never.translate([TWO], prefix="The")
@@ -89,7 +137,7 @@ def test_a_line_break_separates_lines_and_a_tab_does_not(trained: Trained, way: 
     texts = [*french, f"{french[0]}\n\r\n{french[1]}\n", "Le\tchat dort", "Le chat dort"]
     cat, station, broken, tab, spaced = translator.translate(texts)
     assert broken.text == f"{cat.text}\n\n{station.text}"
-    assert tab == spaced
+    assert tab.candidates == spaced.candidates
 
 
 @pytest.mark.parametrize(
@@ -148,7 +196,7 @@ def test_a_translation_does_not_depend_on_batch_size_order_or_threads(
 ) -> None:
     """To the last bit of its score, in C."""
     translator = Translator.load(trained.model, precision=precision)
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     for batch_size in (1, 7, 64):
         assert translator.translate(sources, batch_size=batch_size) == alone
     order = random.Random(2).sample(range(len(sources)), len(sources))
@@ -163,7 +211,7 @@ def test_a_translation_does_not_depend_on_batch_size_order_or_threads(
 
 def test_with_pytorch_company_changes_rounding_alone(trained: Trained, sources: list[str]) -> None:
     translator = Translator.load(trained.model, backend="torch")
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     for batch_size in (7, 64):
         found = translator.translate(sources, batch_size=batch_size)
         assert [one.score for one in found] == pytest.approx([one.score for one in alone], abs=1e-4)
@@ -174,9 +222,9 @@ def test_callers_may_use_a_translator_from_several_threads(
     trained: Trained, sources: list[str], backend: DecodingBackend
 ) -> None:
     translator = Translator.load(trained.model, backend=backend)
-    alone = [translator.translate([source])[0] for source in sources]
+    alone = [translator.translate(source) for source in sources]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda source: translator.translate([source])[0], sources))
+        found = list(pool.map(lambda source: translator.translate(source), sources))
     assert found == alone
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from translator.data.report import Report
 
 ConfigArgument = Annotated[
-    list[str], typer.Argument(metavar="CONFIG [KEY=VALUE …]", help="Configuration file, and overrides.")
+    list[str],
+    typer.Argument(
+        metavar="CONFIG [KEY=VALUE …]",
+        help="Configuration: a file, or a name such as phrasebook; and overrides.",
+    ),
 ]
 
 
@@ -159,6 +163,6 @@ def _config(arguments: list[str]) -> tuple["Config", Path]:
     paths = [argument for argument in arguments if "=" not in argument]
     if len(paths) != 1:
         given = ", ".join(paths) or "none"
-        raise UsageError(f"give one configuration file, such as configs/phrasebook.yaml; given: {given}")
+        raise UsageError(f"give one configuration: a file, or a name such as phrasebook; given: {given}")
     path = Path(paths[0])
     return load_config(path, [argument for argument in arguments if "=" in argument]), path

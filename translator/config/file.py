@@ -24,6 +24,9 @@ RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "hardware.workers": ("hardware.replicas", {}),
 }
 
+#: Configurations that are known by name; a link to the repository's configs/, and a folder in a wheel.
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
 #: Messages show at most this many characters of a value.
 _MAX_SHOWN = 200
 
@@ -32,7 +35,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
     """Read a configuration file and apply overrides.
 
     Args:
-        path: the file.
+        path: the file, with or without `.yaml`; or the name of a file in `CONFIGS`, if there is no such file.
         overrides: strings of the form `section.key=value`, where the value is YAML.
         saved: whether the file was written by a run. In such a file, a missing `data.input_map` is read as
             null and not as the default, and former names of keys are accepted without a note.
@@ -41,6 +44,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
         ConfigError: the file or an override cannot be read, a key is unknown, or a value is of the wrong type
             or out of range; the message starts with `file:line` or with the override.
     """
+    path = _find(Path(path))
     data = parse_yaml(read_text(path), where=str(path))
     if data is None:
         data = {}
@@ -71,6 +75,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, saved: bool 
         return f"override {_shortened(below[0])}" if below else str(path)
 
     return _validated(values, locate)
+
+
+def _find(given: Path) -> Path:
+    """Return the path of a configuration; see `load_config`. If it is not the given path, print a note.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    for path in (given, Path(f"{given}.yaml"), CONFIGS / f"{given}.yaml"):
+        if path.exists() and not path.is_dir():
+            if path != given:
+                console.note(f"configuration: {path}")
+            return path
+    what = "is a folder" if given.is_dir() else "there is no such file"
+    names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+    raise ConfigError(f"{given}: {what}; give a configuration file, or a name: {names}")
 
 
 def config_from_json(text: str | bytes, *, where: str) -> Config:

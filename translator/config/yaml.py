@@ -35,9 +35,9 @@ def read_text(path: str | Path) -> str:
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; see configs/") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; make the file readable") from None
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: has more than {MAX_BYTES:,} bytes; give a configuration, as in configs/")
+        raise ConfigError(f"{path}: has more than {MAX_BYTES:,} bytes; give a configuration")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

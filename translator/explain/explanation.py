@@ -1,13 +1,11 @@
 """The data of an explanation: attention maps, probabilities, the beam search and the word alignment."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from translator.alignment.attention import word_spans
 from translator.alignment.links import Link
 from translator.alignment.words import words
 from translator.data.batching import make_batch
@@ -21,6 +19,7 @@ from translator.search.trace import Trace
 from translator.symbols import BOS, EOS, PAD
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
+from translator.translation.words import word_of_each
 
 #: Number of alternatives shown for each chosen piece.
 N_ALTERNATIVES = 5
@@ -245,13 +244,3 @@ def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
         return f"·{piece}" if piece[:1].isalnum() else piece
 
     return [name(i, piece) for i, piece in zip(ids, tokenizer.pieces(ids), strict=True)]
-
-
-def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> list[int]:
-    """Return, for each piece of a text, the index of the word in which it starts.
-
-    A piece that starts with whitespace belongs to the word after it; at the end of the text, to the last
-    word. If there are no words, the index of each piece is -1.
-    """
-    ends = [end for _, end in word_spans(words(text), text)]
-    return [min(bisect_right(ends, start), len(ends) - 1) for start, _ in tokenizer.spans(ids)]

@@ -134,12 +134,15 @@ class Service:
 
     def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
         """Join the translated parts of a text into an answer with at most `n_best - 1` alternatives."""
-        by_line: list[list[tuple[Part, Result]]] = [[] for _ in text.split("\n")]
+        lines = text.split("\n")
+        by_line: list[list[tuple[Part, Result]]] = [[] for _ in lines]
         for part, result in results:
             by_line[part.number].append((part, result))
-        options = self._options(n_best)
-        lines = [self._translator.joined(parts, options, n_best=n_best) for parts in by_line]
-        best, *others = dict.fromkeys(_kth_best(lines, k) for k in range(n_best))
+        options, joined = self._options(n_best), self._translator.joined
+        translations = [
+            joined(line, parts, options, n_best=n_best) for line, parts in zip(lines, by_line, strict=True)
+        ]
+        best, *others = dict.fromkeys(_kth_best(translations, k) for k in range(n_best))
         return Answer(best, others)
 
     async def words(self, source: str, target: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def evaluate(
     """
     baseline = bleu(sources, *references)
     started = time.monotonic()
-    translations = translator.translate(sources, beam_size=beam_size, batch_size=batch_size)
+    translations = translator.translate(list(sources), beam_size=beam_size, batch_size=batch_size)
     seconds = time.monotonic() - started
     hypotheses = [translation.text for translation in translations]
     scores = corpus_scores(hypotheses, *references)

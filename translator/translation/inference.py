@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from translator.config import Config, SearchConfig
 from translator.data.input_map import map_input
@@ -51,13 +51,32 @@ def learnt_single_sentences(multi_sentence_share: object) -> bool:
 NOT_FINITE_SCORES = "the model's scores are not finite (nan or inf), so its weights cannot be used"
 
 
+def _strings(texts: object) -> list[str]:
+    """Return a text as a list, and a list of texts as it is.
+
+    Raises:
+        TypeError: `texts` is anything else.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if not isinstance(texts, list):
+        raise TypeError(f"give a string or a list of strings, not {type(texts).__name__}")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"give a string or a list of strings; item {number} is {type(text).__name__}")
+    return texts
+
+
 def _check_finite(scores: Iterable[float]) -> None:
     if not all(map(math.isfinite, scores)):
         raise ModelError(NOT_FINITE_SCORES)
 
 
 class Translator:
-    """A model with its tokenizer and its search settings. All methods are thread-safe."""
+    """A model with its tokenizer and its search settings. All methods are thread-safe.
+
+    `load`, `translate` and `score` are public; everything else may change without notice.
+    """
 
     def __init__(
         self,
@@ -68,6 +87,7 @@ class Translator:
         precision: Precision = "float32",
         splits_sentences: bool = False,
         backend: DecodingBackend = "auto",
+        manifest: Mapping[str, Any] | None = None,
     ):
         """Prepare a model for decoding.
 
@@ -82,8 +102,10 @@ class Translator:
             precision: as in `load`.
             splits_sentences: whether each sentence of a line is translated separately.
             backend: as in `load`.
+            manifest: the manifest of the model folder, if there is one. `repr` shows its scores.
         """
         self._model, self.tokenizer, self.config = model, tokenizer, config
+        self._manifest = manifest or {}
         self.splits_sentences = splits_sentences
         #: Why the model is not decoded in C; None if it is, or if another backend was asked for.
         self.why_not_native: str | None = None
@@ -166,29 +188,68 @@ class Translator:
             precision=precision,
             splits_sentences=splits or split_sentences == "always",
             backend=backend,
+            manifest=loaded.manifest,
         )
+
+    def __repr__(self) -> str:
+        data = self.config.data
+        corpora = [source.name for source in data.sources] or [
+            Path(data.root or data.dataset or data.format).name
+        ]
+        weights = self._model.weights if isinstance(self._model, LoadedModel) else self._model.state_dict()
+        facts = [
+            data.direction,
+            f"{sum(math.prod(value.shape) for value in weights.values()):,} parameters",
+            f"{len(self.tokenizer):,} pieces",
+            f"trained on {' + '.join(corpora)}",
+        ]
+        scores = self._manifest.get("scores") or {}
+        facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]
+        return f"<Translator: {', '.join(facts)}>"
 
     def mapped(self, text: str) -> str:
         """Return a source as the model reads it. If the model has an input map, this is the mapped source."""
         return map_input(text) if self.config.data.input_map else text
 
+    @overload
     def translate(
         self,
-        texts: Sequence[str],
+        texts: str,
         *,
         beam_size: int | None = None,
         n_best: int = 1,
         batch_size: int = 128,
         prefix: str = "",
-    ) -> list[Translation]:
-        """Translate texts independently of each other.
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        texts: list[str],
+        *,
+        beam_size: int | None = None,
+        n_best: int = 1,
+        batch_size: int = 128,
+        prefix: str = "",
+    ) -> list[Translation]: ...
+
+    def translate(
+        self,
+        texts: str | list[str],
+        *,
+        beam_size: int | None = None,
+        n_best: int = 1,
+        batch_size: int = 128,
+        prefix: str = "",
+    ) -> Translation | list[Translation]:
+        """Translate a text, or the texts of a list independently of each other.
 
         The lines of a text are translated separately. If `splits_sentences` is true, the sentences of a line
         are translated separately too, unless there is a prefix or `n_best` is above 1. In C, the translation
         of a text depends neither on the other texts nor on `batch_size`.
 
         Args:
-            texts: texts in the source language. The translation of a blank text is empty.
+            texts: a text in the source language, or a list of them. The translation of a blank text is empty.
             beam_size: number of hypotheses that the search keeps at each step. 1 means greedy search. None
                 means `search.beam_size` of the model's config.
             n_best: maximum number of candidates of each translation; at most the beam size.
@@ -196,26 +257,32 @@ class Translator:
             prefix: the text with which every translation starts. Whitespace at both ends of it is ignored.
 
         Returns:
-            One translation per text, in the order of the texts.
+            The translation of the text or, for a list, a list of one translation per text, in their order.
 
         Raises:
+            TypeError: `texts` is neither a string nor a list of strings.
             UsageError: `n_best` exceeds the beam size, a number is below 1, or the prefix has a line break or
                 is longer than `model.max_length`.
             ModelError: the scores are not finite.
         """
+        sources = _strings(texts)
         prefix_ids = self.forced(prefix)
         options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
-        parts = self.cut(texts, sentences=n_best == 1 and not prefix_ids)
-        by_text: list[list[tuple[Part, Result]]] = [[] for _ in texts]
+        parts = self.cut(sources, sentences=n_best == 1 and not prefix_ids)
+        by_text: list[list[tuple[Part, Result]]] = [[] for _ in sources]
         # Only the first part of a text gets the prefix, so parts with and without it are searched separately.
         has_prefix = [bool(prefix_ids) and not part.separator for part, _ in parts]
         for wanted, ids in ((True, prefix_ids), (False, [])):
             chosen = [part for part, has in zip(parts, has_prefix, strict=True) if has == wanted]
-            sources = [source for _, source in chosen]
-            results = self.search(sources, options, n_best=n_best, batch_size=batch_size, prefix=ids)
+            tokenized = [part_ids for _, part_ids in chosen]
+            results = self.search(tokenized, options, n_best=n_best, batch_size=batch_size, prefix=ids)
             for (part, _), result in zip(chosen, results, strict=True):
                 by_text[part.number].append((part, result))
-        return [self.joined(of_text, options, n_best=n_best) for of_text in by_text]
+        found = [
+            self.joined(text, of_text, options, n_best=n_best)
+            for text, of_text in zip(sources, by_text, strict=True)
+        ]
+        return found[0] if isinstance(texts, str) else found
 
     def cut(self, texts: Sequence[str], *, sentences: bool = True) -> list[tuple[Part, list[int]]]:
         """Map texts, split them into parts (see `splitting.Part`), and tokenize the parts.
@@ -295,27 +362,32 @@ class Translator:
         length = int(len(source) * options.max_length_ratio) + options.max_length_offset
         return min(max(length, 2), self.config.model.max_length)
 
-    def score(self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 64) -> list[float]:
+    def score(
+        self, sources: str | list[str], targets: str | list[str], *, batch_size: int = 64
+    ) -> list[float]:
         """Return Σ log p of the tokens of each given translation, including the end symbol.
 
         Args:
-            sources: texts of any length.
+            sources: a text of any length, or a list of texts.
             targets: the translations of the sources, one per source.
             batch_size: maximum number of pairs that are scored together.
 
         Raises:
+            TypeError: `sources` or `targets` is neither a string nor a list of strings.
             ModelError: the scores are not finite.
         """
         encode = self.tokenizer.encode_batch
-        return self.score_ids(encode([*map(self.mapped, sources)]), encode(targets), batch_size=batch_size)
+        source_ids = encode([*map(self.mapped, _strings(sources))])
+        return self.score_ids(source_ids, encode(_strings(targets)), batch_size=batch_size)
 
     def score_ids(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *, batch_size: int = 64
     ) -> list[float]:
         """Return what `score` returns, given the token ids of the texts, without start and end symbols."""
-        from translator.translation.scoring import target_log_probs
+        from translator.translation.scoring import token_log_probs
 
-        scores = target_log_probs(self.model, sources, targets=targets, batch_size=batch_size)
+        log_probs = token_log_probs(self.model, sources, targets=targets, batch_size=batch_size)
+        scores = [*map(math.fsum, log_probs)]
         _check_finite(scores)
         return scores
 
@@ -351,8 +423,7 @@ class Translator:
         return options
 
     def joined(
-        self, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
+        self, source: str, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
     ) -> Translation:
         """Join the results for a text's parts into the translation of the text; see `join_parts`."""
-        penalty = options.length_penalty
-        return join_parts(parts, self.tokenizer, length_penalty=penalty, n_best=n_best)
+        return join_parts(source, parts, self, length_penalty=options.length_penalty, n_best=n_best)

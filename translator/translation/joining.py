@@ -1,12 +1,20 @@
 """Translations of texts, joined from the translations of their parts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
-from translator.data.tokenizer import Tokenizer
+from translator.alignment.links import Link
 from translator.search.result import Result
 from translator.search.scoring import normalised
+from translator.translation.picture import to_html
 from translator.translation.splitting import Part
+
+if TYPE_CHECKING:
+    from translator.translation.inference import Translator
+    from translator.translation.words import LinkedWords
 
 
 @dataclass(frozen=True)
@@ -18,10 +26,28 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a translation.
+
+    Attributes:
+        text: the word.
+        probability: probability of the pieces that start in the word, given the source and all that precedes
+            them. The product over all words and the ends of all parts is the probability of the translation.
+    """
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Translation:
     """A translated text.
 
+    Besides its attributes, a translation has words and links, which the model computes when the first of them
+    is asked for. In a notebook, it shows itself as a picture of them.
+
     Attributes:
+        source: the text that was translated.
         text: the best translation; empty if the source is blank.
         score: Σ log p / length^α of the best translation; 0 if the source is blank.
         candidates: the n best translations, the first of which is `text`; empty if the source is blank.
@@ -30,35 +56,81 @@ class Translation:
             maximum length, it is split into segments, and each segment is a part.
     """
 
+    source: str
     text: str
     score: float
     candidates: tuple[Candidate, ...]
     n_parts: int
+    _compute: InitVar["Callable[[], list[LinkedWords]]"] = list
+
+    def __post_init__(self, _compute: "Callable[[], list[LinkedWords]]") -> None:
+        self.__dict__["_compute"] = _compute  # no field: it is no part of `repr`, `==` and `asdict`
+
+    @cached_property
+    def _parts(self) -> "list[LinkedWords]":
+        compute: Callable[[], list[LinkedWords]] = self.__dict__["_compute"]
+        return compute()
+
+    @property
+    def source_words(self) -> list[str]:
+        """The words of the source as the model reads it (docs/input.md)."""
+        return [word for part in self._parts for word in part.source]
+
+    @property
+    def words(self) -> list[Word]:
+        """The words of `text`, with their probabilities."""
+        return [word for part in self._parts for word in part.target]
+
+    @property
+    def links(self) -> list[Link]:
+        """Which word translates which, as pairs of an index in `source_words` and an index in `words`."""
+        sources = accumulate((len(part.source) for part in self._parts), initial=0)
+        targets = accumulate((len(part.target) for part in self._parts), initial=0)
+        firsts = zip(self._parts, sources, targets, strict=False)
+        return [(i + source, j + target) for part, source, target in firsts for i, j in part.links]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled or copied: everything but the model."""
+        return {**self.__dict__, "_parts": self._parts, "_compute": list}
+
+    def _repr_html_(self) -> str:
+        return to_html(self._parts)
 
 
 def join_parts(
-    parts: Sequence[tuple[Part, Result]], tokenizer: Tokenizer, *, length_penalty: float, n_best: int
+    source: str,
+    parts: Sequence[tuple[Part, Result]],
+    translator: "Translator",
+    *,
+    length_penalty: float,
+    n_best: int,
 ) -> Translation:
     """Return the translation of a text. Its k-th candidate joins the k-th hypothesis of every part.
 
     If a part has fewer than k hypotheses, its last hypothesis is used instead.
 
     Args:
+        source: the text.
         parts: all parts of the text in order, each with the result of its search; empty for a blank text.
-        tokenizer: the tokenizer of the model.
+        translator: the translator that searched.
         length_penalty: α of the scores.
         n_best: maximum number of candidates.
     """
-    candidates = []
+    decode, candidates = translator.tokenizer.decode, []
     most = max((len(result.hypotheses) for _, result in parts), default=0)
     for k in range(min(n_best, most)):
         hypotheses = [result.hypotheses[min(k, len(result.hypotheses) - 1)] for _, result in parts]
-        texts = [
-            part.separator + tokenizer.decode(h.ids) for (part, _), h in zip(parts, hypotheses, strict=True)
-        ]
+        texts = [part.separator + decode(h.ids) for (part, _), h in zip(parts, hypotheses, strict=True)]
         length = sum(len(hypothesis.ids) + 1 for hypothesis in hypotheses)
         log_prob = sum(hypothesis.log_prob for hypothesis in hypotheses)
         candidates.append(Candidate("".join(texts), normalised(log_prob, length, length_penalty)))
     if not candidates:
-        return Translation("", 0.0, (), 0)
-    return Translation(candidates[0].text, candidates[0].score, tuple(candidates), len(parts))
+        return Translation(source, "", 0.0, (), 0)
+
+    def compute() -> "list[LinkedWords]":
+        from translator.translation.words import linked_words  # imports torch
+
+        return linked_words(translator, [(part.text, result.hypotheses[0].ids) for part, result in parts])
+
+    best = candidates[0]
+    return Translation(source, best.text, best.score, tuple(candidates), len(parts), compute)

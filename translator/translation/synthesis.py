@@ -45,7 +45,10 @@ def synthesize(
     by_text: list[list[tuple[Part, Result]]] = [[] for _ in texts]
     for (part, _), result in zip(parts, results, strict=True):
         by_text[part.number].append((part, result))
-    return [join_parts(each, translator.tokenizer, length_penalty=1.0, n_best=1) for each in by_text]
+    return [
+        join_parts(text, of_text, translator, length_penalty=1.0, n_best=1)
+        for text, of_text in zip(texts, by_text, strict=True)
+    ]
 
 
 def _seeds(parts: Sequence[Part], seed: int, first_number: int) -> Iterator[int]:
