@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import socket
 import string
 import subprocess
@@ -28,6 +29,7 @@ from translator.errors import ExportError
 from translator.export import check as checking
 from translator.export import from_huggingface, to_huggingface
 from translator.export.check import Comparison, check
+from translator.export.folder import export
 from translator.export.to_huggingface import convert
 from translator.export.tokenizer_json import tokenizer_json
 from translator.model.positions import sinusoids
@@ -152,6 +154,7 @@ def loaded(translator: Translator) -> LoadedModel:
     return LoadedModel(weights, translator.tokenizer, translator.config, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 def test_weights_that_nobody_trained(draw: Draw, tmp_path: Path, lines: list[str], activation: str) -> None:
     """No weight is near nought or one, and the positions are not Pegasus' own."""
@@ -186,6 +189,7 @@ def theirs_alone(length: int, width: int, *, base: float) -> torch.Tensor:
     return sinusoids(length, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", [one_later, theirs_alone], ids=lambda wrong: wrong.__name__)
 def test_other_positions_are_seen(
     draw: Draw, tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, positions: object
@@ -197,6 +201,7 @@ def test_other_positions_are_seen(
         check(translator, convert(tmp_path, loaded(translator)), lines)
 
 
+@pytest.mark.slow
 def test_other_keys_and_values_are_seen(
     draw: Draw, tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +212,7 @@ def test_other_keys_and_values_are_seen(
         check(translator, convert(tmp_path, loaded(translator)), lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [{"length_penalty": -3.0}, {"num_beams": 2}, {"early_stopping": False}])
 def test_another_search_is_seen(
     draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, object]
@@ -220,6 +226,7 @@ def test_another_search_is_seen(
     assert outputs[0] != outputs[1]
 
 
+@pytest.mark.slow
 def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list[str]) -> None:
     """A model that would write nothing else is kept from it by both, in the same way."""
     translator = draw("pre", "relu")
@@ -237,6 +244,7 @@ def test_forbidden_pieces_never_come_out(draw: Draw, tmp_path: Path, lines: list
     assert free != theirs, "the control"
 
 
+@pytest.mark.slow
 def test_another_tokenizer_is_seen(draw: Draw, tmp_path: Path) -> None:
     translator = draw("pre", "relu")
     engine = convert(tmp_path, loaded(translator))
@@ -271,9 +279,24 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
     return stopped.value.code, said.out.splitlines(), said.err.splitlines()
 
 
+@pytest.fixture(scope="module")
+def exported_once(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    sides = [(trained.root / "corpus" / f"test.{x}").read_text("utf-8").splitlines() for x in ("fr", "en")]
+    export(trained.model, folder, *sides, file_format="huggingface")
+    return folder
+
+
 @pytest.fixture
-def exported(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """What `translator export --format huggingface` writes of the trained model."""
+def exported(exported_once: Path, tmp_path: Path) -> Path:
+    """What `translator export --format huggingface` writes of the trained model, to be changed."""
+    return Path(shutil.copytree(exported_once, tmp_path / "out"))
+
+
+@pytest.mark.slow
+def test_the_command_says_what_is_the_same(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus = trained.root / "corpus"
     given = ("--check", corpus / "test.fr", "--check-references", corpus / "test.en")
     arguments = ("export", tmp_path / "out", "--model", trained.model, "--format", "huggingface", *given)
@@ -282,7 +305,6 @@ def exported(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said[0].startswith("greedy: ")
     assert said[-1] == f"exported: {tmp_path / 'out'}"
     assert re.fullmatch(r"beam 5: \d+ of 10 lines identical, BLEU (\d+\.\d\d), exported \1", said[-2])
-    return tmp_path / "out"
 
 
 def test_a_whole_folder(trained: Trained, exported: Path) -> None:
