@@ -494,8 +494,8 @@ def test_that_pytorch_decodes_for_want_of_the_c_library_is_said(
 ) -> None:
     source = trained.lines("test.fr")[0]
     wanted = run("translate", "--model", model, "--backend", "torch", source)
-    monkeypatch.setattr("translator.translation.inference.load_library", lambda: None)
-    monkeypatch.setattr("translator.translation.inference.problem", lambda: "no compiler")
+    monkeypatch.setattr("translator.translation.decoders.load_library", lambda: None)
+    monkeypatch.setattr("translator.translation.decoders.problem", lambda: "no compiler")
     found = run("translate", "--model", model, "--precision", precision, source)
     assert (found.code, found.out, wanted.err) == (0, wanted.out, "")
     assert found.err == "PyTorch decodes, in float32: no compiler\n"

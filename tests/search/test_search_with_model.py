@@ -21,7 +21,8 @@ from translator.search.beam import search
 from translator.search.result import Result, SearchOptions
 from translator.symbols import EOS, NEVER_EMITTED, PAD
 from translator.translation import parallel
-from translator.translation.inference import DecodingBackend, Translator
+from translator.translation.decoders import DecodingBackend
+from translator.translation.inference import Translator
 
 VOCABULARY_SIZE = 24
 OPTIONS = LayerOptions(width=32, n_heads=4, feed_forward=64)

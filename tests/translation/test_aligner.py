@@ -13,7 +13,8 @@ from translator.errors import DataError, UsageError
 from translator.model.layers import AttentionMaps
 from translator.translation.aligner import Aligner
 from translator.translation.evaluator import evaluate_alignments
-from translator.translation.inference import SplitSentences, Translator
+from translator.translation.inference import Translator
+from translator.translation.splitting import SplitSentences
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")

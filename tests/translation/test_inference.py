@@ -16,8 +16,9 @@ from phrases import Trained
 from translator import Translator
 from translator.engine import native_library
 from translator.errors import ModelError, UsageError
-from translator.translation import inference, parallel
-from translator.translation.inference import DecodingBackend, SplitSentences
+from translator.translation import decoders, parallel, splitting
+from translator.translation.decoders import DecodingBackend
+from translator.translation.splitting import SplitSentences
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -166,7 +167,7 @@ def test_a_model_splits_what_it_did_not_learn_together(
 
 
 def test_a_record_that_is_no_number_is_none() -> None:
-    assert not any(map(inference.learnt_single_sentences, ["x", [0], None]))
+    assert not any(map(splitting.learnt_single_sentences, ["x", [0], None]))
 
 
 @BACKENDS
@@ -243,8 +244,8 @@ def test_a_lower_precision_translates_nearly_the_same(
 def test_without_the_c_library_pytorch_decodes_in_float32_and_says_why(
     trained: Trained, translator: Translator, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "load_library", lambda: None)
-    monkeypatch.setattr(inference, "problem", lambda: "no compiler")
+    monkeypatch.setattr(decoders, "load_library", lambda: None)
+    monkeypatch.setattr(decoders, "problem", lambda: "no compiler")
     for precision in ("float32", "bfloat16", "int8"):
         other = Translator.load(trained.model, precision=precision)
         assert (other.precision, other.why_not_native) == ("float32", "no compiler")

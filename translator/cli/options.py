@@ -13,7 +13,9 @@ from translator.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from translator.engine.native_decoding import Precision
-    from translator.translation.inference import DecodingBackend, SplitSentences, Translator
+    from translator.translation.decoders import DecodingBackend
+    from translator.translation.inference import Translator
+    from translator.translation.splitting import SplitSentences
 
 #: The largest values that options accept: `MAX_BEAM` for the beam size and the number of translations, and
 #: `MAX_COUNT` for batch sizes and layers. Larger values are probably typing errors, and would exhaust

@@ -22,7 +22,8 @@ from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, 
 from translator.training.curves import plot_curves
 from translator.training.data_record import vocabulary_digest
 from translator.translation.evaluator import Evaluation, evaluate
-from translator.translation.inference import SHARE, Translator, learnt_single_sentences
+from translator.translation.inference import Translator
+from translator.translation.splitting import SHARE, learnt_single_sentences
 
 #: The folder of the package `translator`.
 PACKAGE = Path(__file__).resolve().parent.parent

@@ -12,7 +12,8 @@ from translator.data.batching import Batch, make_batch
 from translator.evaluation.metrics import bleu
 from translator.model.transformer import Transformer
 from translator.training.data import VALIDATION_CHUNK, TranslationData, ValidationLines
-from translator.translation.inference import Translator, learnt_single_sentences
+from translator.translation.inference import Translator
+from translator.translation.splitting import learnt_single_sentences
 
 
 class Validation:

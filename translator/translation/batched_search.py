@@ -4,31 +4,11 @@ from collections.abc import Sequence
 from ctypes import c_int
 from dataclasses import replace
 from itertools import chain
-from typing import Protocol
 
-from translator.engine.native_decoding import Precision
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
+from translator.translation.decoders import Decoder
 from translator.translation.parallel import chunk_size, map_interruptibly, n_threads
-
-
-class Decoder(Protocol):
-    """What decodes a batch: a `NativeDecoder` or a `TorchDecoder`."""
-
-    single_threaded: bool
-    precision: Precision
-
-    def search(
-        self,
-        sources: Sequence[Sequence[int]],
-        *,
-        max_lengths: Sequence[int],
-        options: SearchOptions,
-        stop: c_int | None = None,
-        trace: Trace | None = None,
-    ) -> list[Result]:
-        """Search for the translations of a batch of tokenized sources; see `NativeDecoder.search`."""
-        ...
 
 
 def batched_search(

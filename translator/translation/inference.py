@@ -5,20 +5,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
 from translator.config import Config, SearchConfig
 from translator.data.input_map import map_input
 from translator.data.tokenizer import Tokenizer
-from translator.engine.native_decoding import PRECISIONS, NativeDecoder, Precision
-from translator.engine.native_library import load_library, problem
+from translator.engine.native_decoding import PRECISIONS, Precision
 from translator.errors import ModelError, UsageError
 from translator.model_folder import LoadedModel, load_model_folder
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
-from translator.translation.batched_search import Decoder, batched_search
+from translator.translation.batched_search import batched_search
+from translator.translation.decoders import DecodingBackend, choose_decoder
 from translator.translation.joining import Translation, join_parts
-from translator.translation.splitting import Part, tokenized_parts
+from translator.translation.splitting import (
+    SHARE,
+    Part,
+    SplitSentences,
+    learnt_single_sentences,
+    tokenized_parts,
+)
 
 if TYPE_CHECKING:
     from translator.model.transformer import Transformer
@@ -26,27 +32,7 @@ if TYPE_CHECKING:
 _BLANK = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"  # whitespace, soft hyphens and zero-width characters
 _BLANK_ENDS = re.compile(rf"\A{_BLANK}+|{_BLANK}+\Z")
 
-#: Key in a model's manifest. Its value is the fraction of training sources that have two or more sentences.
-SHARE = "multi_sentence_share"
-#: If this fraction is below `MAX_MULTI_SENTENCE_SHARE`, sentences are translated separately by default.
-MAX_MULTI_SENTENCE_SHARE = 0.05
-
 DEVICES = ("cpu", "cuda", "mps", "xpu")
-
-SplitSentences = Literal["auto", "always", "never"]
-DecodingBackend = Literal["auto", "native", "torch", "reference"]
-
-
-def learnt_single_sentences(multi_sentence_share: object) -> bool:
-    """Return whether almost all training sources of a model were single sentences. Return False if unknown.
-
-    Args:
-        multi_sentence_share: the value of `SHARE` in the model's manifest, or None if there is no such value.
-    """
-    if not isinstance(multi_sentence_share, float | int):
-        return False
-    return multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
-
 
 NOT_FINITE_SCORES = "the model's scores are not finite (nan or inf), so its weights cannot be used"
 
@@ -107,9 +93,10 @@ class Translator:
         self._model, self.tokenizer, self.config = model, tokenizer, config
         self._manifest = manifest or {}
         self.splits_sentences = splits_sentences
-        #: Why the model is not decoded in C; None if it is, or if another backend was asked for.
-        self.why_not_native: str | None = None
-        self.decoder = self._decoder(precision, backend)
+        #: What decodes, and why C does not; None if it does, or if another backend was asked for.
+        self.decoder, self.why_not_native = choose_decoder(
+            model, config.model, precision=precision, backend=backend
+        )
         self.precision = self.decoder.precision
 
     @cached_property
@@ -117,25 +104,6 @@ class Translator:
         """The model."""
         model = self._model.model if isinstance(self._model, LoadedModel) else self._model
         return model.eval()
-
-    def _decoder(self, precision: Precision, backend: DecodingBackend) -> Decoder:
-        """Return a decoder in C if that is possible and allowed, else one in PyTorch."""
-        shape = self.config.model
-        is_on_cpu = isinstance(self._model, LoadedModel) or next(self._model.parameters()).is_cpu
-        if backend in ("auto", "native") and is_on_cpu:
-            library = load_library()
-            self.why_not_native = problem() or NativeDecoder.why_unsupported(shape)
-            if backend == "native" and self.why_not_native is not None:
-                raise UsageError(f"backend 'native': {self.why_not_native}; 'auto' does without")
-            if library is not None and self.why_not_native is None:
-                if isinstance(self._model, LoadedModel):
-                    weights = self._model.weights
-                else:
-                    weights = {name: value.numpy() for name, value in self.model.state_dict().items()}
-                return NativeDecoder(library, weights, shape, precision=precision)
-        from translator.engine.backend import torch_decoder
-
-        return torch_decoder(self.model, backend, precision=precision)
 
     @classmethod
     def load(
@@ -154,7 +122,7 @@ class Translator:
             device: the torch device on which the model is to run.
             split_sentences: whether each sentence of a line is translated separately. "auto" means that this
                 is done if, according to the manifest of the model, almost all its training sources were
-                single sentences (see `MAX_MULTI_SENTENCE_SHARE`).
+                single sentences (see `splitting`).
             precision: precision of the matrix products; int8 is the fastest. Without the C library, it is
                 float32 on a CPU, and bfloat16 instead of int8 on other devices.
             backend: the decoding implementation. "auto" chooses C on a CPU if the C library is available,

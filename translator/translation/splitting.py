@@ -5,10 +5,17 @@ A part is a line, a sentence, or a segment of a line or sentence that is too lon
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from translator.data.sentences import split_sentences
 from translator.data.tokenizer import Tokenizer
+
+SplitSentences = Literal["auto", "always", "never"]
+
+#: Key in a model's manifest. Its value is the fraction of training sources that have two or more sentences.
+SHARE = "multi_sentence_share"
+#: If this fraction is below `MAX_MULTI_SENTENCE_SHARE`, sentences are translated separately by default.
+MAX_MULTI_SENTENCE_SHARE = 0.05
 
 _WORD = re.compile(r"\S+")
 _LINE_BREAK = re.compile(r"\r?\n")
@@ -143,3 +150,14 @@ def _largest(limit: int, fits: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+def learnt_single_sentences(multi_sentence_share: object) -> bool:
+    """Return whether almost all training sources of a model were single sentences. Return False if unknown.
+
+    Args:
+        multi_sentence_share: the value of `SHARE` in the model's manifest, or None if there is no such value.
+    """
+    if not isinstance(multi_sentence_share, float | int):
+        return False
+    return multi_sentence_share < MAX_MULTI_SENTENCE_SHARE
