@@ -42,7 +42,7 @@ _trainings = count()
 
 
 class Watch:
-    """Ends this process, with a message, after another process of a group has died."""
+    """Ends this process, with a message, after another process of a group has died or failed."""
 
     def __init__(self, group: Any, names: list[str]):
         """Start to watch.
@@ -53,31 +53,41 @@ class Watch:
         """
         self._group, self._names = group, names
         self._lost: str | None = None
-        self._others = [rank for rank in range(len(names)) if rank != group.rank()]
+        self._has_failed = False
+        self._untold = {rank: True for rank in range(len(names)) if rank != group.rank()}
         self._threads = [
-            threading.Thread(target=self._wait_for, args=(rank,), daemon=True) for rank in self._others
+            threading.Thread(target=self._watch, args=(rank,), daemon=True) for rank in self._untold
         ]
         for thread in self._threads:
             thread.start()
 
-    def _wait_for(self, rank: int) -> None:
+    def _watch(self, rank: int) -> None:
+        has_failed = torch.zeros(1)
         try:
-            self._group.recv([torch.zeros(1)], rank, 0).wait(FOREVER)
+            self._group.recv([has_failed], rank, 0).wait(FOREVER)
         except RuntimeError:
-            if self._lost is not None:
-                return
-            self._lost = self._names[rank]
-            time.sleep(GRACE)
+            has_failed += 1
+        if not has_failed or self._lost is not None:
+            return
+        self._lost = self._names[rank]
+        self._tell(rank, has_failed=False)  # because that process may be waiting for it in `close`
+        time.sleep(GRACE)
+        if not self._has_failed:  # else, this process has its own message
             console.note(f"error: {self._lost} ended; its own output may say why. {RESUME}")
             os._exit(1)  # the main thread may be waiting for the lost process in C++
 
-    def close(self) -> None:
-        """Say farewell to all other processes, and wait for theirs."""
-        with suppress(RuntimeError):
-            for rank in self._others:
-                self._group.send([torch.zeros(1)], rank, 0).wait()
+    def _tell(self, rank: int, *, has_failed: bool) -> None:
+        if self._untold.pop(rank, False):
+            with suppress(RuntimeError):
+                self._group.send([torch.tensor([float(has_failed)])], rank, 0).wait()
+
+    def close(self, *, has_failed: bool = False) -> None:
+        """Say farewell to the other processes and wait for theirs. If this one has failed, they end, too."""
+        self._has_failed = has_failed
+        for rank in list(self._untold):
+            self._tell(rank, has_failed=has_failed)
         for thread in self._threads:
-            thread.join()
+            thread.join(GRACE if has_failed else None)
 
 
 class Peers:
@@ -173,10 +183,17 @@ class Peers:
                         "give all processes the same data and configuration"
                     )
 
-    def close(self) -> None:
-        """End the watch, because Lightning's processes are watched from now on."""
-        if self._watch is not None:
-            self._watch.close()
+    def __enter__(self) -> "Peers":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(has_failed=kind is not None)
+
+    def close(self, *, has_failed: bool = False) -> None:
+        """End the watch; from then on, `WatchProcesses` watches all processes that train."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close(has_failed=has_failed)
 
 
 class WatchProcesses(Callback):
@@ -205,9 +222,9 @@ class WatchProcesses(Callback):
             self._watch.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End the watch if all processes stop as requested."""
-        if isinstance(exception, StopRequestedError):
-            self.on_fit_end(trainer, pl_module)
+        """End the watch and, unless they stop as requested, all other processes."""
+        if self._watch is not None and not _is_of_network(exception):
+            self._watch.close(has_failed=not isinstance(exception, StopRequestedError))
 
     def explain(self, error: RuntimeError) -> None:
         """If an error means that the connection to another process was lost, end with a message.
@@ -215,13 +232,20 @@ class WatchProcesses(Callback):
         Raises:
             TrainingError: the network does not answer.
         """
-        if self._watch is None or not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
+        if self._watch is None or not _is_of_network(error):
             return
-        time.sleep(2 * GRACE)  # if a process has died, the watch ends this one meanwhile
+        if "imed out" not in str(error):
+            time.sleep(2 * GRACE)  # if a process has died, the watch ends this one meanwhile
         raise TrainingError(
-            f"another process did not answer for {self._timeout.seconds} seconds (hardware.timeout_seconds): "
-            f"it hangs, or the network is down. {RESUME}"
+            "another process hangs, or the network is down: no answer within hardware.timeout_seconds="
+            f"{self._timeout.total_seconds():g}. {RESUME}"
         ) from None
+
+
+def _is_of_network(error: BaseException) -> bool:
+    return isinstance(error, distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
 
 
 def name_of_process(rank: int, n: int) -> str:

@@ -103,16 +103,16 @@ def _train(config: Config, name: str, resume: bool, processes: Processes) -> Pat
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)
     n_processes = check_hardware(hardware, processes)
-    peers = Peers(processes, timeout_seconds=hardware.timeout_seconds)
-    root = Path(config.run.root).expanduser()
-    peers.check_shared(root)
-    start = _initial_folder(config, name, resume)
-    config, initial = load_initial_model(config, start)
-    prepared = peers.first_then_others(lambda: prepare(config, initial.tokenizer if initial else None))
-    check_strict(config.data, prepared.report, seed=config.train.seed)
-    validation = _validation_split(config.data, seed=config.train.seed)
-    peers.check_equal(_facts(config, prepared))
     with ExitStack() as stack:
+        peers = stack.enter_context(Peers(processes, timeout_seconds=hardware.timeout_seconds))
+        root = Path(config.run.root).expanduser()
+        peers.check_shared(root)
+        start = _initial_folder(config, name, resume)
+        config, initial = load_initial_model(config, start)
+        prepared = peers.first_then_others(lambda: prepare(config, initial.tokenizer if initial else None))
+        check_strict(config.data, prepared.report, seed=config.train.seed)
+        validation = _validation_split(config.data, seed=config.train.seed)
+        peers.check_equal(_facts(config, prepared))
         folder = processes.folder
         if processes.is_first:
             folder = run_dir(config, name, resume)

@@ -79,6 +79,8 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
+        if trainer.precision == "64-true":
+            module.double()  # Lightning would do so only after `MovingAverage` copied the weights
         _fit(trainer, module, data, signals, watch, saver.path if is_resumed else None)
 
 
