@@ -253,10 +253,10 @@ class TranslationModule(LightningModule):
             raise TrainingError(f"{DOES_NOT_FIT}: {error}") from None
         self.data.start = self.position
         # Lightning counts batches, of which a step has another number if the number of processes has changed.
-        n_batches = self.progress.steps * self.config.train.accumulate
         counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        more = self.progress.steps * self.config.train.accumulate - counts["current"]["ready"]
         for count in (counts["total"], counts["current"]):
-            count.update(dict.fromkeys(count, n_batches))
+            count.update({name: number + more for name, number in count.items()})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

@@ -53,7 +53,7 @@ class Watch:
         """
         self._group, self._names = group, names
         self._lost: str | None = None
-        self._has_failed = False
+        self._has_failed = threading.Event()
         self._untold = {rank: True for rank in range(len(names)) if rank != group.rank()}
         self._threads = [
             threading.Thread(target=self._watch, args=(rank,), daemon=True) for rank in self._untold
@@ -71,8 +71,7 @@ class Watch:
             return
         self._lost = self._names[rank]
         self._tell(rank, has_failed=False)  # because that process may be waiting for it in `close`
-        time.sleep(GRACE)
-        if not self._has_failed:  # else, this process has its own message
+        if not self._has_failed.wait(GRACE):  # else, this process has its own message
             console.note(f"error: {self._lost} ended; its own output may say why. {RESUME}")
             os._exit(1)  # the main thread may be waiting for the lost process in C++
 
@@ -83,7 +82,8 @@ class Watch:
 
     def close(self, *, has_failed: bool = False) -> None:
         """Say farewell to the other processes and wait for theirs. If this one has failed, they end, too."""
-        self._has_failed = has_failed
+        if has_failed:
+            self._has_failed.set()
         for rank in list(self._untold):
             self._tell(rank, has_failed=has_failed)
         for thread in self._threads:
