@@ -13,7 +13,8 @@ from torch import distributed
 
 from translator import console
 from translator.errors import TrainingError
-from translator.training import peers as module
+from translator.training import peers as peers_module
+from translator.training import watch
 from translator.training.data_record import RECORD, batches_to_accumulate
 from translator.training.peers import Peers
 from translator.training.processes import Processes
@@ -29,7 +30,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Ended:
     monkeypatch.setattr(
         module.os, "_exit", lambda code: found.append((threading.current_thread().name, code))
     )
-    monkeypatch.setattr(module, "GRACE", 0.1)
+    monkeypatch.setattr(watch, "GRACE", 0.1)
     return found
 
 
@@ -44,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, ended: Ended) -> Iterator[Run]:
 
         def run(function: Callable[[Peers], Any]) -> list[Future[Any]]:
             store = distributed.HashStore()
-            monkeypatch.setattr(module, "_store", lambda *_: store)
+            monkeypatch.setattr(peers_module, "_store", lambda *_: store)
             return [pool.submit(one, number, function) for number in range(3)]
 
         yield run

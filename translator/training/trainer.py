@@ -29,10 +29,10 @@ from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpoint
 from translator.training.data import TranslationData
 from translator.training.embedding_init import cooccurrence_embeddings
 from translator.training.module import TranslationModule
-from translator.training.peers import WatchProcesses
 from translator.training.process_state import frozen_objects, quiet_lightning
 from translator.training.processes import Processes
 from translator.training.stopping import StopSignals
+from translator.training.watch import WatchProcesses
 
 
 def fit(
