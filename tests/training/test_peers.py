@@ -27,9 +27,7 @@ Run = Callable[[Callable[[Peers], Any]], list[Future[Any]]]
 def ended(monkeypatch: pytest.MonkeyPatch) -> Ended:
     """The thread and the exit code of each process that would have ended itself."""
     found: Ended = []
-    monkeypatch.setattr(
-        module.os, "_exit", lambda code: found.append((threading.current_thread().name, code))
-    )
+    monkeypatch.setattr(watch.os, "_exit", lambda code: found.append((threading.current_thread().name, code)))
     monkeypatch.setattr(watch, "GRACE", 0.1)
     return found
 

@@ -1,4 +1,4 @@
-"""What the processes of a distributed training agree on before it: the folder, the data, the configuration."""
+"""What the processes of a distributed training agree on before it: folder, data and configuration."""
 
 import json
 import os
