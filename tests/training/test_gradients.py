@@ -306,6 +306,6 @@ def loss_curve(run: Path) -> Tensor:
 
 
 def flat_weights(run: Path) -> Tensor:
-    """The averaged weights of a run, as they are in its best checkpoint."""
-    weights = read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]
+    """The averaged weights of a run after its last step but one, when it saved for the last time."""
+    weights = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     return torch.cat([value.flatten() for value in weights.values()])
