@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install native wheel check test test-all test-oldest lock data train translate evaluate benchmark exercise clean
+.PHONY: help install native wheel check test test-all test-gpu test-oldest lock data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test: install  ## run the checks and the quick tests, under two minutes
 # Three processes, because many of these tests wait for programs that they have started.
 test-all: $(JUDGES)  ## run the tests that `make test` leaves out
 	$(PYTEST) -n 3 --dist worksteal -m '(slow or system) and not gpu'
+
+test-gpu: install  ## run the tests that need a GPU, if there is one
+	$(BIN)/python -m pytest -m gpu
 
 $(UV):
 	$(PYTHON) -m venv --clear build/uv

@@ -36,6 +36,7 @@ LAYERS = {
     "explain": 6,
     "serve": 6,
     "cli": 7,
+    "__main__": 8,
 }
 
 #: The only modules, or packages, that import a distribution. `torch` is free, except to the CLI's start.

@@ -167,7 +167,10 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
 
 
 #: Options of pip that the pages name by themselves.
-OTHERS = {"--no-build-isolation", "--force-reinstall", "--no-cache-dir"}
+OTHERS = {
+    *("--no-build-isolation", "--force-reinstall", "--no-cache-dir"),
+    *("--ntasks", "--ntasks-per-node", "--max-restarts"),
+}
 
 
 def test_every_command_option_that_the_pages_name_exists() -> None:

@@ -111,7 +111,7 @@ REFUSED = {
     ),
     "yes is a word": (
         "hardware:\n  devices: yes\n",
-        'c.yaml:4: hardware.devices="yes" does not fit; allowed: a whole number ≥ 1 or auto',
+        'c.yaml:4: hardware.devices="yes" does not fit; allowed: a whole number ≥ 1 or auto or null',
     ),
     "a list too short": (
         "run:\n  root: [a]\n",

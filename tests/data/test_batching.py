@@ -1,6 +1,7 @@
 """Batches: every pair once an epoch, within the budget, the same for all ranks and from any position."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -72,6 +73,24 @@ def planner(lengths: Lengths, max_tokens: int = 40, seed: int = 1) -> Callable[[
 def stream(lengths: Lengths, **options: Any) -> BatchStream:
     planning = {key: options.pop(key) for key in ("max_tokens", "seed") if key in options}
     return BatchStream(Numbered(lengths), planner(lengths, **planning), **options)  # type: ignore[arg-type]
+
+
+def of_ranks(make: Callable[..., BatchStream], n_ranks: int, n_batches: int) -> list[list[Batch]]:
+    """Return the first batches of each rank. In a first round, the ranks tell the numbers to be summed."""
+    told: list[list[int]] = [[] for _ in range(n_ranks)]
+
+    def tell(number: int, rank: int) -> int:
+        told[rank].append(number)
+        return number
+
+    for rank in range(n_ranks):
+        list(islice(make(rank=rank, n_ranks=n_ranks, sum_over_ranks=partial(tell, rank=rank)), n_batches))
+    ranks = []
+    for rank in range(n_ranks):
+        sums = map(sum, zip(*told, strict=True))
+        made = make(rank=rank, n_ranks=n_ranks, sum_over_ranks=lambda _, sums=sums: next(sums))
+        ranks.append(list(islice(made, n_batches)))
+    return ranks
 
 
 def rows_of(batch: Batch) -> list[int]:
@@ -288,7 +307,7 @@ def test_a_sample_is_asked_for_by_rows_and_their_own_position() -> None:
         assert same(batch, expected)
 
 
-def test_a_sample_that_keeps_targets_is_asked_for_no_other_rank() -> None:
+def test_a_sample_is_asked_for_no_other_rank() -> None:
     lengths = realistic(60)
     asked: list[Position] = []
 
@@ -299,15 +318,16 @@ def test_a_sample_that_keeps_targets_is_asked_for_no_other_rank() -> None:
     options = {"max_tokens": 120, "accumulate": 2, "n_ranks": 2, "rank": 1}
     kept = list(islice(stream(lengths, sample=sample, keeps_targets=True, **options), 2))
     assert [position.batch for position in asked] == [1, 3]
-    counted = list(islice(stream(lengths, sample=sample, **options), 2))
-    assert [position.batch for position in asked[2:]] == [0, 1, 2, 3]
+    of_all = kept[0].n_step_tokens
+    counted = list(islice(stream(lengths, sample=sample, sum_over_ranks=lambda _: of_all, **options), 2))
+    assert [position.batch for position in asked[2:]] == [1, 3]
     assert all(map(same, kept, counted))
 
 
 @given(lengths=LENGTHS, accumulate=st.integers(1, 3), n_ranks=st.integers(1, 2))
 def test_sampled_lengths_count_in_the_steps_tokens(lengths: Lengths, accumulate: int, n_ranks: int) -> None:
-    options = {"sample": resegmented, "accumulate": accumulate, "n_ranks": n_ranks}
-    ranks = [list(islice(stream(lengths, rank=r, **options), 3 * accumulate)) for r in range(n_ranks)]
+    make = partial(stream, lengths, sample=resegmented, accumulate=accumulate)
+    ranks = of_ranks(make, n_ranks, 3 * accumulate)
     for step in range(3):
         batches = [b for rank in ranks for b in rank[step * accumulate : (step + 1) * accumulate]]
         assert {batch.n_step_tokens for batch in batches} == {sum(map(n_tokens, batches))}

@@ -2,13 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, chain, islice
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_batching import BUDGETS, LENGTHS, Numbered, n_tokens, realistic, resegmented, rows_of, same
+from test_batching import (
+    BUDGETS,
+    LENGTHS,
+    Numbered,
+    n_tokens,
+    of_ranks,
+    realistic,
+    resegmented,
+    rows_of,
+    same,
+)
 
 from translator.data.batching import BatchStream, EpochPlan, Lengths, Position, plan_epoch
 from translator.data.mixing import Share, plan_mixed_epoch
@@ -149,9 +160,7 @@ def test_ranks_share_a_mix_and_go_on_from_any_position(
         )
 
     n_steps = 5
-    ranks = [
-        list(islice(stream(rank=rank, n_ranks=n_ranks), n_steps * accumulate)) for rank in range(n_ranks)
-    ]
+    ranks = of_ranks(stream, n_ranks, n_steps * accumulate)
     if sample is None:  # the positions of a sample differ if steps are larger, but not its rows
         common = islice(stream(), n_steps * accumulate * n_ranks)
         in_turns = [batch for together in zip(*ranks, strict=True) for batch in together]
@@ -159,11 +168,11 @@ def test_ranks_share_a_mix_and_go_on_from_any_position(
     for step in range(n_steps):
         batches = [b for rank in ranks for b in rank[step * accumulate : (step + 1) * accumulate]]
         assert {batch.n_step_tokens for batch in batches} == {sum(map(n_tokens, batches))}
-    for rank, whole in enumerate(ranks):
-        for i in range(0, len(whole), accumulate):
-            rest = whole[i + accumulate :]
-            resumed = stream(rank=rank, n_ranks=n_ranks, start=whole[i].position)
-            assert all(map(same, rest, islice(resumed, len(rest))))
+    for i in range(0, n_steps * accumulate, accumulate):
+        n_left = n_steps * accumulate - i - accumulate
+        resumed = of_ranks(partial(stream, start=ranks[0][i].position), n_ranks, n_left)
+        for rank, whole in enumerate(ranks):
+            assert all(map(same, whole[i + accumulate :], resumed[rank]))
 
 
 def test_a_sample_of_a_repeated_source_is_asked_for_by_the_number_of_its_pass() -> None:

@@ -5,6 +5,9 @@ all pairs at once. The batches are of unequal token counts, so a mean of means i
 """
 
 import csv
+import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -26,9 +29,9 @@ from translator.data.batching import Batch, BatchStream, make_batch
 from translator.data.preparation import Prepared, prepare
 from translator.engine.ops import Ops
 from translator.engine.training import TrainingEngine
-from translator.model_folder import load_model_folder
 from translator.symbols import EOS, PAD
 from translator.training import data as training_data
+from translator.training.checkpoint import read_checkpoint
 from translator.training.module import TranslationModule
 from translator.training.run import train
 
@@ -200,48 +203,100 @@ def test_ranks_averaged_are_all_batches_at_once(
     assert distance(gradient_of_ranks(config, prepared, n_ranks, broken=True), expected) > 1e-3
 
 
-#: A command line whose processes all train on the batches of the first.
+#: A command line whose processes all train on the batches of the first, or one of which kills itself.
 BROKEN = """
+import os, sys
 from translator import cli
 from translator.training import data
+from translator.training.module import TranslationModule
 
 class SameForAll(data.BatchStream):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **{**options, "rank": 0})
 
-data.BatchStream = SameForAll
-cli.main()
+record_step = TranslationModule.record_step
+def die_in_step_6(module, batch):
+    record_step(module, batch)
+    if (module.progress.steps, module.global_rank) == (6, 1):  # after an odd number of steps
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+if sys.argv[1] == "same":
+    data.BatchStream = SameForAll
+else:
+    TranslationModule.record_step = die_in_step_6
+cli.main(sys.argv[2:])
 """
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    """Through Lightning's own launcher: the same loss after each step and the same weights at the end."""
+    """Through Lightning's own launcher: the same loss after each step and the same weights at the end.
+
+    In float64 with Muon, noise and BPE-dropout, and with a process that is killed and a run that is resumed
+    on one process.
+    """
     config, path = tiny_config(), tmp_path / "tiny.yaml"
-    options = ("model.dropout=0", "train.max_steps=8", "validation.every_steps=1", "train.ema_decay=0.9")
-    two = ("hardware.devices=2", "hardware.strategy=ddp")
+    options = (
+        *("model.dropout=0", "train.max_steps=8", "validation.every_steps=1", "train.ema_decay=0.9"),
+        *("hardware.precision=64-true", "train.optimizer=muon", "tokenizer.dropout=0.1"),
+        *("data.noise={accents: 0.3, upper: 0.3, final: 0.3}", "train.checkpoint_minutes=1e-9"),
+    )
     (tmp_path / "broken.py").write_text(BROKEN)
-    commands = {
-        "both": command("train", path, *two, *options),
-        "one": command("train", path, "train.accumulate=2", *options),
-        "half": command("train", path, *options),
-        "broken": [sys.executable, str(tmp_path / "broken.py"), "train", str(path), *two, *options],
-    }
-    for name, line in commands.items():
-        ran = subprocess.run(
-            [*line, f"run.name={name}"], env=environment(), capture_output=True, timeout=250, check=False
-        )
+    broken = [sys.executable, str(tmp_path / "broken.py")]
+    two = ["train", str(path), "hardware.devices=2", "hardware.strategy=ddp", *options]
+    both = run_process([*command(*two), "run.name=both"])
+    same = run_process([*broken, "same", *two, "run.name=broken"])
+    for ran in (both, same):
         assert ran.returncode == 0, ran.stderr.decode()
-    curves = {name: loss_curve(Path(config.run.root) / name) for name in commands}
-    weights = {name: flat_weights(Path(config.run.root) / name / "model") for name in commands}
+
+    killed = run_process([*broken, str(int(signal.SIGKILL)), *two, "run.name=resumed"])
+    assert killed.returncode == 1
+    error = re.escape("ended; its own output may say why. To go on from the last checkpoint, start all")
+    [message] = [line for line in killed.stderr.decode().splitlines() if "rror" in line]
+    assert re.fullmatch(rf"error: process 1 of 2 \(pid \d+ on .*\) {error} .* --resume", message)
+
+    train(tiny_config(*options, "run.name=resumed"), name="tiny", resume=True)
+    train(tiny_config(*options, "run.name=one", "train.accumulate=2"), name="tiny")
+    train(tiny_config(*options, "run.name=half"), name="tiny")
+    names = ("both", "broken", "one", "half", "resumed")
+    curves = {name: loss_curve(Path(config.run.root) / name) for name in names}
+    weights = {name: flat_weights(Path(config.run.root) / name) for name in names}
     assert len(curves["one"]) == 8
     assert curves["one"][-1] < curves["one"][0] - 0.1
     torch.testing.assert_close(curves["both"], curves["one"], rtol=0, atol=1e-5)
-    torch.testing.assert_close(weights["both"], weights["one"], rtol=0, atol=1e-6)
+    for same in ("both", "resumed"):
+        torch.testing.assert_close(weights[same], weights["one"], rtol=0, atol=1e-10)
+    assert weights["one"].dtype == torch.float64
     for control in ("half", "broken"):  # half the batches a step; the same batches on both processes
         assert (curves[control] - curves["one"]).abs().max() > 1e-3, control
         assert (weights[control] - weights["one"]).abs().max() > 1e-4, control
     assert not list(Path(config.run.root).glob("both-*")), "one folder for both"
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_others_in_time(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    tiny_config()
+    (tmp_path / "broken.py").write_text(BROKEN)
+    hangs = [sys.executable, str(tmp_path / "broken.py"), str(int(signal.SIGSTOP)), "train"]
+    options = ("hardware.devices=2", "hardware.timeout_seconds=2", "train.max_steps=8")
+    process = subprocess.Popen(
+        [*hangs, str(tmp_path / "tiny.yaml"), *options],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    try:
+        message = next(line for line in process.stderr if line.startswith(b"error: ")).decode()
+        assert "no answer within hardware.timeout_seconds=2. To go on" in message
+        assert process.wait(60) == 1
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stderr.close()
+
+
+def run_process(line: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(line, env=environment(), capture_output=True, timeout=250, check=False)
 
 
 def loss_curve(run: Path) -> Tensor:
@@ -250,5 +305,7 @@ def loss_curve(run: Path) -> Tensor:
         return torch.tensor([float(row["val_loss"]) for row in csv.DictReader(file) if row["val_loss"]])
 
 
-def flat_weights(model: Path) -> Tensor:
-    return torch.cat([value.flatten() for value in load_model_folder(model).model.state_dict().values()])
+def flat_weights(run: Path) -> Tensor:
+    """The averaged weights of a run after its last step but one, when it saved for the last time."""
+    weights = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return torch.cat([value.flatten() for value in weights.values()])

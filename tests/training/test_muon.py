@@ -207,3 +207,18 @@ def test_it_takes_the_matrices_of_the_layers_and_nothing_else(tiny_config: Calla
     assert matrices["betas"] == (0.8, 0.95)
     n_all = len(list(module.parameters()))
     assert sum(len(group["params"]) for group in optimizer.param_groups) == n_all
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("64-true", torch.float64), ("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)],
+)
+def test_products_have_the_precision_of_the_training(
+    tiny_config: Callable[..., Config], precision: str, dtype: torch.dtype
+) -> None:
+    config = tiny_config("train.optimizer=muon")
+    module = TranslationModule(build_model(config.model, 300), config)
+    module._trainer = type("T", (), {"precision": precision})()  # type: ignore[assignment]
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, Muon)
+    assert optimizer.product_dtype == dtype

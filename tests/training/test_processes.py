@@ -18,16 +18,23 @@ from translator.model_folder import MANIFEST
 from translator.training.processes import (
     RUN_VARIABLE,
     Processes,
-    broadcast_folder,
     find_processes,
+    folder_for_children,
     launcher_environment,
+    with_launched,
 )
 from translator.training.run import train
 
 MakeConfig = Callable[..., Config]
 
 ONE = HardwareConfig()
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "RANK": "1",
+    "LOCAL_RANK": "1",
+    "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
+}
 SRUN = {
     "SLURM_STEP_NUM_TASKS": "4",
     "SLURM_NTASKS": "4",
@@ -86,9 +93,9 @@ def test_what_is_left_in_the_environment_makes_nobody_one_of_several(
 @pytest.mark.parametrize(
     ("variables", "expected", "kind"),
     [
-        (TORCHRUN, Processes("torchrun", 2, 1, None), TorchElasticEnvironment),
-        ({**TORCHRUN, "RANK": "0"}, Processes("torchrun", 2, 0, None), TorchElasticEnvironment),
-        (SRUN, Processes("srun", 4, 3, None), SLURMEnvironment),
+        (TORCHRUN, Processes("torchrun", 2, 1, None, 2), TorchElasticEnvironment),
+        ({**TORCHRUN, "RANK": "0"}, Processes("torchrun", 2, 0, None, 2), TorchElasticEnvironment),
+        (SRUN, Processes("srun", 4, 3, None, 2), SLURMEnvironment),
     ],
 )
 def test_a_launcher_is_believed(
@@ -110,8 +117,7 @@ def test_a_process_that_lightning_started_has_the_folder(monkeypatch: pytest.Mon
     processes = find_processes(ONE)
     assert processes == Processes("", 1, 1, Path("/runs/a:b"))
     assert not processes.is_first
-    with launcher_environment(processes), broadcast_folder(None, processes) as folder:
-        assert folder == Path("/runs/a:b")
+    with launcher_environment(processes):
         assert processes.cluster().local_rank() == 1
 
 
@@ -133,7 +139,7 @@ def test_what_a_training_starts_itself_is_none_of_its_processes(
 )
 def test_the_folder_is_told_where_lightning_starts_the_others(processes: Processes, is_told: bool) -> None:
     os.environ[RUN_VARIABLE] = "1:/of/another"
-    with broadcast_folder(Path("/runs/a"), processes):
+    with folder_for_children(Path("/runs/a"), processes):
         found = os.environ.get(RUN_VARIABLE)
     assert found == (f"{os.getpid()}:/runs/a" if is_told else None)
 
@@ -188,21 +194,47 @@ def test_several_machines_have_to_be_told_where_the_first_is(monkeypatch: pytest
     assert find_processes(two) == Processes("", 2, 1, None)
 
 
+@pytest.mark.parametrize(
+    ("processes", "devices", "n_nodes", "expected"),
+    [
+        (Processes("", 1, 0, None), None, None, (1, 1)),
+        (Processes("", 2, 1, None), 4, 2, (4, 2)),
+        (Processes("torchrun", 2, 1, None, 2), None, None, (2, 1)),
+        (Processes("srun", 8, 1, None, 4), "auto", 2, (4, 2)),
+        (Processes("mpirun", 4, 1, None), 4, None, (4, 1)),
+    ],
+)
+def test_devices_and_machines_are_the_launchers(
+    processes: Processes, devices: int | str | None, n_nodes: int | None, expected: tuple[int, int]
+) -> None:
+    hardware = HardwareConfig.model_validate({"devices": devices, "n_nodes": n_nodes})
+    found = with_launched(hardware, processes)
+    assert (found.devices, found.n_nodes) == expected
+
+
 @pytest.mark.parametrize(("variables", "launcher"), [(TORCHRUN, "torchrun"), (SRUN, "srun")])
-def test_more_processes_than_devices_are_refused(
+@pytest.mark.parametrize("key", ["devices=1", "devices=3", "n_nodes=4"])
+def test_a_configuration_that_contradicts_the_launcher_is_refused(
     tiny_config: MakeConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
     launcher: str,
+    key: str,
 ) -> None:
     left(monkeypatch, variables)
     with pytest.raises(
-        TrainingError,
-        match=rf"^hardware.devices=1, hardware.n_nodes=1: {launcher} started \d processes; set the first to",
+        TrainingError, match=rf"^hardware.*{key}.*: {launcher} started \d processes, 2 on this machine; leave"
     ):
-        train(tiny_config(), name="tiny")
+        train(tiny_config(f"hardware.{key}"), name="tiny")
     assert not (tmp_path / "runs").exists()
+
+
+def test_machines_with_different_numbers_of_processes_are_refused() -> None:
+    with pytest.raises(
+        TrainingError, match="torchrun started 5 processes, 3 on this machine; start the same"
+    ):
+        with_launched(ONE, Processes("torchrun", 5, 0, None, 3))
 
 
 @pytest.mark.slow
@@ -213,11 +245,10 @@ def test_torchruns_processes_agree_on_one_run(tmp_path: Path) -> None:
         str(Path(sys.executable).with_name("torchrun")),
         "--standalone",
         "--nproc-per-node=2",
-        "--no-python",
+        *("-m", "translator", "train", str(path)),
     ]
-    options = ("hardware.devices=2", "train.max_steps=4", "validation.n_samples=0")
     found = subprocess.run(
-        [*launcher, *command("train", path, *options)],
+        [*launcher, "train.max_steps=4", "validation.n_samples=0"],
         env=environment(),
         capture_output=True,
         timeout=200,

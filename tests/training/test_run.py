@@ -470,6 +470,7 @@ def test_bfloat16_trains_too(tiny_config: MakeConfig) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_trains(tiny_config: MakeConfig) -> None:
     options = ("hardware.accelerator=gpu", "hardware.precision=auto", "train.ema_decay=0.9")
     model = train(tiny_config(*options), name="tiny")

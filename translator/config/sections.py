@@ -192,14 +192,17 @@ class HardwareConfig(Section):
 
     accelerator: str = "auto"
     """Lightning's `accelerator`: auto, cpu, gpu, mps …"""
-    devices: PositiveInt | Literal["auto"] = 1
-    """Number of devices in each machine."""
-    n_nodes: PositiveInt = 1
-    """Number of machines."""
+    devices: PositiveInt | Literal["auto"] | None = None
+    """Number of devices in each machine; null: what torchrun or srun was told, else 1 (docs/scaling.md)."""
+    n_nodes: PositiveInt | None = None
+    """Number of machines; null: what torchrun or srun was told, else 1."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds for which a process waits for the others, at the start and in each step, before it ends."""
     strategy: str = "auto"
     """Lightning's `strategy`: auto, ddp …"""
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
-    """auto: bf16-mixed if the device has native bfloat16 multiplication, else 32-true."""
+    precision: Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed"] = "auto"
+    """auto: bf16-mixed if the device has native bfloat16 multiplication, else 32-true; 64-true is slow, to
+    compare with."""
     threads: PositiveInt | None = None
     """CPU threads of each process; null: torch's default."""
     replicas: PositiveInt | None = None

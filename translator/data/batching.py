@@ -184,6 +184,7 @@ class BatchStream(IterableDataset[Batch]):
         start: Position = START,
         sample: Callable[[Sequence[int], Position], tuple[list[list[int]], list[list[int]]]] | None = None,
         keeps_targets: bool = False,
+        sum_over_ranks: Callable[[int], int] = int,
     ):
         """Initialise the stream.
 
@@ -198,15 +199,17 @@ class BatchStream(IterableDataset[Batch]):
             sample: function that applies BPE-dropout and noise. It takes the row numbers and the position of
                 a batch, and returns the source ids and target ids to use instead of those in `pairs`. The
                 position has the number of the pass over the source in place of the epoch.
-            keeps_targets: whether `sample` leaves the targets unchanged. If `sample` changes them, each rank
-                calls `sample` for the batches of all ranks, because each rank must count the target tokens of
-                the whole step.
+            keeps_targets: whether `sample` leaves the targets unchanged. If it does, the target tokens of a
+                step are those of the plan.
+            sum_over_ranks: function that returns the sum of a number over all ranks, which call it together.
+                With it, target tokens are counted if `sample` changes them.
         """
         self.pairs, self.plan = pairs, plan
         self.accumulate, self.rank, self.n_ranks = accumulate, rank, n_ranks
         self.start = start
         self.read = self._as_prepared if sample is None else sample
         self.keeps_targets = keeps_targets or sample is None
+        self.sum_over_ranks = sum_over_ranks
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this rank's batches endlessly, from `start`."""
@@ -227,17 +230,16 @@ class BatchStream(IterableDataset[Batch]):
     def _batches(
         self, step: list[tuple[Tensor, Position, int]], after: Position, epochs: float
     ) -> Iterator[Batch]:
-        mine = range(self.rank, len(step), self.n_ranks)
+        mine = step[self.rank :: self.n_ranks]
         if self.keeps_targets:
             n_tokens = sum(planned for _, _, planned in step)
-            for i in mine:
-                rows, position, _ = step[i]
+            for rows, position, _ in mine:
                 yield make_batch(*self.read(rows.tolist(), position), n_tokens, after, epochs)
             return
-        sampled = [self.read(rows.tolist(), position) for rows, position, _ in step]
-        n_tokens = sum(len(ids) + 1 for _, targets in sampled for ids in targets)
-        for i in mine:
-            yield make_batch(*sampled[i], n_tokens, after, epochs)
+        sampled = [self.read(rows.tolist(), position) for rows, position, _ in mine]
+        n_tokens = self.sum_over_ranks(sum(len(ids) + 1 for _, targets in sampled for ids in targets))
+        for ids in sampled:
+            yield make_batch(*ids, n_tokens, after, epochs)
 
     def _as_prepared(
         self, rows: Sequence[int], position: Position

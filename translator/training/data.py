@@ -5,6 +5,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -61,8 +62,15 @@ class TranslationData(LightningDataModule):
             start=self.start,
             sample=self._sample if dropout or any(self.noise.values()) else None,
             keeps_targets=not dropout,
+            sum_over_ranks=self._sum_over_ranks,
         )
         return DataLoader(stream, batch_size=None)
+
+    def _sum_over_ranks(self, number: int) -> int:
+        strategy = self.trainer.strategy if self.trainer and self.trainer.world_size > 1 else None
+        if strategy is None:
+            return number
+        return int(strategy.reduce(torch.tensor(number, device=strategy.root_device), reduce_op="sum"))
 
     def val_dataloader(self) -> DataLoader[ValidationLines]:
         """Return this rank's shard of the validation split, in batches of lines of similar length."""

@@ -1,4 +1,4 @@
-"""Fingerprints of a run's data and vocabulary, stored in the run folder and checked on resuming."""
+"""A run's record of its data: fingerprints, and the batches in a step. It is checked on resuming."""
 
 import hashlib
 import json
@@ -31,8 +31,8 @@ def check_same_data(folder: Path, prepared: Prepared) -> None:
         )
 
 
-def record_data(folder: Path, prepared: Prepared) -> None:
-    """Write the fingerprints, unless the run already has a record of them.
+def record_data(folder: Path, prepared: Prepared, *, batches_per_step: int) -> None:
+    """Write the fingerprints and the number of batches in a step, unless the run already has a record.
 
     If a run that is older than such records is resumed, print a note that its data are assumed to be
     unchanged.
@@ -42,7 +42,29 @@ def record_data(folder: Path, prepared: Prepared) -> None:
         return
     if (folder / "checkpoints").is_dir():
         console.note(f"{folder} is from before runs recorded their data; it is assumed to be the same")
-    atomic_write(path, (json.dumps(_record(prepared), indent=2) + "\n").encode())
+    record = {**_record(prepared), "batches_per_step": batches_per_step}
+    atomic_write(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def batches_to_accumulate(folder: Path, accumulate: int, *, n_processes: int) -> int:
+    """Return how many batches each process accumulates, so that the steps of a resumed run do not change.
+
+    Args:
+        folder: the run folder.
+        accumulate: `train.accumulate`, which is returned for a run that has no record of its steps.
+        n_processes: number of processes that train now.
+
+    Raises:
+        TrainingError: the batches of a step cannot be divided equally among the processes.
+    """
+    n_batches = _read(folder / RECORD).get("batches_per_step") or n_processes * accumulate
+    each, rest = divmod(n_batches, n_processes)
+    if rest:
+        raise TrainingError(
+            f"{folder} was started with {n_batches} batches per step, which {n_processes} processes cannot "
+            f"divide equally; resume it with a number of processes that divides {n_batches}"
+        )
+    return each
 
 
 def vocabulary_digest(prepared: Prepared) -> str:
@@ -57,7 +79,7 @@ def _record(prepared: Prepared) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_bytes())
-        return {"data": dict(record["data"]), "vocabulary": str(record["vocabulary"])}
+        return {**record, "data": dict(record["data"]), "vocabulary": str(record["vocabulary"])}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise TrainingError(f"{path}: damaged; leave --resume out to start another run") from None
 

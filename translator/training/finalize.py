@@ -54,7 +54,7 @@ def finalize(
         ) from None
     check_vocabulary(best, vocabulary_digest(prepared))
     weights = {
-        name.removeprefix("model."): tensor
+        name.removeprefix("model."): tensor.float()  # float64 with 64-true
         for name, tensor in best["state_dict"].items()
         if name.startswith("model.")
     }

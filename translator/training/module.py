@@ -180,7 +180,8 @@ class TranslationModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the configured optimiser."""
-        dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
+        dtypes = {"bf16-mixed": torch.bfloat16, "64-true": torch.float64}
+        dtype = dtypes.get(str(self.trainer.precision), torch.float32)
         return build_optimizer(
             self, self.config.train, fused=self._fused, product_dtype=dtype, map_function=self._map
         )
@@ -251,6 +252,11 @@ class TranslationModule(LightningModule):
         except (TypeError, KeyError) as error:
             raise TrainingError(f"{DOES_NOT_FIT}: {error}") from None
         self.data.start = self.position
+        # Lightning counts batches, of which a step has another number if the number of processes has changed.
+        counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        more = self.progress.steps * self.config.train.accumulate - counts["current"]["ready"]
+        for count in (counts["total"], counts["current"]):
+            count.update({name: number + more for name, number in count.items()})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

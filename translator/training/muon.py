@@ -22,8 +22,8 @@ POLYNOMIALS = (
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
 )
-#: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In float32,
-#: matrices are multiplied one by one, because batches are no faster there.
+#: Maximum number of matrices of one shape that are multiplied as one batch in bfloat16. In wider
+#: dtypes, matrices are multiplied one by one, because batches are no faster there.
 BATCH_SIZE = 8
 #: Decay of the moving average of gradients.
 MOMENTUM = 0.95
@@ -80,7 +80,7 @@ class Muon(torch.optim.AdamW):
         for matrix in matrices:
             if matrix.grad is not None:
                 by_shape[matrix.shape].append(matrix)
-        n = 1 if self.product_dtype == torch.float32 else BATCH_SIZE
+        n = BATCH_SIZE if self.product_dtype == torch.bfloat16 else 1
         return [same[start : start + n] for same in by_shape.values() for start in range(0, len(same), n)]
 
     @torch.no_grad()  # needed here, too: gradient mode is thread-local, and this may run in another thread

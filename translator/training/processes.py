@@ -1,4 +1,4 @@
-"""Distributed training: detect the launcher, and pass the run folder to all processes.
+"""Distributed training: detect the launcher, and the devices and machines for which it started processes.
 
 Variables such as RANK and SLURM_PROCID alone do not mean that training is distributed, because
 shells, notebooks and batch jobs leave them set. They are used only if variables of a launcher are set, too.
@@ -7,9 +7,8 @@ shells, notebooks and batch jobs leave them set. They are used only if variables
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -17,7 +16,6 @@ from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from torch import distributed
 
 from translator.config import HardwareConfig
 from translator.environment import preserve_environment
@@ -36,8 +34,6 @@ NODE_VARIABLES = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 #: some of them are set.
 SRUN_VARIABLES = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 
-_trainings = count()
-
 
 class Processes(NamedTuple):
     """The launcher of this training and the rank of this process.
@@ -49,12 +45,14 @@ class Processes(NamedTuple):
         number: index of this process among the `n_started` processes or, without a launcher, index of this
             machine. In a process that Lightning started, index of the process on its machine.
         folder: the run folder, if this process was started by Lightning; else None.
+        n_local: number of processes that the launcher started on each machine, or 0 if it is not known.
     """
 
     launcher: str
     n_started: int
     number: int
     folder: Path | None
+    n_local: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -95,23 +93,51 @@ def find_processes(hardware: HardwareConfig) -> Processes:
     if owner == str(os.getppid()) and _number("LOCAL_RANK") > 0:
         return Processes("", 1, _number("LOCAL_RANK"), Path(folder))
     if "TORCHELASTIC_RUN_ID" in os.environ and _number("WORLD_SIZE") > 1:
-        return Processes("torchrun", _number("WORLD_SIZE"), _number("RANK"), None)
+        n_local = _number("LOCAL_WORLD_SIZE")
+        return Processes("torchrun", _number("WORLD_SIZE"), _number("RANK"), None, n_local)
     if _number("SLURM_STEP_NUM_TASKS") > 1 and os.environ.keys() >= set(SRUN_VARIABLES):
-        return Processes("srun", _number("SLURM_STEP_NUM_TASKS"), _number("SLURM_PROCID"), None)
+        n_started, n_local = _number("SLURM_STEP_NUM_TASKS"), _number("SLURM_NTASKS_PER_NODE")
+        return Processes("srun", n_started, _number("SLURM_PROCID"), None, n_local)
     if LSFEnvironment.detect() and _number("JSM_NAMESPACE_SIZE") > 1:
         return Processes("jsrun", _number("JSM_NAMESPACE_SIZE"), _number("JSM_NAMESPACE_RANK"), None)
     if MPIEnvironment.detect():
         world = MPIEnvironment()
         return Processes("mpirun", world.world_size(), world.global_rank(), None)
-    if hardware.n_nodes == 1:
+    n_nodes = hardware.n_nodes or 1
+    if n_nodes == 1:
         return Processes("", 1, 0, None)
     missing = [name for name in NODE_VARIABLES if name not in os.environ]
     if missing:
         raise TrainingError(
-            f"hardware.n_nodes={hardware.n_nodes} needs {', '.join(missing)} in the environment of each "
+            f"hardware.n_nodes={n_nodes} needs {', '.join(missing)} in the environment of each "
             "machine; set them, or start with torchrun"
         )
-    return Processes("", hardware.n_nodes, _number("NODE_RANK"), None)
+    return Processes("", n_nodes, _number("NODE_RANK"), None)
+
+
+def with_launched(hardware: HardwareConfig, processes: Processes) -> HardwareConfig:
+    """Return the configuration with the numbers of devices and machines that the launcher started.
+
+    Raises:
+        TrainingError: other numbers are configured, or the launcher started different numbers on different
+            machines.
+    """
+    if not processes.n_local:
+        return hardware.model_copy(
+            update={"devices": hardware.devices or 1, "n_nodes": hardware.n_nodes or 1}
+        )
+    n_nodes, rest = divmod(processes.n_started, processes.n_local)
+    launched = (
+        f"{processes.launcher} started {processes.n_started} processes, {processes.n_local} on this machine"
+    )
+    if rest:
+        raise TrainingError(f"{launched}; start the same number on each machine")
+    if hardware.devices not in (None, "auto", processes.n_local) or hardware.n_nodes not in (None, n_nodes):
+        raise TrainingError(
+            f"hardware.devices={hardware.devices}, hardware.n_nodes={hardware.n_nodes}: {launched}; leave "
+            f"both keys out, or start one process without {processes.launcher}"
+        )
+    return hardware.model_copy(update={"devices": processes.n_local, "n_nodes": n_nodes})
 
 
 def _number(variable: str) -> int:
@@ -140,47 +166,12 @@ def launcher_environment(processes: Processes) -> Iterator[None]:
 
 
 @contextmanager
-def broadcast_folder(folder: Path | None, processes: Processes) -> Iterator[Path]:
-    """Yield, in each process, the run folder that the first process chose.
-
-    Args:
-        folder: the run folder in the first process; None in the others.
-        processes: the launcher, and the rank of this process.
-
-    Raises:
-        TrainingError: the processes cannot reach each other.
-    """
-    store = None
-    if processes.folder is not None:
-        folder = processes.folder
-    elif processes.n_started > 1:
-        store = _store(processes)
-        key = f"{RUN_VARIABLE}-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}-{next(_trainings)}"
-        try:
-            if folder is not None:
-                store.set(key, str(folder.absolute()))
-            folder = Path(store.get(key).decode())
-        except distributed.DistError as error:
-            raise TrainingError(f"the first process did not start: {str(error).splitlines()[0]}") from None
-    assert folder is not None
+def folder_for_children(folder: Path, processes: Processes) -> Iterator[None]:
+    """For the duration of a block, pass the run folder to processes that Lightning starts."""
     os.environ.pop(RUN_VARIABLE, None)
     if not processes.launcher and processes.folder is None:  # Lightning starts any further processes
         os.environ[RUN_VARIABLE] = f"{os.getpid()}:{folder.absolute()}"
     try:
-        yield folder
+        yield
     finally:
         os.environ.pop(RUN_VARIABLE, None)
-        del store  # kept alive until now: the first process serves it only while this reference exists
-
-
-def _store(processes: Processes) -> Any:
-    """Return a key-value store that all processes share, at the address that Lightning will use later."""
-    from torch.distributed.rendezvous import rendezvous  # some builds of PyTorch lack it
-
-    cluster = processes.cluster()
-    os.environ |= {"MASTER_ADDR": cluster.main_address, "MASTER_PORT": str(cluster.main_port)}
-    try:
-        return next(rendezvous("env://", processes.number, processes.n_started))[0]
-    except (distributed.DistError, ValueError) as error:
-        where = f"{cluster.main_address}:{cluster.main_port}"
-        raise TrainingError(f"{where}: the other processes cannot be reached: {error}") from None

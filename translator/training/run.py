@@ -33,16 +33,23 @@ from translator.files import atomic_write
 from translator.initial_model import initial_folder, load_initial_model
 from translator.model_folder import LoadedModel, copy_model_folder
 from translator.training.data import TranslationData
-from translator.training.data_record import check_same_data, record_data
+from translator.training.data_record import (
+    batches_to_accumulate,
+    check_same_data,
+    record_data,
+    vocabulary_digest,
+)
 from translator.training.finalize import finalize, git_commit
 from translator.training.lock import run_lock
 from translator.training.module import TranslationModule
+from translator.training.peers import Peers
 from translator.training.process_state import exclusive_training, preserve_process_state
 from translator.training.processes import (
     Processes,
-    broadcast_folder,
     find_processes,
+    folder_for_children,
     launcher_environment,
+    with_launched,
 )
 from translator.training.run_dir import (
     INITIAL,
@@ -90,40 +97,74 @@ def train(config: Config, *, name: str, resume: bool = False) -> Path | None:
 
 def _train(config: Config, name: str, resume: bool, processes: Processes) -> Path | None:
     commit = git_commit()  # read now, because the source files may change during training
-    if config.hardware.threads is not None:
-        torch.set_num_threads(config.hardware.threads)
-    check_hardware(config.hardware, processes)
-    start = _initial_folder(config, name, resume)
-    config, initial = load_initial_model(config, start)
-    prepared = prepare(config, initial.tokenizer if initial else None)
-    check_strict(config.data, prepared.report, seed=config.train.seed)
-    validation = _validation_split(config.data, seed=config.train.seed)
+    hardware = with_launched(config.hardware, processes)
+    if hardware.threads is not None:
+        torch.set_num_threads(hardware.threads)
+    n_processes = check_hardware(hardware, processes)
     with ExitStack() as stack:
-        folder = None
+        peers = stack.enter_context(Peers(processes, timeout_seconds=hardware.timeout_seconds))
+        root = Path(config.run.root).expanduser()
+        peers.check_shared(root)
+        start = _initial_folder(config, name, resume)
+        config, initial = load_initial_model(config, start)
+        prepared = peers.first_then_others(lambda: prepare(config, initial.tokenizer if initial else None))
+        check_strict(config.data, prepared.report, seed=config.train.seed)
+        validation = _validation_split(config.data, seed=config.train.seed)
+        peers.check_equal(_facts(config, prepared))
+        folder = processes.folder
         if processes.is_first:
             folder = run_dir(config, name, resume)
             check_same_data(folder, prepared)
             stack.enter_context(run_lock(folder))
             check_unfinished(folder)
             _print_summary(config, prepared, folder, initial)
-            record_data(folder, prepared)
-            remove_partial_files_of_run(folder)
-            if start is not None and not resume:
-                copy_model_folder(start, folder / INITIAL)
-            atomic_write(folder / "config.yaml", config_to_yaml(config).encode())
-        folder = stack.enter_context(broadcast_folder(folder, processes))
+            _write_start(config, prepared, folder, None if resume else start, n_processes=n_processes)
+        folder = root / peers.gather("run", folder and folder.name)[0]
+        stack.enter_context(folder_for_children(folder, processes))
+        accumulate = batches_to_accumulate(folder, config.train.accumulate, n_processes=n_processes)
+        launched = config.model_copy(
+            update={
+                "hardware": hardware,
+                "train": config.train.model_copy(update={"accumulate": accumulate}),
+            }
+        )
         torch.manual_seed(config.train.seed)
-        module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), config)
+        module = TranslationModule(build_model(config.model, len(prepared.tokenizer)), launched)
         if initial is not None:
             module.model.load_state_dict(initial.model.state_dict())
         if processes.is_first:
             pieces = f"{len(prepared.tokenizer):,} pieces"
             frozen = f"; frozen: {', '.join(config.train.freeze)}" if config.train.freeze else ""
             console.note(f"model: {n_parameters(module.model):,} parameters, {pieces}{frozen}")
-        fit(module, TranslationData(config, prepared, validation), folder, cluster=processes.cluster())
+        data = TranslationData(launched, prepared, validation)
+        peers.close()
+        fit(module, data, folder, cluster=processes.cluster())
         if not processes.is_first:
             return None
         return finalize(config, prepared, folder, commit=commit, initial=initial)
+
+
+def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """Return what has to be the same in all processes of a training."""
+    places: Any = {
+        "hardware": True,
+        "run": {"root"},
+        "data": {"root": True, "cache": True, "sources": {"__all__": {"root"}}},
+    }
+    sections = config.model_dump(mode="json", exclude=places)
+    keys = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    return keys | prepared.fingerprints | {"the vocabulary": vocabulary_digest(prepared)}
+
+
+def _write_start(
+    config: Config, prepared: Prepared, folder: Path, start: Path | None, *, n_processes: int
+) -> None:
+    """Write to the run folder what the training starts from: data, initial model and configuration."""
+    record_data(folder, prepared, batches_per_step=n_processes * config.train.accumulate)
+    remove_partial_files_of_run(folder)
+    if start is not None:
+        copy_model_folder(start, folder / INITIAL)
+    atomic_write(folder / "config.yaml", config_to_yaml(config).encode())
 
 
 def _initial_folder(config: Config, name: str, resume: bool) -> Path | None:

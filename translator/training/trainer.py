@@ -32,6 +32,7 @@ from translator.training.module import TranslationModule
 from translator.training.process_state import frozen_objects, quiet_lightning
 from translator.training.processes import Processes
 from translator.training.stopping import StopSignals
+from translator.training.watch import WatchProcesses
 
 
 def fit(
@@ -53,7 +54,7 @@ def fit(
     """
     config, checkpoints = module.config, folder / "checkpoints"
     saver = SaveForResuming(checkpoints / LAST, 60 * config.train.checkpoint_minutes)
-    signals = StopSignals(saver)
+    signals, watch = StopSignals(saver), WatchProcesses(config.hardware.timeout_seconds)
     is_resumed = any((checkpoints / name).is_file() for name in (LAST, PREVIOUS))
     is_new = not is_resumed and config.train.init_from is None
     if is_new and config.train.embedding_init == "counts":
@@ -70,7 +71,7 @@ def fit(
             val_check_interval=config.validation.every_steps * config.train.accumulate,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            callbacks=[*_callbacks(config, saver, signals), *callbacks],
+            callbacks=[watch, *_callbacks(config, saver, signals), *callbacks],
             logger=_loggers(folder),
             log_every_n_steps=10,
             enable_progress_bar=False,
@@ -78,7 +79,9 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        _fit(trainer, module, data, signals, saver.path if is_resumed else None)
+        if trainer.precision == "64-true":
+            module.double()  # Lightning would do so only after `MovingAverage` copied the weights
+        _fit(trainer, module, data, signals, watch, saver.path if is_resumed else None)
 
 
 def _fit(
@@ -86,6 +89,7 @@ def _fit(
     module: TranslationModule,
     data: TranslationData,
     signals: StopSignals,
+    watch: WatchProcesses,
     checkpoint: Path | None,
 ) -> None:
     """Run the training loop. If a signal stopped it, raise the exception that corresponds to the signal."""
@@ -102,6 +106,9 @@ def _fit(
             signals.raise_signal()
         except SystemExit:  # raised by Lightning on a second Ctrl-C, or on SIGTERM before training starts
             signals.raise_signal()
+        except RuntimeError as error:
+            watch.explain(error)
+            raise
         finally:
             module.teardown("fit")  # because Lightning does not call it after an exception
 
@@ -127,8 +134,8 @@ def _hardware_flags(hardware: HardwareConfig) -> dict[str, Any]:
     }
 
 
-def check_hardware(hardware: HardwareConfig, processes: Processes) -> None:
-    """Check that the configured hardware and backend are available.
+def check_hardware(hardware: HardwareConfig, processes: Processes) -> int:
+    """Check that the configured hardware and backend are available, and return the number of processes.
 
     Raises:
         TrainingError: the hardware or the backend is not available, or the launcher did not start the
@@ -152,6 +159,7 @@ def check_hardware(hardware: HardwareConfig, processes: Processes) -> None:
             f"{processes.launcher} started {processes.n_started} processes; set the first to those of "
             f"each machine, the second to the machines, or start one process without {processes.launcher}"
         )
+    return n_asked
 
 
 def choose_precision(wanted: str, accelerator: str) -> Any:
