@@ -17,15 +17,16 @@ from pyarrow import parquet
 from translator import Translator
 from translator.cli.stream import decode_line
 from translator.data.locations import short_hash
-from translator.errors import PasserelleError
+from translator.errors import DataError, PasserelleError
 from translator.files import atomic_write, sha256
-from translator.model_folder import MANIFEST
 
 
-def parts(path: Path, n_lines: int) -> Iterator[tuple[int, int, int]]:
+def parts(path: Path, n_lines: int, column: str) -> Iterator[tuple[int, int, int]]:
     """Yield (group, start, end) of each block of a file: bytes of text, or rows of a row group of Parquet."""
     if path.suffix == ".parquet":
         metadata = parquet.read_metadata(path)
+        if column not in metadata.schema.names:
+            raise DataError(f"{path} has no column {column!r}; it has {', '.join(metadata.schema.names)}")
         for group in range(metadata.num_row_groups):
             for start in range(0, metadata.row_group(group).num_rows, n_lines):
                 yield group, start, start + n_lines
@@ -60,27 +61,6 @@ class BlockTranslator:
         return [found.text for found in self.translator.translate(texts, beam_size=self.options.beam)]
 
 
-def translate(options: argparse.Namespace) -> None:
-    Translator.load(options.model, precision=options.precision)  # an error here appears once and in one line
-    digests = [sha256(path) for path in (*options.inputs, options.model / MANIFEST)]
-    settings = [options.column, options.block_lines, options.beam, options.precision]
-    folder = options.output / short_hash([digests, settings])
-    folder.mkdir(parents=True, exist_ok=True)
-    blocks = []
-    for path in options.inputs:
-        for part in parts(path, options.block_lines):
-            output = folder / f"{len(blocks):07}{'.parquet' if path.suffix == '.parquet' else '.txt'}"
-            blocks.append({"input": str(path.resolve()), "part": part, "output": str(output.resolve())})
-    if missing := [block for block in blocks if not Path(block["output"]).exists()]:
-        import ray.data  # here, because `--help` does without
-
-        workers, on_gpu = ray.data.ActorPoolStrategy(size=options.workers), "cuda" in options.device
-        ray.data.from_items(missing, override_num_blocks=len(missing)).map(
-            BlockTranslator, fn_constructor_args=[options], compute=workers, num_gpus=int(on_gpu)
-        ).materialize()
-    print(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("inputs", type=Path, nargs="+", metavar="FILE")
@@ -92,10 +72,28 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    blocks = []
     try:
-        translate(parser.parse_args())
+        Translator.load(options.model, precision=options.precision)  # its errors appear once and in one line
+        digests = [sha256(path) for path in (*options.inputs, options.model / "manifest.json")]
+        settings = [options.column, options.block_lines, options.beam, options.precision]
+        folder = options.output / short_hash([digests, settings])
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in options.inputs:
+            for part in parts(path, options.block_lines, options.column):
+                output = folder / f"{len(blocks):07}{'.parquet' if path.suffix == '.parquet' else '.txt'}"
+                blocks.append({"input": str(path), "part": part, "output": str(output)})
     except (PasserelleError, OSError, ValueError) as error:
         parser.exit(1, f"error: {error}\n")
+    if missing := [block for block in blocks if not Path(block["output"]).exists()]:
+        import ray.data  # here, because `--help` does without
+
+        workers, on_gpu = ray.data.ActorPoolStrategy(size=options.workers), "cuda" in options.device
+        ray.data.from_items(missing, override_num_blocks=len(missing)).map(
+            BlockTranslator, fn_constructor_args=[options], compute=workers, num_gpus=int(on_gpu)
+        ).materialize()
+    print(folder)
 
 
 if __name__ == "__main__":
