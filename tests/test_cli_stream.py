@@ -3,10 +3,11 @@
 import io
 import os
 import threading
+import time
 
 import pytest
 
-from translator.cli.stream import decode_line, waiting_lines
+from translator.cli.stream import READ_AHEAD, decode_line, waiting_lines
 from translator.data.lines import MAX_LINE_BYTES
 from translator.errors import DataError
 
@@ -52,6 +53,15 @@ def test_groups_are_never_larger_than_asked() -> None:
         groups = [len(group) for group in waiting_lines(stream, max_lines=7)]
     assert sum(groups) == 50
     assert max(groups) <= 7
+
+
+def test_a_file_of_any_length_is_read_only_a_little_ahead() -> None:
+    stream = io.BytesIO(b"x\n" * 5 * READ_AHEAD)
+    groups = waiting_lines(stream, max_lines=10)
+    next(groups)
+    time.sleep(0.1)  # without a limit, enough to read everything
+    assert stream.tell() <= 2 * (READ_AHEAD + 10 + 1)
+    assert sum(map(len, groups)) > 4 * READ_AHEAD
 
 
 def test_a_lone_line_comes_before_the_next_is_sent() -> None:
