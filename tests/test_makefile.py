@@ -85,7 +85,7 @@ def test_an_index_that_answers_is_used(tmp_path: Path) -> None:
     with answering() as port:
         index = f"http://127.0.0.1:{port}/whl/cpu"
         told, said, seconds = install(tmp_path, index)
-    assert f"--extra-index-url {index} -c constraints.txt -e .[logs,dev,export,serve]" in told
+    assert f"--extra-index-url {index} -c constraints.txt -e .[logs,dev,export,huggingface,serve]" in told
     assert said == f"PyTorch for a CPU, from {index}\n"
     assert seconds < 3
 

@@ -97,7 +97,7 @@ def start(trained: Trained) -> Iterator[Start]:
 
 @pytest.fixture
 def expected(trained: Trained) -> dict[str, str]:
-    found = Translator.load(trained.model).translate(TEXTS)
+    found = Translator.load(trained.model).translate(list(TEXTS))
     return {text: one.text for text, one in zip(TEXTS, found, strict=True)}
 
 

@@ -197,15 +197,15 @@ def test_several_machines_have_to_be_told_where_the_first_is(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("processes", "devices", "n_nodes", "expected"),
     [
-        (Processes("", 1, 0, None), None, None, (1, 1)),
+        (Processes("", 1, 0, None), None, None, (None, None)),
         (Processes("", 2, 1, None), 4, 2, (4, 2)),
         (Processes("torchrun", 2, 1, None, 2), None, None, (2, 1)),
         (Processes("srun", 8, 1, None, 4), "auto", 2, (4, 2)),
-        (Processes("mpirun", 4, 1, None), 4, None, (4, 1)),
+        (Processes("mpirun", 4, 1, None), 4, None, (4, None)),
     ],
 )
 def test_devices_and_machines_are_the_launchers(
-    processes: Processes, devices: int | str | None, n_nodes: int | None, expected: tuple[int, int]
+    processes: Processes, devices: int | str | None, n_nodes: int | None, expected: tuple[object, object]
 ) -> None:
     hardware = HardwareConfig.model_validate({"devices": devices, "n_nodes": n_nodes})
     found = with_launched(hardware, processes)

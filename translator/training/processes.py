@@ -118,14 +118,14 @@ def find_processes(hardware: HardwareConfig) -> Processes:
 def with_launched(hardware: HardwareConfig, processes: Processes) -> HardwareConfig:
     """Return the configuration with the numbers of devices and machines that the launcher started.
 
+    If it does not say how many it started on each machine, or if there is no launcher, nothing is changed.
+
     Raises:
         TrainingError: other numbers are configured, or the launcher started different numbers on different
             machines.
     """
     if not processes.n_local:
-        return hardware.model_copy(
-            update={"devices": hardware.devices or 1, "n_nodes": hardware.n_nodes or 1}
-        )
+        return hardware
     n_nodes, rest = divmod(processes.n_started, processes.n_local)
     launched = (
         f"{processes.launcher} started {processes.n_started} processes, {processes.n_local} on this machine"

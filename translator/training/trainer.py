@@ -127,8 +127,8 @@ def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> 
 def _hardware_flags(hardware: HardwareConfig) -> dict[str, Any]:
     return {
         "accelerator": hardware.accelerator,
-        "devices": hardware.devices,
-        "num_nodes": hardware.n_nodes,
+        "devices": hardware.devices or 1,
+        "num_nodes": hardware.n_nodes or 1,
         "strategy": hardware.strategy,
         "precision": choose_precision(hardware.precision, hardware.accelerator),
     }
