@@ -95,6 +95,7 @@ def test_the_shares_hold_at_every_point_of_an_epoch(
             assert abs(count - n_all * weight / sum(weights)) <= 2 * 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "weights"), MIXES)
 def test_each_pass_over_a_source_has_each_of_its_pairs_once(
     sizes: tuple[int, ...], weights: tuple[float, ...]

@@ -212,6 +212,7 @@ def test_float32_is_precise(shape: ModelConfig, level: str) -> None:
     assert errors(other, teacher_forced(model_of(shape), *PAIRS)).min() > 1e-4, "control"
 
 
+@pytest.mark.slow
 @each_level
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @each_shape

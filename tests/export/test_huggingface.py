@@ -307,6 +307,7 @@ def test_the_command_says_what_is_the_same(
     assert re.fullmatch(r"beam 5: \d+ of 10 lines identical, BLEU (\d+\.\d\d), exported \1", said[-2])
 
 
+@pytest.mark.slow
 def test_a_whole_folder(trained: Trained, exported: Path) -> None:
     assert sorted(path.name for path in exported.iterdir()) == FILES
     assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
@@ -326,6 +327,7 @@ def test_a_whole_folder(trained: Trained, exported: Path) -> None:
     assert json.loads((exported / "passerelle.json").read_text())["check"]["n_lines"] == 10
 
 
+@pytest.mark.slow
 def test_the_card_is_what_the_hub_reads(trained: Trained, exported: Path) -> None:
     card = huggingface_hub.ModelCard.load(exported / "README.md")
     scores = json.loads((trained.model / MANIFEST).read_text())["scores"]["test"]
@@ -360,6 +362,7 @@ def test_the_card_and_the_page_show_how_to_use_it(trained: Trained, exported: Pa
         ), done.stderr
 
 
+@pytest.mark.slow
 def test_back_again_with_the_same_weights(
     trained: Trained, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -381,6 +384,7 @@ def change(folder: Path, name: str, by: Callable[[torch.Tensor], torch.Tensor]) 
     safetensors.torch.save_file(weights, folder / WEIGHTS, {"format": "pt"})
 
 
+@pytest.mark.slow
 def test_back_again_with_weights_that_were_trained_further(
     exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -395,6 +399,7 @@ def test_back_again_with_weights_that_were_trained_further(
     assert abs(before[: before.shape[1]].mean()) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "by", "said"),
     [
@@ -419,6 +424,7 @@ def test_other_weights_than_ours_are_refused(
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_imported(
     trained: Trained, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

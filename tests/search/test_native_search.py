@@ -145,6 +145,7 @@ def test_both_searches_find_the_same(kind: str, level: str) -> None:
     assert n_hypotheses > 80
 
 
+@pytest.mark.slow
 @each_level
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_searches_rank_the_same_continuations_at_each_step(kind: str, level: str) -> None:
@@ -196,6 +197,7 @@ def test_control_a_wrong_last_bit_is_seen() -> None:
     assert found(wrong)[1:] == found(right)[1:]
 
 
+@pytest.mark.slow
 @each_level
 @pytest.mark.parametrize("n_tokens", [*range(5, 20), 31, 32, 33, 63, 64, 65, 127, 128, 129, 300])
 def test_every_size_of_vocabulary_and_beams_wider_than_it(n_tokens: int, level: str) -> None:

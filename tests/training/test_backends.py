@@ -106,6 +106,7 @@ def test_which_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choose_training_backend("reference", device) == ("reference", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_c), "reference"])
 def test_the_backend_changes_rounding_alone(
     tiny_config: MakeConfig, seen: list[tuple[str, float]], backend: str

@@ -304,7 +304,7 @@ KILLABLE = (
     "model.dropout=0.2",
     "train.accumulate=2",
     "train.ema_decay=0.9",
-    "train.max_steps=200",
+    "train.max_steps=120",
     "train.checkpoint_minutes=0.01",
     "validation.every_steps=1000",
     "validation.n_samples=0",
@@ -484,6 +484,7 @@ def test_a_terminal_that_closes_stops_it_saved_unless_that_is_ignored(
         assert run_command("train", path, *KILLABLE, *options, "--resume").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDING)
 def test_what_ends_it_stops_between_two_steps_and_is_resumed_as_if_it_had_not(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, number: int
