@@ -33,6 +33,7 @@ Table = Callable[[int, list[int]], NDArray[np.float32]]
 _ACTIVATIONS = ("none", "relu", "gelu", "silu")
 _EPSILON = 1e-5  # of `nn.LayerNorm`
 _DONE, _STOPPED, _NO_MEMORY, _NOT_FINITE = range(4)
+_ERRORS = {_STOPPED: InterruptedError, _NO_MEMORY: MemoryError, _NOT_FINITE: FloatingPointError}
 _CTable = CFUNCTYPE(None, c_long, c_long, POINTER(c_int32), c_void_p)
 _CONTINUATION = np.dtype([("score", "f8"), ("log_prob", "f4"), ("parent", "i4"), ("token", "i4")], align=True)
 
@@ -150,9 +151,7 @@ class NativeDecoder:
         if not sources:
             return []
         prefixes = [options.prefix] * len(sources) if prefixes is None else prefixes
-        self._check(
-            sources, prefixes, max_lengths, is_traced=trace is not None, is_sampled=bool(options.seeds)
-        )
+        self._check(sources, prefixes, max_lengths, options, trace)
         n, longest, stop = len(sources), max(max_lengths), c_int(0) if stop is None else stop
         found = _Found(n, options.n_best, longest, n_ranked=0 if trace is None else 2 * options.beam_size + 1)
         inputs: list[NDArray[Any]] = [
@@ -172,8 +171,7 @@ class NativeDecoder:
         )  # fmt: skip
         status = self._c.search(self._model, byref(request))
         if status != _DONE:
-            errors = {_STOPPED: InterruptedError, _NO_MEMORY: MemoryError, _NOT_FINITE: FloatingPointError}
-            raise errors[status]
+            raise _ERRORS[status]
         if trace is not None:
             trace.extend(found.steps(options.beam_size))
         return found.results(options.length_penalty)
@@ -183,14 +181,13 @@ class NativeDecoder:
         sources: Sequence[Sequence[int]],
         prefixes: Sequence[Sequence[int]],
         max_lengths: Sequence[int],
-        *,
-        is_traced: bool,
-        is_sampled: bool,
+        options: SearchOptions,
+        trace: Trace | None,
     ) -> None:
         """Raise a ValueError for what C does not do, and for lengths that its memory does not hold."""
-        if is_sampled:
+        if options.seeds:
             raise ValueError("the search in C does not sample; load the model with backend='torch'")
-        if is_traced and len(sources) != 1:
+        if trace is not None and len(sources) != 1:
             raise ValueError(f"a trace is of one sentence; this batch has {len(sources)}")
         for source, prefix, limit in zip(sources, prefixes, max_lengths, strict=True):
             if max(len(source) + 1, limit) > self.n_positions:

@@ -18,7 +18,7 @@ from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
-from translator.translation.joining import Translation
+from translator.translation.joining import Translation, join_parts
 from translator.translation.splitting import Part
 
 #: Maximum number of characters, source and target together, in a batch of lines to align. A line with more
@@ -134,14 +134,10 @@ class Service:
 
     def _answer(self, text: str, results: list[tuple[Part, Result]], n_best: int) -> Answer:
         """Join the translated parts of a text into an answer with at most `n_best - 1` alternatives."""
-        lines = text.split("\n")
-        by_line: list[list[tuple[Part, Result]]] = [[] for _ in lines]
-        for part, result in results:
-            by_line[part.number].append((part, result))
-        options, joined = self._options(n_best), self._translator.joined
-        translations = [
-            joined(line, parts, options, n_best=n_best) for line, parts in zip(lines, by_line, strict=True)
-        ]
+        penalty = self._options(n_best).length_penalty
+        translations = join_parts(
+            text.split("\n"), results, self._translator, length_penalty=penalty, n_best=n_best
+        )
         best, *others = dict.fromkeys(_kth_best(translations, k) for k in range(n_best))
         return Answer(best, others)
 

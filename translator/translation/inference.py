@@ -237,20 +237,17 @@ class Translator:
         prefix_ids = self.forced(prefix)
         options = self.options(beam_size, n_best=n_best, batch_size=batch_size)
         parts = self.cut(sources, sentences=n_best == 1 and not prefix_ids)
-        by_text: list[list[tuple[Part, Result]]] = [[] for _ in sources]
         # Only the first part of a text gets the prefix, so parts with and without it are searched separately.
         has_prefix = [bool(prefix_ids) and not part.separator for part, _ in parts]
+        found: list[tuple[Part, Result]] = []
         for wanted, ids in ((True, prefix_ids), (False, [])):
             chosen = [part for part, has in zip(parts, has_prefix, strict=True) if has == wanted]
             tokenized = [part_ids for _, part_ids in chosen]
             results = self.search(tokenized, options, n_best=n_best, batch_size=batch_size, prefix=ids)
-            for (part, _), result in zip(chosen, results, strict=True):
-                by_text[part.number].append((part, result))
-        found = [
-            self.joined(text, of_text, options, n_best=n_best)
-            for text, of_text in zip(sources, by_text, strict=True)
-        ]
-        return found[0] if isinstance(texts, str) else found
+            found += zip((part for part, _ in chosen), results, strict=True)
+        penalty = options.length_penalty
+        translations = join_parts(sources, found, self, length_penalty=penalty, n_best=n_best)
+        return translations[0] if isinstance(texts, str) else translations
 
     def cut(self, texts: Sequence[str], *, sentences: bool = True) -> list[tuple[Part, list[int]]]:
         """Map texts, split them into parts (see `splitting.Part`), and tokenize the parts.
@@ -389,9 +386,3 @@ class Translator:
         if n_best > options.beam_size:
             raise UsageError(f"n-best {n_best} is above the beam size {options.beam_size}; raise the beam")
         return options
-
-    def joined(
-        self, source: str, parts: Sequence[tuple[Part, Result]], options: SearchConfig, *, n_best: int = 1
-    ) -> Translation:
-        """Join the results for a text's parts into the translation of the text; see `join_parts`."""
-        return join_parts(source, parts, self, length_penalty=options.length_penalty, n_best=n_best)

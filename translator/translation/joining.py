@@ -1,6 +1,6 @@
 """Translations of texts, joined from the translations of their parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -98,6 +98,35 @@ class Translation:
 
 
 def join_parts(
+    sources: Sequence[str],
+    parts: Iterable[tuple[Part, Result]],
+    translator: "Translator",
+    *,
+    length_penalty: float,
+    n_best: int = 1,
+) -> list[Translation]:
+    """Return the translation of each text. Its k-th candidate joins the k-th hypothesis of each of its parts.
+
+    If a part has fewer than k hypotheses, its last hypothesis is used instead.
+
+    Args:
+        sources: the texts.
+        parts: the parts of the texts, those of one text in order, each with the result of its search. A blank
+            text has none.
+        translator: the translator that searched.
+        length_penalty: α of the scores.
+        n_best: maximum number of candidates.
+    """
+    by_text: list[list[tuple[Part, Result]]] = [[] for _ in sources]
+    for part, result in parts:
+        by_text[part.number].append((part, result))
+    return [
+        _join(source, of_text, translator, length_penalty=length_penalty, n_best=n_best)
+        for source, of_text in zip(sources, by_text, strict=True)
+    ]
+
+
+def _join(
     source: str,
     parts: Sequence[tuple[Part, Result]],
     translator: "Translator",
@@ -105,17 +134,6 @@ def join_parts(
     length_penalty: float,
     n_best: int,
 ) -> Translation:
-    """Return the translation of a text. Its k-th candidate joins the k-th hypothesis of every part.
-
-    If a part has fewer than k hypotheses, its last hypothesis is used instead.
-
-    Args:
-        source: the text.
-        parts: all parts of the text in order, each with the result of its search; empty for a blank text.
-        translator: the translator that searched.
-        length_penalty: α of the scores.
-        n_best: maximum number of candidates.
-    """
     decode, candidates = translator.tokenizer.decode, []
     most = max((len(result.hypotheses) for _, result in parts), default=0)
     for k in range(min(n_best, most)):

@@ -6,7 +6,6 @@ This is back-translation (Sennrich et al. 2016), with a beam or by sampling (Edu
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from translator.search.result import Result
 from translator.translation.inference import Translator
 from translator.translation.joining import Translation, join_parts
 from translator.translation.splitting import Part
@@ -42,13 +41,8 @@ def synthesize(
     parts = translator.cut(texts)
     seeds = [] if seed is None else [*_seeds([part for part, _ in parts], seed, first_number)]
     results = translator.search([ids for _, ids in parts], options, batch_size=batch_size, seeds=seeds)
-    by_text: list[list[tuple[Part, Result]]] = [[] for _ in texts]
-    for (part, _), result in zip(parts, results, strict=True):
-        by_text[part.number].append((part, result))
-    return [
-        join_parts(text, of_text, translator, length_penalty=1.0, n_best=1)
-        for text, of_text in zip(texts, by_text, strict=True)
-    ]
+    found = ((part, result) for (part, _), result in zip(parts, results, strict=True))
+    return join_parts(texts, found, translator, length_penalty=1.0)
 
 
 def _seeds(parts: Sequence[Part], seed: int, first_number: int) -> Iterator[int]:
