@@ -4,7 +4,8 @@
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const byId = (id) => document.getElementById(id);
 const average = -1; // stands for the average over layers or heads
-const shown = { layer: average, head: average, listeners: [] };
+// What is shown: the chosen heads as pairs [layer, head], and how many pieces of the translation are written.
+const shown = { heads: [[average, average]], step: facts.target_pieces.length, listeners: [] };
 const english = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
 const [sourceLanguage, targetLanguage] = facts.languages.map((code) => {
   try { return english.of(code); } catch { return code; }
@@ -32,14 +33,15 @@ const percent = (p) => (p >= 0.995 && p < 1 ? ">\u00a099\u00a0%" : p < 0.005 && 
 const signed = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
 const quoted = (text) => `“${text}”`;
 
-function nameOfChoice() {
-  if (shown.layer === average) return "average of all heads";
-  if (shown.head === average) return `layer ${shown.layer + 1}, average of its heads`;
-  return `layer ${shown.layer + 1}, head ${shown.head + 1}`;
+function nameOfHead([layer, head]) {
+  if (layer === average) return "average of all heads";
+  return head === average ? `layer ${layer + 1}, average of its heads` : `layer ${layer + 1}, head ${head + 1}`;
 }
 
-function choose(layer, head) {
-  Object.assign(shown, { layer, head });
+const nameOfChoice = () => shown.heads.map(nameOfHead).join("; ");
+
+function update(changes) {
+  Object.assign(shown, changes);
   for (const listener of shown.listeners) listener();
 }
 
@@ -98,7 +100,7 @@ async function unpack(map) {
 }
 
 // The weights of a layer and head, or their average, as a flat array of queries × keys.
-function weightsOf(map, layer, head) {
+function weightsOf(map, [layer, head]) {
   const size = map.queries * map.keys;
   layer = Math.min(layer, map.layers - 1);
   const key = `${layer} ${head}`;

@@ -63,23 +63,23 @@ function makeChooser() {
     for (const head of [...Array(cross.heads).keys(), average]) {
       const name = head === average ? `layer ${layer + 1}, average` : `layer ${layer + 1}, head ${head + 1}`;
       const button = make("button", { type: "button", role: "radio", class: "head", "aria-label": name, title: name,
-        click: () => choose(layer, head) }, make("canvas"));
+        click: () => update({ heads: [[layer, head]] }) }, make("canvas"));
       button.place = [layer, head];
       buttons.push(button);
       box.append(button);
     }
   }
-  roveTabindex(buttons, { columns, onMove: (to) => choose(...buttons[to].place) });
-  byId("all-heads").addEventListener("click", () => choose(average, average));
+  roveTabindex(buttons, { columns, onMove: (to) => update({ heads: [buttons[to].place] }) });
+  byId("all-heads").addEventListener("click", () => update({ heads: [[average, average]] }));
   shown.listeners.push(() => {
-    byId("all-heads").setAttribute("aria-pressed", shown.layer === average);
+    byId("all-heads").setAttribute("aria-pressed", shown.heads[0][0] === average);
     for (const button of buttons) {
       const [layer, head] = button.place;
-      button.setAttribute("aria-checked", layer === shown.layer && head === shown.head);
+      button.setAttribute("aria-checked", layer === shown.heads[0][0] && head === shown.heads[0][1]);
     }
   });
   return () => {
-    for (const button of buttons) drawWeights(button.firstChild, cross, weightsOf(cross, ...button.place));
+    for (const button of buttons) drawWeights(button.firstChild, cross, weightsOf(cross, button.place));
     const legend = byId("ramp").getContext("2d");
     for (let x = 0; x < 160; x++) {
       legend.fillStyle = `rgb(${palette[Math.round(255 * Math.sqrt(x / 159))]})`;
@@ -99,7 +99,7 @@ function makeMap(role, number) {
   const figure = make("figure", {}, caption, make("div", { class: "scroll" }, canvas), said, enlarge, details);
   byId("maps").append(figure);
   const refill = onDemand(details, () => {
-    const weights = weightsOf(role.map, shown.layer, shown.head);
+    const weights = weightsOf(role.map, shown.heads[0]);
     return table(["", ...role.columns], role.rows.map((row, query) => [row, ...role.columns.map((_, key) =>
       isMasked(role, query, key) ? "masked" : percent(weights[query * role.map.keys + key]))]));
   });
@@ -133,12 +133,12 @@ function makeMap(role, number) {
 }
 
 function describe({ role, said, at }) {
-  const missing = shown.layer >= role.map.layers ? ` It has ${role.map.layers} layers; the last is shown.` : "";
+  const missing = shown.heads[0][0] >= role.map.layers ? ` It has ${role.map.layers} layers; the last is shown.` : "";
   if (!at) { said.textContent = `${nameOfChoice()}.${missing}`; return; }
   const [query, key] = at;
   const sentence = isMasked(role, query, key)
     ? `Writing ${quoted(role.rows[query])}, the decoder may not attend to ${quoted(role.columns[key])}, which is not written yet`
-    : `${role.said(role.rows[query], role.columns[key])}: ${percent(weightsOf(role.map, shown.layer, shown.head)[query * role.map.keys + key])}`;
+    : `${role.said(role.rows[query], role.columns[key])}: ${percent(weightsOf(role.map, shown.heads[0])[query * role.map.keys + key])}`;
   said.textContent = `${sentence} (${nameOfChoice()}).${missing}`;
 }
 
@@ -169,7 +169,7 @@ function paint(view) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   if (role.map.causal) hatch(context, view.left, view.top, width, height);
   const small = make("canvas");
-  drawWeights(small, role.map, weightsOf(role.map, shown.layer, shown.head));
+  drawWeights(small, role.map, weightsOf(role.map, shown.heads[0]));
   context.imageSmoothingEnabled = false;
   context.drawImage(small, view.left, view.top, width, height);
   context.strokeStyle = style.getPropertyValue("--line");

@@ -16,6 +16,6 @@ makeMaps();
 makeWords();
 makeChoices();
 makeBeam();
-choose(average, average);
+update({});
 layOut(); // the ResizeObserver only calls it in the next frame
 document.documentElement.dataset.ready = "yes";

@@ -7,7 +7,7 @@ const sides = {
 
 // The attention of a word to each key word: averaged over its own pieces, summed over the pieces of the key word.
 function wordAttention(map, owners, word, keyOwners, nWords) {
-  const weights = weightsOf(map, shown.layer, shown.head);
+  const weights = weightsOf(map, shown.heads[0]);
   const rows = owners.flatMap((owner, piece) => (owner === word ? [piece] : []));
   const found = new Array(nWords).fill(0);
   for (const row of rows) keyOwners.forEach((owner, key) => {
