@@ -8,10 +8,11 @@ from serve_case import SENTENCE
 from starlette.testclient import TestClient
 
 from translator.serve.access import Access
-from translator.serve.language import detect, language_of
+from translator.serve.language import language_of
 from translator.serve.limits import Limits
 from translator.serve.request_parsing import BODY_TYPES
 from translator.translation.inference import Translator
+from translator.translation.language import detect
 
 pytest_plugins = ("trained",)
 

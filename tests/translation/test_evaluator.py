@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from translator.translation.evaluator import evaluate
 from translator.translation.inference import Translator
+from translator.translation.joining import Translation
 
 
 class Echo:
@@ -14,8 +15,8 @@ class Echo:
     config = SimpleNamespace(search=SimpleNamespace(beam_size=1))
     precision = "float32"
 
-    def translate(self, texts: Sequence[str], **_: Any) -> list[Any]:
-        return [SimpleNamespace(text=text, n_parts=1) for text in texts]
+    def translate(self, texts: Sequence[str], **_: Any) -> list[Translation]:
+        return [Translation("", text, 0.0, (), 1) for text in texts]
 
 
 LINES = [

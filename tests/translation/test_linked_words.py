@@ -77,7 +77,7 @@ def test_words_survive_copying_and_pickling(translation: Translation) -> None:
     for other in (pickle.loads(pickle.dumps(translation)), copy.deepcopy(translation)):
         assert other == translation
         assert (other.words, other.links) == (translation.words, translation.links)
-    fields = ["source", "text", "score", "candidates", "n_parts"]
+    fields = ["source", "text", "score", "candidates", "n_parts", "line_log_probs", "confidence"]
     assert list(dataclasses.asdict(translation)) == fields
 
 

@@ -134,6 +134,9 @@ def _output_lines(
     if jsonl:
         record: dict[str, Any] = {"line": number, "source": source, "text": translation.text}
         record |= {"score": round(translation.score, 4), "parts": translation.n_parts}
+        if translation.confidence is not None:
+            record["confidence"] = round(translation.confidence.probability, 4)
+            record["is_guess"] = translation.confidence.is_guess
         if n_best > 1:
             record["n_best"] = [{"text": c.text, "score": round(c.score, 4)} for c in candidates]
         yield json.dumps(record, ensure_ascii=False)

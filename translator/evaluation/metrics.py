@@ -82,6 +82,16 @@ def bleu(hypotheses: Sequence[str], *references: Sequence[str]) -> float:
     return float(BLEU().corpus_score(list(hypotheses), [*map(list, references)]).score)
 
 
+def sentence_chrf(hypotheses: Sequence[str], *references: Sequence[str]) -> list[float]:
+    """Return the chrF score of each line, against that of its references with which it is highest."""
+    _check(hypotheses, references)
+    metric = CHRF()
+    return [
+        float(metric.sentence_score(hypothesis, list(of_line)).score)
+        for hypothesis, *of_line in zip(hypotheses, *references, strict=True)
+    ]
+
+
 def compare(
     hypotheses: Sequence[str], others: Sequence[str], *references: Sequence[str]
 ) -> dict[str, Comparison]:

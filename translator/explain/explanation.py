@@ -18,7 +18,9 @@ from translator.search.result import Hypothesis
 from translator.search.trace import Trace
 from translator.symbols import BOS, EOS, PAD
 from translator.translation.aligner import Aligner
+from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
+from translator.translation.language import looks_like
 from translator.translation.words import word_of_each
 
 #: Number of alternatives shown for each chosen piece.
@@ -91,6 +93,8 @@ class Explanation:
         node_pieces: the piece of each node in readable form.
         hypotheses: for each finished hypothesis, best first, the index of its last node and its text.
         links: the word alignment that `Aligner` finds, as pairs (source word index, target word index).
+        confidence: how likely the translation is to be good; None if the model has no calibration.
+        is_source_language: whether `source` looks like a text in the source language.
     """
 
     source: str
@@ -114,6 +118,8 @@ class Explanation:
     node_pieces: list[str]
     hypotheses: list[tuple[int, str]]
     links: list[Link]
+    confidence: Confidence | None
+    is_source_language: bool
 
 
 def explain(
@@ -165,6 +171,8 @@ def explain(
         node_pieces=readable(tokenizer, [node.piece for node in nodes]),
         hypotheses=_hypotheses(tokenizer, nodes),
         links=Aligner(translator).align([source], [translation])[0],
+        confidence=translator.confidence([(best.log_prob, len(best.ids) + 1)]),
+        is_source_language=looks_like(source, data.source_language),
     )
 
 

@@ -1,5 +1,6 @@
 """An explanation as JSON, for other programs and for the page."""
 
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,8 @@ def without_attention(explanation: Explanation) -> dict[str, Any]:
         "log_prob": e.log_prob,
         "beam_size": e.beam_size,
         "parts": e.n_parts,
+        "confidence": None if e.confidence is None else asdict(e.confidence),
+        "is_source_language": e.is_source_language,
         "source_pieces": e.source_pieces,
         "target_pieces": e.target_pieces,
         "source_words": e.source_words,

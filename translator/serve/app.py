@@ -7,6 +7,7 @@ differences between its routes and these.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,13 +18,14 @@ from starlette.types import ASGIApp
 from translator.errors import PasserelleError
 from translator.serve import schema
 from translator.serve.access import Access
-from translator.serve.language import detect, language_of, name_of
+from translator.serve.language import language_of, name_of
 from translator.serve.limits import RefusedError
 from translator.serve.metrics import CONTENT_TYPE_LATEST
 from translator.serve.middleware import ServiceMiddleware
 from translator.serve.page_routes import add_page
 from translator.serve.request_parsing import authorized_fields, n_alternatives_of, string_of, texts_of
 from translator.serve.service import Answer, Service
+from translator.translation.language import detect
 
 _DETECTED = schema.fields(confidence=schema.NUMBER, language=schema.TEXT)
 
@@ -82,10 +84,11 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
     source, target = service.source_language, service.target_language
     several = schema.list_of(schema.TEXT)
     result = schema.fields(
-        ("detectedLanguage", "alternatives"),
+        ("detectedLanguage", "alternatives", "confidence"),
         translatedText={"anyOf": [schema.TEXT, several]},
         detectedLanguage={"anyOf": [_DETECTED, schema.list_of(_DETECTED)]},
         alternatives={"anyOf": [several, schema.list_of(several)]},
+        confidence={"anyOf": [schema.CONFIDENCE, schema.list_of(schema.CONFIDENCE)]},
     )
 
     @app.post(
@@ -121,6 +124,9 @@ def _add_translate(app: FastAPI, service: Service, access: Access) -> None:
         result: dict[str, Any] = {"translatedText": best if is_list else best[0]}
         if is_auto:
             result["detectedLanguage"] = detected if is_list else detected[0]
+        if any(answer.confidence for answer in answers):
+            confidences = [answer.confidence and asdict(answer.confidence) for answer in answers]
+            result["confidence"] = confidences if is_list else confidences[0]
         if n_alternatives:
             result["alternatives"] = others if is_list else others[0]
         return result

@@ -1,5 +1,6 @@
 """The web page, and the routes under /api/ that it uses."""
 
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -11,6 +12,7 @@ from translator.serve.access import Access
 from translator.serve.limits import RefusedError
 from translator.serve.request_parsing import authorized_fields, text_of
 from translator.serve.service import Service
+from translator.translation.language import looks_like
 
 #: Files in `page/`, each under the path of the route that returns it.
 _FILES = {
@@ -58,24 +60,32 @@ def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
     one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
     links = schema.list_of(schema.list_of(schema.INTEGER))
-    result = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
-    responses = schema.responses(result, has_body=True)
+    aligned = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
+    translated = schema.fields(
+        **aligned["properties"], confidence=schema.CONFIDENCE, is_source_language=schema.BOOLEAN
+    )
 
     @app.post(
         "/api/translate",
         response_model=None,
-        responses=responses,
+        responses=schema.responses(translated, has_body=True),
         openapi_extra=schema.request_body(one_text, one_text),
     )
     async def translate(request: Request) -> dict[str, Any]:
         text = text_of(await authorized_fields(request, access), "text", service.limits)
         [answer] = await service.translate([text])
-        return {"translation": answer.text, **await service.words(text, answer.text)}
+        confidence = None if answer.confidence is None else asdict(answer.confidence)
+        return {
+            "translation": answer.text,
+            "confidence": confidence,
+            "is_source_language": looks_like(text, service.source_language),
+            **await service.words(text, answer.text),
+        }
 
     @app.post(
         "/api/align",
         response_model=None,
-        responses=responses,
+        responses=schema.responses(aligned, has_body=True),
         openapi_extra=schema.request_body(two_texts, two_texts),
     )
     async def align(request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
 
 ERROR: Schema = {"type": "object", "properties": {"error": TEXT}, "required": ["error"]}
 
@@ -35,6 +36,12 @@ def fields(optional: Sequence[str] = (), **properties: Schema) -> Schema:
     """Return the schema of an object with `properties`. A property is required unless it is in `optional`."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
+
+
+#: The confidence in a translation; null if the model has none.
+CONFIDENCE: Schema = {
+    "anyOf": [fields(probability=NUMBER, is_guess=BOOLEAN, min_chrf=NUMBER), {"type": "null"}]
+}
 
 
 def list_of(items: Schema) -> Schema:

@@ -17,6 +17,7 @@ from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
 from translator.translation.aligner import Aligner
+from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
 from translator.translation.joining import Translation, join_parts
 from translator.translation.splitting import Part
@@ -31,10 +32,14 @@ _PROBE = "Bonjour."
 
 @dataclass(frozen=True)
 class Answer:
-    """The best translation of a text, and alternatives that differ from it and from each other."""
+    """The best translation of a text, and alternatives that differ from it and from each other.
+
+    The confidence in the best translation is None if the model has no calibration.
+    """
 
     text: str
     alternatives: list[str]
+    confidence: Confidence | None = None
 
 
 class Service:
@@ -139,7 +144,8 @@ class Service:
             text.split("\n"), results, self._translator, length_penalty=penalty, n_best=n_best
         )
         best, *others = dict.fromkeys(_kth_best(translations, k) for k in range(n_best))
-        return Answer(best, others)
+        log_probs = [of_line for line in translations for of_line in line.line_log_probs]
+        return Answer(best, others, self._translator.confidence(log_probs))
 
     async def words(self, source: str, target: str) -> dict[str, Any]:
         """Split a text and its translation into words, and align the words line by line.

@@ -16,17 +16,22 @@ from translator.data import corpus
 from translator.data.preparation import Prepared, open_evaluation_split
 from translator.data.vocabulary_fit import FIT, vocabulary_fit
 from translator.errors import TrainingError
+from translator.evaluation.metrics import sentence_chrf
 from translator.files import atomic_write
 from translator.model_folder import LoadedModel, load_unfinished, save_weights, write_manifest
 from translator.training.checkpoint import BEST, LAST, STATE, check_vocabulary, read_checkpoint
 from translator.training.curves import plot_curves
 from translator.training.data_record import vocabulary_digest
+from translator.translation.calibration import calibrate
+from translator.translation.confidence import CONFIDENCE
 from translator.translation.evaluator import Evaluation, evaluate
 from translator.translation.inference import Translator
 from translator.translation.splitting import SHARE, learnt_single_sentences
 
 #: The folder of the package `translator`.
 PACKAGE = Path(__file__).resolve().parent.parent
+#: Maximum number of lines of the validation split on which the confidence is calibrated.
+MAX_LINES = 5000
 
 
 def finalize(
@@ -64,9 +69,10 @@ def finalize(
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
+    trained.manifest[CONFIDENCE] = _calibration(config, trained)
     scores, lines = _test(config, trained, initial, folder)
     _draw(folder, scores)
-    facts = _provenance(config, prepared, best, initial)
+    facts = {**_provenance(config, prepared, best, initial), **trained.manifest}
     write_manifest(model_folder, {**facts, "git_commit": commit, "scores": scores})
     if lines:  # printed last, so that nothing else fails if stdout is closed
         print("\n".join(lines), flush=True)
@@ -94,7 +100,6 @@ def _provenance(
         "initial_model": initial and {"folder": config.train.init_from, "sha256": initial.manifest["sha256"]},
         "data": prepared.fingerprints,
         "data_report": asdict(prepared.report),
-        SHARE: prepared.multi_sentence_share,
         FIT: {side: asdict(fit) for side, fit in fits.items()},
     }
 
@@ -115,9 +120,7 @@ def _test(
     console.note(f"testing {len(sources):,} lines …")
 
     def evaluation_of(loaded: LoadedModel) -> Evaluation:
-        splits = learnt_single_sentences(loaded.manifest.get(SHARE))
-        translator = Translator(loaded, loaded.tokenizer, loaded.config, splits_sentences=splits)
-        return evaluate(translator, sources, references, origins=origins)
+        return evaluate(_translator_of(loaded), sources, references, origins=origins)
 
     after = evaluation_of(trained)
     text = "".join(f"{line}\n" for line in after.hypotheses)
@@ -130,6 +133,23 @@ def _test(
         listed = ", ".join(f"{name} {score.score:.2f}".strip() for name, score in of_parts.items())
         lines.append(f"before, with {config.train.init_from}: BLEU {listed}")
     return scores, lines
+
+
+def _calibration(config: Config, trained: LoadedModel) -> dict[str, Any] | None:
+    """Fit the model's calibration on (at most) the first `MAX_LINES` lines of the validation split."""
+    split = corpus.open_split(config.data, "val", seed=config.train.seed)
+    sources, references = list(split["source"][:MAX_LINES]), list(split["target"][:MAX_LINES])
+    translations = _translator_of(trained).translate(sources)
+    hypotheses = [translation.text for translation in translations]
+    calibration = calibrate(translations, sentence_chrf(hypotheses, references))
+    return None if calibration is None else asdict(calibration)
+
+
+def _translator_of(loaded: LoadedModel) -> Translator:
+    splits = learnt_single_sentences(loaded.manifest.get(SHARE))
+    return Translator(
+        loaded, loaded.tokenizer, loaded.config, splits_sentences=splits, manifest=loaded.manifest
+    )
 
 
 def _draw(folder: Path, scores: dict[str, Any]) -> None:

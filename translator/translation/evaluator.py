@@ -7,9 +7,11 @@ from typing import Any
 
 from translator.alignment.links import Gold, LinkScores, diagonal, link_scores
 from translator.data.noise import CHANGES
-from translator.evaluation.metrics import Score, bleu, corpus_scores
+from translator.evaluation.metrics import Score, bleu, corpus_scores, sentence_chrf
 from translator.translation.aligner import Aligner
+from translator.translation.calibration import CLEARLY_GOOD_CHRF, MIN_CHRF, Report, report
 from translator.translation.inference import Translator
+from translator.translation.joining import Translation
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Evaluation:
         precision: precision of the translator.
         by_origin: for each origin (see `evaluate`), BLEU of the lines with this origin. It is empty unless
             the test set has several origins.
+        confidence: how well the model's confidence agrees with chrF; None if the model has no calibration.
     """
 
     hypotheses: list[str]
@@ -42,6 +45,7 @@ class Evaluation:
     beam_size: int
     precision: str
     by_origin: dict[str, Score]
+    confidence: Report | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results except the hypotheses, for JSON."""
@@ -61,6 +65,7 @@ class Evaluation:
                 if self.by_origin
                 else {}
             ),
+            **({"confidence": asdict(self.confidence)} if self.confidence else {}),
         }
 
     def lines(self, name: str) -> list[str]:
@@ -87,6 +92,7 @@ class Evaluation:
                 for origin, score in self.by_origin.items()
             ),
             f"copying the source: BLEU {self.copy_baseline:.2f}",
+            *([_confidence_line(self.confidence)] if self.confidence else []),
         ]
 
 
@@ -147,11 +153,27 @@ def evaluate(
             origin: _bleu_score(*(_only(origin, origins, side) for side in (hypotheses, *references)))
             for origin in dict.fromkeys(origins or () if len(set(origins or ())) > 1 else ())
         },
+        _confidence(translations, references),
+    )
+
+
+def _confidence_line(found: Report) -> str:
+    return (
+        f"confidence: calibration error {found.error:.3f}; called a guess: {found.flagged_bad:.0%} of "
+        f"{found.n_bad:,} lines with chrF below {MIN_CHRF:g}, {found.flagged_good:.0%} of {found.n_good:,} "
+        f"with {CLEARLY_GOOD_CHRF:g} or more"
     )
 
 
 def _bleu_score(hypotheses: Sequence[str], *references: Sequence[str]) -> Score:
     return corpus_scores(hypotheses, *references, metrics=("bleu",))["bleu"]
+
+
+def _confidence(translations: Sequence[Translation], references: Sequence[Sequence[str]]) -> Report | None:
+    confidences = [translation.confidence for translation in translations]
+    if not any(confidences):
+        return None
+    return report(confidences, sentence_chrf([each.text for each in translations], *references))
 
 
 def _only(origin: str, origins: Sequence[str] | None, lines: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from translator.model_folder import LoadedModel, load_model_folder
 from translator.search.result import Result, SearchOptions
 from translator.search.trace import Trace
 from translator.translation.batched_search import batched_search
+from translator.translation.confidence import Calibration, Confidence
 from translator.translation.decoders import DecodingBackend, choose_decoder
 from translator.translation.joining import Translation, join_parts
 from translator.translation.splitting import (
@@ -88,10 +89,12 @@ class Translator:
             precision: as in `load`.
             splits_sentences: whether each sentence of a line is translated separately.
             backend: as in `load`.
-            manifest: the manifest of the model folder, if there is one. `repr` shows its scores.
+            manifest: the manifest of the model folder, if there is one: its scores and its calibration.
         """
         self._model, self.tokenizer, self.config = model, tokenizer, config
         self._manifest = manifest or {}
+        #: Computes the confidence in a translation; None if the model has no calibration.
+        self.calibration = Calibration.from_manifest(self._manifest)
         self.splits_sentences = splits_sentences
         #: What decodes, and why C does not; None if it does, or if another backend was asked for.
         self.decoder, self.why_not_native = choose_decoder(
@@ -174,6 +177,10 @@ class Translator:
         scores = self._manifest.get("scores") or {}
         facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]
         return f"<Translator: {', '.join(facts)}>"
+
+    def confidence(self, log_probs: Sequence[tuple[float, int]]) -> Confidence | None:
+        """Return the confidence in a translation; see `Calibration.of_lines`. None without a calibration."""
+        return None if self.calibration is None else self.calibration.of_lines(log_probs)
 
     def mapped(self, text: str) -> str:
         """Return a source as the model reads it. If the model has an input map, this is the mapped source."""

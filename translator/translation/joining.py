@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from translator.alignment.links import Link
 from translator.search.result import Result
 from translator.search.scoring import normalised
+from translator.translation.confidence import Confidence
 from translator.translation.picture import to_html
 from translator.translation.splitting import Part
 
@@ -54,6 +55,10 @@ class Translation:
         n_parts: number of parts that were translated separately; 0 if the source is blank. A part is a line,
             or a sentence if lines are split into sentences. If a line or a sentence exceeds the model's
             maximum length, it is split into segments, and each segment is a part.
+        line_log_probs: for each line of the source that is not blank, Σ log p of the tokens of its
+            translation, including the end symbols of its parts, and the number of these tokens.
+        confidence: how likely the translation is to be good. It is None if the model has no calibration or
+            the source is blank.
     """
 
     source: str
@@ -61,6 +66,8 @@ class Translation:
     score: float
     candidates: tuple[Candidate, ...]
     n_parts: int
+    line_log_probs: tuple[tuple[float, int], ...] = ()
+    confidence: Confidence | None = None
     _compute: InitVar["Callable[[], list[LinkedWords]]"] = list
 
     def __post_init__(self, _compute: "Callable[[], list[LinkedWords]]") -> None:
@@ -151,4 +158,19 @@ def _join(
         return linked_words(translator, [(part.text, result.hypotheses[0].ids) for part, result in parts])
 
     best = candidates[0]
-    return Translation(source, best.text, best.score, tuple(candidates), len(parts), compute)
+    line_log_probs = _line_log_probs(parts)
+    confidence = translator.confidence(line_log_probs)
+    return Translation(
+        source, best.text, best.score, tuple(candidates), len(parts), line_log_probs, confidence, compute
+    )
+
+
+def _line_log_probs(parts: Sequence[tuple[Part, Result]]) -> tuple[tuple[float, int], ...]:
+    lines: list[tuple[float, int]] = []
+    for part, result in parts:
+        best = result.hypotheses[0]
+        if not lines or "\n" in part.separator:
+            lines.append((0.0, 0))
+        log_prob, n_tokens = lines[-1]
+        lines[-1] = log_prob + best.log_prob, n_tokens + len(best.ids) + 1
+    return tuple(lines)
