@@ -1,7 +1,7 @@
 """Translations of texts, joined from the translations of their parts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ class Translation:
     score: float
     candidates: tuple[Candidate, ...]
     n_parts: int
-    line_log_probs: tuple[tuple[float, int], ...] = ()
+    line_log_probs: tuple[tuple[float, int], ...] = field(default=(), repr=False)
     confidence: Confidence | None = None
     _compute: InitVar["Callable[[], list[LinkedWords]]"] = list
 
