@@ -11,6 +11,7 @@ from torch import Tensor
 from translator.data.input_map import map_input
 from translator.errors import UsageError
 from translator.explain import Explanation, explain
+from translator.explain.explanation import readable
 from translator.model.attention import Attention
 from translator.search.result import Hypothesis, Result
 from translator.search.trace import Trace
@@ -187,12 +188,21 @@ def test_no_alternative_is_one_that_a_search_may_not_take(translator: Translator
 
 
 def test_pieces_of_a_word_are_its_own(translator: Translator, explanation: Explanation) -> None:
-    pieces = [piece.lstrip("·") for piece in explanation.source_pieces]
+    pieces = [piece.lstrip("␣") for piece in explanation.source_pieces]
     spelled = ["" for _ in explanation.source_words]
     for piece, owner in zip(pieces[:-1], explanation.source_owners[:-1], strict=True):
         spelled[owner] += piece
     assert spelled == explanation.source_words
     assert explanation.source_owners[-1] == explanation.target_owners[-1] == -1
+
+
+def test_spaces_are_shown_and_bytes_are_named(translator: Translator) -> None:
+    shown = explain(translator, "Le 🐈 dort.")
+    assert shown.source_pieces[0].startswith("␣")
+    named = [piece for piece in shown.source_pieces if piece.endswith(" of 🐈⟩")]
+    assert named == [f"⟨{byte:02X} of 🐈⟩" for byte in "🐈".encode()]
+    ids = translator.tokenizer.encode("🐈")
+    assert readable(translator.tokenizer, ids[-1:]) == ["⟨88⟩"], "of what, one byte does not say"
 
 
 def test_of_a_text_in_parts_the_first_is_explained(translator: Translator) -> None:

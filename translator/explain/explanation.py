@@ -1,5 +1,6 @@
 """The data of an explanation: attention maps, probabilities, the beam search and the word alignment."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -168,7 +169,7 @@ def explain(
         cross=cross,
         choices=_choices(tokenizer, log_probs, best, n_forced=len(forced)),
         nodes=nodes,
-        node_pieces=readable(tokenizer, [node.piece for node in nodes]),
+        node_pieces=[readable(tokenizer, [node.piece])[0] for node in nodes],
         hypotheses=_hypotheses(tokenizer, nodes),
         links=Aligner(translator).align([source], [translation])[0],
         confidence=translator.confidence([(best.log_prob, len(best.ids) + 1)]),
@@ -215,7 +216,7 @@ def _choices(tokenizer: Tokenizer, log_probs: Tensor, best: Hypothesis, *, n_for
     for position, (piece, values, ids) in enumerate(
         zip(chosen, top.values.tolist(), top.indices.tolist(), strict=True)
     ):
-        names = readable(tokenizer, ids)
+        names = [readable(tokenizer, [i])[0] for i in ids]
         alternatives = [(name, value) for name, value in zip(names, values, strict=True) if value >= 0]
         choices.append(Choice(float(probabilities[position, piece]), position < n_forced, alternatives))
     return choices
@@ -238,17 +239,17 @@ def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, 
 
 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return the pieces with the given ids in readable form.
+    """Return the pieces of a sequence of ids in readable form.
 
-    A piece that starts a word is shown without a mark, such as `maison`. A piece that continues a word is
-    shown with a dot in front, such as `·nette`.
+    A space is shown as `␣`: a piece that starts a word looks like `␣maison`, and one that continues a word
+    like `nette`. A piece for one byte is named after the character that the byte is part of, such as
+    `⟨E2 of €⟩`, or like `⟨E2⟩` if its neighbours do not complete the character.
     """
-
-    def name(i: int, piece: str) -> str:
-        if i in NAMES:
-            return NAMES[i]
-        if piece.startswith(WORD_MARK):
-            return piece[1:] or "␣"
-        return f"·{piece}" if piece[:1].isalnum() else piece
-
-    return [name(i, piece) for i, piece in zip(ids, tokenizer.pieces(ids), strict=True)]
+    text, names = tokenizer.decode(ids), []
+    for i, piece, (start, end) in zip(ids, tokenizer.pieces(ids), tokenizer.spans(ids), strict=True):
+        name = NAMES.get(i, piece.replace(WORD_MARK, "␣"))
+        if byte := re.fullmatch("<0x(..)>", piece):
+            character = text[start:end]
+            name = f"⟨{byte[1]}⟩" if character == "\ufffd" else f"⟨{byte[1]} of {character}⟩"
+        names.append(name)
+    return names

@@ -13,8 +13,9 @@ import torch
 from translator.explain.explanation import AttentionMap, Explanation
 from translator.explain.to_json import without_attention
 
-#: The files of the page's script, in the order in which they are concatenated.
-SCRIPTS = ("base.js", "maps.js", "words.js", "choices.js", "beam.js", "start.js")
+#: The files of the page's script and style, in the order in which they are concatenated.
+SCRIPTS = ("base.js", "maps.js", "stage.js", "beam.js", "film.js", "start.js")
+STYLES = ("page.css", "stage.css")
 
 #: Desired maximum for the total length of the encoded attention maps. It keeps the page below 2 MB even if
 #: the sentence is long or the model is large.
@@ -37,7 +38,7 @@ def _digest(text: str) -> str:
 
 def policy() -> str:
     """Return the Content-Security-Policy of the page: only its inline script and style are allowed."""
-    script, style = _digest(_template(*SCRIPTS)), _digest(_template("page.css"))
+    script, style = _digest(_template(*SCRIPTS)), _digest(_template(*STYLES))
     return f"default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 
 
@@ -49,7 +50,7 @@ def to_html(explanation: Explanation) -> str:
     """
     parts = {
         "policy": policy(),
-        "style": _template("page.css"),
+        "style": _template(*STYLES),
         "script": _template(*SCRIPTS),
         "data": _script_data({**without_attention(explanation), "maps": _maps(explanation)}),
     }
