@@ -1,8 +1,11 @@
 """The page in a real Chromium: offline, by mouse and by keyboard, light, dark and on a phone."""
 
+import json
+import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 from chromium import chromium, look, screenshot, violations
@@ -19,7 +22,45 @@ pytest_plugins = ("trained",)
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 HOSTILE = "</script><img src=x onerror=document.title='broken'> <b>La reine</b> {{data}}"
-Open = Callable[[Explanation], webdriver.Chrome]
+#: Facts that only some models have, made up.
+FACTS: dict[str, Any] = {
+    "confidence": {"probability": 0.34, "is_guess": True, "min_chrf": 60},
+    "is_source_language": False,
+    "model": {"name": "tiny", "corpus": "phrases", "created": "2026-11-30T23:30:00+00:00", "bleu": 58.0},
+}
+
+
+class Open(Protocol):
+    def __call__(self, explanation: Explanation, **facts: Any) -> webdriver.Chrome: ...
+
+
+def film() -> dict[str, Any]:
+    """A film of three sentences at two moments: first "the the", then two words in order."""
+
+    def moment(step: int, pieces: list[str], cross: list[list[float]]) -> dict[str, Any]:
+        text = "".join(pieces[:-1]).replace("␣", " ").strip()
+        translations = [{"text": f"{text}{end}", "pieces": pieces, "cross": cross} for end in ("", "!", "?")]
+        return {"step": step, "translations": translations}
+
+    even = [[0.333, 0.333, 0.334]] * 3
+    sharp = [[0.9, 0.06, 0.04], [0.08, 0.91, 0.01], [0.0, 0.02, 0.98]]
+    sources = [f"{word} reine" for word in ("La", "Une", "Ma")]
+    return {
+        "sentences": [
+            {"source": source, "pieces": [f"␣{word}" for word in source.split()] + ["⟨end⟩"]}
+            for source in sources
+        ],
+        "moments": [
+            moment(10, ["␣the", "␣the", "⟨end⟩"], even),
+            moment(1280, ["␣The", "␣queen", "⟨end⟩"], sharp),
+        ],
+    }
+
+
+def with_facts(page: str, facts: dict[str, Any]) -> str:
+    head, tail = page.split('id="facts">')
+    data, tail = tail.split("</script>", 1)
+    return f'{head}id="facts">{json.dumps({**json.loads(data), **facts})}</script>{tail}'
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +73,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def show(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Open]:
     """A function that opens an explanation from a file; at the end, the console must be empty."""
 
-    def call(explanation: Explanation) -> webdriver.Chrome:
+    def call(explanation: Explanation, **facts: Any) -> webdriver.Chrome:
         path = tmp_path / "page.html"
-        path.write_text(to_html(explanation), encoding="utf-8")
+        page = to_html(explanation)
+        path.write_text(with_facts(page, facts) if facts else page, encoding="utf-8")
         browser.get(path.as_uri())
         ready = "return document.documentElement.dataset.ready === 'yes'"
         WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda driver: driver.execute_script(ready))
@@ -87,49 +129,236 @@ def n_colours(driver: webdriver.Chrome, role: int, query: int, key: int) -> int:
     )
 
 
-def test_it_shows_the_translation_and_a_word_lights_up_what_it_looks_at(
-    show: Open, explanation: Explanation
-) -> None:
+def texts(driver: webdriver.Chrome, selector: str) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.textContent)"
+    return driver.execute_script(script, selector)
+
+
+def weights_of(driver: webdriver.Chrome, side: str) -> list[float]:
+    script = """return [...document.querySelectorAll(`#${arguments[0]}-pieces button`)]
+        .map((piece) => Number(piece.style.getPropertyValue('--weight')))"""
+    return driver.execute_script(script, side)
+
+
+def ribbons(driver: webdriver.Chrome) -> list[float]:
+    """The widths of the ribbons, as parts of the widest one possible."""
+    script = """const style = getComputedStyle(document.getElementById('stage'));
+        return [...document.querySelectorAll('.ribbon')]
+          .map((path) => path.getAttribute('stroke-width') / style.getPropertyValue('--widest'))"""
+    return driver.execute_script(script)
+
+
+def go_to(driver: webdriver.Chrome, step: int) -> None:
+    script = """const scrubber = document.getElementById('scrubber');
+        scrubber.value = arguments[0]; scrubber.dispatchEvent(new Event('input'))"""
+    driver.execute_script(script, step)
+
+
+def test_what_is_drawn_are_the_numbers_of_the_explanation(show: Open, explanation: Explanation) -> None:
+    """Of random pieces: at their step, pointed at when all is written, and read from the source side."""
+    page = show(explanation)
+    target = page.find_elements(By.CSS_SELECTOR, "#target-pieces button")
+    source = page.find_elements(By.CSS_SELECTOR, "#source-pieces button")
+    assert texts(page, "#source-pieces button") == explanation.source_pieces
+    assert texts(page, "#target-pieces button") == ["⟨start⟩", *explanation.target_pieces]
+    heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
+    n_target, n_source = explanation.cross.mask.shape
+    chance = random.Random(4)
+    for head in (None, 1):
+        if head is not None:
+            heads[head].click()
+        encoder, decoder, cross = (
+            shown.average if head is None else shown.weights[0, head]
+            for shown in (explanation.encoder, explanation.decoder, explanation.cross)
+        )
+        for query in chance.sample(range(n_target), 3):
+            seen = []
+            for way in ("step", "point"):
+                go_to(page, query if way == "step" else n_target)
+                if way == "point":
+                    ActionChains(page).move_to_element(target[query + 1]).perform()
+                drawn, looked_back = weights_of(page, "source"), weights_of(page, "target")
+                assert drawn == pytest.approx(cross[query].tolist(), abs=0.005)
+                assert looked_back == pytest.approx([*decoder[query].tolist(), 0], abs=0.005)
+                assert ribbons(page) == pytest.approx([weight for weight in drawn if weight >= 0.03])
+                seen.append(text(page, "stage-said"))
+                probability = explanation.choices[query].probability
+                said = re.search(r"”, (?:> )?(\d+)", seen[-1].replace("\u00a0", " "))
+                assert said is not None, seen
+                assert int(said[1]) == pytest.approx(100 * probability, abs=1)
+                strongest = explanation.source_pieces[int(cross[query].argmax())].lstrip("␣")
+                assert f"it reads {strongest} " in seen[-1]
+            assert seen[0] == seen[1]
+        key = chance.randrange(n_source)
+        ActionChains(page).move_to_element(source[key]).perform()
+        drawn, looked_back = weights_of(page, "target"), weights_of(page, "source")
+        assert drawn == pytest.approx([0, *cross[:, key].tolist()], abs=0.005)
+        assert looked_back == pytest.approx(encoder[key].tolist(), abs=0.005)
+        assert ribbons(page) == pytest.approx([weight for weight in drawn if weight >= 0.03])
+    # Control: another piece has other weights.
+    assert (cross[query] - cross[query - 1]).abs().max() > 0.01
+
+
+def test_lines_join_the_aligned_words_when_all_is_written(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    ends = page.execute_script("return [...document.querySelectorAll('.link')].map((p) => p.dataset.ends)")
+    assert [tuple(map(int, end.split(","))) for end in ends] == explanation.links != []
+    page.find_element(By.CSS_SELECTOR, "#words-table summary").click()
+    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#words-table table"))
+    rows = texts(page, "#words-table tbody tr td:last-child")
+    for j in range(len(explanation.target_words)):
+        aligned = [explanation.source_words[i] for i, to in explanation.links if to == j]
+        assert rows[j] == (" ".join(aligned) or "–")
+    go_to(page, 2)
+    assert page.find_elements(By.CSS_SELECTOR, ".link") == []
+
+
+def test_the_keyboard_alone_drives_the_player(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    end = len(explanation.target_pieces)
+    page.execute_script("document.getElementById('back').focus()")
+    press(page, Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert f"piece {end - 1} of {end}" in text(page, "step-said")
+    ActionChains(page).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+    press(page, Keys.SPACE)  # to the start
+    first = explanation.target_pieces[0]
+    scrubber = page.find_element(By.ID, "scrubber")
+    assert scrubber.get_attribute("aria-valuetext") == f"piece 1 of {end}: {first}"
+    assert f"Writing “{first.lstrip('␣')}”" in text(page, "stage-said")
+    unseen = texts(page, ".piece.unseen")
+    assert unseen == explanation.target_pieces[1:]
+    hidden = page.find_elements(By.CSS_SELECTOR, ".piece.unseen")
+    assert {piece.text for piece in hidden} == {""}, "what is not written is not shown"
+    assert all("not written yet" in str(piece.get_attribute("aria-label")) for piece in hidden)
+    scrubber.send_keys(Keys.ARROW_RIGHT)
+    assert f"piece 2 of {end}" in text(page, "step-said")
+    press(page, Keys.SPACE)
+    assert text(page, "play") == "Pause"
+    at_3 = lambda driver: f"piece 4 of {end}" in text(driver, "step-said")  # noqa: E731
+    WebDriverWait(page, 10, poll_frequency=0.05).until(at_3)
+    press(page, Keys.SPACE)
+    assert text(page, "play") == "Play"
+    # Inside the sentences, the arrow keys move from piece to piece.
+    page.execute_script("document.querySelector('#target-pieces button').focus()")
+    press(page, Keys.ARROW_RIGHT)
+    assert f"Writing “{first.lstrip('␣')}”" in text(page, "stage-said")
+    press(page, Keys.END)
+    assert text(page, "stage-said") == f"Piece {end} is not written yet; no query may attend to it."
+    assert page.find_elements(By.CSS_SELECTOR, ".ribbon") == []
+
+
+def test_ribbons_grow_unless_motion_is_unwanted(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    animation = "return getComputedStyle(document.querySelector('.ribbon')).animationName"
+    go_to(page, 1)
+    assert page.execute_script(animation) == "grow"
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    go_to(page, 2)
+    assert page.execute_script(animation) == "none"
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_probabilities_of_the_next_piece(show: Open, explanation: Explanation, temperature: float) -> None:
+    page = show(explanation)
+    step = max(
+        range(len(explanation.choices)), key=lambda i: 0.5 - abs(explanation.choices[i].probability - 0.5)
+    )
+    go_to(page, step)
+    page.execute_script(
+        "const slider = document.getElementById('temperature'); slider.value = arguments[0];"
+        "slider.dispatchEvent(new Event('input'))",
+        temperature,
+    )
+    choice = explanation.choices[step]
+    names, values = zip(
+        (explanation.target_pieces[step], choice.probability), *choice.alternatives, strict=True
+    )
+    assert texts(page, ".bar > span") == list(names)
+    raised = [value ** (1 / temperature) for value in values]
+    total = 1 if temperature == 1 else sum(raised)
+    script = """return [...document.querySelectorAll('.bar')]
+        .map((bar) => Number(bar.style.getPropertyValue('--sure')))"""
+    assert page.execute_script(script) == pytest.approx([value / total for value in raised], abs=1e-3)
+    said = text(page, "renormalised")
+    assert ("renormalised over the 6 pieces shown" in said) == (temperature != 1)
+
+
+def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
     assert text(page, "source") == explanation.source
     assert text(page, "translation") == explanation.translation
-    for side, expected in (("source", explanation.source_words), ("target", explanation.target_words)):
-        shown = [word.text for word in page.find_elements(By.CSS_SELECTOR, f"#{side}-words button")]
-        assert shown == expected
-    word = page.find_elements(By.CSS_SELECTOR, "#target-words button")[1]
-    ActionChains(page).move_to_element(word).perform()
-    # Compare with the attention of the word, computed from the weights.
-    rows = [row for row, owner in enumerate(explanation.target_owners) if owner == 1]
-    weights = explanation.cross.average[rows].mean(0)
-    sums = [0.0] * len(explanation.source_words)
-    for column, owner in enumerate(explanation.source_owners[:-1]):
-        sums[owner] += float(weights[column])
-    best = max(range(len(sums)), key=lambda number: sums[number])
-    said = text(page, "words-said")
-    first = re.search(r"attends across to: (\S+) (\d+)\s%", said)
-    assert first is not None, said
-    assert first[1] == explanation.source_words[best]
-    assert int(first[2]) == pytest.approx(100 * sums[best], abs=1.5)
-    glow = page.execute_script(
-        "return [...document.querySelectorAll('#source-words button')]"
-        ".map((word) => Number(word.style.getPropertyValue('--glow')))"
-    )
-    assert [value**2 for value in glow] == pytest.approx(sums, abs=0.02)
-    assert max(range(len(sums)), key=lambda number: glow[number]) == best
-    ActionChains(page).move_to_element(page.find_element(By.TAG_NAME, "h2")).perform()
-    assert "attends across" not in text(page, "words-said")
+    notes = text(page, "notes")
+    assert "guessing" not in notes
+    assert "Model" not in notes
+    shares = [1.0] * len(explanation.target_words)
+    for owner, choice in zip(explanation.target_owners, explanation.choices, strict=True):
+        if owner >= 0:
+            shares[owner] *= choice.probability
+    for span, share in zip(page.find_elements(By.CSS_SELECTOR, "#translation span"), shares, strict=True):
+        percent = re.search(r"\d+", str(span.get_attribute("title")))
+        assert percent is not None
+        assert int(percent[0]) == pytest.approx(100 * share, abs=1)
+        line = span.value_of_css_property("text-decoration-style")
+        assert line == ("wavy" if share < 0.5 else "dotted" if share < 0.8 else "solid")
+    legend = page.find_element(By.ID, "unaligned")
+    assert not legend.is_displayed()
+    links = [list(link) for link in explanation.links if link[0] != 1]
+    page = show(explanation, alignment=links, **FACTS)
+    assert texts(page, "#source .unaligned") == [explanation.source_words[1]]
+    assert page.find_element(By.ID, "unaligned").is_displayed()
+    notes = text(page, "notes").replace("\u00a0", " ")
+    for part in (
+        "This does not look like French.",
+        "The model is guessing.",
+        "close to a right translation (chrF ≥ 60): 34 %",
+        "Model tiny · corpus phrases · 30 November 2026 · BLEU 58",
+    ):
+        assert part in notes
+    sure = {"probability": 0.83, "is_guess": False, "min_chrf": 60}
+    page = show(explanation, confidence=sure)
+    assert "guessing" not in text(page, "notes")
+    assert "83" in text(page, "notes")
 
 
-def test_lines_join_the_aligned_words(show: Open, explanation: Explanation) -> None:
+def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
-    ends = page.execute_script("return [...document.querySelectorAll('#links path')].map((p) => p.ends)")
-    assert [tuple(end) for end in ends] == explanation.links != []
-    i, j = explanation.links[0]
-    word = page.find_elements(By.CSS_SELECTOR, "#target-words button")[j]
-    ActionChains(page).move_to_element(word).perform()
-    lit = page.execute_script("return [...document.querySelectorAll('#links path.lit')].map((p) => p.ends)")
-    assert [i, j] in lit
-    assert all(end[1] == j for end in lit)
+    assert not page.find_element(By.ID, "film").is_displayed()
+    recorded = film()
+    page = show(explanation, film=recorded)
+    assert text(page, "moment-text") == "the the"
+    page.execute_script("document.getElementById('film-play').focus()")
+    press(page, Keys.SPACE)
+    assert text(page, "moment-text") == "The queen"
+    assert text(page, "film-play") == "Play", "it stops at the end"
+    assert "After 1,280 training steps" in text(page, "moment-step")
+    assert texts(page, ".heat td")[1:] == ["90", "6", "", "8", "91", "", "", "", "98"]
+    slider = page.find_element(By.ID, "moment")
+    assert slider.get_attribute("aria-valuetext") == "training step 1280, moment 2 of 2"
+    slider.send_keys(Keys.ARROW_LEFT)
+    page.find_element(By.ID, "film-sentence").send_keys("Ma")
+    assert text(page, "moment-text") == "the the?"
+    assert texts(page, ".heat thead th") == recorded["sentences"][2]["pieces"]
+    assert texts(page, ".heat td")[1:] == ["33"] * 9
+
+
+def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    term = page.find_element(By.CSS_SELECTOR, "#player .term[aria-describedby=term-query]")
+    tip = page.find_element(By.ID, "term-query")
+    assert not tip.is_displayed()
+    ActionChains(page).move_to_element(term).perform()
+    assert "multiplied with every key" in tip.text
+    press(page, Keys.ESCAPE)
+    assert not tip.is_displayed()
+    last = page.find_elements(By.CSS_SELECTOR, "#player .term")[-1]
+    tip = page.find_element(By.ID, str(last.get_attribute("aria-describedby")))
+    page.execute_script("arguments[0].focus()", last)
+    assert tip.is_displayed()
+    press(page, Keys.TAB)
+    assert not tip.is_displayed()
+    named = {term.lower() for term in texts(page, ".term")}
+    assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
 
 
 def test_layer_and_head_are_chosen_by_mouse_and_by_keyboard(show: Open, explanation: Explanation) -> None:
@@ -193,18 +422,6 @@ def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> 
     assert rows[0][1] == "100\u00a0%"
 
 
-def test_alternatives_of_a_piece(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
-    pieces = page.find_elements(By.CSS_SELECTOR, "#choices button")
-    assert [piece.text for piece in pieces] == explanation.target_pieces
-    pieces[0].click()
-    names = [bar.text for bar in page.find_elements(By.CSS_SELECTOR, ".bar > span:first-child")]
-    assert names == [explanation.target_pieces[0], *(name for name, _ in explanation.choices[0].alternatives)]
-    press(page, Keys.ARROW_RIGHT)
-    assert page.switch_to.active_element == pieces[1]
-    assert f"After “{explanation.target_pieces[0]}”" in text(page, "alternatives")
-
-
 def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
     tree = page.find_element(By.CSS_SELECTOR, "#beam-scroll svg")
@@ -222,16 +439,45 @@ def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Expl
     assert pruned[0].is_displayed()
     page.find_element(By.ID, "pruned").click()
     assert not pruned[0].is_displayed()
-    finished = page.find_elements(By.CSS_SELECTOR, "#hypotheses tbody tr")
-    assert [row.find_elements(By.TAG_NAME, "td")[3].text for row in finished] == [
-        found for _, found in explanation.hypotheses
-    ]
+    assert texts(page, "#hypotheses tbody th") == [found for _, found in explanation.hypotheses]
+
+
+def test_the_beam_follows_the_player(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    step = 3
+    go_to(page, step)
+    shown = page.execute_script(
+        "return [...document.querySelectorAll('#beam-scroll text:not(.step)')]"
+        ".map((text) => [getComputedStyle(text).display !== 'none', text.classList.contains('dead')])"
+    )
+    nodes = explanation.nodes
+    assert [is_shown for is_shown, _ in shown] == [node.depth <= step for node in nodes]
+    alive: set[int] = {0}
+    for number, node in enumerate(nodes):
+        if node.depth <= step and (node.fate == "finished" or (node.depth == step and node.fate != "pruned")):
+            while number > 0:
+                alive.add(number)
+                number = nodes[number].parent
+    written = [number for number, node in enumerate(nodes) if node.depth <= step]
+    assert [shown[number][1] for number in written] == [number not in alive for number in written]
+    column, later = (
+        page.find_element(By.CSS_SELECTOR, f"#beam-scroll .{name}") for name in ("column", "later")
+    )
+    assert float(column.get_attribute("x") or 0) < float(later.get_attribute("x") or 0)
+    held = [node for node in nodes if node.depth == step and node.fate != "pruned"]
+    assert text(page, "beam-said").count("“") == len(held) > 1
+    go_to(page, len(explanation.target_pieces))
+    assert not column.is_displayed()
+    # In a narrow window, the current column is scrolled into view.
+    look(page, width=400)
+    go_to(page, len(explanation.target_pieces) - 1)
+    assert page.execute_script("return document.getElementById('beam-scroll').scrollLeft") > 0
 
 
 def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
+    page = show(explanation, film=film())
     reached = set()
-    for _ in range(40):
+    for _ in range(60):
         press(page, Keys.TAB)
         reached.add(
             page.execute_script(
@@ -239,8 +485,10 @@ def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explana
                 "return here.closest('[id]')?.id + ' ' + here.tagName.toLowerCase()"
             )
         )
-    wanted = {"source-words button", "target-words button", "all-heads button", "heads button", "maps canvas"}
-    wanted |= {"choices button", "pruned input", "beam-scroll svg", "beam-table summary", "maps summary"}
+    wanted = {"source-pieces button", "target-pieces button", "first button", "play button", "scrubber input"}
+    wanted |= {"temperature input", "words-table summary", "all-heads button", "heads button", "maps canvas"}
+    wanted |= {"pruned input", "beam-scroll svg", "beam-table summary", "maps summary", "player button"}
+    wanted |= {"film-sentence select", "film-play button", "moment input", "moment-map div"}
     assert wanted <= reached
 
 
@@ -268,8 +516,9 @@ def test_it_fits_the_screen_and_axe_finds_nothing(
     show: Open, brief: Explanation, tmp_path: Path, browser: webdriver.Chrome, scheme: str, width: int
 ) -> None:
     look(browser, scheme=scheme, width=width)
-    page = show(brief)
+    page = show(brief, film=film(), **FACTS)
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    go_to(page, 1)
     for summary in page.find_elements(By.TAG_NAME, "summary"):
         summary.click()
     assert violations(page) == []
