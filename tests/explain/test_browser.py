@@ -187,7 +187,7 @@ def test_what_is_drawn_are_the_numbers_of_the_explanation(show: Open, explanatio
                 assert said is not None, seen
                 assert int(said[1]) == pytest.approx(100 * probability, abs=1)
                 strongest = explanation.source_pieces[int(cross[query].argmax())].lstrip("␣")
-                assert f"it reads {strongest} " in seen[-1]
+                assert f"it reads “{strongest}” " in seen[-1]
             assert seen[0] == seen[1]
         key = chance.randrange(n_source)
         ActionChains(page).move_to_element(source[key]).perform()
@@ -357,6 +357,11 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert tip.is_displayed()
     press(page, Keys.TAB)
     assert not tip.is_displayed()
+    defined = page.execute_script("return [...document.querySelectorAll('[popover]')].map((tip) => tip.id)")
+    explained = page.execute_script(
+        "return [...document.querySelectorAll('.term')].map((term) => term.getAttribute('aria-describedby'))"
+    )
+    assert set(defined) == set(explained), "each definition belongs to a word on the page"
     named = {term.lower() for term in texts(page, ".term")}
     assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
 

@@ -11,7 +11,7 @@ const certainty = facts.choices.map(({ probability, forced }) => (forced ? 2 : p
 let pointed = null; // the side and the number of the box that the pointer or the focus is on
 
 // A piece as it is spoken of: without its space; a byte by the character that it is part of.
-const spoken = (piece) => piece.replace(/^␣(?=.)/, "").replace(/^⟨(..) of (.+)⟩$/, "byte $1 of “$2”");
+const spoken = (piece) => piece.replace(/^␣(?=.)/, "").replace(/^⟨(..) of (.+)⟩$/, "byte $1 of $2");
 // The text of pieces. A character of several bytes is where its first byte is: the others start with 8, 9, A or B.
 const textOf = (pieces) => pieces.join("").replace(/⟨[89AB]. of .⟩/gu, "").replace(/⟨.. of (.)⟩/gu, "$1")
   .replaceAll("␣", " ").trim();
@@ -42,7 +42,7 @@ function curve(from, to, [fromShift, toShift] = [0, 0]) {
   return `M${x1} ${y1}C${x1} ${(y1 + y2) / 2} ${x2} ${(y1 + y2) / 2} ${x2} ${y2}`;
 }
 
-// Ribbons as wide as their weights. They lie side by side at the piece that is shown.
+// Ribbons as wide as their weights. At the piece that is shown all lie side by side, at the others those of each head.
 function ribbons([side, number], across) {
   const widest = getComputedStyle(byId("stage")).getPropertyValue("--widest") / across.length;
   const drawn = across.flatMap((weights, head) =>
@@ -50,7 +50,7 @@ function ribbons([side, number], across) {
   let edge = -widest * drawn.reduce((sum, { weight }) => sum + weight, 0) / 2;
   return drawn.map(({ head, weight, other }) => {
     const [i, j] = side === "source" ? [number, other + 1] : [other, number];
-    const shifts = [(head - (across.length - 1) / 2) * 4, edge + widest * weight / 2];
+    const shifts = [(head - (across.length - 1) / 2) * widest, edge + widest * weight / 2];
     edge += widest * weight;
     const d = curve(sides.source.boxes[i], sides.target.boxes[j], side === "source" ? shifts.reverse() : shifts);
     const path = draw("path", { d, class: "ribbon", "stroke-width": widest * weight, pathLength: 1 });
@@ -68,7 +68,7 @@ const links = () => facts.alignment.map(([i, j]) =>
 
 function strongest(side, weights) {
   const large = [...weights.entries()].filter(([, weight]) => weight >= least).sort((a, b) => b[1] - a[1]);
-  const names = large.slice(0, 3).map(([n, weight]) => `${spoken(sides[side].pieces[n])} ${percent(weight)}`);
+  const names = large.slice(0, 3).map(([n, weight]) => `${quoted(spoken(sides[side].pieces[n]))} ${percent(weight)}`);
   return names.join(", ") || "nothing in particular";
 }
 
