@@ -40,8 +40,7 @@ at("undo").addEventListener("click", () => {
 });
 
 function closeChoices() {
-  if (chosen === null) return;
-  chosen.setAttribute("aria-expanded", "false");
+  chosen?.setAttribute("aria-expanded", "false");
   if (at("choices").contains(document.activeElement)) chosen.focus();
   chosen = null;
   at("choices").hidden = true;

@@ -32,8 +32,8 @@ function element(tag, properties, ...children) {
 async function ask(route, body, signal) {
   const headers = { "Content-Type": "application/json" };
   if (at("key").value) headers.Authorization = `Bearer ${at("key").value}`;
-  const options = body ? { method: "POST", headers, body: JSON.stringify(body), signal } : { signal };
-  const answer = await fetch(route, options);
+  const post = { method: "POST", headers, body: JSON.stringify(body), signal };
+  const answer = await fetch(route, body ? post : { signal });
   const found = await answer.json().catch(() => ({ error: `The service responded with status ${answer.status}` }));
   if (answer.ok) return found;
   throw Object.assign(new Error(found.error), { isPassing: [502, 503, 504].includes(answer.status) });
@@ -80,11 +80,10 @@ function show(found, typed, kept = null, before = null) {
   closeChoices();
   fill("source", found.source);
   fill("target", found.target);
-  pin(null);
   const { confidence, is_source_language: isSource } = found;
   const foreign = isSource === false ? `This does not look like ${settings.language.source.name}. ` : "";
-  const chance = confidence?.is_guess ? percent(confidence.probability) : "";
-  say("doubt", foreign + (chance && `The model is guessing: the chance of a good translation is ${chance}.`));
+  const guess = `The model is guessing: its chance of a close translation (chrF ≥ ${confidence?.min_chrf}) is `;
+  say("doubt", foreign + (confidence?.is_guess ? `${guess}${percent(confidence.probability)}.` : ""));
   at("undo").hidden = before === null;
   showText();
   clearTimeout(settling);

@@ -1,7 +1,7 @@
 // The words of both sides: how probable they are, what they are aligned with, and moving between them.
 "use strict";
 
-const markOf = (probability) => (probability >= 0.7 ? "high" : probability >= 0.3 ? "middle" : "low");
+const markOf = (probability) => (probability < 0.5 ? "doubtful" : probability < 0.8 ? "likely" : "sure");
 let pinned = null; // the word that stays highlighted
 const numberOf = (word) => [...word.parentElement.children].indexOf(word);
 
@@ -16,7 +16,8 @@ function fill(side, pieces) {
     const made = element("button", { type: "button", tabIndex: number === 0 ? 0 : -1 }, piece);
     made.setAttribute(side === "source" ? "aria-pressed" : "aria-expanded", "false");
     const chance = shown.probabilities[number]; // null if it is unknown
-    if (side === "source") made.className = alignedWith(side, number).length ? "" : "unaligned";
+    const isWord = /[\p{L}\p{N}]/u.test(piece); // not punctuation, which need not be translated
+    if (side === "source") made.className = isWord && !alignedWith(side, number).length ? "unaligned" : "";
     else if (chance !== null) Object.assign(made, { className: markOf(chance), title: percent(chance) });
     return made;
   };
