@@ -88,6 +88,7 @@ function show(found, typed, kept = null, before = null) {
   showText();
   clearTimeout(settling);
   settling = setTimeout(() => {
+    settling = null;
     say("spoken", `${found.translation} ${at("doubt").textContent}`.trim());
     keepText();
     explain();

@@ -8,7 +8,7 @@ function explain() {
   at("frame").append(element("iframe", { name: "explanation", title: "The explanation of this translation" }));
   at("explain").requestSubmit();
 }
-at("watch").addEventListener("toggle", explain);
+at("watch").addEventListener("toggle", () => settling || explain()); // if it is not settled, it comes in a moment
 
 // Lines are translated and explained separately: pick the line with the cursor, or else the first.
 at("explain").addEventListener("submit", () => {
