@@ -144,8 +144,8 @@ class Translator:
         ):
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
-        folder = Path(folder).resolve()
-        loaded = load_model_folder(folder)
+        loaded = load_model_folder(Path(folder))
+        path = Path(folder).resolve()
         try:
             model = loaded if device == "cpu" else loaded.model.to(device)
         except (RuntimeError, AssertionError, ImportError) as error:
@@ -160,7 +160,7 @@ class Translator:
             splits_sentences=splits or split_sentences == "always",
             backend=backend,
             manifest=loaded.manifest,
-            name=folder.parent.name if folder.name == "model" else folder.name,
+            name=path.parent.name if path.name == "model" else path.name,
         )
 
     @property
