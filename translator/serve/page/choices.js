@@ -28,7 +28,7 @@ function choice(found) {
 function choose(found) {
   const [number, before] = [numberOf(chosen), shown];
   latest("/api/align", { text: before.text, translation: found.text }, (aligned) => {
-    show({ ...before, ...aligned }, before.text, found, before);
+    show({ ...before, confidence: null, ...aligned }, before.text, found, before);
     sides.target.children[number]?.focus();
   });
 }
