@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,10 @@ async def load(port: int, n_clients: int, seconds: float, texts: list[str]) -> d
     }
 
 
-def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
-    """Start a service, run the load test, and stop the service."""
-    command = [
-        str(Path(sys.executable).with_name("translator")),
-        *("serve", "--port", "0", "--batch-tokens", str(batch_tokens), "--model", str(arguments.model)),
-    ]
+@contextmanager
+def serving(model: Path, *options: str) -> Iterator[int]:
+    """Start a service, yield its port, and stop it."""
+    command = [sys.executable, "-m", "translator", "serve", "--port", "0", "--model", str(model), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as server:
         assert server.stderr is not None
         for line in server.stderr:
@@ -76,11 +76,17 @@ def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) 
                 break
         else:
             sys.exit("the service did not start")
-        port = int(line.split()[5].rpartition(":")[2])
+        yield int(line.split()[5].rpartition(":")[2])
+        server.terminate()
+        if server.wait(60):
+            sys.exit(f"the service ended with {server.returncode}")
+
+
+def measure(batch_tokens: int, arguments: argparse.Namespace, texts: list[str]) -> dict[str, Any]:
+    """Start a service, run the load test, and stop the service."""
+    with serving(arguments.model, "--batch-tokens", str(batch_tokens)) as port:
         asyncio.run(load(port, arguments.clients, 2, texts))  # warm-up
         found = asyncio.run(load(port, arguments.clients, arguments.seconds, texts))
-        server.terminate()
-        found["exit_code"] = server.wait(60)
     return {"batch_tokens": batch_tokens, **found}
 
 

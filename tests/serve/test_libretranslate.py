@@ -129,6 +129,7 @@ def test_detect_settings_languages_and_health(client: TestClient) -> None:
     settings = client.get("/frontend/settings").json()
     assert settings["language"]["source"] == {"code": "fr", "name": "French"}
     assert (settings["keyRequired"], settings["charLimit"]) == (False, 5000)
+    assert (settings["model"]["name"], settings["model"]["corpus"]) == ("phrases", "corpus")
 
 
 @pytest.mark.parametrize(

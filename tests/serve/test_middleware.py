@@ -23,6 +23,7 @@ from translator.serve.access import KEY_VARIABLE, Access, access_for, is_loopbac
 from translator.serve.limits import Limits
 from translator.serve.metrics import Metrics
 from translator.serve.middleware import SECURITY_HEADERS, ServiceMiddleware
+from translator.serve.page_routes import FILES
 from translator.serve.server import address_of, open_socket
 from translator.serve.service import Service
 from translator.translation.inference import Translator
@@ -497,15 +498,16 @@ def test_every_answer_has_the_security_headers(client: TestClient) -> None:
     policy = SECURITY_HEADERS["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
+    assert "frame-src 'self'" in policy
 
 
 def test_the_page_asks_for_nothing_from_elsewhere_and_has_no_script_in_itself(client: TestClient) -> None:
     page = client.get("/").text
     asked = re.findall(r'(?:src|href|action)="([^"]*)"', page)
-    assert set(asked) == {"/icon.svg", "/page.css", "/page.js", "/api/explain"}
-    assert [client.get(path).status_code for path in ("/icon.svg", "/page.css", "/page.js")] == [200] * 3
+    assert {f"/{path}" for path in FILES.values()} == {"/index.html", *asked} - {"/api/explain"}
+    assert [client.get(path).status_code for path in FILES] == [200] * len(FILES)
     assert re.findall(r"<script(?! src=)|<style| style=| on\w+=", page) == []
-    script = client.get("/page.js").text
+    script = "".join(client.get(path).text for path in FILES if path.endswith(".js"))
     assert re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?:", script) == []
 
 

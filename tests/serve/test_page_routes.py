@@ -10,9 +10,10 @@ from starlette.testclient import TestClient
 
 from translator.alignment.words import words
 from translator.data.tokenizer import WORD_MARK
-from translator.serve.alternatives import alternatives, spans
+from translator.serve.alternatives import MIN_PROBABILITY, alternatives, spans
 from translator.symbols import BOS, EOS
 from translator.translation.aligner import Aligner
+from translator.translation.decoders import DecodingBackend
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -44,6 +45,13 @@ def test_a_translation_comes_in_words_with_their_links(client: TestClient, model
     first, second = Aligner(model).align([SENTENCE, OTHER], [one, two])
     moved = [[i + len(words(SENTENCE)), j + len(words(one))] for i, j in second]
     assert found["links"] == [list(link) for link in first] + moved
+    chances = [word.probability for best in model.translate([SENTENCE, OTHER]) for word in best.words]
+    assert found["probabilities"] == pytest.approx(chances, abs=1e-4)
+    assert (found.pop("confidence"), found.pop("is_source_language")) == (None, True)
+    assert ask(client, "/api/align", text=text, translation=found["translation"]) == {
+        **found,
+        "probabilities": pytest.approx(chances, abs=2e-4),  # by teacher forcing, not from the search
+    }
     assert first
     assert second
 
@@ -52,7 +60,13 @@ def test_a_given_translation_is_aligned_and_one_of_other_lines_is_not(client: Te
     found = ask(client, "/api/align", text=SENTENCE, translation="The cat sleeps.")
     assert numbered(found["target"]) == ["The", "cat", "sleeps", "."]
     assert found["links"]
-    assert ask(client, "/api/align", text=SENTENCE, translation="The cat\nsleeps.")["links"] == []
+    assert len(found["probabilities"]) == 4
+    other = ask(client, "/api/align", text=SENTENCE, translation="The cat\nsleeps.")
+    assert (other["links"], other["probabilities"]) == ([], [None] * 4)
+    blank = ask(client, "/api/align", text=f"{SENTENCE}\n \n{SENTENCE}", translation="The cat\nsleeps.\nThe")
+    assert blank["probabilities"][2:4] == [None, None]
+    assert None not in (*blank["probabilities"][:2], blank["probabilities"][4])
+    assert {j for _, j in blank["links"]} & {2, 3} == set()
 
 
 def test_other_words_keep_what_stands_before(client: TestClient, model: Translator) -> None:
@@ -61,12 +75,13 @@ def test_other_words_keep_what_stands_before(client: TestClient, model: Translat
         client, "/api/alternatives", text=f"{SENTENCE}\n{OTHER}", translation=f"The cat.\n{target}", word=7
     )["alternatives"]
     assert [one["word"] for one in found] == [
-        one.word for one in alternatives(model, OTHER, target, word=4) if one is not None
+        one.word for one in alternatives(model, OTHER, target, word=4)
     ]  # "in", after the three words of the first line
     assert len(found) > 1
     assert len({one["word"] for one in found} | {"in"}) == len(found) + 1
     chances = [one["probability"] for one in found]
     assert chances == sorted(chances, reverse=True)
+    assert chances[-1] >= MIN_PROBABILITY
     for one in found:
         assert words(one["line"])[:5] == ["The", "queen", "is", "waiting", one["word"]]
         assert (one["text"], one["row"]) == (f"The cat.\n{one['line']}", 1)
@@ -78,8 +93,8 @@ def test_other_words_of_a_sentence_leave_the_others_alone(trained: Trained) -> N
     model = Translator.load(trained.model, split_sentences="always")
     source, target = f"{OTHER} {SENTENCE} {OTHER}", "She waits. The cat is sleeping. She waits."
     place = words(target).index("cat")
-    found = [*filter(None, alternatives(model, source, target, word=place))]
-    alone = [*filter(None, alternatives(model, SENTENCE, "The cat is sleeping.", word=1))]
+    found = alternatives(model, source, target, word=place)
+    alone = alternatives(model, SENTENCE, "The cat is sleeping.", word=1)
     assert [other.text for other in found] == [f"She waits. {other.text} She waits." for other in alone]
     assert [other.probability for other in found] == [other.probability for other in alone]
     assert found
@@ -91,10 +106,28 @@ def test_the_probability_is_the_uncached_models_of_a_piece_that_begins_the_word(
     target = torch.tensor([[BOS, *tokenizer.encode(before)]])
     with torch.inference_mode():
         chances = model.model(source, target)[0, -1].softmax(-1)
-    for other in filter(None, alternatives(model, OTHER, f"{before} in Lyon.", word=4)):
+    for other in alternatives(model, OTHER, f"{before} in Lyon.", word=4):
         begins = [piece for piece in range(len(tokenizer)) if f" {other.word}".startswith(
             tokenizer.pieces([piece])[0].replace(WORD_MARK, " "))]  # fmt: skip
         assert any(abs(float(chances[piece]) - other.probability) < 1e-5 for piece in begins), other
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_one_batch_finds_what_a_search_for_each_alternative_finds(
+    trained: Trained, backend: DecodingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Translator.load(trained.model, backend=backend)
+    search, asked = model.search, []
+    monkeypatch.setattr(
+        model, "search", lambda *given, **named: asked.append(named) or search(*given, **named)
+    )
+    found = alternatives(model, OTHER, "The queen is waiting in Lyon.", word=4)
+    [batch] = asked
+    assert len(batch["prefixes"]) >= len(found) > 1
+    parts = [ids for _, ids in model.cut([OTHER])]
+    results = [search(parts, model.config.search, prefix=prefix)[0] for prefix in batch["prefixes"]]
+    each = [model.tokenizer.decode(result.hypotheses[0].ids) for result in results]
+    assert [other.text for other in found] == [text for text in each if text in {one.text for one in found}]
 
 
 @pytest.mark.parametrize("word", [-1, 99, True, "1", None])
@@ -146,6 +179,8 @@ def test_the_explanation_is_a_page_of_its_own(serve: Any, trained: Trained) -> N
     assert asked == [(SENTENCE, "The")]
     policy = answer.headers["Content-Security-Policy"]
     assert "sandbox allow-scripts" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
     assert "allow-same-origin" not in policy
     assert client.post("/api/explain", data={"text": f"{SENTENCE}\n{OTHER}"}).status_code == 400
     long = client.post("/api/explain", data={"text": SENTENCE, "prefix": "The cat sleeps. " * 300})

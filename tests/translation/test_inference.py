@@ -88,7 +88,14 @@ def test_a_translator_says_what_it_is(trained: Trained, translator: Translator) 
         f"<Translator: fr → en, {n_weights:,} parameters, {len(translator.tokenizer)} pieces, "
         f"trained on corpus, BLEU {bleu:.1f} on test>"
     )
+    assert translator.origin == {
+        "name": "phrases",
+        "corpus": "corpus",
+        "created": manifest["created"],
+        "bleu": bleu,
+    }
     other = Translator(translator.model, translator.tokenizer, translator.config)
+    assert other.origin == {"name": None, "corpus": "corpus", "created": None, "bleu": None}
     assert repr(other) == repr(translator).replace(f", BLEU {bleu:.1f} on test", "")
 
 

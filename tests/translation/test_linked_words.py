@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 from html import unescape
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import pytest
@@ -14,8 +15,10 @@ from phrases import Trained
 from translator import Translation, Translator
 from translator.alignment.words import words
 from translator.data.input_map import map_input
+from translator.engine.native_decoding import NativeDecoder
 from translator.explain import explain
 from translator.translation.aligner import Aligner
+from translator.translation.scoring import token_log_probs
 from translator.translation.words import word_of_each
 
 pytest_plugins = ("trained",)
@@ -48,6 +51,17 @@ def test_probabilities_multiply_to_that_of_the_translation(translator: Translato
     assert math.prod(word.probability for word in found.words) == pytest.approx(expected, rel=1e-4)
     assert choices[-1].probability < 0.999  # control: the end symbol would be seen
     assert all(0 < word.probability <= 1 for word in found.words)
+
+
+def test_the_probabilities_that_a_search_in_c_has_listed_are_not_computed_again(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, again = (translator.translate("Le chat dort dans la maison.") for _ in range(2))
+    expected = [word.probability for word in found.words]
+    passes = Mock(wraps=token_log_probs)
+    monkeypatch.setattr("translator.translation.words.token_log_probs", passes)
+    assert [word.probability for word in again.words] == expected
+    assert passes.call_count == (0 if isinstance(translator.decoder, NativeDecoder) else 1)
 
 
 def test_links_are_those_of_the_aligner(translator: Translator, translation: Translation) -> None:

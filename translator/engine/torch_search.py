@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from ctypes import c_int
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,10 +50,19 @@ class TorchDecoder:
         *,
         max_lengths: Sequence[int],
         options: SearchOptions,
+        prefixes: Sequence[Sequence[int]] | None = None,
         stop: c_int | None = None,
         trace: Trace | None = None,
     ) -> list[Result]:
-        """Search for the translations of a batch of tokenized sources; see `NativeDecoder.search`."""
+        """Search for the translations of a batch of tokenized sources; see `NativeDecoder.search`.
+
+        If there are `prefixes`, the sources are searched one by one.
+        """
+        if prefixes is not None:
+            return [
+                self.search([source], max_lengths=[length], options=replace(options, prefix=prefix))[0]
+                for source, length, prefix in zip(sources, max_lengths, prefixes, strict=True)
+            ]
         device = device_of(self.engine.model)
         memory = self.engine.encode(pad([[*ids, EOS] for ids in sources]).to(device))
         stepper = EngineStepper(self.engine, self.engine.start(memory))

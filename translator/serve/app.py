@@ -195,6 +195,7 @@ def _add_status(app: FastAPI, service: Service, access: Access) -> None:
             "filesTranslation": False,
             "supportedFilesFormat": [],
             "language": {side: {"code": code, "name": name_of(code)} for side, code in sides.items()},
+            "model": service.model,
         }
 
     @app.get("/metrics", response_class=Response, responses=schema.responses(None, kind="text/plain"))

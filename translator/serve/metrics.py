@@ -11,7 +11,8 @@ __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 #: cannot create arbitrarily many label values.
 _ROUTES = frozenset(
     {"/", "/translate", "/detect", "/languages", "/health", "/frontend/settings", "/metrics"}
-    | {"/openapi.json", "/page.js", "/page.css", "/icon.svg", "/favicon.ico"}
+    | {"/openapi.json", "/icon.svg", "/favicon.ico", "/page.css"}
+    | {"/page.js", "/words.js", "/choices.js", "/source.js", "/watch.js"}
     | {"/api/translate", "/api/align", "/api/alternatives", "/api/explain"}
 )
 

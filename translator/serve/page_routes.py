@@ -15,25 +15,28 @@ from translator.serve.service import Service
 from translator.translation.language import looks_like
 
 #: Files in `page/`, each under the path of the route that returns it.
-_FILES = {
+FILES = {
     "/": "index.html",
-    "/page.js": "page.js",
-    "/page.css": "page.css",
-    "/icon.svg": "icon.svg",
     "/favicon.ico": "icon.svg",  # browsers request this path for a page that names no icon
+    **{f"/{name}": name for name in ("icon.svg", "page.css", "page.js")},
+    **{f"/{name}": name for name in ("words.js", "choices.js", "source.js", "watch.js")},
 }
 _MEDIA_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-#: Content-Security-Policy header of the explanation page. The policy for scripts and styles is not here but
-#: in the HTML of that page (`policy` in `explain.page`). The sandbox gives the page an opaque origin, so that
-#: the script of the page cannot send requests to this service.
-_EXPLANATION_POLICY = "frame-ancestors 'none'; sandbox allow-scripts"
+#: Headers of the explanation page. The policy for scripts and styles is not here but in the HTML of that page
+#: (`policy` in `explain.page`). The sandbox gives the page an opaque origin, so that its script cannot send
+#: requests to this service.
+#: Only the page of this service may show it in a frame.
+_EXPLANATION_HEADERS = {
+    "Content-Security-Policy": "frame-ancestors 'self'; sandbox allow-scripts",
+    "X-Frame-Options": "SAMEORIGIN",
+}
 
 
 def add_page(app: FastAPI, service: Service, access: Access) -> None:
     """Add routes to an application: one for each file of the page, and those under /api/."""
     folder = resources.files("translator.serve") / "page"
-    for path, name in _FILES.items():
+    for path, name in FILES.items():
         content = (folder / name).read_bytes()
         headers = {"Content-Type": f"{_MEDIA_TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
         if path == "/":
@@ -55,12 +58,15 @@ def _add_file(app: FastAPI, path: str, content: bytes, headers: dict[str, str]) 
 
 
 def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
-    """Add /api/translate and /api/align, which return a translation and its word links to the source text."""
+    """Add /api/translate and /api/align, which return a translation, its words and their links."""
     text, _ = schema.texts(service.limits)
     one_text, two_texts = schema.fields(text=text), schema.fields(text=text, translation=text)
     pieces = schema.list_of({"type": "array", "minItems": 2, "maxItems": 2})
     links = schema.list_of(schema.list_of(schema.INTEGER))
-    aligned = schema.fields(translation=schema.TEXT, source=pieces, target=pieces, links=links)
+    chances = schema.list_of({"type": ["number", "null"]})
+    aligned = schema.fields(
+        translation=schema.TEXT, source=pieces, target=pieces, links=links, probabilities=chances
+    )
     translated = schema.fields(
         **aligned["properties"], confidence=schema.CONFIDENCE, is_source_language=schema.BOOLEAN
     )
@@ -79,7 +85,7 @@ def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
             "translation": answer.text,
             "confidence": confidence,
             "is_source_language": looks_like(text, service.source_language),
-            **await service.words(text, answer.text),
+            **await service.words(text, answer.text, answer.lines),
         }
 
     @app.post(
@@ -91,7 +97,8 @@ def _add_linked(app: FastAPI, service: Service, access: Access) -> None:
     async def align(request: Request) -> dict[str, Any]:
         fields = await authorized_fields(request, access)
         text, translation = (text_of(fields, name, service.limits) for name in ("text", "translation"))
-        return {"translation": translation, **await service.words(text, translation)}
+        lines = service.given(text, translation)
+        return {"translation": translation, **await service.words(text, translation, lines)}
 
 
 def _add_alternatives(app: FastAPI, service: Service, access: Access) -> None:
@@ -146,5 +153,4 @@ def _add_explain(app: FastAPI, service: Service, access: Access) -> None:
         text = text_of(fields, "text", service.limits)
         prefix = "" if fields.get("prefix", "") == "" else text_of(fields, "prefix", service.limits)
         page = await service.explanation(text, prefix)
-        headers = {"Content-Security-Policy": _EXPLANATION_POLICY}
-        return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+        return Response(page, media_type="text/html; charset=utf-8", headers=_EXPLANATION_HEADERS)

@@ -3,28 +3,25 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from translator import console
+from translator.alignment.links import Link
 from translator.config import SearchConfig
-from translator.search.result import Result
-from translator.serve.alternatives import Alternative, alternatives, spans
+from translator.data.sentences import paired_sentences
+from translator.search.result import Hypothesis, Result
+from translator.serve.alternatives import alternatives, spans
 from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
 from translator.serve.metrics import Metrics
-from translator.translation.aligner import Aligner
 from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
-from translator.translation.joining import Translation, join_parts
+from translator.translation.joining import Translation, Word, join_parts
 from translator.translation.splitting import Part
-
-#: Maximum number of characters, source and target together, in a batch of lines to align. A line with more
-#: characters forms a batch alone.
-_LINKED_CHARACTERS = 300
+from translator.translation.words import linked_words
 
 #: Text that an idle model translates as a health check.
 _PROBE = "Bonjour."
@@ -32,14 +29,23 @@ _PROBE = "Bonjour."
 
 @dataclass(frozen=True)
 class Answer:
-    """The best translation of a text, and alternatives that differ from it and from each other.
+    """The translation of a text.
 
-    The confidence in the best translation is None if the model has no calibration.
+    Attributes:
+        text: the best translation.
+        alternatives: other translations, which differ from it and from each other.
+        lines: the translation of each line; empty if the text was not translated.
     """
 
     text: str
     alternatives: list[str]
-    confidence: Confidence | None = None
+    lines: Sequence[Translation] = ()
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """The lowest confidence of a line; None if the model has no calibration or nothing was translated."""
+        found = [line.confidence for line in self.lines if line.confidence is not None]
+        return min(found, key=lambda confidence: confidence.probability, default=None)
 
 
 class Service:
@@ -70,8 +76,8 @@ class Service:
         self.limits, self.metrics = limits, metrics
         self.source_language = translator.config.data.source_language
         self.target_language = translator.config.data.target_language
+        self.model = translator.origin
         self._translator, self._explain, self._log_text = translator, explain, log_text
-        self._aligner = Aligner(translator)
         self.batcher = Batcher(
             self._search,
             batch_tokens=batch_tokens,
@@ -144,50 +150,66 @@ class Service:
             text.split("\n"), results, self._translator, length_penalty=penalty, n_best=n_best
         )
         best, *others = dict.fromkeys(_kth_best(translations, k) for k in range(n_best))
-        log_probs = [of_line for line in translations for of_line in line.line_log_probs]
-        return Answer(best, others, self._translator.confidence(log_probs))
+        return Answer(best, others, translations)
 
-    async def words(self, source: str, target: str) -> dict[str, Any]:
-        """Split a text and its translation into words, and align the words line by line.
+    def given(self, source: str, target: str) -> list[Translation]:
+        """Return a text and a given translation as translations of lines, whose words can be asked for.
+
+        If source and target differ in number of lines, the list is empty.
+        """
+        sources, targets = source.split("\n"), target.split("\n")
+        if len(sources) != len(targets):
+            return []
+        return [self._given(self._translator.mapped(s), t) for s, t in zip(sources, targets, strict=True)]
+
+    def _given(self, source: str, target: str) -> Translation:
+        if not source.strip() or not target.strip():
+            return Translation(source, target, 0.0, (), 0)
+        pairs = [((0, len(source)), (0, len(target)))]
+        if self._translator.splits_sentences:
+            pairs = paired_sentences(source, target, (self.source_language, self.target_language))
+        encode = self._translator.tokenizer.encode
+        parts = [
+            (source[a:b], Hypothesis(encode(target[c:d]), math.nan, math.nan)) for (a, b), (c, d) in pairs
+        ]
+        return Translation(
+            source, target, 0.0, (), len(parts), _compute=partial(linked_words, self._translator, parts)
+        )
+
+    async def words(self, source: str, target: str, lines: Sequence[Translation]) -> dict[str, Any]:
+        """Return the words of a text and of its translation.
 
         Args:
             source: the text.
             target: the translation of the text.
+            lines: the translation of each line, as in `Answer` or from `given`.
 
         Returns:
-            A dictionary with three entries. The entry "source" is the text, normalized as the model reads it,
+            A dictionary with four entries. The entry "source" is the text, normalized as the model reads it,
             and the entry "target" is the translation. Each of the two is a list of pieces in order. A piece
             is `(word, number)` for a word or `(text, None)` for the text between two words. In each of the
             two lists, the words are numbered from 0. The entry "links" is a list of pairs: the number of a
-            source word, and the number of a target word that is linked to it.
+            source word, and the number of a target word that is linked to it. The entry "probabilities" has
+            the probability of each target word, given all that precedes it; None if it is unknown.
         """
-        sources = [self._translator.mapped(line) for line in source.split("\n")]
-        targets = target.split("\n")
+        sources, targets = [*map(self._translator.mapped, source.split("\n"))], target.split("\n")
+        n_source, n_target = ([len(spans(line)) for line in side] for side in (sources, targets))
         links: list[list[int]] = []
-        n_source = n_target = 0  # numbers of words in the preceding lines
-        for i, line_links in enumerate(await self._align(sources, targets)):
-            links += [[n_source + s, n_target + t] for s, t in sorted(line_links)]
-            n_source += len(spans(sources[i]))
-            n_target += len(spans(targets[i]))
-        return {"source": _pieces("\n".join(sources)), "target": _pieces(target), "links": links}
-
-    async def _align(self, sources: list[str], targets: list[str]) -> list[list[tuple[int, int]]]:
-        """Return the word links of each line.
-
-        A line that is blank in the source or in the target has no links. If sources and targets differ in
-        number of lines, return an empty list.
-        """
-        if len(sources) != len(targets):
-            return []
-        links: list[list[tuple[int, int]]] = [[] for _ in sources]
-        rows = [i for i, pair in enumerate(zip(sources, targets, strict=True)) if all(map(str.strip, pair))]
-        for batch in _batches(rows, [len(sources[i]) + len(targets[i]) for i in rows]):
-            aligned = await self.batcher.run(
-                partial(self._aligner.align, [sources[i] for i in batch], [targets[i] for i in batch])
-            )
-            for i, line_links in zip(batch, aligned, strict=True):
-                links[i] = line_links
-        return links
+        chances: list[float | None] = []
+        for i, line in enumerate(lines):
+            found = await self.batcher.run(partial(_words_and_links, line))
+            # A word so long that it was translated in parts is several words in `line`.
+            known = (len(line.source_words), len(found[0])) == (n_source[i], n_target[i])
+            offset = sum(n_source[:i]), len(chances)
+            links += [[offset[0] + s, offset[1] + t] for s, t in found[1] if known]
+            chances += [round(word.probability, 4) for word in found[0]] if known else [None] * n_target[i]
+        chances += [None] * (sum(n_target) - len(chances))
+        return {
+            "source": _pieces("\n".join(sources)),
+            "target": _pieces(target),
+            "links": links,
+            "probabilities": chances,
+        }
 
     async def alternatives(self, source: str, target: str, word: int) -> list[dict[str, Any]]:
         """Return alternatives for one word of a translation.
@@ -217,10 +239,7 @@ class Service:
             word -= n_words
         else:
             raise RefusedError(400, "Invalid request: the translation has no such word")
-        searches = alternatives(self._translator, source_line, line, word=word)
-        found: list[Alternative | None] = []
-        while step := await self.batcher.run(lambda: list(islice(searches, 1))):
-            found += step
+        found = await self.batcher.run(lambda: alternatives(self._translator, source_line, line, word=word))
         return [
             {
                 "word": new.word,
@@ -231,7 +250,6 @@ class Service:
                 "probability": round(new.probability, 4),
             }
             for new in found
-            if new is not None
         ]
 
     async def explanation(self, text: str, prefix: str) -> str:
@@ -268,26 +286,9 @@ def _kth_best(lines: Sequence[Translation], k: int) -> str:
     return "\n".join(candidates[: k + 1][-1].text if candidates else "" for candidates in n_best)
 
 
-def _batches(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group consecutive lines into batches; see `_LINKED_CHARACTERS` for the size of a batch.
-
-    Args:
-        rows: the indices of the lines.
-        lengths: for each line, its number of characters, source and target together.
-
-    Yields:
-        The indices of the lines of one batch.
-    """
-    batch: list[int] = []
-    n_characters = 0
-    for row, length in zip(rows, lengths, strict=True):
-        if batch and n_characters + length > _LINKED_CHARACTERS:
-            yield batch
-            batch, n_characters = [], 0
-        batch.append(row)
-        n_characters += length
-    if batch:
-        yield batch
+def _words_and_links(line: Translation) -> tuple[list[Word], list[Link]]:
+    """Compute the words of a translation."""
+    return line.words, line.links
 
 
 def _pieces(text: str) -> list[tuple[str, int | None]]:

@@ -18,6 +18,7 @@ def batched_search(
     max_lengths: Sequence[int],
     options: SearchOptions,
     batch_size: int,
+    prefixes: Sequence[Sequence[int]] | None = None,
     trace: Trace | None = None,
 ) -> list[Result]:
     """Search for the translations of tokenized sources, starting with the longest source.
@@ -29,6 +30,7 @@ def batched_search(
         options: options of the search. If there are seeds, there is one per source.
         batch_size: maximum number of sentences that are decoded together. Batches that are decoded in
             parallel may be smaller.
+        prefixes: as in `NativeDecoder.search`.
         trace: as in `beam_search`. A trace requires that there is only one source.
 
     Returns:
@@ -47,6 +49,7 @@ def batched_search(
             options=replace(options, seeds=[options.seeds[row] for row in rows])
             if options.seeds
             else options,
+            prefixes=None if prefixes is None else [prefixes[row] for row in rows],
             stop=stop,
             trace=trace,
         )

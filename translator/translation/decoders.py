@@ -30,6 +30,7 @@ class Decoder(Protocol):
         *,
         max_lengths: Sequence[int],
         options: SearchOptions,
+        prefixes: Sequence[Sequence[int]] | None = None,
         stop: c_int | None = None,
         trace: Trace | None = None,
     ) -> list[Result]:

@@ -75,6 +75,7 @@ class Translator:
         splits_sentences: bool = False,
         backend: DecodingBackend = "auto",
         manifest: Mapping[str, Any] | None = None,
+        name: str | None = None,
     ):
         """Prepare a model for decoding.
 
@@ -90,9 +91,10 @@ class Translator:
             splits_sentences: whether each sentence of a line is translated separately.
             backend: as in `load`.
             manifest: the manifest of the model folder, if there is one: its scores and its calibration.
+            name: the name of the run that trained the model, if it is known.
         """
         self._model, self.tokenizer, self.config = model, tokenizer, config
-        self._manifest = manifest or {}
+        self._manifest, self._name = manifest or {}, name
         #: Computes the confidence in a translation; None if the model has no calibration.
         self.calibration = Calibration.from_manifest(self._manifest)
         self.splits_sentences = splits_sentences
@@ -146,6 +148,7 @@ class Translator:
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
         loaded = load_model_folder(Path(folder))
+        path = Path(folder).resolve()
         try:
             model = loaded if device == "cpu" else loaded.model.to(device)
         except (RuntimeError, AssertionError, ImportError) as error:
@@ -160,19 +163,33 @@ class Translator:
             splits_sentences=splits or split_sentences == "always",
             backend=backend,
             manifest=loaded.manifest,
+            name=path.parent.name if path.name == "model" else path.name,
         )
 
-    def __repr__(self) -> str:
-        data = self.config.data
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the model comes from: the entries "name" (of its run), "corpus", "created" and "bleu".
+
+        "created" is a time in ISO 8601, and "bleu" is BLEU on the split `test`. An unknown entry is None.
+        """
+        data, scores = self.config.data, self._manifest.get("scores") or {}
         corpora = [source.name for source in data.sources] or [
             Path(data.root or data.dataset or data.format).name
         ]
+        return {
+            "name": self._name,
+            "corpus": " + ".join(corpora),
+            "created": self._manifest.get("created"),
+            "bleu": scores["test"]["bleu"]["score"] if "test" in scores else None,
+        }
+
+    def __repr__(self) -> str:
         weights = self._model.weights if isinstance(self._model, LoadedModel) else self._model.state_dict()
         facts = [
-            data.direction,
+            self.config.data.direction,
             f"{sum(math.prod(value.shape) for value in weights.values()):,} parameters",
             f"{len(self.tokenizer):,} pieces",
-            f"trained on {' + '.join(corpora)}",
+            f"trained on {self.origin['corpus']}",
         ]
         scores = self._manifest.get("scores") or {}
         facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]
@@ -284,6 +301,7 @@ class Translator:
         n_best: int = 1,
         batch_size: int = 128,
         prefix: Sequence[int] = (),
+        prefixes: Sequence[Sequence[int]] | None = None,
         seeds: Sequence[int] = (),
         trace: Trace | None = None,
     ) -> list[Result]:
@@ -295,6 +313,7 @@ class Translator:
             n_best: maximum number of hypotheses per source; at most the beam size.
             batch_size: maximum number of sentences that are decoded together.
             prefix: ids of the tokens with which every output starts.
+            prefixes: for each source, the ids of the tokens with which its output starts, if not `prefix`.
             seeds: for each source, the seed with which its translation is sampled; see `SearchOptions`.
             trace: as in `beam_search`. A trace requires that there is only one source.
 
@@ -303,16 +322,19 @@ class Translator:
 
         Raises:
             ModelError: the scores are not finite.
-            UsageError: the prefix is longer than `model.max_length`.
+            UsageError: a prefix is longer than `model.max_length`.
         """
-        if len(prefix) > self.config.model.max_length:
-            most = self.config.model.max_length
-            raise UsageError(f"the prefix has {len(prefix)} tokens; this model allows {most}")
+        n_forced = [*map(len, prefixes)] if prefixes is not None else [len(prefix)] * len(sources)
+        longest, most = max([len(prefix), *n_forced]), self.config.model.max_length
+        if longest > most:
+            raise UsageError(f"the prefix has {longest} tokens; this model allows {most}")
         try:
             results = batched_search(
                 self.decoder,
                 sources,
-                max_lengths=[self.longest_output(ids, options) + len(prefix) for ids in sources],
+                max_lengths=[
+                    self.longest_output(ids, options) + n for ids, n in zip(sources, n_forced, strict=True)
+                ],
                 options=SearchOptions(
                     beam_size=options.beam_size,
                     length_penalty=options.length_penalty,
@@ -322,6 +344,7 @@ class Translator:
                     seeds=seeds,
                 ),
                 batch_size=batch_size,
+                prefixes=prefixes,
                 trace=trace,
             )
         except FloatingPointError:

@@ -155,7 +155,7 @@ def _join(
     def compute() -> "list[LinkedWords]":
         from translator.translation.words import linked_words  # imports torch
 
-        return linked_words(translator, [(part.text, result.hypotheses[0].ids) for part, result in parts])
+        return linked_words(translator, [(part.text, result.hypotheses[0]) for part, result in parts])
 
     best = candidates[0]
     line_log_probs = _line_log_probs(parts)

@@ -1,4 +1,4 @@
-"""The words of a translation, with their probabilities and links, computed by teacher forcing."""
+"""The words of a translation, with their probabilities and links."""
 
 import math
 from bisect import bisect_right
@@ -9,6 +9,7 @@ from translator.alignment.attention import word_spans
 from translator.alignment.links import Link
 from translator.alignment.words import words
 from translator.data.tokenizer import Tokenizer
+from translator.search.result import Hypothesis
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
 from translator.translation.joining import Word
@@ -24,28 +25,42 @@ class LinkedWords:
     links: list[Link]
 
 
-def linked_words(translator: Translator, parts: Sequence[tuple[str, Sequence[int]]]) -> list[LinkedWords]:
+def linked_words(translator: Translator, parts: Sequence[tuple[str, Hypothesis]]) -> list[LinkedWords]:
     """Compute the words of each part.
 
     Args:
         translator: the translator that translated the parts.
-        parts: the source of each part, as the model reads it, and the token ids of its translation.
+        parts: the source of each part, as the model reads it, and its translation. If the translation has no
+            log-probabilities of its tokens, they are computed by teacher forcing.
     """
     tokenizer, sources = translator.tokenizer, [source for source, _ in parts]
-    ids = [part_ids for _, part_ids in parts]
-    targets = [tokenizer.decode(part_ids) for part_ids in ids]
+    targets = [tokenizer.decode(found.ids) for _, found in parts]
     links = Aligner(translator).align(sources, targets)
-    log_probs = token_log_probs(translator.model, tokenizer.encode_batch(sources), targets=ids, batch_size=64)
+    log_probs = _log_probs(translator, parts)
     result = []
     for n, target in enumerate(targets):
         target_words = words(target)
         totals = [0.0] * len(target_words)
-        for owner, log_prob in zip(word_of_each(tokenizer, ids[n], target), log_probs[n], strict=False):
+        owners = word_of_each(tokenizer, parts[n][1].ids, target)
+        for owner, log_prob in zip(owners, log_probs[n], strict=False):
             if owner >= 0:  # the end symbol, which is last, has no owner
                 totals[owner] += log_prob
         found = [Word(text, math.exp(total)) for text, total in zip(target_words, totals, strict=True)]
         result.append(LinkedWords(words(sources[n]), found, links[n]))
     return result
+
+
+def _log_probs(translator: Translator, parts: Sequence[tuple[str, Hypothesis]]) -> list[Sequence[float]]:
+    """Return log p of the tokens of each translation: what the search has listed, else by teacher forcing."""
+    log_probs = [found.log_probs for _, found in parts]
+    unknown = [n for n, values in enumerate(log_probs) if not values]
+    if unknown:
+        sources = translator.tokenizer.encode_batch([parts[n][0] for n in unknown])
+        ids = [parts[n][1].ids for n in unknown]
+        computed = token_log_probs(translator.model, sources, targets=ids, batch_size=64)
+        for n, values in zip(unknown, computed, strict=True):
+            log_probs[n] = values
+    return log_probs
 
 
 def word_of_each(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> list[int]:
