@@ -120,3 +120,29 @@ def test_every_picture_is_small_and_has_its_command() -> None:
         assert f"--png docs/{name}" in TEXT
     shown = {Path(name).name for name in pictures}
     assert shown == {path.name for path in (PAGE.parent / "images").glob("attention-*.png")}
+
+
+def steps_of_the_page() -> set[tuple[str, str]]:
+    """Each step that the page of `translator explain` names, with the heading that it refers to."""
+    folder = PAGE.parent.parent / "translator" / "explain" / "template"
+    html = (folder / "page.html").read_text(encoding="utf-8")
+    found = re.findall(r"<(?:h4|legend)>([^<]+) <small>docs/attention\.md, § ([^<]+)</small>", html)
+    assert html.count("docs/attention.md") == len(found)
+    return set(found)
+
+
+def steps_of_the_text(text: str) -> set[tuple[str, str]]:
+    """Each step of that page that is named here, with the heading under which it is named."""
+    found = set()
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        sentences = re.findall(r"In the page of `translator explain`, click a cell[^.]*\.", section)
+        names = re.findall(r"\*([A-Z][a-z ]+)\*", " ".join(sentences))
+        found |= {(name, section.splitlines()[0]) for name in names}
+    return found
+
+
+def test_the_page_of_explain_and_this_one_refer_to_each_other() -> None:
+    assert steps_of_the_page() == steps_of_the_text(TEXT)
+    assert len(steps_of_the_page()) == 9
+    # Control: another section is seen.
+    assert steps_of_the_text(TEXT.replace("## 2. What", "## 3. What")) != steps_of_the_page()

@@ -4,17 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from translator.alignment.links import Link
 from translator.alignment.words import words
-from translator.data.batching import make_batch
 from translator.data.tokenizer import WORD_MARK, Tokenizer
-from translator.engine.runtime import device_of
 from translator.errors import UsageError
+from translator.explain.attention import AttentionMap, attention
 from translator.explain.tree import Node, grow
-from translator.model.masks import causal_mask
 from translator.search.result import Hypothesis
 from translator.search.trace import Trace
 from translator.symbols import BOS, EOS, PAD
@@ -28,25 +25,6 @@ from translator.translation.words import word_of_each
 N_ALTERNATIVES = 5
 #: Maps the ids of special symbols to the names under which they are shown.
 NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
-
-
-@dataclass(frozen=True)
-class AttentionMap:
-    """The attention weights of one kind: encoder self-attention, decoder self-attention or cross-attention.
-
-    Attributes:
-        weights: (layers, H, Q, K) float32 on the CPU, for H heads, Q queries and K keys. The weights of
-            each query sum to one, and the weights of masked keys are zero.
-        mask: (Q, K) bool, True where the query may attend to the key.
-    """
-
-    weights: Tensor
-    mask: Tensor
-
-    @property
-    def average(self) -> Tensor:
-        """The weights averaged over all layers and heads, (Q, K)."""
-        return self.weights.mean((0, 1))
 
 
 @dataclass(frozen=True)
@@ -147,7 +125,7 @@ def explain(
     [result] = translator.search([source_ids], options, prefix=forced, trace=trace)
     best, tokenizer = result.hypotheses[0], translator.tokenizer
     source, translation = tokenizer.decode(source_ids), tokenizer.decode(best.ids)
-    encoder, decoder, cross, log_probs = _attention(translator, source_ids, best)
+    encoder, decoder, cross, log_probs = attention(translator, source_ids, best.ids)
     nodes = grow(trace, best, length_penalty=options.length_penalty)
     data = translator.config.data
     return Explanation(
@@ -174,33 +152,6 @@ def explain(
         links=Aligner(translator).align([source], [translation])[0],
         confidence=translator.confidence([(best.log_prob, len(best.ids) + 1)]),
         is_source_language=looks_like(source, data.source_language),
-    )
-
-
-@torch.inference_mode()
-def _attention(
-    translator: Translator, source_ids: list[int], best: Hypothesis
-) -> tuple[AttentionMap, AttentionMap, AttentionMap, Tensor]:
-    """Recompute the attention and the probabilities of a hypothesis by teacher forcing.
-
-    Returns:
-        The maps of encoder self-attention, decoder self-attention and cross-attention; and the
-        log-probabilities of all V pieces at each of the T target positions, (T, V).
-    """
-    model = translator.model
-    batch = make_batch([source_ids], [best.ids]).to(device_of(model))
-    encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
-    log_probs = model(batch.source_ids, batch.target_in).float().log_softmax(-1)[0].cpu()
-    n_source, n_target = len(source_ids) + 1, len(best.ids) + 1
-
-    def stack(layers: list[Tensor], mask: Tensor) -> AttentionMap:
-        return AttentionMap(torch.cat(layers).float().cpu(), mask)
-
-    return (
-        stack(encoder.self_attention, torch.ones(n_source, n_source, dtype=torch.bool)),
-        stack(decoder.self_attention, causal_mask(n_target).view(n_target, n_target)),
-        stack(decoder.cross_attention, torch.ones(n_target, n_source, dtype=torch.bool)),
-        log_probs,
     )
 
 

@@ -3,27 +3,25 @@
 import base64
 import hashlib
 import json
-import zlib
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import torch
 
-from translator.explain.explanation import AttentionMap, Explanation
+from translator.explain.attention import AttentionMap
+from translator.explain.explanation import Explanation
 from translator.explain.to_json import without_attention
 
 #: The files of the page's script and style, in the order in which they are concatenated.
-SCRIPTS = ("base.js", "maps.js", "stage.js", "beam.js", "film.js", "start.js")
+SCRIPTS = ("base.js", "maps.js", "cell.js", "stage.js", "beam.js", "film.js", "start.js")
 STYLES = ("page.css", "stage.css")
 
-#: Desired maximum for the total length of the encoded attention maps. It keeps the page below 2 MB even if
-#: the sentence is long or the model is large.
+#: Desired maximum for the total length of the encoded vectors. It keeps the page below 2 MB.
 MAX_CHARACTERS = 1_500_000
-#: Each attention weight is stored as the integer nearest to n · √weight, where n is one of these numbers. A
-#: page uses the largest n with which its maps have at most `MAX_CHARACTERS` characters. If there is none, it
-#: uses the smallest n.
-LEVELS = (255, 63, 15)
+#: Formats of the vectors. A page uses float32 if its vectors then have at most `MAX_CHARACTERS` characters,
+#: and float16 otherwise. This rounds each number to 11 bits, which changes attention weights by about 0.0005.
+FORMATS = {"float32": "<f4", "float16": "<f2"}
 
 
 @cache
@@ -65,30 +63,40 @@ def _script_data(facts: dict[str, Any]) -> str:
 
 
 def _maps(e: Explanation) -> dict[str, dict[str, Any]]:
-    """Return the three attention maps, quantized as the comment on `LEVELS` describes."""
+    """Return the data from which the page computes the three attention maps."""
     attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
-    for levels in LEVELS:
-        maps = {role: _quantized(weights, levels) for role, weights in attention.items()}
-        if sum(len(packed["bytes"]) for packed in maps.values()) <= MAX_CHARACTERS:
+    for format_name in FORMATS:
+        maps = {role: _packed(of_role, format_name) for role, of_role in attention.items()}
+        if sum(len(text) for packed in maps.values() for text in packed["vectors"]) <= MAX_CHARACTERS:
             break
     return maps
 
 
-def _quantized(attention: AttentionMap, levels: int) -> dict[str, Any]:
-    """Return an attention map as a value for JSON: its sizes, whether it is causal, and its weights.
+def _packed(attention: AttentionMap, format_name: str) -> dict[str, Any]:
+    """Return an attention map as a value for JSON: its sizes, its vectors and samples of its matrices.
 
-    Each weight becomes one byte, `levels` · √weight, rounded. The square root keeps small weights
-    distinguishable. The bytes are compressed with zlib and encoded in base64.
+    "vectors" has the queries, the keys and the values, each in base64, indexed [layer][head][position][E] and
+    in little-endian byte order. "projections" has one byte for each weight of the samples, indexed
+    [layer][head][W_Q, W_K, W_V][row][column]: 128 + 127 · weight / the largest absolute weight of its sample.
     """
-    values = (attention.weights.sqrt() * levels).round().to(torch.uint8).flatten().tolist()
-    compressed = zlib.compress(bytes(values), 9)
+    vectors = (attention.queries, attention.keys, attention.values)
+    largest = attention.projections.abs().amax((-2, -1), keepdim=True).clamp_min(1e-9)
+    samples = (128 + 127 * attention.projections / largest).round().to(torch.uint8)
     n_layers, n_heads, n_queries, n_keys = attention.weights.shape
     return {
         "layers": n_layers,
         "heads": n_heads,
         "queries": n_queries,
         "keys": n_keys,
-        "levels": levels,
+        "head_width": attention.queries.size(-1),
+        "model_width": attention.model_width,
         "causal": not bool(attention.mask.all()),
-        "bytes": base64.b64encode(compressed).decode(),
+        "format": format_name,
+        "vectors": [_base64(x.numpy().astype(FORMATS[format_name]).tobytes()) for x in vectors],
+        "sample": list(samples.shape[-2:]),
+        "projections": _base64(samples.numpy().tobytes()),
     }
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from translator.explain.explanation import AttentionMap, Explanation
+from translator.explain.attention import AttentionMap
+from translator.explain.explanation import Explanation
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:
@@ -13,12 +14,18 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
 
     Each attention map becomes a dictionary with two keys: "heads" has the weights as nested lists, indexed
     [layer][head][query][key], and "average" has their mean over all layers and heads, indexed [query][key].
-    Masked weights are None. Weights and probabilities are rounded to six decimals. `Explanation` describes
-    the other values.
+    Masked weights are None. "vectors" has, for each kind of attention, "queries" (layers, H, Q, E), "keys"
+    (layers, H, K, E) and "values" (layers, H, K, E) as nested lists; H is the number of heads and E the width
+    of a head. Vectors, weights and probabilities are rounded to six decimals. `Explanation` describes the
+    other values.
     """
     e = explanation
-    maps = {"encoder": _map(e.encoder), "decoder": _map(e.decoder), "cross": _map(e.cross)}
-    return {**without_attention(e), "attention": maps}
+    attention = {"encoder": e.encoder, "decoder": e.decoder, "cross": e.cross}
+    return {
+        **without_attention(e),
+        "attention": {role: _map(of_role) for role, of_role in attention.items()},
+        "vectors": {role: _vectors(of_role) for role, of_role in attention.items()},
+    }
 
 
 def without_attention(explanation: Explanation) -> dict[str, Any]:
@@ -74,6 +81,11 @@ def _map(attention: AttentionMap) -> dict[str, Any]:
         "average": _rows(attention.average, mask),
         "heads": [[_rows(head, mask) for head in layer] for layer in attention.weights],
     }
+
+
+def _vectors(attention: AttentionMap) -> dict[str, Any]:
+    vectors = {"queries": attention.queries, "keys": attention.keys, "values": attention.values}
+    return {name: x.double().round(decimals=6).tolist() for name, x in vectors.items()}
 
 
 def _rows(weights: Tensor, mask: list[list[bool]]) -> list[list[float | None]]:

@@ -29,16 +29,30 @@ function draw(tag, attributes = {}, text = "") {
   return node;
 }
 
-const percent = (p) => (p >= 0.995 && p < 1 ? ">\u00a099\u00a0%" : p < 0.005 && p > 0 ? "<\u00a01\u00a0%" : `${Math.round(100 * p)}\u00a0%`);
+function percent(p) {
+  if (p >= 0.995 && p < 1) return ">\u00a099\u00a0%";
+  return p < 0.005 && p > 0 ? "<\u00a01\u00a0%" : `${Math.round(100 * p)}\u00a0%`;
+}
 const signed = (x, digits = 2) => x.toFixed(digits).replace("-", "−");
 const quoted = (text) => `“${text}”`;
+const shortened = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
+const isAmong = (places, place) => places.some((other) => other.join() === place.join());
+const isMasked = (map, query, key) => map.causal && key > query;
 
-function nameOfHead([layer, head]) {
-  if (layer === average) return "average of all heads";
-  return head === average ? `layer ${layer + 1}, average of its heads` : `layer ${layer + 1}, head ${head + 1}`;
+// What a head was found to do in a role ("encoder", "decoder" or "cross"); "" if nothing is known of it.
+function nameOfHabit([layer, head], role) {
+  const habit = facts.heads?.[role]?.[layer]?.[head];
+  return habit ? `${habit.name}, ${percent(habit.share)}` : "";
 }
 
-const nameOfChoice = () => shown.heads.map(nameOfHead).join("; ");
+function nameOfHead([layer, head], role) {
+  if (layer === average) return "average of all heads";
+  if (head === average) return `layer ${layer + 1}, average of its heads`;
+  const habit = nameOfHabit([layer, head], role);
+  return `layer ${layer + 1}, head ${head + 1}${habit && ` (${habit})`}`;
+}
+
+const nameOfChoice = (role) => shown.heads.map((place) => nameOfHead(place, role)).join("; ");
 
 function update(changes) {
   Object.assign(shown, changes);
@@ -66,7 +80,8 @@ function roveTabindex(items, { columns = 1, onMove = () => {} } = {}) {
 
 // Fill a <details> element when it is opened.
 function onDemand(details, fill) {
-  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": details.firstElementChild.textContent });
+  const label = details.firstElementChild.textContent;
+  const box = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
   details.append(box);
   const refill = () => { if (details.open) box.replaceChildren(fill()); };
   details.addEventListener("toggle", refill);
@@ -80,39 +95,24 @@ function table(heads, rows) {
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
 }
 
-function channels(name) {
-  const value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
+const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+function fromFloat16(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
+  return bits & 0x8000 ? -size : size;
 }
 
-// 256 colours from the panel to the accent, indexed by the square root of a weight.
-function ramp() {
-  const [from, to] = [channels("--panel"), channels("--accent")];
-  return Array.from({ length: 256 }, (_, i) => from.map((c, k) => Math.round(c + (to[k] - c) * i / 255)));
-}
-
-async function unpack(map) {
-  const compressed = Uint8Array.from(atob(map.bytes), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const values = new Uint8Array(await new Response(stream).arrayBuffer());
-  map.weights = Float32Array.from(values, (value) => (value / map.levels) ** 2);
+function unpack(map) {
+  const decode = map.format === "float32" ? (buffer) => new Float32Array(buffer)
+    : (buffer) => Float32Array.from(new Uint16Array(buffer), fromFloat16);
+  map.vectors = map.vectors.map((text) => decode(bytesOf(text).buffer));
+  map.projections = bytesOf(map.projections);
   map.cache = new Map();
 }
 
-// The weights of a layer and head, or their average, as a flat array of queries × keys.
-function weightsOf(map, [layer, head]) {
-  const size = map.queries * map.keys;
-  layer = Math.min(layer, map.layers - 1);
-  const key = `${layer} ${head}`;
-  if (!map.cache.has(key)) {
-    const layers = layer === average ? [...Array(map.layers).keys()] : [layer];
-    const heads = head === average ? [...Array(map.heads).keys()] : [head];
-    const sum = new Float32Array(size);
-    for (const l of layers) for (const h of heads) {
-      const start = (l * map.heads + h) * size;
-      for (let i = 0; i < size; i++) sum[i] += map.weights[start + i];
-    }
-    map.cache.set(key, sum.map((value) => value / layers.length / heads.length));
-  }
-  return map.cache.get(key);
+// A query, a key or a value (kind 0, 1 or 2) of a head: E numbers.
+function vectorOf(map, kind, [layer, head], position) {
+  const start = ((layer * map.heads + head) * (kind ? map.keys : map.queries) + position) * map.head_width;
+  return map.vectors[kind].subarray(start, start + map.head_width);
 }

@@ -1,212 +1,233 @@
 // Attention maps: a small one per layer and head to choose from, and a large one per role.
 
 const inputs = ["⟨start⟩", ...facts.target_pieces.slice(0, -1)];
+const [french, soFar] = [`the ${sourceLanguage}`, `the ${targetLanguage} so far`];
+const output = `the encoder’s output for ${french}`;
+// What a role's queries are for (`rows`); of which pieces (`queries`, `columns`) and `from` what it computes them.
 const roles = [
-  { name: "Encoder self-attention", map: facts.maps.encoder, rows: facts.source_pieces, columns: facts.source_pieces,
-    caption: `Queries, keys and values come from the ${sourceLanguage}; every piece may attend to every piece, so the whole square is visible.`,
+  { name: "Encoder self-attention", id: "encoder", map: facts.maps.encoder, from: [french, french],
+    rows: facts.source_pieces, queries: facts.source_pieces, columns: facts.source_pieces,
+    caption: `Queries, keys and values come from ${french}; every piece may attend to every piece, so the whole square
+      is visible.`,
     said: (row, column) => `${quoted(row)} attends to ${quoted(column)}` },
-  { name: "Decoder self-attention", map: facts.maps.decoder, rows: facts.target_pieces, columns: inputs,
-    caption: `Queries, keys and values come from the ${targetLanguage} so far; each piece may attend only to the pieces before it, so a triangle is visible and the future is masked.`,
+  { name: "Decoder self-attention", id: "decoder", map: facts.maps.decoder, from: [soFar, soFar],
+    rows: facts.target_pieces, queries: inputs, columns: inputs,
+    caption: `Queries, keys and values come from ${soFar}; each piece may attend only to the pieces before it, so a
+      triangle is visible and the future is masked.`,
     said: (row, column) => `Writing ${quoted(row)}, the decoder attends back to ${quoted(column)}` },
-  { name: "Decoder cross-attention", map: facts.maps.cross, rows: facts.target_pieces, columns: facts.source_pieces,
-    caption: `Queries come from the ${targetLanguage} so far, keys and values from the encoder’s output for the ${sourceLanguage}; the source has no future, so the whole rectangle is visible.`,
+  { name: "Decoder cross-attention", id: "cross", map: facts.maps.cross, from: [soFar, output],
+    rows: facts.target_pieces, queries: inputs, columns: facts.source_pieces,
+    caption: `Queries come from ${soFar}, keys and values from ${output}; the source has no future, so the whole
+      rectangle is visible.`,
     said: (row, column) => `Writing ${quoted(row)}, the decoder attends to ${quoted(column)}` },
 ];
+const views = [];
+const [smallestCell, largestCell, mostHeads] = [14, 30, 6];
 
-const isMasked = (role, query, key) => role.map.causal && key > query;
-let palette = ramp();
-
-function toImage(map, weights) {
-  const image = new ImageData(map.keys, map.queries);
-  for (let i = 0; i < weights.length; i++) {
-    const [query, key] = [Math.floor(i / map.keys), i % map.keys];
-    if (map.causal && key > query) continue; // masked: stays transparent
-    const colour = palette[Math.min(255, Math.round(255 * Math.sqrt(weights[i])))];
-    image.data.set([...colour, 255], 4 * i);
-  }
-  return image;
+// The scores of a query: its row of QKᵀ/√E, with −∞ for masked keys.
+function scoresOf(map, place, query) {
+  const a = vectorOf(map, 0, place, query);
+  return Array.from({ length: map.keys }, (_, key) => {
+    const b = vectorOf(map, 1, place, key);
+    let sum = 0;
+    for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+    return isMasked(map, query, key) ? -Infinity : sum / Math.sqrt(map.head_width);
+  });
 }
 
-function drawWeights(canvas, map, weights) {
-  [canvas.width, canvas.height] = [map.keys, map.queries];
-  canvas.getContext("2d").putImageData(toImage(map, weights), 0, 0);
+function softmax(scores) {
+  const most = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - most));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
 }
 
-function hatch(context, left, top, width, height) {
-  context.save();
-  context.beginPath();
-  context.rect(left, top, width, height);
-  context.clip();
-  context.globalAlpha = 0.45;
-  context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--quiet");
-  context.beginPath();
-  for (let x = left - height; x < left + width; x += 5) {
-    context.moveTo(x, top + height);
-    context.lineTo(x + height, top);
+// The weights softmax(QKᵀ/√E) of a layer and head, or their average, as a flat array of queries × keys.
+function weightsOf(map, [layer, head]) {
+  layer = Math.min(layer, map.layers - 1);
+  const key = `${layer} ${head}`;
+  if (!map.cache.has(key)) {
+    const all = (chosen, n) => (chosen === average ? [...Array(n).keys()] : [chosen]);
+    const places = all(layer, map.layers).flatMap((l) => all(head, map.heads).map((h) => [l, h]));
+    const heads = places.length > 1 ? places.map((place) => weightsOf(map, place))
+      : [Array.from({ length: map.queries }, (_, query) => softmax(scoresOf(map, places[0], query))).flat()];
+    map.cache.set(key, heads[0].map((_, i) => heads.reduce((sum, weights) => sum + weights[i], 0) / heads.length));
   }
-  context.stroke();
-  context.restore();
+  return map.cache.get(key);
+}
+
+// Scales of 256 colours from the panel on: to that of a single head, of each of several heads, and of what is negative.
+let palettes = [];
+function mixPalettes() {
+  const style = getComputedStyle(document.documentElement);
+  const channels = (name) =>
+    [1, 3, 5].map((at) => parseInt(style.getPropertyValue(name).trim().slice(at, at + 2), 16));
+  const [from, heads] = [channels("--panel"), Array.from({ length: mostHeads }, (_, i) => `--head-${i + 1}`)];
+  palettes = ["--accent", ...heads, "--below"].map(channels).map((to) =>
+    Array.from({ length: 256 }, (_, i) => [...from.map((c, k) => Math.round(c + (to[k] - c) * i / 255)), 255]));
+}
+
+function fillPixels(canvas, width, height, colourOf) {
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) image.data.set(colourOf(i), 4 * i);
+  [canvas.width, canvas.height] = [width, height];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+// Draw a cell as one pixel, of the colour numbered √weight; masked cells are transparent. If there are several heads,
+// a cell has stripes in their colours, in proportion to their weights.
+function drawWeights(canvas, map, heads) {
+  const weights = heads.map((place) => weightsOf(map, place));
+  const full = byId("own-scale").checked ? Math.max(...weights.map((each) => Math.max(...each))) : 1;
+  const [nStripes, first] = heads.length > 1 ? [12, 1] : [1, 0];
+  fillPixels(canvas, map.keys * nStripes, map.queries, (pixel) => {
+    const cell = Math.floor(pixel / nStripes);
+    if (isMasked(map, Math.floor(cell / map.keys), cell % map.keys)) return [0, 0, 0, 0];
+    const values = weights.map((each) => each[cell]);
+    let rest = (pixel % nStripes + 0.5) / nStripes * values.reduce((a, b) => a + b);
+    const head = values.findIndex((value) => (rest -= value) < 0);
+    return palettes[first + Math.max(0, head)][Math.round(255 * Math.sqrt(Math.max(...values) / full))];
+  });
+}
+
+// Choose a head alone, or add it to the chosen ones (or take it away from them).
+function choose(place, adds) {
+  const others = shown.heads.filter((other) => other[0] !== average && !isAmong([place], other));
+  const heads = isAmong(shown.heads, place) ? others : [...others, place];
+  if (!adds) update({ heads: [place] });
+  else if (heads.length && heads.length <= mostHeads) update({ heads });
+}
+
+function makeHeadButton(place) {
+  const habits = roles.map(({ id }) => [id, nameOfHabit(place, id)]).filter(([, habit]) => habit);
+  const name = [nameOfHead(place), ...habits.map((habit) => habit.join(": "))].join("; ");
+  const button = make("button", { type: "button", class: "head", "aria-label": name, title: name,
+    keyup: (event) => { if (event.key === " ") { event.preventDefault(); choose(place, true); } }, // instead of a click
+    click: ({ ctrlKey, metaKey, shiftKey }) => choose(place, ctrlKey || metaKey || shiftKey || byId("several").checked),
+  }, make("canvas"), make("b"), make("i", {}, habits.length ? "•" : ""));
+  button.place = place;
+  shown.listeners.push(() => {
+    button.setAttribute("aria-pressed", isAmong(shown.heads, place));
+    const number = shown.heads.length > 1 ? shown.heads.findIndex((other) => isAmong([place], other)) + 1 : 0;
+    button.dataset.colour = number;
+    button.children[1].textContent = number || "";
+  });
+  return button;
 }
 
 function makeChooser() {
-  const cross = facts.maps.cross;
-  const nLayers = Math.max(cross.layers, facts.maps.encoder.layers);
+  const { cross, encoder } = facts.maps;
+  const [heads, buttons] = [[...Array(cross.heads).keys()], []];
   const box = byId("heads");
-  const columns = cross.heads + 1;
-  box.style.gridTemplateColumns = `auto repeat(${columns}, auto)`;
-  box.append(make("span"));
-  for (let head = 0; head < cross.heads; head++) box.append(make("span", {}, `${head + 1}`));
-  box.append(make("span", {}, "avg"));
-  const buttons = [];
-  for (let layer = 0; layer < nLayers; layer++) {
-    box.append(make("span", {}, `layer ${layer + 1}`));
-    for (const head of [...Array(cross.heads).keys(), average]) {
-      const name = head === average ? `layer ${layer + 1}, average` : `layer ${layer + 1}, head ${head + 1}`;
-      const button = make("button", { type: "button", role: "radio", class: "head", "aria-label": name, title: name,
-        click: () => update({ heads: [[layer, head]] }) }, make("canvas"));
-      button.place = [layer, head];
-      buttons.push(button);
-      box.append(button);
-    }
+  box.style.gridTemplateColumns = `auto repeat(${heads.length + 1}, auto)`;
+  box.append(make("span"), ...heads.map((head) => make("span", {}, `${head + 1}`)), make("span", {}, "avg"));
+  for (let layer = 0; layer < Math.max(cross.layers, encoder.layers); layer++) {
+    const row = [...heads, average].map((head) => makeHeadButton([layer, head]));
+    buttons.push(...row);
+    box.append(make("span", {}, `layer ${layer + 1}`), ...row);
   }
-  roveTabindex(buttons, { columns, onMove: (to) => update({ heads: [buttons[to].place] }) });
-  byId("all-heads").addEventListener("click", () => update({ heads: [[average, average]] }));
+  roveTabindex(buttons, { columns: heads.length + 1 });
+  byId("all-heads").addEventListener("click", () => choose([average, average], false));
   shown.listeners.push(() => {
     byId("all-heads").setAttribute("aria-pressed", shown.heads[0][0] === average);
-    for (const button of buttons) {
-      const [layer, head] = button.place;
-      button.setAttribute("aria-checked", layer === shown.heads[0][0] && head === shown.heads[0][1]);
-    }
+    byId("chosen").replaceChildren(...shown.heads.map((place, number) =>
+      make("li", { "data-colour": shown.heads.length > 1 ? number + 1 : 0 }, nameOfHead(place))));
   });
-  return () => {
-    for (const button of buttons) drawWeights(button.firstChild, cross, weightsOf(cross, button.place));
-    const legend = byId("ramp").getContext("2d");
-    for (let x = 0; x < 160; x++) {
-      legend.fillStyle = `rgb(${palette[Math.round(255 * Math.sqrt(x / 159))]})`;
-      legend.fillRect(x, 0, 1, 12);
-    }
-    byId("shut").getContext("2d").clearRect(0, 0, 22, 12);
-    hatch(byId("shut").getContext("2d"), 0, 0, 22, 12);
-  };
+  return () => buttons.forEach((button) => drawWeights(button.firstChild, cross, [button.place]));
 }
 
-function makeMap(role, number) {
-  const said = make("p", { class: "said", "aria-live": "polite" });
-  const canvas = make("canvas", { tabindex: "0", role: "img", "aria-describedby": `caption-${number}` });
-  const caption = make("figcaption", { id: `caption-${number}` }, make("strong", {}, role.name), role.caption);
-  const details = make("details", {}, make("summary", {}, `${role.name} as a table`));
-  const enlarge = make("button", { type: "button", class: "choice", "aria-pressed": "false", "aria-label": `Enlarge ${role.name}` }, "Enlarge");
-  const figure = make("figure", {}, caption, make("div", { class: "scroll" }, canvas), said, enlarge, details);
+const shares = (role, query, key) =>
+  shown.heads.map((place) => percent(weightsOf(role.map, place)[query * role.map.keys + key]));
+
+// Put a mark on a cell; without a cell, hide it.
+function putAt(mark, query, key) {
+  mark.hidden = query === undefined;
+  mark.style.cssText = `--row: ${query}; --column: ${key}`;
+}
+
+function makeMap(role) {
+  const figure = byId("map").content.firstElementChild.cloneNode(true);
+  const part = (name) => figure.querySelector(name);
+  const [view, canvas] = [{ role, figure, part, at: null }, part("canvas")];
+  const texts = { strong: role.name, ".caption": role.caption, summary: `${role.name} as a table` };
+  for (const [name, text] of Object.entries(texts)) part(name).textContent = text;
+  part(".rows").append(...role.rows.map((text) => make("span", {}, text)));
+  part(".columns").append(...role.columns.map((text) => make("span", {}, text)));
   byId("maps").append(figure);
-  const refill = onDemand(details, () => {
-    const weights = weightsOf(role.map, shown.heads[0]);
-    return table(["", ...role.columns], role.rows.map((row, query) => [row, ...role.columns.map((_, key) =>
-      isMasked(role, query, key) ? "masked" : percent(weights[query * role.map.keys + key]))]));
-  });
-  const view = { role, figure, canvas, said, enlarge, at: null };
-  enlarge.addEventListener("click", () => {
-    enlarge.setAttribute("aria-pressed", figure.classList.toggle("large"));
-    enlarge.textContent = figure.classList.contains("large") ? "Make small" : "Enlarge";
-    paint(view);
-  });
-  const point = (query, key) => { view.at = [query, key]; paint(view); describe(view); };
-  canvas.addEventListener("pointermove", (event) => {
-    const key = Math.floor((event.offsetX - view.left) / view.cell);
-    const query = Math.floor((event.offsetY - view.top) / view.cell);
-    if (role.rows[query] !== undefined && role.columns[key] !== undefined) point(query, key);
-  });
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const [query, key] = view.at ? [view.at[0] + step[0], view.at[1] + step[1]] : [0, 0];
-    if (role.rows[query] !== undefined && role.columns[key] !== undefined) point(query, key);
-  });
+  const cellText = (query, key) => (isMasked(role.map, query, key) ? "masked" : shares(role, query, key).join(" · "));
+  const refill = onDemand(part("details"), () => table(["", ...role.columns], role.rows.map((row, query) =>
+    [row, ...role.columns.map((_, key) => cellText(query, key))])));
+  const point = (query, key) => {
+    if (role.rows[query] === undefined || role.columns[key] === undefined) return false;
+    view.at = [query, key];
+    putAt(part(".cursor"), query, key);
+    describe(view);
+    return true;
+  };
+  const cellOf = ({ offsetX, offsetY }) => [Math.floor(offsetY / canvas.clientHeight * role.map.queries),
+    Math.floor(offsetX / canvas.clientWidth * role.map.keys)];
+  canvas.addEventListener("pointermove", (event) => point(...cellOf(event)));
+  canvas.addEventListener("click", (event) => { if (point(...cellOf(event))) takeApart(view, ...view.at); });
   canvas.addEventListener("focus", () => { if (!view.at) point(0, 0); });
+  canvas.addEventListener("keydown", (event) => {
+    const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0], Enter: [0, 0] };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    if (!point(...(view.at || [0, 0]).map((place, i) => place + moves[event.key][i]))) return;
+    part(".cursor").scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (event.key === "Enter" || taken) takeApart(view, ...view.at);
+  });
   shown.listeners.push(() => {
-    canvas.setAttribute("aria-label", `${role.name}, ${nameOfChoice()}: ${role.rows.length} queries, ${role.columns.length} keys; the arrow keys select a cell, and the table below lists them all`);
+    canvas.setAttribute("aria-label", `${role.name}, ${nameOfChoice(role.id)}: ${role.rows.length} queries, ` +
+      `${role.columns.length} keys; the arrow keys select a cell, Enter takes it apart, the table below lists all`);
     paint(view);
     describe(view);
     refill();
   });
-  return view;
+  views.push(view);
 }
 
-function describe({ role, said, at }) {
-  const missing = shown.heads[0][0] >= role.map.layers ? ` It has ${role.map.layers} layers; the last is shown.` : "";
-  if (!at) { said.textContent = `${nameOfChoice()}.${missing}`; return; }
-  const [query, key] = at;
-  const sentence = isMasked(role, query, key)
-    ? `Writing ${quoted(role.rows[query])}, the decoder may not attend to ${quoted(role.columns[key])}, which is not written yet`
-    : `${role.said(role.rows[query], role.columns[key])}: ${percent(weightsOf(role.map, shown.heads[0])[query * role.map.keys + key])}`;
-  said.textContent = `${sentence} (${nameOfChoice()}).${missing}`;
-}
-
-const shortened = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
-
-function paint(view) {
-  const { role, canvas, figure, at } = view;
-  const style = getComputedStyle(document.documentElement);
-  const context = canvas.getContext("2d");
-  context.font = "12px system-ui, sans-serif";
-  const widest = (texts) => Math.ceil(Math.max(...texts.map((text) => context.measureText(shortened(text)).width)));
-  // All maps reserve the same height for column labels, so that they are aligned.
-  const labels = [widest(role.rows) + 8, Math.max(...roles.map(({ columns }) => widest(columns))) + 8];
-  const room = figure.clientWidth - labels[0] - 2;
-  const isLarge = figure.classList.contains("large");
-  view.cell = Math.min(30, room / role.columns.length);
-  if (isLarge) view.cell = Math.max(13, Math.min(20, view.cell));
-  const isLabelled = view.cell >= 11;
-  view.enlarge.hidden = isLabelled && !isLarge;
-  if (!isLabelled) view.cell = Math.max(3, (figure.clientWidth - 2) / role.columns.length);
-  [view.left, view.top] = isLabelled ? labels : [1, 1];
-  const [width, height] = [view.cell * role.columns.length, view.cell * role.rows.length];
-  canvas.dataset.cell = view.cell;
-  const scale = window.devicePixelRatio || 1;
-  const [fullWidth, fullHeight] = [view.left + width + 1, view.top + height + 1];
-  [canvas.width, canvas.height] = [fullWidth * scale, fullHeight * scale];
-  [canvas.style.width, canvas.style.height] = [`${fullWidth}px`, `${fullHeight}px`];
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  if (role.map.causal) hatch(context, view.left, view.top, width, height);
-  const small = make("canvas");
-  drawWeights(small, role.map, weightsOf(role.map, shown.heads[0]));
-  context.imageSmoothingEnabled = false;
-  context.drawImage(small, view.left, view.top, width, height);
-  context.strokeStyle = style.getPropertyValue("--line");
-  context.strokeRect(view.left - 0.5, view.top - 0.5, width + 1, height + 1);
-  context.font = `${Math.min(12, view.cell)}px system-ui, sans-serif`;
-  context.textBaseline = "middle";
-  if (isLabelled) role.rows.forEach((text, query) => {
-    context.fillStyle = style.getPropertyValue(at && at[0] === query ? "--accent" : "--ink");
-    context.textAlign = "right";
-    context.fillText(shortened(text), view.left - 6, view.top + (query + 0.5) * view.cell);
-  });
-  if (isLabelled) role.columns.forEach((text, key) => {
-    context.save();
-    context.translate(view.left + (key + 0.5) * view.cell, view.top - 6);
-    context.rotate(-Math.PI / 2);
-    context.fillStyle = style.getPropertyValue(at && at[1] === key ? "--accent" : "--ink");
-    context.textAlign = "left";
-    context.fillText(shortened(text), 0, 0);
-    context.restore();
-  });
+function describe({ role, part, at }) {
+  const names = shown.heads.map((place) => nameOfHead(place, role.id));
+  const isMissing = shown.heads.some(([layer]) => layer >= role.map.layers);
+  let text = `${names.join("; ")}.`;
   if (at) {
-    context.strokeStyle = style.getPropertyValue("--ink");
-    context.lineWidth = 1.5;
-    context.strokeRect(view.left + at[1] * view.cell, view.top + at[0] * view.cell, view.cell, view.cell);
+    const [row, column, weights] = [role.rows[at[0]], role.columns[at[1]], shares(role, ...at)];
+    text = isMasked(role.map, ...at)
+      ? `Writing ${quoted(row)}, the decoder may not attend to ${quoted(column)}, which is not written yet.`
+      : `${role.said(row, column)}: ${weights.map((weight, i) => `${weight}, ${names[i]}`).join("; ")}.`;
   }
+  part(".said").textContent = `${text}${isMissing ? ` It has ${role.map.layers} layers; the last is shown.` : ""}`;
+}
+
+function paint({ role: { map, id }, part }) {
+  const room = byId("maps").firstElementChild.clientWidth - part(".rows").offsetWidth - 2;
+  const cell = Math.max(smallestCell, Math.min(largestCell, Math.floor(room / map.keys)));
+  const box = part(".map");
+  box.style.cssText = `--cell: ${cell}px; --keys: ${map.keys}; --queries: ${map.queries}`;
+  box.classList.toggle("several", shown.heads.length > 1);
+  box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight);
+  drawWeights(part("canvas"), map, shown.heads);
+  const step = id === "encoder" ? map.queries : shown.step;
+  putAt(part(".now"), step < map.queries ? step : undefined, 0);
+  putAt(part(".later"), step + 1 < map.queries ? step + 1 : undefined, 0);
+  part(".rows").childNodes.forEach((label, query) => { label.className = query > step ? "ahead" : ""; });
 }
 
 function makeMaps() {
+  mixPalettes();
   const paintChooser = makeChooser();
-  const views = roles.map(makeMap);
-  const repaint = () => { palette = ramp(); paintChooser(); views.forEach(paint); };
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-  let width = 0;
-  new ResizeObserver(() => {
-    if (byId("maps").clientWidth === width) return;
-    width = byId("maps").clientWidth;
+  roles.forEach(makeMap);
+  makeCell();
+  const arrange = () => {
+    const widest = Math.max(...views.map(({ part, role }) => part(".rows").offsetWidth + smallestCell * role.map.keys));
+    byId("maps").classList.toggle("stacked", 3 * (widest + 24) > byId("maps").clientWidth);
     views.forEach(paint);
-  }).observe(byId("maps"));
+  };
+  const repaint = () => { mixPalettes(); paintChooser(); update({}); };
+  byId("own-scale").addEventListener("change", repaint);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  new ResizeObserver(arrange).observe(byId("maps"));
+  arrange();
   paintChooser();
 }
