@@ -1,21 +1,20 @@
 """The page in a real Chromium: offline, by mouse and by keyboard, light, dark and on a phone."""
 
-import json
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from chromium import chromium, look, screenshot, violations
+from chromium import look, screenshot, violations
+from opened import Open, click_cell, go_to, press, text, texts
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from translator.explain import Explanation, explain, to_html
+from translator.explain import Explanation, explain
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -28,10 +27,6 @@ FACTS: dict[str, Any] = {
     "is_source_language": False,
     "model": {"name": "tiny", "corpus": "phrases", "created": "2026-11-30T23:30:00+00:00", "bleu": 58.0},
 }
-
-
-class Open(Protocol):
-    def __call__(self, explanation: Explanation, **facts: Any) -> webdriver.Chrome: ...
 
 
 def film() -> dict[str, Any]:
@@ -57,38 +52,6 @@ def film() -> dict[str, Any]:
     }
 
 
-def with_facts(page: str, facts: dict[str, Any]) -> str:
-    head, tail = page.split('id="facts">')
-    data, tail = tail.split("</script>", 1)
-    return f'{head}id="facts">{json.dumps({**json.loads(data), **facts})}</script>{tail}'
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("browser") / "profile") as driver:
-        yield driver
-
-
-@pytest.fixture
-def show(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Open]:
-    """A function that opens an explanation from a file; at the end, the console must be empty."""
-
-    def call(explanation: Explanation, **facts: Any) -> webdriver.Chrome:
-        path = tmp_path / "page.html"
-        page = to_html(explanation)
-        path.write_text(with_facts(page, facts) if facts else page, encoding="utf-8")
-        browser.get(path.as_uri())
-        ready = "return document.documentElement.dataset.ready === 'yes'"
-        WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda driver: driver.execute_script(ready))
-        return browser
-
-    look(browser)
-    yield call
-    assert browser.get_log("browser") == []
-    loaded = browser.execute_script("return performance.getEntriesByType('resource').map((r) => r.name)")
-    assert loaded == [], "it fetches nothing"
-
-
 @pytest.fixture(scope="module")
 def brief(translator: Translator) -> Explanation:
     """An explanation with few pieces, since axe checks every cell of every table."""
@@ -96,42 +59,6 @@ def brief(translator: Translator) -> Explanation:
     search = config.search.model_copy(update={"max_length_ratio": 1.0, "max_length_offset": 1})
     config = config.model_copy(update={"search": search})
     return explain(Translator(translator.model, translator.tokenizer, config), "La reine chante.")
-
-
-def text(driver: webdriver.Chrome, name: str) -> str:
-    return str(driver.execute_script("return document.getElementById(arguments[0]).textContent", name))
-
-
-def press(driver: webdriver.Chrome, *keys: str) -> None:
-    ActionChains(driver).send_keys(*keys).perform()
-
-
-def said_of(driver: webdriver.Chrome, role: int) -> str:
-    return driver.find_elements(By.CSS_SELECTOR, "figure .said")[role].text
-
-
-def n_colours(driver: webdriver.Chrome, role: int, query: int, key: int) -> int:
-    """Count the colours inside a cell of a large map; 1 is the last row or column."""
-    return driver.execute_script(
-        """
-        const [role, query, key] = arguments, canvas = document.querySelectorAll('figure canvas')[role];
-        const [cell, context] = [Number(canvas.dataset.cell), new OffscreenCanvas(canvas.width, canvas.height)
-          .getContext('2d', {willReadFrequently: true})];
-        context.drawImage(canvas, 0, 0);
-        const size = Math.floor(cell) - 4, first = (edge, n) => Math.ceil(edge - 1 - n * cell) + 2;
-        const { data } = context.getImageData(
-          first(canvas.width, key), first(canvas.height, query), size, size);
-        return new Set([...Array(size * size).keys()].map((i) => data.slice(4 * i, 4 * i + 4).join())).size;
-        """,
-        role,
-        query,
-        key,
-    )
-
-
-def texts(driver: webdriver.Chrome, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.textContent)"
-    return driver.execute_script(script, selector)
 
 
 def weights_of(driver: webdriver.Chrome, side: str) -> list[float]:
@@ -146,12 +73,6 @@ def ribbons(driver: webdriver.Chrome) -> list[float]:
         return [...document.querySelectorAll('.ribbon')]
           .map((path) => path.getAttribute('stroke-width') / style.getPropertyValue('--widest'))"""
     return driver.execute_script(script)
-
-
-def go_to(driver: webdriver.Chrome, step: int) -> None:
-    script = """const scrubber = document.getElementById('scrubber');
-        scrubber.value = arguments[0]; scrubber.dispatchEvent(new Event('input'))"""
-    driver.execute_script(script, step)
 
 
 def test_what_is_drawn_are_the_numbers_of_the_explanation(show: Open, explanation: Explanation) -> None:
@@ -366,67 +287,6 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
 
 
-def test_layer_and_head_are_chosen_by_mouse_and_by_keyboard(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
-    heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
-    assert len(heads) == 5, "four heads and their average"
-    canvas = page.find_elements(By.CSS_SELECTOR, "figure canvas")[2]
-    seen = [page.execute_script("return arguments[0].toDataURL()", canvas)]
-    heads[1].click()
-    assert "layer 1, head 2" in said_of(page, 2)
-    seen.append(page.execute_script("return arguments[0].toDataURL()", canvas))
-    press(page, Keys.ARROW_RIGHT)
-    assert "layer 1, head 3" in said_of(page, 2)
-    assert page.switch_to.active_element == heads[2]
-    assert heads[2].get_attribute("aria-checked") == "true"
-    seen.append(page.execute_script("return arguments[0].toDataURL()", canvas))
-    assert len(set(seen)) == 3, "each is another map"
-    page.find_element(By.ID, "all-heads").click()
-    assert page.execute_script("return arguments[0].toDataURL()", canvas) == seen[0]
-
-
-def test_maps_are_read_by_keyboard_and_what_is_shut_is_said(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
-    canvases = page.find_elements(By.CSS_SELECTOR, "figure canvas")
-    for role, shown in enumerate((explanation.encoder, explanation.decoder, explanation.cross)):
-        page.execute_script("arguments[0].focus()", canvases[role])
-        press(page, Keys.ARROW_RIGHT)
-        if role == 1:
-            assert "may not attend to" in said_of(page, role)
-            press(page, Keys.ARROW_DOWN)
-        else:
-            press(page, Keys.ARROW_DOWN)
-        percent = re.search(r"(\d+)\s% \(average of all heads\)", said_of(page, role))
-        assert percent is not None, said_of(page, role)
-        assert int(percent[1]) == pytest.approx(100 * float(shown.average[1, 1]), abs=1.0)
-
-
-def test_the_masks_are_seen(show: Open, explanation: Explanation) -> None:
-    """Masked cells are hatched; all others have one colour, however small their weight."""
-    page = show(explanation)
-    for role, shown in enumerate((explanation.encoder, explanation.decoder, explanation.cross)):
-        n_queries, n_keys = shown.mask.shape
-        for query, key in ((0, 0), (0, n_keys - 1), (n_queries - 2, n_keys - 1), (n_queries - 1, n_keys - 1)):
-            hatched = n_colours(page, role, n_queries - query, n_keys - key) > 1
-            assert hatched != bool(shown.mask[query, key]), (role, query, key)
-
-
-def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
-    summary = page.find_elements(By.CSS_SELECTOR, "figure summary")[1]
-    assert page.find_elements(By.CSS_SELECTOR, "figure table") == [], "filled when opened"
-    summary.click()
-    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "figure table"))
-    rows = page.execute_script(
-        "return [...document.querySelectorAll('figure table tbody tr')]"
-        ".map((row) => [...row.cells].map((cell) => cell.textContent))"
-    )
-    assert [row[0] for row in rows] == explanation.target_pieces
-    for query, row in enumerate(rows):
-        assert [cell == "masked" for cell in row[1:]] == [key > query for key in range(len(rows))]
-    assert rows[0][1] == "100\u00a0%"
-
-
 def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
     tree = page.find_element(By.CSS_SELECTOR, "#beam-scroll svg")
@@ -526,7 +386,13 @@ def test_it_fits_the_screen_and_axe_finds_nothing(
     go_to(page, 1)
     for summary in page.find_elements(By.TAG_NAME, "summary"):
         summary.click()
+    click_cell(page, 1, 0, 1)
+    page.find_element(By.ID, "several").click()
+    for head in page.find_elements(By.CSS_SELECTOR, "#heads button")[:3]:
+        head.click()
+    assert page.find_element(By.ID, "cell").is_displayed()
     assert violations(page) == []
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
     ground = page.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
     screenshot(page, tmp_path / "page.png")

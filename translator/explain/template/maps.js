@@ -104,7 +104,7 @@ function makeHeadButton(place) {
   const button = make("button", { type: "button", class: "head", "aria-label": name, title: name,
     keyup: (event) => { if (event.key === " ") { event.preventDefault(); choose(place, true); } }, // instead of a click
     click: ({ ctrlKey, metaKey, shiftKey }) => choose(place, ctrlKey || metaKey || shiftKey || byId("several").checked),
-  }, make("canvas"), make("b"), make("i", {}, habits.length ? "•" : ""));
+  }, make("canvas"), make("span"), make("i", {}, habits.length ? "•" : ""));
   button.place = place;
   shown.listeners.push(() => {
     button.setAttribute("aria-pressed", isAmong(shown.heads, place));

@@ -1,0 +1,117 @@
+"""A cell of an attention map, taken apart in a real Chromium."""
+
+import math
+import random
+
+import pytest
+from opened import Open, click_cell, numbers, press, strips, text
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from translator.explain import Explanation, explain, to_json
+from translator.translation.inference import Translator
+
+pytest_plugins = ("trained",)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+ROLES = ("encoder", "decoder", "cross")
+
+
+def test_what_is_drawn_is_what_json_has(show: Open, layered: Translator) -> None:
+    """For cells drawn by lot, in all roles, layers and heads."""
+    explanation = explain(layered, "La reine chante.")
+    page, facts, lots = show(explanation), to_json(explanation), random.Random(1)
+    heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
+    for number in range(12):
+        role, layer, head = number % 3, lots.randrange(3), lots.randrange(3)
+        vectors, weights = facts["vectors"][ROLES[role]], facts["attention"][ROLES[role]]["heads"]
+        of_role = min(layer, len(weights) - 1)  # the encoder has a layer less
+        query, key = (lots.randrange(len(rows)) for rows in (weights[0][0], weights[0][0][0]))
+        page.execute_script("arguments[0].click()", heads[4 * layer + head])
+        click_cell(page, role, query, key)
+        row = weights[of_role][head][query]
+        q = vectors["queries"][of_role][head][query]
+        keys, values = vectors["keys"][of_role][head], vectors["values"][of_role][head]
+        products = [a * b for a, b in zip(q, keys[key], strict=True)]
+        scores = [
+            sum(a * b for a, b in zip(q, other, strict=True)) / math.sqrt(28)
+            if weight is not None
+            else -math.inf
+            for other, weight in zip(keys, row, strict=True)
+        ]
+        given = [sum((w or 0) * v[i] for w, v in zip(row, values, strict=True)) for i in range(28)]
+        share = row[key] or 0.0
+        for step, expected in {
+            "query": [q],
+            "key": [keys[key]],
+            "scores": [products],
+            "value": [values[key]],
+            "sum": [[share * x for x in values[key]], given],
+        }.items():
+            for found, exact in zip(strips(page, step), expected, strict=True):
+                assert found == pytest.approx(exact, abs=0.0051), (number, step)
+        for found, exact in zip(strips(page, "softmax"), [scores, [w or 0 for w in row]], strict=True):
+            assert found == pytest.approx(exact, abs=0.00052), number
+        scale = [sum(products), sum(products) / math.sqrt(28)]
+        assert numbers(text(page, "step-scale")) == pytest.approx(scale, abs=0.00052)
+        assert numbers(text(page, "cell-said")) == pytest.approx([*scale, share], abs=0.00052)
+        marked = page.find_elements(By.CSS_SELECTOR, "#step-softmax .marked small")
+        columns = ["⟨start⟩", *explanation.target_pieces] if role == 1 else explanation.source_pieces
+        assert [name.get_attribute("textContent") for name in marked] == 2 * [columns[key]]
+
+
+def test_another_role_changes_inputs_and_weights_alone(show: Open, layered: Translator) -> None:
+    page = show(explain(layered, "La reine chante."))
+    click_cell(page, 0, 2, 1)
+    assert "An average cannot be taken apart; this is its first head." in text(page, "cell-head")
+    page.find_elements(By.CSS_SELECTOR, "#heads button")[0].click()
+    assert text(page, "cell-head") == "layer 1, head 1."
+    seen = []
+    for radio in page.find_elements(By.CSS_SELECTOR, "#cell-roles input"):
+        radio.click()
+        inputs = [chip.text for chip in page.find_elements(By.CSS_SELECTOR, "#cell .input")]
+        matrices = page.execute_script(
+            "return [...document.querySelectorAll('.matrix canvas')].map((canvas) => canvas.toDataURL())"
+        )
+        skeleton = page.execute_script(
+            "const walk = (node) => node.matches('.named') ? 'row' : [node.tagName,"
+            "  node.className.replace(/plus|minus/, ''), ...[...node.children].map(walk)].join(' ');"
+            "return walk(document.getElementById('cell-steps'))"
+        )
+        seen.append((inputs, matrices, skeleton, text(page, "step-mask")))
+    french, english, memory = "the French", "the English so far", "the encoder’s output for the French"
+    assert [inputs for inputs, *_ in seen] == [
+        [french, french, french],
+        [english, english, english],
+        [english, memory, memory],
+    ]
+    assert len({picture for _, matrices, *_ in seen for picture in matrices}) == 9
+    assert len({skeleton for _, _, skeleton, _ in seen}) == 1, "one drawing"
+    masks = [mask for *_, mask in seen]
+    assert masks[0] == masks[2] != masks[1]
+    marked = page.execute_script(
+        "return [...document.querySelectorAll('.cells .taken')].map((mark) => mark.hidden)"
+    )
+    assert marked == [True, True, False]
+
+
+def test_a_cell_is_taken_apart_by_keyboard(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    canvas = page.find_elements(By.CSS_SELECTOR, "figure canvas")[1]
+    page.execute_script("arguments[0].focus()", canvas)
+    press(page, Keys.ARROW_DOWN, Keys.ENTER)
+    assert page.find_element(By.ID, "cell").is_displayed()
+    said = text(page, "cell-said")
+    first, second = explanation.target_pieces[:2]
+    assert said.startswith(f"Query of “{first}”, to write “{second}”; key of “⟨start⟩”: ")
+    press(page, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert text(page, "cell-said") != said, "it follows"
+    assert "is not written yet: its score becomes −∞" in text(page, "step-mask")
+    assert page.switch_to.active_element == canvas
+    # From inside, too, Escape closes it and returns the focus.
+    page.execute_script("document.querySelector('#cell-roles input').focus()")
+    press(page, Keys.ESCAPE)
+    assert not page.find_element(By.ID, "cell").is_displayed()
+    assert page.switch_to.active_element == canvas
+    press(page, Keys.ARROW_LEFT)
+    assert not page.find_element(By.ID, "cell").is_displayed()
