@@ -135,7 +135,8 @@ def test_labels_of_long_sentences_are_readable(show: Open, layered: Translator) 
     labels = page.execute_script(
         "const measure = (label) => {"
         "  const { top, left, width, height } = label.getBoundingClientRect();"
-        "  return [label.textContent, parseFloat(getComputedStyle(label).fontSize), top, left, width, height];"
+        "  const size = parseFloat(getComputedStyle(label).fontSize);"
+        "  return [label.textContent, size, top, left, width, height];"
         "};"
         "return ['rows', 'columns'].map((name) =>"
         "  [...document.querySelectorAll(`figure .${name} span`)].map(measure))"
