@@ -9,6 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from translator.explain import Explanation, explain, to_json
+from translator.explain import page as page_module
 from translator.translation.inference import Translator
 
 pytest_plugins = ("trained",)
@@ -17,12 +18,16 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 ROLES = ("encoder", "decoder", "cross")
 
 
-def test_what_is_drawn_is_what_json_has(show: Open, layered: Translator) -> None:
-    """For cells drawn by lot, in all roles, layers and heads."""
+@pytest.mark.parametrize(("n_cells", "most", "loss"), [(12, page_module.MAX_CHARACTERS, 0), (3, 0, 0.02)])
+def test_what_is_drawn_is_what_json_has(
+    show: Open, layered: Translator, n_cells: int, most: int, loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For cells drawn by lot in all roles, layers and heads: in float32 to the last digit, else nearly."""
+    monkeypatch.setattr(page_module, "MAX_CHARACTERS", most)
     explanation = explain(layered, "La reine chante.")
     page, facts, lots = show(explanation), to_json(explanation), random.Random(1)
     heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
-    for number in range(12):
+    for number in range(n_cells):
         role, layer, head = number % 3, lots.randrange(3), lots.randrange(3)
         vectors, weights = facts["vectors"][ROLES[role]], facts["attention"][ROLES[role]]["heads"]
         of_role = min(layer, len(weights) - 1)  # the encoder has a layer less
@@ -49,12 +54,12 @@ def test_what_is_drawn_is_what_json_has(show: Open, layered: Translator) -> None
             "sum": [[share * x for x in values[key]], given],
         }.items():
             for found, exact in zip(strips(page, step), expected, strict=True):
-                assert found == pytest.approx(exact, abs=0.0051), (number, step)
+                assert found == pytest.approx(exact, abs=0.0051 + loss), (number, step)
         for found, exact in zip(strips(page, "softmax"), [scores, [w or 0 for w in row]], strict=True):
-            assert found == pytest.approx(exact, abs=0.00052), number
+            assert found == pytest.approx(exact, abs=0.00052 + loss), number
         scale = [sum(products), sum(products) / math.sqrt(28)]
-        assert numbers(text(page, "step-scale")) == pytest.approx(scale, abs=0.00052)
-        assert numbers(text(page, "cell-said")) == pytest.approx([*scale, share], abs=0.00052)
+        assert numbers(text(page, "step-scale")) == pytest.approx(scale, abs=0.00052 + loss)
+        assert numbers(text(page, "cell-said")) == pytest.approx([*scale, share], abs=0.00052 + loss)
         marked = page.find_elements(By.CSS_SELECTOR, "#step-softmax .marked small")
         columns = ["⟨start⟩", *explanation.target_pieces] if role == 1 else explanation.source_pieces
         assert [name.get_attribute("textContent") for name in marked] == 2 * [columns[key]]

@@ -207,7 +207,9 @@ function paint({ role: { map, id }, part }) {
   box.style.cssText = `--cell: ${cell}px; --keys: ${map.keys}; --queries: ${map.queries}`;
   box.classList.toggle("several", shown.heads.length > 1);
   box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight);
-  drawWeights(part("canvas"), map, shown.heads);
+  const looks = [shown.heads.join(), byId("own-scale").checked, palettes[0][255]].join(" ");
+  if (box.dataset.looks !== looks) drawWeights(part("canvas"), map, shown.heads); // another step changes no weight
+  box.dataset.looks = looks;
   const step = id === "encoder" ? map.queries : shown.step;
   putAt(part(".now"), step < map.queries ? step : undefined, 0);
   putAt(part(".later"), step + 1 < map.queries ? step + 1 : undefined, 0);
