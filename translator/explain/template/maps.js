@@ -149,8 +149,8 @@ function makeMap(role) {
   const figure = byId("map").content.firstElementChild.cloneNode(true);
   const part = (name) => figure.querySelector(name);
   const [view, canvas] = [{ role, figure, part, at: null }, part("canvas")];
-  const texts = { strong: role.name, ".caption": role.caption, summary: `${role.name} as a table` };
-  for (const [name, text] of Object.entries(texts)) part(name).textContent = text;
+  [part("strong").textContent, part("summary").textContent] = [role.name, `${role.name} as a table`];
+  part("figcaption").append(role.caption);
   part(".rows").append(...role.rows.map((text) => make("span", {}, text)));
   part(".columns").append(...role.columns.map((text) => make("span", {}, text)));
   byId("maps").append(figure);
