@@ -107,7 +107,7 @@ def test_a_cell_is_taken_apart_by_keyboard(show: Open, explanation: Explanation)
     press(page, Keys.ARROW_DOWN, Keys.ENTER)
     assert page.find_element(By.ID, "cell").is_displayed()
     said = text(page, "cell-said")
-    first, second = explanation.target_pieces[:2]
+    first, second = (piece.lstrip("␣") for piece in explanation.target_pieces[:2])
     assert said.startswith(f"Query of “{first}”, to write “{second}”; key of “⟨start⟩”: ")
     press(page, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert text(page, "cell-said") != said, "it follows"

@@ -35,7 +35,7 @@ function drawCell() {
   for (const view of views) putAt(view.part(".taken"), ...(taken?.view === view ? [taken.query, taken.key] : []));
   if (!taken) return;
   const { view: { role }, query, key } = taken;
-  const { map, queries, rows, columns, from: [origin, memory] } = role;
+  const { map, queries, rows, columns, from: [source, memory] } = role;
   const real = shown.heads.find(([, head]) => head !== average);
   const [layer, head] = real ?? [Math.max(0, shown.heads[0][0]), 0];
   const place = [Math.min(layer, map.layers - 1), head];
@@ -47,15 +47,15 @@ function drawCell() {
   const total = products.reduce((a, b) => a + b, 0);
   const [sum, weight] = [decimals(total, 3), decimals(weights[key], 3)];
   const scaled = `${sum} ÷ √${map.head_width} = ${decimals(total / Math.sqrt(map.head_width), 3)}`;
-  const asked = rows === queries ? quoted(rows[query]) : `${quoted(queries[query])}, to write ${quoted(rows[query])}`;
-  const found = quoted(columns[key]);
+  const [origin, written, found] = [queries[query], rows[query], columns[key]].map((piece) => quoted(spoken(piece)));
+  const asked = rows === queries ? origin : `${origin}, to write ${written}`;
   const several = shown.heads.length > 1 ? " This is the first of the chosen heads." : "";
   const note = real ? several : " An average cannot be taken apart; this is its first head.";
   const chip = (text) => make("span", { class: "input" }, text);
   byId("cell-head").textContent = `${nameOfHead(place, role.id)}.${note}`;
   byId("cell-said").textContent = `Query of ${asked}; key of ${found}: ${scaled}, weight ${weight}.`;
   for (const radio of byId("cell-roles").querySelectorAll("input")) radio.checked = roles[radio.value] === role;
-  fill("query", [matrix(map, 0, place), chip(origin), ` at ${asked}`], strip("query", q));
+  fill("query", [matrix(map, 0, place), chip(source), ` at ${asked}`], strip("query", q));
   fill("key", [matrix(map, 1, place), chip(memory), ` at ${found}`], strip("key", k));
   fill("scores", [`query × key, number by number; the sum is ${sum}`], strip("products", products));
   fill("scale", [scaled]);

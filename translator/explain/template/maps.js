@@ -192,7 +192,7 @@ function describe({ role, part, at }) {
   const isMissing = shown.heads.some(([layer]) => layer >= role.map.layers);
   let text = `${names.join("; ")}.`;
   if (at) {
-    const [row, column, weights] = [role.rows[at[0]], role.columns[at[1]], shares(role, ...at)];
+    const [row, column, weights] = [spoken(role.rows[at[0]]), spoken(role.columns[at[1]]), shares(role, ...at)];
     text = isMasked(role.map, ...at)
       ? `Writing ${quoted(row)}, the decoder may not attend to ${quoted(column)}, which is not written yet.`
       : `${role.said(row, column)}: ${weights.map((weight, i) => `${weight}, ${names[i]}`).join("; ")}.`;
