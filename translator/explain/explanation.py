@@ -1,6 +1,5 @@
 """The data of an explanation: attention maps, probabilities, the beam search and the word alignment."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,13 +7,14 @@ from torch import Tensor
 
 from translator.alignment.links import Link
 from translator.alignment.words import words
-from translator.data.tokenizer import WORD_MARK, Tokenizer
+from translator.data.pieces import readable
+from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.explain.attention import AttentionMap, attention
 from translator.explain.tree import Node, grow
 from translator.search.result import Hypothesis
 from translator.search.trace import Trace
-from translator.symbols import BOS, EOS, PAD
+from translator.symbols import EOS
 from translator.translation.aligner import Aligner
 from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
@@ -23,8 +23,6 @@ from translator.translation.words import word_of_each
 
 #: Number of alternatives shown for each chosen piece.
 N_ALTERNATIVES = 5
-#: Maps the ids of special symbols to the names under which they are shown.
-NAMES = {BOS: "⟨start⟩", EOS: "⟨end⟩", PAD: "⟨padding⟩"}
 
 
 @dataclass(frozen=True)
@@ -187,20 +185,3 @@ def _hypotheses(tokenizer: Tokenizer, nodes: Sequence[Node]) -> list[tuple[int, 
             i = nodes[i].parent
         hypotheses.append((leaf, tokenizer.decode(path[::-1])))
     return hypotheses
-
-
-def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return the pieces of a sequence of ids in readable form.
-
-    A space is shown as `␣`: a piece that starts a word looks like `␣maison`, and one that continues a word
-    like `nette`. A piece for one byte is named after the character that the byte is part of, such as
-    `⟨E2 of €⟩`, or like `⟨E2⟩` if its neighbours do not complete the character.
-    """
-    text, names = tokenizer.decode(ids), []
-    for i, piece, (start, end) in zip(ids, tokenizer.pieces(ids), tokenizer.spans(ids), strict=True):
-        name = NAMES.get(i, piece.replace(WORD_MARK, "␣"))
-        if byte := re.fullmatch("<0x(..)>", piece):
-            character = text[start:end]
-            name = f"⟨{byte[1]}⟩" if character == "\ufffd" else f"⟨{byte[1]} of {character}⟩"
-        names.append(name)
-    return names

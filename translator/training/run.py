@@ -7,6 +7,7 @@ runs/<name>/config.yaml                complete configuration
            /checkpoints/previous.ckpt  fallback in case last.ckpt is damaged
            /checkpoints/best.ckpt      checkpoint with the best validation BLEU
            /logs/version_N/            CSV (and TensorBoard) logs, one folder per session
+           /film.json                  translations of three sentences at moments of the training
            /curves.png                 training curves
            /session.json               lock file that names the training process
            /model/                     model folder; the run is finished once it contains a manifest

@@ -10,13 +10,14 @@ from translator.files import remove_partial_files
 from translator.model_folder import CONFIG, MANIFEST, TOKENIZER, WEIGHTS, recorded_time
 from translator.training.checkpoint import BEST, LAST, PREVIOUS
 from translator.training.lock import SESSION
+from translator.translation.film import FILM
 
 #: Subfolder with a copy of the model from which the run started, so that resuming does not need the original.
 INITIAL = "initial"
 
 #: Names of all files that are written atomically to a run folder or to one of its subfolders.
 FILES = (
-    *("config.yaml", "data.json", "test.hypotheses.txt", "curves.png", LAST, PREVIOUS, BEST),
+    *("config.yaml", "data.json", "test.hypotheses.txt", "curves.png", FILM, LAST, PREVIOUS, BEST),
     *(WEIGHTS, TOKENIZER, CONFIG, MANIFEST),
 )
 

@@ -28,11 +28,13 @@ from translator.training.callbacks import (
 from translator.training.checkpoint import LAST, PREVIOUS, ChecksummedCheckpointIO
 from translator.training.data import TranslationData
 from translator.training.embedding_init import cooccurrence_embeddings
+from translator.training.film import RecordFilm
 from translator.training.module import TranslationModule
 from translator.training.process_state import frozen_objects, quiet_lightning
 from translator.training.processes import Processes
 from translator.training.stopping import StopSignals
 from translator.training.watch import WatchProcesses
+from translator.translation.film import FILM
 
 
 def fit(
@@ -115,7 +117,8 @@ def _fit(
 
 def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
     """Return the callbacks in the order in which Lightning calls them."""
-    callbacks: list[Callback] = [signals, RecordProgress()]
+    # The film comes before what changes the weights (their average) or ends the training (a stop).
+    callbacks: list[Callback] = [signals, RecordProgress(), RecordFilm(saver.path.parent.parent / FILM)]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))
     callbacks += [ShowProgress(config.validation.n_samples), KeepBest(saver.path.parent), saver]
