@@ -5,6 +5,7 @@ all pairs at once. The batches are of unequal token counts, so a mean of means i
 """
 
 import csv
+import json
 import os
 import re
 import signal
@@ -34,6 +35,7 @@ from translator.training import data as training_data
 from translator.training.checkpoint import read_checkpoint
 from translator.training.module import TranslationModule
 from translator.training.run import train
+from translator.translation.film import FILM
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -271,6 +273,12 @@ def test_two_processes_train_as_one_does(tiny_config: MakeConfig, tmp_path: Path
         assert (curves[control] - curves["one"]).abs().max() > 1e-3, control
         assert (weights[control] - weights["one"]).abs().max() > 1e-4, control
     assert not list(Path(config.run.root).glob("both-*")), "one folder for both"
+    films = [
+        json.loads((Path(config.run.root) / name / FILM).read_text()) for name in ("one", "both", "resumed")
+    ]
+    texts = [[(m["step"], [t["text"] for t in m["translations"]]) for m in film["moments"]] for film in films]
+    assert [step for step, _ in texts[0]] == [0, 1, 2, 3, 5, 7, 8]
+    assert texts == texts[:1] * 3
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from translator.data.pieces import readable
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
 from translator.explain.attention import AttentionMap, attention
+from translator.explain.about import about
 from translator.explain.tree import Node, grow
 from translator.search.result import Hypothesis
 from translator.search.trace import Trace
@@ -72,6 +74,7 @@ class Explanation:
         links: the word alignment that `Aligner` finds, as pairs (source word index, target word index).
         confidence: how likely the translation is to be good; None if the model has no calibration.
         is_source_language: whether `source` looks like a text in the source language.
+        about: what is known of the model and of its training (see `about`).
     """
 
     source: str
@@ -97,6 +100,7 @@ class Explanation:
     links: list[Link]
     confidence: Confidence | None
     is_source_language: bool
+    about: dict[str, Any]
 
 
 def explain(
@@ -150,6 +154,7 @@ def explain(
         links=Aligner(translator).align([source], [translation])[0],
         confidence=translator.confidence([(best.log_prob, len(best.ids) + 1)]),
         is_source_language=looks_like(source, data.source_language),
+        about=about(translator),
     )
 
 

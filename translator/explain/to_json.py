@@ -72,6 +72,7 @@ def without_attention(explanation: Explanation) -> dict[str, Any]:
             for piece, node in zip(e.node_pieces, e.nodes, strict=True)
         ],
         "hypotheses": [{"node": node, "text": text} for node, text in e.hypotheses],
+        **e.about,
     }
 
 

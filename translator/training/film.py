@@ -24,9 +24,9 @@ N_SENTENCES, MIN_WORDS, MAX_WORDS = 3, 4, 12
 
 
 def is_moment(step: int) -> bool:
-    """Return whether the film shows the model after this step: 0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100 …
+    """Return whether the film shows the model after this step.
 
-    Each moment comes about half as late again as the one before, so there are six for each tenfold increase.
+    The moments are 0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100 …: six in each tenfold increase.
     """
     return str(step).rstrip("0") in ("", "1", "15", "2", "3", "5", "7")
 

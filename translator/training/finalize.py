@@ -25,6 +25,7 @@ from translator.training.data_record import vocabulary_digest
 from translator.translation.calibration import calibrate
 from translator.translation.confidence import CONFIDENCE
 from translator.translation.evaluator import Evaluation, evaluate
+from translator.translation.heads import HEADS, name_heads
 from translator.translation.inference import Translator
 from translator.translation.splitting import SHARE, learnt_single_sentences
 
@@ -70,6 +71,7 @@ def finalize(
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
     trained.manifest[CONFIDENCE] = _calibration(config, trained)
+    trained.manifest[HEADS] = _heads(config, trained)
     scores, lines = _test(config, trained, initial, folder)
     _draw(folder, scores)
     facts = {**_provenance(config, prepared, best, initial), **trained.manifest}
@@ -143,6 +145,11 @@ def _calibration(config: Config, trained: LoadedModel) -> dict[str, Any] | None:
     hypotheses = [translation.text for translation in translations]
     calibration = calibrate(translations, sentence_chrf(hypotheses, references))
     return None if calibration is None else asdict(calibration)
+
+
+def _heads(config: Config, trained: LoadedModel) -> dict[str, Any]:
+    split = corpus.open_split(config.data, "val", seed=config.train.seed)
+    return name_heads(_translator_of(trained), list(split["source"]), list(split["target"]))
 
 
 def _translator_of(loaded: LoadedModel) -> Translator:

@@ -25,6 +25,9 @@ from translator.translation.inference import Translator
 
 FILM = "film.json"
 FORMAT_VERSION = 1
+#: Maximum length of a translation, with the end symbol, beyond that of its source. Without such a limit, most
+#: of a film would be the repetitions that models write in their first steps.
+N_MORE_PIECES = 10
 
 
 def new_film(tokenizer: Tokenizer, sources: Sequence[str]) -> dict[str, Any]:
@@ -44,7 +47,8 @@ def translations(translator: Translator, sources: Sequence[str]) -> list[dict[st
     """
     tokenizer, model = translator.tokenizer, translator.model
     source_ids = [tokenizer.encode(text) for text in sources]
-    results = translator.search(source_ids, translator.options(1))
+    options = {"beam_size": 1, "max_length_ratio": 1.0, "max_length_offset": N_MORE_PIECES}
+    results = translator.search(source_ids, translator.config.search.model_copy(update=options))
     target_ids = [result.hypotheses[0].ids for result in results]
     batch = make_batch(source_ids, target_ids).to(device_of(model))
     _, decoder = model.attention_maps(batch.source_ids, batch.target_in)

@@ -75,7 +75,7 @@ class Translator:
         splits_sentences: bool = False,
         backend: DecodingBackend = "auto",
         manifest: Mapping[str, Any] | None = None,
-        name: str | None = None,
+        folder: Path | None = None,
     ):
         """Prepare a model for decoding.
 
@@ -91,12 +91,12 @@ class Translator:
             splits_sentences: whether each sentence of a line is translated separately.
             backend: as in `load`.
             manifest: the manifest of the model folder, if there is one: its scores and its calibration.
-            name: the name of the run that trained the model, if it is known.
+            folder: the model folder, if there is one. Explanations show the film of the training beside it.
         """
         self._model, self.tokenizer, self.config = model, tokenizer, config
-        self._manifest, self._name = manifest or {}, name
+        self.manifest, self.folder = manifest or {}, folder
         #: Computes the confidence in a translation; None if the model has no calibration.
-        self.calibration = Calibration.from_manifest(self._manifest)
+        self.calibration = Calibration.from_manifest(self.manifest)
         self.splits_sentences = splits_sentences
         #: What decodes, and why C does not; None if it does, or if another backend was asked for.
         self.decoder, self.why_not_native = choose_decoder(
@@ -148,7 +148,6 @@ class Translator:
             if value not in known:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}")
         loaded = load_model_folder(Path(folder))
-        path = Path(folder).resolve()
         try:
             model = loaded if device == "cpu" else loaded.model.to(device)
         except (RuntimeError, AssertionError, ImportError) as error:
@@ -163,7 +162,7 @@ class Translator:
             splits_sentences=splits or split_sentences == "always",
             backend=backend,
             manifest=loaded.manifest,
-            name=path.parent.name if path.name == "model" else path.name,
+            folder=Path(folder).resolve(),
         )
 
     @property
@@ -172,14 +171,11 @@ class Translator:
 
         "created" is a time in ISO 8601, and "bleu" is BLEU on the split `test`. An unknown entry is None.
         """
-        data, scores = self.config.data, self._manifest.get("scores") or {}
-        corpora = [source.name for source in data.sources] or [
-            Path(data.root or data.dataset or data.format).name
-        ]
+        folder, scores = self.folder, self.manifest.get("scores") or {}
         return {
-            "name": self._name,
-            "corpus": " + ".join(corpora),
-            "created": self._manifest.get("created"),
+            "name": folder and (folder.parent.name if folder.name == "model" else folder.name),
+            "corpus": self.config.data.corpus,
+            "created": self.manifest.get("created"),
             "bleu": scores["test"]["bleu"]["score"] if "test" in scores else None,
         }
 
@@ -189,9 +185,9 @@ class Translator:
             self.config.data.direction,
             f"{sum(math.prod(value.shape) for value in weights.values()):,} parameters",
             f"{len(self.tokenizer):,} pieces",
-            f"trained on {self.origin['corpus']}",
+            f"trained on {self.config.data.corpus}",
         ]
-        scores = self._manifest.get("scores") or {}
+        scores = self.manifest.get("scores") or {}
         facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]
         return f"<Translator: {', '.join(facts)}>"
 
