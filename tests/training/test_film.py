@@ -17,7 +17,8 @@ from translator.data.batching import Batch
 from translator.engine import native_library
 from translator.explain import explain
 from translator.files import atomic_write
-from translator.model_folder import WEIGHTS
+from translator.model_folder import WEIGHTS, load_model_folder
+from translator.training.checkpoint import BEST, read_checkpoint
 from translator.training.film import RecordFilm, choose_sentences, is_moment
 from translator.training.module import TranslationModule
 from translator.training.run import train
@@ -154,6 +155,15 @@ def test_a_training_is_the_same_with_and_without_a_film(
         "Où est mon chapeau ?",
         "Ma sœur chante dehors.",
     ]
+    loaded = load_model_folder(folder / "model")
+    best = read_checkpoint(folder / "checkpoints" / BEST)
+    loaded.model.load_state_dict(
+        {name.removeprefix("model."): value for name, value in best["current_model_state"].items()}
+    )
+    in_training = Translator(loaded.model, loaded.tokenizer, config)
+    texts = [sentence["source"] for sentence in film["sentences"]]
+    assert translations(in_training, texts) == film["moments"][-1]["translations"], "not of the average"
+
     monkeypatch.setattr(RecordFilm, "_record", lambda *_: None)
     without, same = run(config, "without")
     assert not (without / FILM).exists()

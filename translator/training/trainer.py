@@ -117,7 +117,7 @@ def _fit(
 
 def _callbacks(config: Config, saver: SaveForResuming, signals: StopSignals) -> list[Callback]:
     """Return the callbacks in the order in which Lightning calls them."""
-    # The film comes before what changes the weights (their average) or ends the training (a stop).
+    # The film precedes the moving average, which replaces the weights when training ends.
     callbacks: list[Callback] = [signals, RecordProgress(), RecordFilm(saver.path.parent.parent / FILM)]
     if config.train.ema_decay is not None:
         callbacks.append(MovingAverage(config.train.ema_decay))

@@ -17,7 +17,7 @@ from translator.alignment.words import words
 from translator.data.batching import make_batch
 from translator.data.tokenizer import Tokenizer
 from translator.engine.runtime import device_of
-from translator.symbols import EOS, PAD
+from translator.symbols import BOS, EOS, PAD
 from translator.translation.inference import Translator
 
 #: Key of the manifest under which the names are stored.
@@ -28,7 +28,7 @@ THRESHOLD = 0.5
 MAX_PAIRS = 500
 _BATCH_SIZE = 100
 
-#: Names of places, each with its keys: (B, Q, K) bool, False for queries and keys that are padding.
+#: Names of places, each with its keys: (B, Q, K) bool. For each query that is padding, one place has no keys.
 Places = dict[str, Tensor]
 
 
@@ -132,20 +132,14 @@ def _aligned(tokenizer: Tokenizer, source_ids: list[int], target_ids: list[int],
 
 def encoder_places(source_ids: Tensor) -> Places:
     """Return the places of encoder self-attention, given (B, S) int64."""
-    is_end = source_ids == EOS
-    is_piece = (source_ids != PAD) & ~is_end
-    return _neighbours(is_piece, {"previous token": -1, "same token": 0, "next token": 1}) | {
-        "end of sentence": is_piece[:, :, None] & is_end[:, None]
-    }
+    neighbours = _neighbours(source_ids, {"previous token": -1, "same token": 0, "next token": 1})
+    return {**neighbours, "end of sentence": _key(source_ids == EOS, source_ids.size(1))}
 
 
 def decoder_places(target_in: Tensor) -> Places:
-    """Return the places of decoder self-attention, given (B, T) int64, which starts with the start symbol."""
-    is_token = target_in != PAD
-    is_start = torch.arange(target_in.size(1), device=target_in.device) == 0
-    return _neighbours(is_token, {"previous token": -1, "same token": 0}) | {
-        "start of sentence": is_token[:, :, None] & is_start
-    }
+    """Return the places of decoder self-attention, given (B, T) int64."""
+    neighbours = _neighbours(target_in, {"previous token": -1, "same token": 0})
+    return {**neighbours, "start of sentence": _key(target_in == BOS, target_in.size(1))}
 
 
 def cross_places(source_ids: Tensor, aligned: Tensor) -> Places:
@@ -155,19 +149,22 @@ def cross_places(source_ids: Tensor, aligned: Tensor) -> Places:
         source_ids: (B, S) int64.
         aligned: (B, T, S) bool, the source pieces that are aligned with the piece that each query predicts.
     """
-    is_piece = ((source_ids != PAD) & (source_ids != EOS))[:, None]
     from_first, to_last = aligned.cumsum(-1) > 0, aligned.flip(-1).cumsum(-1).flip(-1) > 0
     return {
         "aligned word": aligned,
-        "before the aligned word": is_piece & ~from_first & from_first.roll(-1, -1),
-        "after the aligned word": is_piece & ~to_last & to_last.roll(1, -1),
-        "end of sentence": (source_ids == EOS)[:, None].expand_as(aligned),
+        "before the aligned word": ~from_first & from_first.roll(-1, -1),
+        "after the aligned word": ~to_last & to_last.roll(1, -1),
+        "end of sentence": _key(source_ids == EOS, aligned.size(1)),
     }
 
 
-def _neighbours(is_token: Tensor, offsets: dict[str, int]) -> Places:
-    """Return for each offset the token that is so many positions after the query's, given (B, L) bool."""
-    positions = torch.arange(is_token.size(1), device=is_token.device)
-    distance = positions - positions[:, None]  # (Q, K)
-    between = is_token[:, :, None] & is_token[:, None]  # (B, Q, K)
-    return {name: between & (distance == offset) for name, offset in offsets.items()}
+def _key(is_there: Tensor, n_queries: int) -> Tensor:
+    """Return the same keys for each query: (B, K) → (B, Q, K)."""
+    return is_there[:, None].expand(-1, n_queries, -1)
+
+
+def _neighbours(ids: Tensor, offsets: dict[str, int]) -> Places:
+    """Return for each offset the token that is so many positions after the query, given (B, L) int64."""
+    positions = torch.arange(ids.size(1), device=ids.device)
+    is_token = _key(ids != PAD, ids.size(1))  # (B, Q, K)
+    return {name: is_token & (positions == positions[:, None] + offset) for name, offset in offsets.items()}
