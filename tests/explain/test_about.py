@@ -43,7 +43,7 @@ def test_the_facts_of_a_run(run: Path) -> None:
         "name": "mine",
         "corpus": "corpus",
         "created": manifest["created"],
-        "bleu": manifest["scores"]["test"]["bleu"]["score"],
+        "bleu": round(manifest["scores"]["test"]["bleu"]["score"], 1),
     }
     assert datetime.fromisoformat(facts["model"]["created"]).tzinfo is not None
     assert facts["heads"] == manifest["heads"]
@@ -99,6 +99,11 @@ def test_heads_that_do_not_fit_are_none(run: Path, heads: object) -> None:
 def test_a_model_that_was_not_tested_has_no_bleu(run: Path, scores: object) -> None:
     change(run / "model", scores=scores)
     assert facts_of(run / "model")["model"]["bleu"] is None
+
+
+def test_a_model_without_a_date_is_not_described(run: Path) -> None:
+    change(run / "model", created=None)
+    assert facts_of(run / "model")["model"] is None
 
 
 def test_a_model_without_a_folder_has_no_facts(translator: Translator) -> None:

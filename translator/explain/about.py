@@ -27,9 +27,11 @@ def about(translator: Translator) -> dict[str, Any]:
         "model": {
             "name": folder.parent.name if is_of_run else folder.name,
             "corpus": translator.config.data.corpus,
-            "created": manifest.get("created"),
+            "created": manifest["created"],
             "bleu": _test_bleu(manifest.get("scores")),
-        },
+        }
+        if isinstance(manifest.get("created"), str)
+        else None,
         "heads": heads if _are_heads(heads, translator.config.model) else None,
         "film": film and {"sentences": film["sentences"], "moments": film["moments"]},
     }
@@ -37,7 +39,7 @@ def about(translator: Translator) -> dict[str, Any]:
 
 def _test_bleu(scores: Any) -> float | None:
     try:
-        return float(scores["test"]["bleu"]["score"])
+        return round(float(scores["test"]["bleu"]["score"]), 1)
     except (TypeError, LookupError, ValueError):
         return None
 

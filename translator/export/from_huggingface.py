@@ -24,6 +24,8 @@ from translator.model_folder import (
     weight_shapes,
     write_manifest,
 )
+from translator.translation.confidence import CONFIDENCE
+from translator.translation.heads import HEADS
 
 #: Our name of a linear layer or norm inside a layer, and the names that Pegasus has for its parts.
 NAMES = {
@@ -86,7 +88,7 @@ def import_model(folder: Path, output: Path) -> bool:
         unchanged = bool(sha256(partial / WEIGHTS) == manifest["sha256"][WEIGHTS])
         dropped = {"format_version", "versions", "sha256"}
         if not unchanged:
-            dropped |= {"weights", "trained", "scores"}
+            dropped |= {"weights", "trained", "scores", CONFIDENCE, HEADS}
             manifest["created"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         write_manifest(partial, {key: value for key, value in manifest.items() if key not in dropped})
     return unchanged
