@@ -14,7 +14,6 @@ from translator.alignment.words import words
 from translator.data.batching import Batch
 from translator.errors import PasserelleError
 from translator.files import atomic_write
-from translator.training.callbacks import step_is_complete
 from translator.training.module import TranslationModule
 from translator.translation.film import new_film, read_film, translations
 from translator.translation.inference import Translator
@@ -62,39 +61,34 @@ class RecordFilm(Callback):
         else:
             film["moments"] = [m for m in earlier["moments"] if m["step"] <= step and is_moment(m["step"])]
         self._film = film
-        self._record_moment(pl_module)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """If this batch completed an optimiser step that is a moment of the film, record it."""
-        if step_is_complete(trainer, batch_idx):
-            self._record_moment(pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the last step."""
-        self._record(pl_module)
-
-    def _record_moment(self, pl_module: LightningModule) -> None:
+        """If the weights are those of a moment, record it. A resumed training starts with such a check."""
         assert isinstance(pl_module, TranslationModule)
         if is_moment(pl_module.progress.steps):
             self._record(pl_module)
 
-    def _record(self, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the last step."""
         assert isinstance(pl_module, TranslationModule)
-        film, step = self._film, pl_module.progress.steps
+        self._record(pl_module)
+
+    def _record(self, module: TranslationModule) -> None:
+        film, step = self._film, module.progress.steps
         if film is None or (film["moments"] and film["moments"][-1]["step"] == step):
             return
-        was_training = pl_module.model.training
+        was_training = module.model.training
         try:
-            shown = translations(_translator(pl_module), [s["source"] for s in film["sentences"]])
+            shown = translations(_translator(module), [s["source"] for s in film["sentences"]])
             film["moments"].append({"step": step, "translations": shown})
             atomic_write(self.path, json.dumps(film, ensure_ascii=False, separators=(",", ":")).encode())
         except (OSError, PasserelleError) as error:
             console.note(f"{self.path}: the film of this training ends at step {step:,}: {error}")
             self._film = None
         finally:
-            pl_module.model.train(was_training)
+            module.model.train(was_training)
 
 
 def _translator(module: TranslationModule) -> Translator:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from translator import console
 from translator.config import Config
 from translator.data import corpus
@@ -148,8 +150,12 @@ def _calibration(config: Config, trained: LoadedModel) -> dict[str, Any] | None:
 
 
 def _heads(config: Config, trained: LoadedModel) -> dict[str, Any]:
-    split = corpus.open_split(config.data, "val", seed=config.train.seed)
-    return name_heads(_translator_of(trained), list(split["source"]), list(split["target"]))
+    split, n_threads = corpus.open_split(config.data, "val", seed=config.train.seed), torch.get_num_threads()
+    torch.set_num_threads(1)  # threads would wait for each other longer than they compute
+    try:
+        return name_heads(_translator_of(trained), list(split["source"]), list(split["target"]))
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _translator_of(loaded: LoadedModel) -> Translator:
