@@ -233,7 +233,7 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
         "This does not look like French.",
         "The model is guessing.",
         "close to a right translation (chrF ≥ 60): 34 %",
-        "Model tiny · corpus phrases · 30 November 2026 · BLEU 58",
+        "Model tiny · corpus phrases · 30 November 2026 · BLEU 58.0",
     ):
         assert part in notes
     sure = {"probability": 0.83, "is_guess": False, "min_chrf": 60}

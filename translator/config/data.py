@@ -1,6 +1,5 @@
 """The section `data` of the configuration: where sentence pairs come from, and which are fit for training."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -105,12 +104,6 @@ class DataConfig(SourceConfig):
     def direction(self) -> str:
         """The languages, as in `fr → en`."""
         return f"{self.source_language} → {self.target_language}"
-
-    @property
-    def corpus(self) -> str:
-        """A short name of the corpus: that of each source or, if there are no sources, of the data."""
-        names = [source.name for source in self.sources]
-        return " + ".join(names) or Path(self.root or self.dataset or self.format).name
 
     def by_source(self) -> dict[str, "DataConfig"]:
         """Return the configuration of each source alone, by the source's name.

@@ -12,36 +12,18 @@ def about(translator: Translator) -> dict[str, Any]:
     """Return facts about a model, for JSON. A fact is None if the model's folder does not have it.
 
     Returns:
-        "model": name of the run, name of the corpus, date (ISO 8601) and BLEU on the test split, or None.
+        "model": where the model comes from (see `Translator.origin`).
         "heads": the names of the heads (see `name_heads`).
         "film": the film of the training (see `translation.film`).
     """
-    folder, manifest = translator.folder, translator.manifest
-    if folder is None:
-        return {"model": None, "heads": None, "film": None}
-    folder = folder.resolve()
-    is_of_run = folder.name == "model"
-    film = read_film(folder.parent / FILM) if is_of_run else None
-    heads = manifest.get(HEADS)
+    folder, heads = translator.folder, translator.manifest.get(HEADS)
+    # Beside a folder of another name, there may be the film of another model.
+    film = read_film(folder.parent / FILM) if folder is not None and folder.name == "model" else None
     return {
-        "model": {
-            "name": folder.parent.name if is_of_run else folder.name,
-            "corpus": translator.config.data.corpus,
-            "created": manifest["created"],
-            "bleu": _test_bleu(manifest.get("scores")),
-        }
-        if isinstance(manifest.get("created"), str)
-        else None,
+        "model": translator.origin if translator.manifest.get("created") else None,
         "heads": heads if _are_heads(heads, translator.config.model) else None,
         "film": film and {"sentences": film["sentences"], "moments": film["moments"]},
     }
-
-
-def _test_bleu(scores: Any) -> float | None:
-    try:
-        return round(float(scores["test"]["bleu"]["score"]), 1)
-    except (TypeError, LookupError, ValueError):
-        return None
 
 
 def _are_heads(heads: Any, shape: ModelConfig) -> bool:

@@ -11,8 +11,8 @@ from translator.alignment.words import words
 from translator.data.pieces import readable
 from translator.data.tokenizer import Tokenizer
 from translator.errors import UsageError
-from translator.explain.attention import AttentionMap, attention
 from translator.explain.about import about
+from translator.explain.attention import AttentionMap, attention
 from translator.explain.tree import Node, grow
 from translator.search.result import Hypothesis
 from translator.search.trace import Trace

@@ -171,10 +171,13 @@ class Translator:
 
         "created" is a time in ISO 8601, and "bleu" is BLEU on the split `test`. An unknown entry is None.
         """
-        folder, scores = self.folder, self.manifest.get("scores") or {}
+        data, folder, scores = self.config.data, self.folder, self.manifest.get("scores") or {}
+        corpora = [source.name for source in data.sources] or [
+            Path(data.root or data.dataset or data.format).name
+        ]
         return {
             "name": folder and (folder.parent.name if folder.name == "model" else folder.name),
-            "corpus": self.config.data.corpus,
+            "corpus": " + ".join(corpora),
             "created": self.manifest.get("created"),
             "bleu": scores["test"]["bleu"]["score"] if "test" in scores else None,
         }
@@ -185,7 +188,7 @@ class Translator:
             self.config.data.direction,
             f"{sum(math.prod(value.shape) for value in weights.values()):,} parameters",
             f"{len(self.tokenizer):,} pieces",
-            f"trained on {self.config.data.corpus}",
+            f"trained on {self.origin['corpus']}",
         ]
         scores = self.manifest.get("scores") or {}
         facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]

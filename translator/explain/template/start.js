@@ -43,7 +43,7 @@ function makeHeader() {
     + (facts.beam_size === 1 ? "greedy search" : `beam size ${facts.beam_size}`), "quiet");
   if (model) note(`Model ${model.name} · corpus ${model.corpus} · `
     + new Date(model.created).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" })
-    + (model.bleu === null ? "" : ` · BLEU ${model.bleu}`), "quiet");
+    + (model.bleu === null ? "" : ` · BLEU ${model.bleu.toFixed(1)}`), "quiet");
   const sources = (j) => alignment.filter(([, to]) => to === j).map(([i]) => facts.source_words[i]).join(" ");
   onDemand(byId("words-table"), () => table([targetLanguage, "probability", sourceLanguage], [
     ...facts.target_words.map((word, j) => [word, percent(probabilities[j]), sources(j) || "–"]),
