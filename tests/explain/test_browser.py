@@ -243,7 +243,7 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
 
 
 def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
+    page = show(explanation, film=None)
     assert not page.find_element(By.ID, "film").is_displayed()
     recorded = film()
     page = show(explanation, film=recorded)
