@@ -33,7 +33,7 @@ from translator.translation.splitting import SHARE, learnt_single_sentences
 
 #: The folder of the package `translator`.
 PACKAGE = Path(__file__).resolve().parent.parent
-#: Maximum number of lines of the validation split on which the confidence is calibrated.
+#: Maximum number of lines of the validation split by which the finished model is measured.
 MAX_LINES = 5000
 
 
@@ -72,8 +72,7 @@ def finalize(
     model_folder = folder / "model"
     save_weights(model_folder, weights, prepared.tokenizer, config)
     trained = load_unfinished(model_folder, {SHARE: prepared.multi_sentence_share})
-    trained.manifest[CONFIDENCE] = _calibration(config, trained)
-    trained.manifest[HEADS] = _heads(config, trained)
+    trained.manifest.update(_measured(config, trained))
     scores, lines = _test(config, trained, initial, folder)
     _draw(folder, scores)
     facts = {**_provenance(config, prepared, best, initial), **trained.manifest}
@@ -139,23 +138,19 @@ def _test(
     return scores, lines
 
 
-def _calibration(config: Config, trained: LoadedModel) -> dict[str, Any] | None:
-    """Fit the model's calibration on (at most) the first `MAX_LINES` lines of the validation split."""
-    split = corpus.open_split(config.data, "val", seed=config.train.seed)
-    sources, references = list(split["source"][:MAX_LINES]), list(split["target"][:MAX_LINES])
-    translations = _translator_of(trained).translate(sources)
-    hypotheses = [translation.text for translation in translations]
-    calibration = calibrate(translations, sentence_chrf(hypotheses, references))
-    return None if calibration is None else asdict(calibration)
-
-
-def _heads(config: Config, trained: LoadedModel) -> dict[str, Any]:
+def _measured(config: Config, trained: LoadedModel) -> dict[str, Any]:
+    """Return what the validation split tells of a model: its calibration and the names of its heads."""
     split, n_threads = corpus.open_split(config.data, "val", seed=config.train.seed), torch.get_num_threads()
+    sources, references = list(split["source"][:MAX_LINES]), list(split["target"][:MAX_LINES])
+    translator = _translator_of(trained)
+    translations = translator.translate(sources)
+    calibration = calibrate(translations, sentence_chrf([each.text for each in translations], references))
     torch.set_num_threads(1)  # threads would wait for each other longer than they compute
     try:
-        return name_heads(_translator_of(trained), list(split["source"]), list(split["target"]))
+        heads = name_heads(translator, sources, references)
     finally:
         torch.set_num_threads(n_threads)
+    return {CONFIDENCE: None if calibration is None else asdict(calibration), HEADS: heads}
 
 
 def _translator_of(loaded: LoadedModel) -> Translator:
