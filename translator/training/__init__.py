@@ -21,7 +21,7 @@ from translator.environment import hiding, without
 
 # When Lightning is imported, it reads this process's rank from these variables, which other programs may have
 # left set. Lightning also imports torchmetrics, which imports these packages where they are installed, for
-# metrics that are not used here. This takes seconds, and the import of matplotlib fails if $MPLBACKEND names an
+# metrics that are not used here. This takes seconds, and importing matplotlib fails if $MPLBACKEND names an
 # unknown backend.
 with (
     without("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"),
