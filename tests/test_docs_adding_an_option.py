@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "adding-an-option.md").read_text(encoding="utf-8")
@@ -60,8 +60,7 @@ def copy_with_changes(folder: Path, leave_out: str = "") -> None:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
-    command: Sequence[str] = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
+    return run_forked([sys.executable, *arguments], cwd=folder, env=variables, text=True)
 
 
 TEST = ("-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider", "tests/engine")
@@ -113,7 +112,8 @@ for gated in (False, True):
 def test_export_refuses_the_option(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
     copy_with_changes(tmp_path)
-    done = run(tmp_path, "-c", EXPORT)
+    (tmp_path / "export.py").write_text(EXPORT, encoding="utf-8")
+    done = run(tmp_path, "export.py")
     assert done.returncode == 0, done.stderr
     without, refused = done.stdout.splitlines()
     assert not without.startswith("ExportError")

@@ -63,8 +63,7 @@ TOGETHER = [
     ("no backend at all", "numbers of several", "a narrow terminal", "no home"),
     ("an address", "no number of columns", "a home that is not there"),
     ("torchrun of one", "Lightning's defaults", "warnings"),
-    ("a batch job of Slurm", "no temporary folder"),
-    ("our own variable", "no assertions"),
+    ("a batch job of Slurm", "no temporary folder", "our own variable", "no assertions"),
 ]
 
 
