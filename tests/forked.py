@@ -1,12 +1,12 @@
 """Commands that fork from a process that has imported the packages of others, which takes seconds.
 
 The rest is that of a real start: our own modules are imported anew, by a process with its own arguments,
-environment, folder and streams, which is our child and ends as Python does. Not so what packages and Python
-read from the environment when they start, the seed of hashes among it, and who looks whether a stream is a
-terminal; and objects of the packages are left out of garbage collections. What a test says
-about these, it says of a real start.
+environment, folder and streams, which is our child and handles Ctrl-C. Not so what Python and packages read
+from the environment when they start, the seed of hashes among it, nor the last garbage collection, left out.
+What a test says about these, it says of a real start.
 """
 
+import atexit
 import ctypes
 import gc
 import json
@@ -107,6 +107,8 @@ def opened(number: int, before: TextIO) -> TextIO:
 
 def execute(command: list[str]) -> None:
     """Do what Python does with such a command line."""
+    gc.unfreeze()
+    atexit.register(gc.freeze)  # to go through all objects at the end would copy them
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = command[command[0] == sys.executable :]
@@ -120,7 +122,7 @@ def execute(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("hypothesis", "pytest", "torch._dynamo", "translator.cli", "translator.training.run"):
+    for name in ("torch._dynamo", "translator.cli", "translator.training.run"):
         import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in ("translator", "passerelle")]:
         del sys.modules[name]
@@ -131,5 +133,5 @@ if __name__ == "__main__":
         "forks have no threads but PyArrow's, which may"
     )
     gc.collect()
-    gc.freeze()  # what is not collected is not copied
+    gc.freeze()
     execute(next_command(socket.socket(fileno=int(sys.argv[1]))))

@@ -27,13 +27,17 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=280)
 
 
+#: It would say that it cannot rewrite what is imported already.
+IN_A_FORK = "-W ignore::pytest.PytestAssertRewriteWarning"
+
+
 def check(number: int, folder: Path) -> subprocess.CompletedProcess[str]:
     """Grade an answer as the command does, but with a pytest that is forked."""
     tested: list[subprocess.CompletedProcess[str]] = []
 
     def start(command: list[str], *, cwd: Path, env: dict[str, str], check: bool) -> Any:
         assert not check
-        tested.append(run_forked(command, cwd=cwd, env=env, text=True))
+        tested.append(run_forked(command, cwd=cwd, env=env | {"PYTEST_ADDOPTS": IN_A_FORK}, text=True))
         return tested[-1]
 
     said, errors = StringIO(), StringIO()
