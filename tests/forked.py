@@ -122,7 +122,7 @@ def execute(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("torch._dynamo", "translator.cli", "translator.training.run"):
+    for name in ("translator.cli", "translator.training.run", "matplotlib.backends.backend_agg"):
         import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in ("translator", "passerelle")]:
         del sys.modules[name]

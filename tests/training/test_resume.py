@@ -332,7 +332,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
     while not condition():
         assert process.poll() is None, "it ended before it could be stopped"
         assert time.monotonic() < until
-        time.sleep(0.005)
+        time.sleep(0.03)  # to look takes time from the training
 
 
 def epochs_at(checkpoint: Path) -> float:
