@@ -117,7 +117,7 @@ def execute(command: list[str]) -> None:
         del sys.argv[0]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, os.path.dirname(sys.argv[0]))
+        sys.path.insert(0, os.path.dirname(os.path.realpath(sys.argv[0])))
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 
