@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install native wheel check test test-all test-gpu test-oldest lock data train translate evaluate benchmark exercise clean
+.PHONY: help install native wheel check test test-quick test-all test-gpu test-oldest lock data train translate evaluate benchmark exercise clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,8 +63,11 @@ check: install  ## check lint, format, types and generated pages; change nothing
 	$(BIN)/mypy
 	$(BIN)/python scripts/write_reference.py --check
 
+# The checks beside the tests, because mypy uses one core for half a minute.
 test: install  ## run the checks and the quick tests, under two minutes
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory --jobs 2 check test-quick
+
+test-quick:
 	$(PYTEST) -m 'not slow and not system and not gpu'
 
 # Three processes, because many of these tests wait for programs that they have started.

@@ -222,7 +222,7 @@ def test_the_command_line_starts_without_what_is_slow_to_import() -> None:
         "transformers",
     }
     assert loaded_by("translator.cli").isdisjoint(slow)
-    assert "torch" in loaded_by("translator.model.masks")
+    assert "sentencepiece" in loaded_by("translator.data.tokenizer")
 
 
 def test_decoding_in_c_loads_no_torch() -> None:

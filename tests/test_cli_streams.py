@@ -7,12 +7,13 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from phrases import Trained, command, environment, run_command
+from phrases import Trained, command, environment
 
 pytest_plugins = ("trained",)
 pytestmark = pytest.mark.slow
@@ -96,6 +97,16 @@ def test_a_full_disk_is_one_line(trained: Trained, tmp_path: Path) -> None:
     assert stderr == b"error: No space left on device\n"
 
 
+#: The command, but between attempts to reach a server it does not wait, which takes half a minute.
+WITHOUT_PAUSES = """
+import sys
+from huggingface_hub.utils import _http
+from translator.cli import main
+_http.time.sleep = lambda seconds: None
+main(sys.argv[1:])
+"""
+
+
 def test_a_hub_that_cannot_be_reached_is_one_line(trained: Trained, tmp_path: Path) -> None:
     offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hub")}
     hub = (
@@ -104,7 +115,10 @@ def test_a_hub_that_cannot_be_reached_is_one_line(trained: Trained, tmp_path: Pa
         "data.root=null",
         f"data.cache={tmp_path}/cache",
     )
-    found = run_command("train", trained.config, *hub, f"run.root={tmp_path}/runs", **offline)
+    arguments = ["train", str(trained.config), *hub, f"run.root={tmp_path}/runs"]
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PAUSES, *arguments], capture_output=True, env=environment(**offline)
+    )
     assert (found.returncode, found.stdout) == (1, b"")
     [said, line] = found.stderr.decode().splitlines()
     assert said == "preparing …"

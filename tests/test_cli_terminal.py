@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from phrases import Trained, command, environment, run_command, write_phrases
 
 from translator.cli import main
@@ -27,14 +28,18 @@ TEXT = "Le chat dort à Lyon."
 class Screen:
     """A command on a terminal of its own, for all of its streams."""
 
-    def __init__(self, *arguments: str | Path, columns: int, **variables: str):
+    def __init__(
+        self,
+        *arguments: str | Path,
+        columns: int,
+        by: type[subprocess.Popen[bytes]] = subprocess.Popen,
+        **variables: str,
+    ):
         self.end, terminal = os.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         env = environment(**{"TERM": "xterm-256color", **variables})
         del env["COLUMNS"]
-        self.process = subprocess.Popen(
-            command(*arguments), stdin=terminal, stdout=terminal, stderr=terminal, env=env
-        )
+        self.process = by(command(*arguments), stdin=terminal, stdout=terminal, stderr=terminal, env=env)
         os.close(terminal)
         self.said = ""
 
@@ -62,9 +67,14 @@ class Screen:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("columns", "shown"), [(60, "loss"), (80, "step"), (120, "tokens/s")])
-def test_a_training_shows_its_phases_within_the_terminal(tmp_path: Path, columns: int, shown: str) -> None:
-    screen = Screen("train", write_phrases(tmp_path), columns=columns)
+@pytest.mark.parametrize(
+    ("columns", "shown", "by"),
+    [(60, "loss", Forked), (80, "step", subprocess.Popen), (120, "tokens/s", Forked)],
+)
+def test_a_training_shows_its_phases_within_the_terminal(
+    tmp_path: Path, columns: int, shown: str, by: type[subprocess.Popen[bytes]]
+) -> None:
+    screen = Screen("train", write_phrases(tmp_path), columns=columns, by=by)
     start = time.monotonic()
     screen.read_until(lambda said: "\n" in said)
     assert time.monotonic() - start < 2
@@ -84,7 +94,8 @@ def test_a_training_shows_its_phases_within_the_terminal(tmp_path: Path, columns
 @pytest.mark.slow
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=str)
 def test_a_dumb_terminal_and_one_without_colours(trained: Trained, variables: dict[str, str]) -> None:
-    screen = Screen("train", trained.config, f"run.root={trained.root}/more", columns=80, **variables)
+    options = f"run.root={trained.root}/more"
+    screen = Screen("train", trained.config, options, columns=80, by=Forked, **variables)
     lines = screen.finish()
     assert not re.search(r"\x1b\[[\d;]*m", screen.said)
     if "TERM" in variables:  # whole lines, as in a log

@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "adding-an-option.md").read_text(encoding="utf-8")
@@ -60,8 +60,7 @@ def copy_with_changes(folder: Path, leave_out: str = "") -> None:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
-    command: Sequence[str] = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
+    return run_forked([sys.executable, *arguments], cwd=folder, env=variables, text=True)
 
 
 TEST = ("-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider", "tests/engine")
@@ -79,19 +78,22 @@ def test_reference_and_engines_agree_after_the_changes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("file", "found", "n_failed"),
+    ("file", "found", "tests", "ended"),
     [
-        ("engine/training.py", "training_difference(", 2),
-        ("engine/native_decoding.py", "why_unsupported(", 1),
-        ("model_folder.py", "weight_shapes(", 1),
+        ("engine/training.py", "training_difference(", "", "2 failed, 2 passed"),
+        # Without what computes with every engine, which takes half a minute and is as it was.
+        ("engine/native_decoding.py", "why_unsupported(", "not every_engine", "1 failed, 1 passed"),
+        ("model_folder.py", "weight_shapes(", "not every_engine", "1 failed, 1 passed"),
     ],
 )
-def test_a_place_without_the_option_is_found(file: str, found: str, n_failed: int, tmp_path: Path) -> None:
+def test_a_place_without_the_option_is_found(
+    file: str, found: str, tests: str, ended: str, tmp_path: Path
+) -> None:
     copy_with_changes(tmp_path, leave_out=f"translator/{file}")
-    done = run(tmp_path, *TEST)
+    done = run(tmp_path, *TEST, "-k", tests)
     assert done.returncode == 1
     assert found in done.stdout
-    assert f"{n_failed} failed, {4 - n_failed} passed" in done.stdout
+    assert ended in done.stdout
 
 
 #: The refusal comes before the tokenizer is used, so none is needed.
@@ -113,7 +115,8 @@ for gated in (False, True):
 def test_export_refuses_the_option(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
     copy_with_changes(tmp_path)
-    done = run(tmp_path, "-c", EXPORT)
+    (tmp_path / "export.py").write_text(EXPORT, encoding="utf-8")
+    done = run(tmp_path, "export.py")
     assert done.returncode == 0, done.stderr
     without, refused = done.stdout.splitlines()
     assert not without.startswith("ExportError")

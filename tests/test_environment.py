@@ -3,13 +3,16 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 from phrases import command, environment, write_phrases
 
-from translator.environment import preserve_environment, without
+from translator.environment import hiding, preserve_environment, without
 from translator.model_folder import WEIGHTS
 
 #: Name of a row → the variables; None: absent.
@@ -60,8 +63,7 @@ TOGETHER = [
     ("no backend at all", "numbers of several", "a narrow terminal", "no home"),
     ("an address", "no number of columns", "a home that is not there"),
     ("torchrun of one", "Lightning's defaults", "warnings"),
-    ("a batch job of Slurm", "no temporary folder"),
-    ("our own variable", "no assertions"),
+    ("a batch job of Slurm", "no temporary folder", "our own variable", "no assertions"),
 ]
 
 
@@ -150,3 +152,28 @@ def test_the_environment_is_kept_whatever_happens(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(KeyError):
         change()
     assert dict(os.environ) == before
+
+
+def test_packages_are_hidden_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "polib", raising=False)
+    before = list(sys.meta_path)
+    with hiding("polib"):
+        with pytest.raises(PackageNotFoundError):
+            version("polib")
+        with pytest.raises(ModuleNotFoundError):
+            import_module("polib")
+        assert version("lxml")
+    assert version("polib") == import_module("polib").__version__
+    assert sys.meta_path == before
+
+
+@pytest.mark.slow
+def test_lightning_comes_without_what_only_metrics_need_and_hides_it_from_nobody_else() -> None:
+    code = (
+        "import sys, translator.training; "
+        "print({'transformers', 'scipy', 'matplotlib'} & set(sys.modules)); "
+        "import ctranslate2, matplotlib.figure, scipy.signal, transformers; "
+        "from importlib.metadata import version; print(version('transformers') == transformers.__version__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (found.returncode, found.stdout) == (0, "set()\nTrue\n"), found.stderr

@@ -56,7 +56,8 @@ def test_commands_run_in_order_and_then_the_python_example(checkout: Path, tiny_
     assert any(c.startswith("make evaluate") for c in commands)
     for command in commands:
         if command.startswith("make train"):
-            command += f" ARGS='train.max_steps=5 validation.every_steps=5 {SHORT}'"
+            few_steps = "train.max_steps=5 validation.every_steps=5 train.embedding_init=normal"
+            command += f" ARGS='{few_steps} {SHORT}'"
         assert run(command, checkout).strip(), command
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (checkout / "example.py").write_text(example, encoding="utf-8")

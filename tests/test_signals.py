@@ -5,9 +5,11 @@ import signal
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from phrases import command, environment, write_phrases
 
 from translator import signals
@@ -69,15 +71,13 @@ def test_another_thread_handles_nothing() -> None:
 # -- real signals to real processes --------------------------------------------------------------------
 
 
-def start(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A training process that handles Ctrl-C, which background jobs of a shell ignore."""
-    return subprocess.Popen(
-        command(*arguments, path),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )
+def start(path: Path, verb: str, *, is_forked: bool) -> subprocess.Popen[bytes]:
+    """A process that handles Ctrl-C, which background jobs of a shell ignore."""
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    if is_forked:
+        return Forked(command(verb, path), env=environment(), **streams)
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command(verb, path), env=environment(), preexec_fn=heard, **streams)
 
 
 @pytest.fixture
@@ -110,12 +110,12 @@ def without_phase(stderr: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["train", "check-data"])
+@pytest.mark.parametrize(("verb", "is_forked"), [("train", False), ("check-data", True)])
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, b"terminated"), (signal.SIGHUP, b"hung up")])
 def test_what_ends_it_while_the_data_are_prepared_ends_it_at_once_in_one_line(
-    large: Path, verb: str, number: int, word: bytes
+    large: Path, verb: str, is_forked: bool, number: int, word: bytes
 ) -> None:
-    with start(large, verb) as process:
+    with start(large, verb, is_forked=is_forked) as process:
         wait_for_preparation(large, process)
         for _ in range(3):
             process.send_signal(number)
@@ -126,9 +126,9 @@ def test_what_ends_it_while_the_data_are_prepared_ends_it_at_once_in_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [0.0, 0.005, 0.1])
-def test_many_presses_of_ctrl_c_show_no_traceback(large: Path, pause: float) -> None:
-    with start(large, "train") as process:
+@pytest.mark.parametrize(("pause", "is_forked"), [(0.0, False), (0.005, True), (0.1, True)])
+def test_many_presses_of_ctrl_c_show_no_traceback(large: Path, pause: float, is_forked: bool) -> None:
+    with start(large, "train", is_forked=is_forked) as process:
         wait_for_preparation(large, process)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -237,7 +237,6 @@ def test_the_builders_of_datasets_would_change_these_rows(tmp_path: Path) -> Non
     assert (read[None], read["1e3"]) == (None, "012")  # NA became nothing
 
 
-@pytest.mark.slow
 def test_the_phrasebook_gives_the_rows_of_its_files(tmp_path: Path, make: Callable[..., DataConfig]) -> None:
     pairs = [(pair["fr"], pair["en"]) for pair in phrasebook.pairs("challenge")]
     write_text(tmp_path, pairs)
@@ -245,7 +244,7 @@ def test_the_phrasebook_gives_the_rows_of_its_files(tmp_path: Path, make: Callab
     assert pairs_of(make(), "challenge") == pairs_of(written) == pairs
     assert split_names(make()) == ["train", "val", "test", "test_compositional", "challenge", "everyday"]
     assert pairs_of(make(source_language="en", target_language="fr"), "challenge")[0] == pairs[0][::-1]
-    assert refusal(make(source_language="de", cache=str(tmp_path / "new"))) == (
+    assert refusal(make(source_language="de", cache=str(tmp_path / "new")), "challenge") == (
         "phrasebook: no column 'de'; there are: fr, en; set data.columns to two of them"
     )
 

@@ -7,9 +7,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import PathDistribution, files, requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from translator.engine.native_library import LEVELS, VARIABLE
 
@@ -133,13 +137,35 @@ def build_archives(checkout: Path, folder: Path) -> Path:
     return wheel
 
 
+def required(requirements: Iterable[str]) -> set[str]:
+    """The names of the packages that some requirements come to, with what these require in turn."""
+    found: set[tuple[str, str]] = set()
+    left = [(text, "") for text in requirements]
+    while left:
+        text, extra = left.pop()
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        assert requirement.specifier.contains(version(requirement.name), prereleases=True), text
+        for wanted in ("", *requirement.extras):
+            if (key := (canonicalize_name(requirement.name), wanted)) not in found:
+                found.add(key)
+                left += [(inner, wanted) for inner in requires(requirement.name) or ()]
+    return {name for name, _ in found}
+
+
 def clean_programs(wheel: Path, folder: Path) -> Path:
-    """A new environment with the wheel and what it requires, without extras. Its folder of programs."""
-    show = ["make", "--silent", "--eval", "shown: ; @echo $(PIP_ARGS)", "shown"]
-    pip_args = subprocess.run(show, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    """A new environment with the wheel, and links to what it requires without extras. Its programs."""
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
     install = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--no-compile"]
-    run(*install, *pip_args, "-c", "constraints.txt", wheel, cwd=ROOT)
+    run(*install, *OFFLINE, wheel, cwd=ROOT)
+    [packages] = folder.glob("lib/python*/site-packages")
+    [metadata] = packages.glob("passerelle-*.dist-info")
+    for name in required(PathDistribution(metadata).requires or ()):
+        for path in files(name) or ():
+            top = path.parts[0]
+            if top not in ("..", "__pycache__") and not (packages / top).exists():
+                (packages / top).symlink_to(Path(path.locate()).parents[len(path.parts) - 1] / top)
     return folder / "bin"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from parity import (
 from torch import Tensor
 
 from translator.engine import cross_entropy, native_decoding, ops, reference, replicas
+from translator.engine.backend import Backend
 from translator.engine.decoding import DecodingEngine
 from translator.engine.kv_cache import DecoderState
 from translator.engine.native import Native, load_native
@@ -93,14 +95,22 @@ def test_bfloat16_is_as_exact_as_the_reference_in_bfloat16(norm: str) -> None:
         assert bfloat16_ratio(Case(norm), backend, n_replicas=2) < BFLOAT16_FACTOR, backend
 
 
+#: Every shape in one way, so that any two choices occur together (`parity.py` goes through all of them).
+WAYS = list(product(LENGTHS, backends(torch.float32), (1, 2)))
+PAIRWISE = [(case, *WAYS[5 * i % len(WAYS)]) for i, case in enumerate(EVERY_SHAPE)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", EVERY_SHAPE)
-def test_bfloat16_in_every_combination(case: Case) -> None:
-    for lengths in LENGTHS:
-        for backend in backends(torch.float32):
-            for n_replicas in (1, 2):
-                found = bfloat16_ratio(replace(case, lengths=lengths), backend, n_replicas)
-                assert found < BFLOAT16_FACTOR, (lengths, backend, n_replicas)
+@pytest.mark.parametrize(("case", "lengths", "backend", "n_replicas"), PAIRWISE)
+def test_bfloat16_in_every_shape(case: Case, lengths: str, backend: Backend, n_replicas: int) -> None:
+    assert bfloat16_ratio(replace(case, lengths=lengths), backend, n_replicas) < BFLOAT16_FACTOR
+
+
+def test_any_two_choices_occur_together_in_bfloat16() -> None:
+    rows = [(case.norm, case.activation, case.head_width, *way) for case, *way in PAIRWISE]
+    choices = [NORMS, ACTIVATIONS, HEAD_WIDTHS, LENGTHS, backends(torch.float32), (1, 2)]
+    for i, j in combinations(range(len(choices)), 2):
+        assert {(row[i], row[j]) for row in rows} == set(product(choices[i], choices[j]))
 
 
 # -- controls: one for each operation, spoilt; the harness has to see it ----------------------------------

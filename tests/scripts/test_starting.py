@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from translator.config import Config
 from translator.config.file import load_config
@@ -23,8 +24,7 @@ WITH_OPTIONS = sorted(
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    return run_forked([sys.executable, *map(str, arguments)], text=True)
 
 
 @pytest.mark.slow
@@ -37,7 +37,8 @@ def test_a_script_explains_itself(script: Path) -> None:
 
 @pytest.mark.slow
 def test_our_adapter_of_the_benchmark_starts() -> None:
-    done = run(SCRIPTS / "peers" / "passerelle_peer.py")
+    command = [sys.executable, str(SCRIPTS / "peers" / "passerelle_peer.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert (done.returncode, done.stderr) == (1, "usage: passerelle_peer.py train|decode JOB.json\n")
 
 

@@ -94,6 +94,7 @@ def test_control_other_searches_write_control_characters(
     assert CONTROL_CHARACTERS & written
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(text=st.text(min_size=1, max_size=12), seed=st.integers(0, 5), beam_size=st.integers(1, 3))
 def test_any_text_gives_a_line_of_text(

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from mixed import MIXED, write_other
-from phrases import command, environment, run_command, write_phrases
+from phrases import command, environment, write_phrases
 
 from translator.config import Config
 from translator.data.batching import Batch
@@ -311,10 +312,19 @@ KILLABLE = (
 )
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(*arguments), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+def start(
+    *arguments: str | Path, by: type[subprocess.Popen[bytes]] = Forked, **variables: str
+) -> subprocess.Popen[bytes]:
+    env = environment(**variables)
+    return by(command(*arguments), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finished(*arguments: str | Path, by: type[subprocess.Popen[bytes]] = Forked) -> bytes:
+    """Run a command to its end; return what it said."""
+    with start(*arguments, by=by) as process:
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr.decode()
+    return stderr
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -322,7 +332,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
     while not condition():
         assert process.poll() is None, "it ended before it could be stopped"
         assert time.monotonic() < until
-        time.sleep(0.005)
+        time.sleep(0.03)  # to look takes time from the training
 
 
 def epochs_at(checkpoint: Path) -> float:
@@ -337,22 +347,21 @@ def first_step(stderr: bytes) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more",
+    ("more", "by"),
     [
-        pytest.param((), id="plain"),
-        pytest.param(("tokenizer.dropout=0.1",), id="sampled pieces"),
-        pytest.param(MIXED, id="two sources"),
+        pytest.param(("tokenizer.dropout=0.1",), Forked, id="sampled pieces"),
+        pytest.param(MIXED, subprocess.Popen, id="two sources, really started"),
     ],
 )
-def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_kill_9_between_two_checkpoints(
+    tmp_path: Path, more: tuple[str, ...], by: type[subprocess.Popen[bytes]]
+) -> None:
     path = write_phrases(tmp_path)
     write_other(tmp_path / "corpus")
-    whole = run_command("train", path, *KILLABLE, *more, "run.name=whole")
-    assert whole.returncode == 0, whole.stderr.decode()
-    assert first_step(whole.stderr) == 1
+    assert first_step(finished("train", path, *KILLABLE, *more, "run.name=whole", by=by)) == 1
 
     last = tmp_path / "runs" / "killed" / "checkpoints" / "last.ckpt"
-    with start("train", path, *KILLABLE, *more, "run.name=killed") as process:
+    with start("train", path, *KILLABLE, *more, "run.name=killed", by=by) as process:
         # After a checkpoint in the middle of an epoch, and then for nearly half the 0.6 s to the next.
         wait_for(lambda: last.exists() and epochs_at(last) % 1 != 0, process)
         time.sleep(0.25)
@@ -362,9 +371,8 @@ def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -
     assert saved["progress"]["epochs"] % 1, "in the middle of an epoch"
     assert not (tmp_path / "runs" / "killed" / "model").exists()
 
-    resumed = run_command("train", path, *KILLABLE, *more, "run.name=killed", "--resume")
-    assert resumed.returncode == 0, resumed.stderr.decode()
-    assert first_step(resumed.stderr) == saved["progress"]["steps"] + 1 > 2
+    resumed = finished("train", path, *KILLABLE, *more, "run.name=killed", "--resume", by=by)
+    assert first_step(resumed) == saved["progress"]["steps"] + 1 > 2
     ours, expected = (weights(tmp_path / "runs" / name / "model") for name in ("killed", "whole"))
     assert hashlib.sha256(ours).hexdigest() == hashlib.sha256(expected).hexdigest()
 
@@ -372,11 +380,10 @@ def test_kill_9_between_two_checkpoints(tmp_path: Path, more: tuple[str, ...]) -
 @pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(tmp_path: Path) -> None:
     path = write_phrases(tmp_path)
-    whole = run_command("train", path, *KILLABLE, "run.name=whole")
-    assert whole.returncode == 0, whole.stderr.decode()
+    finished("train", path, *KILLABLE, "run.name=whole")
     folder = tmp_path / "runs" / "stopped"
     last = folder / "checkpoints" / "last.ckpt"
-    with start("train", path, *KILLABLE, "run.name=stopped") as process:
+    with start("train", path, *KILLABLE, "run.name=stopped", by=subprocess.Popen) as process:
         wait_for(last.exists, process)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
@@ -388,9 +395,8 @@ def test_ctrl_c_saves_says_how_to_resume_and_exits_with_130(tmp_path: Path) -> N
     stopped_at = int(re.search(r"step ([\d,]+)", said).group(1))  # type: ignore[union-attr]
     assert torch.load(last, weights_only=True)[STATE]["progress"]["steps"] == stopped_at
     assert not (folder / "model").exists()
-    resumed = run_command("train", path, *KILLABLE, "run.name=stopped", "--resume")
-    assert resumed.returncode == 0, resumed.stderr.decode()
-    assert first_step(resumed.stderr) == stopped_at + 1 > 2
+    resumed = finished("train", path, *KILLABLE, "run.name=stopped", "--resume")
+    assert first_step(resumed) == stopped_at + 1 > 2
     ours, expected = (weights(tmp_path / "runs" / name / "model") for name in ("stopped", "whole"))
     assert hashlib.sha256(ours).hexdigest() == hashlib.sha256(expected).hexdigest()
 
@@ -416,22 +422,26 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "left",
-    [{}, {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}],
-    ids=["plain", "in a batch job of Slurm"],
+    ("left", "by"),
+    [
+        ({}, Forked),
+        (
+            {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"},
+            subprocess.Popen,
+        ),
+    ],
+    ids=["plain", "in a batch job of Slurm, really started"],
 )
 @pytest.mark.parametrize(
     ("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")], ids=["TERM", "HUP"]
 )
 def test_what_ends_it_saves_says_how_to_resume_and_exits_with_143_or_129(
-    tmp_path: Path, left: dict[str, str], number: int, word: str
+    tmp_path: Path, left: dict[str, str], by: type[subprocess.Popen[bytes]], number: int, word: str
 ) -> None:
     path = write_phrases(tmp_path)
     last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
     arguments = ("train", path, *KILLABLE, "train.max_steps=100000", "train.checkpoint_minutes=0.01")
-    with subprocess.Popen(
-        command(*arguments), env=environment(**left), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    with start(*arguments, by=by, **left) as process:
         wait_for(last.exists, process)
         time.sleep(0.3)
         for _ in range(2):  # some schedulers send it again
@@ -481,7 +491,7 @@ def test_a_terminal_that_closes_stops_it_saved_unless_that_is_ignored(
     assert (last.parent.parent / "model" / MANIFEST).exists() is is_ignored
     if not is_ignored:
         assert last.stat().st_mtime_ns > saved
-        assert run_command("train", path, *KILLABLE, *options, "--resume").returncode == 0
+        finished("train", path, *KILLABLE, *options, "--resume")
 
 
 @pytest.mark.slow
@@ -523,11 +533,13 @@ def test_one_that_is_ignored_stays_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [0.004, 0.05])
-def test_many_presses_of_ctrl_c_show_no_traceback(tmp_path: Path, pause: float) -> None:
+@pytest.mark.parametrize(("pause", "by"), [(0.004, subprocess.Popen), (0.05, Forked)])
+def test_many_presses_of_ctrl_c_show_no_traceback(
+    tmp_path: Path, pause: float, by: type[subprocess.Popen[bytes]]
+) -> None:
     path = write_phrases(tmp_path)
     last = tmp_path / "runs" / "phrases" / "checkpoints" / "last.ckpt"
-    with start("train", path, *KILLABLE, "train.max_steps=100000") as process:
+    with start("train", path, *KILLABLE, "train.max_steps=100000", by=by) as process:
         wait_for(last.exists, process)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -17,12 +17,14 @@ The most important modules, from the innermost to the outermost:
     run                 a whole run
 """
 
-from translator.environment import without
-from translator.plotting import import_matplotlib
+from translator.environment import hiding, without
 
 # When Lightning is imported, it reads this process's rank from these variables, which other programs may have
-# left set. Lightning also imports matplotlib, which fails if $MPLBACKEND names an unknown backend.
-# `import_matplotlib` imports matplotlib first, without this failure.
-with without("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
-    import_matplotlib()
+# left set. Lightning also imports torchmetrics, which imports these packages where they are installed, for
+# metrics that are not used here. This takes seconds, and importing matplotlib fails if $MPLBACKEND names an
+# unknown backend.
+with (
+    without("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"),
+    hiding("transformers", "scipy", "matplotlib"),
+):
     import lightning.pytorch  # noqa: F401
