@@ -210,7 +210,7 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     assert text(page, "source") == explanation.source
     assert text(page, "translation") == explanation.translation
     notes = text(page, "notes")
-    for part in ("guessing", "Probability", "look like", "Model"):
+    for part in ("guessing", "robability", "look like", "Model"):
         assert part not in notes
     shares = [1.0] * len(explanation.target_words)
     for owner, choice in zip(explanation.target_owners, explanation.choices, strict=True):
@@ -220,8 +220,14 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
         percent = re.search(r"\d+", str(span.get_attribute("title")))
         assert percent is not None
         assert int(percent[0]) == pytest.approx(100 * share, abs=1)
-        line = span.value_of_css_property("text-decoration-style")
-        assert line == ("wavy" if share < 0.5 else "dotted" if share < 0.8 else "solid")
+        line = (
+            span.value_of_css_property("text-decoration-line"),
+            span.value_of_css_property("text-decoration-style"),
+        )
+        assert line == ("none" if share >= 0.8 else "underline", "wavy" if share < 0.5 else "solid")
+        assert line[1] != page.find_element(By.CLASS_NAME, "term").value_of_css_property(
+            "text-decoration-style"
+        )
     legend = page.find_element(By.ID, "unaligned")
     assert not legend.is_displayed()
     links = [list(link) for link in explanation.links if link[0] != 1]
@@ -231,15 +237,15 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     notes = text(page, "notes").replace("\u00a0", " ")
     for part in (
         "This does not look like French.",
-        "The model is guessing.",
-        "close to a right translation (chrF ≥ 60): 34 %",
+        "The model is guessing: the probability that this is close to a correct translation (chrF ≥ 60) is 34 %.",
         "Model tiny · corpus phrases · 30 November 2026 · BLEU 58.0",
     ):
         assert part in notes
     sure = {"probability": 0.83, "is_guess": False, "min_chrf": 60}
     page = show(explanation, confidence=sure)
     assert "guessing" not in text(page, "notes")
-    assert "83" in text(page, "notes")
+    quiet = "Probability that this is close to a correct translation (chrF ≥ 60): 83\u00a0%"
+    assert quiet in texts(page, "#notes .quiet")
 
 
 def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) -> None:
@@ -253,18 +259,18 @@ def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) ->
     assert text(page, "moment-text") == "The queen"
     assert text(page, "film-play") == "Play", "it stops at the end"
     assert "After 1,280 training steps" in text(page, "moment-step")
-    assert texts(page, ".heat td")[1:] == ["90", "6", "", "8", "91", "", "", "", "98"]
+    assert texts(page, ".heat td") == ["90", "6", "", "8", "91", "", "", "", "98"]
     slider = page.find_element(By.ID, "moment")
     assert slider.get_attribute("aria-valuetext") == "training step 1280, moment 2 of 2"
     slider.send_keys(Keys.ARROW_LEFT)
     page.find_element(By.ID, "film-sentence").send_keys("Ma")
     assert text(page, "moment-text") == "the the?"
-    assert texts(page, ".heat thead th") == recorded["sentences"][2]["pieces"]
-    assert texts(page, ".heat td")[1:] == ["33"] * 9
+    assert texts(page, ".heat thead th")[1:] == recorded["sentences"][2]["pieces"]
+    assert texts(page, ".heat td") == ["33"] * 9
 
 
 def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
+    page = show(explanation, **FACTS)
     term = page.find_element(By.CSS_SELECTOR, "#player .term[aria-describedby=term-query]")
     tip = page.find_element(By.ID, "term-query")
     assert not tip.is_displayed()
@@ -285,6 +291,8 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert set(defined) == set(explained), "each definition belongs to a word on the page"
     named = {term.lower() for term in texts(page, ".term")}
     assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
+    in_header = {term.lower() for term in texts(page, "header .term")}
+    assert in_header >= {"chrf", "score", "σ log p", "beam size", "aligned"}
 
 
 def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Explanation) -> None:
@@ -342,7 +350,7 @@ def test_the_beam_follows_the_player(show: Open, explanation: Explanation) -> No
 def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explanation) -> None:
     page = show(explanation, film=film())
     reached = set()
-    for _ in range(60):
+    for _ in range(70):
         press(page, Keys.TAB)
         reached.add(
             page.execute_script(
@@ -352,7 +360,7 @@ def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explana
         )
     wanted = {"source-pieces button", "target-pieces button", "first button", "play button", "scrubber input"}
     wanted |= {"temperature input", "words-table summary", "all-heads button", "heads button", "maps canvas"}
-    wanted |= {"pruned input", "beam-scroll svg", "beam-table summary", "maps summary", "player button"}
+    wanted |= {"pruned input", "beam-scroll svg", "beam-table summary", "map-tables summary", "player button"}
     wanted |= {"film-sentence select", "film-play button", "moment input", "moment-map div"}
     assert wanted <= reached
 

@@ -172,12 +172,12 @@ def test_labels_of_long_sentences_are_readable(show: Open, layered: Translator) 
 
 def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
-    summary = page.find_elements(By.CSS_SELECTOR, "figure summary")[1]
-    assert page.find_elements(By.CSS_SELECTOR, "figure table") == [], "filled when opened"
+    summary = page.find_elements(By.CSS_SELECTOR, "#map-tables summary")[1]
+    assert page.find_elements(By.CSS_SELECTOR, "#map-tables table") == [], "filled when opened"
     summary.click()
-    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "figure table"))
+    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#map-tables table"))
     rows = page.execute_script(
-        "return [...document.querySelectorAll('figure table tbody tr')]"
+        "return [...document.querySelectorAll('#map-tables table tbody tr')]"
         ".map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
     assert [row[0] for row in rows] == explanation.target_pieces
