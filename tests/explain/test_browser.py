@@ -1,5 +1,6 @@
 """The page in a real Chromium: offline, by mouse and by keyboard, light, dark and on a phone."""
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -237,7 +238,8 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     notes = text(page, "notes").replace("\u00a0", " ")
     for part in (
         "This does not look like French.",
-        "The model is guessing: the probability that this is close to a correct translation (chrF ≥ 60) is 34 %.",
+        "The model is guessing: the probability that this is close to a correct translation (chrF ≥ 60) is "
+        "34 %.",
         "Model tiny · corpus phrases · 30 November 2026 · BLEU 58.0",
     ):
         assert part in notes
@@ -295,6 +297,68 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert in_header >= {"chrf", "score", "σ log p", "beam size", "aligned"}
 
 
+def shortened(text: str) -> str:
+    """The last words of a text, at most 40 characters."""
+    return text if len(text) <= 40 else re.sub(r"^.+? (?=.{0,40}$)", "… ", text)
+
+
+def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Translator) -> None:
+    search = translator.config.search.model_copy(update={"length_penalty": 0.9})
+    config = translator.config.model_copy(update={"search": search})
+    shown = explain(Translator(translator.model, translator.tokenizer, config), "La reine chante.")
+    page, nodes = show(shown), shown.nodes
+    texts_to = [""]
+    for piece, node in zip(shown.node_pieces[1:], nodes[1:], strict=True):
+        texts_to.append(texts_to[node.parent] + piece.replace("␣", " "))
+    best = {node.depth: number for number, node in reversed(list(enumerate(nodes)))}
+    path = [number for number, node in enumerate(nodes) if node.chosen]
+    behind = [nodes[number].depth for number in path if best[nodes[number].depth] != number]
+    expected = []
+    for step in [step for step in behind if step - 1 not in behind]:
+        ahead, ours = (
+            f"“{shortened(texts_to[number].strip())}” (Σ log p −{-nodes[number].log_prob:.2f})"
+            for number in (best[step], path[step])
+        )
+        back = next((i for i in range(step, len(path)) if i not in behind), None)
+        after = "not on top again." if back is None else f"on top from step {back} on."
+        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which is {after}")
+    *changes, ending = texts(page, "#minds p")
+    assert changes == expected != []
+    likeliest = max((number for number, _ in shown.hypotheses), key=lambda number: nodes[number].log_prob)
+    assert likeliest != path[-1]
+    assert f"α = {shown.length_penalty}, which is why “{shortened(shown.translation)}” (−" in ending
+    assert f"{-nodes[likeliest].log_prob:.2f} ÷ {nodes[likeliest].depth}^0.9 = −" in ending
+    assert f"−{-shown.score:.3f}" in ending
+    marked = [int(label.split()[0]) for label in texts(page, "#beam-scroll .step") if "not on top" in label]
+    assert marked == behind
+    assert f"÷ {len(path) - 1}^0.9 (pieces)" in text(page, "notes")
+    # Where another piece was more probable after the same ones, it is said at this step.
+    for step, number in enumerate(path[1:]):
+        siblings = [other for other, node in enumerate(nodes) if node.parent == nodes[number].parent]
+        go_to(page, step)
+        other = shown.node_pieces[siblings[0]].lstrip("␣")
+        said = f"“{other}” was more probable here" if siblings[0] != number else ""
+        assert text(page, "likelier").startswith(said)
+        assert bool(text(page, "likelier")) == bool(said)
+    assert page.execute_script("return document.getElementById('beam-scroll').scrollLeft") > 0
+
+
+def test_nothing_moves_while_the_player_writes(show: Open, explanation: Explanation) -> None:
+    page = show(explanation)
+    places = []
+    for step in range(len(explanation.target_pieces) + 1):
+        go_to(page, step)
+        places.append(
+            page.execute_script(
+                "return ['#controls', '#scrubber', '#temperature', '#words-table', '.piece:last-child']"
+                ".map((name) => [...document.querySelectorAll(name)].at(-1).getBoundingClientRect())"
+                ".map(({ left, top }) => [left, top])"
+            )
+        )
+    for place, first in zip(itertools.chain(*places), itertools.cycle(places[0]), strict=False):
+        assert place == pytest.approx(first, abs=0.5)
+
+
 def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
     tree = page.find_element(By.CSS_SELECTOR, "#beam-scroll svg")
@@ -310,8 +374,15 @@ def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Expl
     pruned = tree.find_elements(By.CSS_SELECTOR, "text.pruned")
     assert len(pruned) == sum(node.fate == "pruned" for node in explanation.nodes) > 0
     assert pruned[0].is_displayed()
+    while "pruned" not in text(page, "beam-said"):
+        press(page, Keys.ARROW_DOWN)
+    frame = tree.find_element(By.CSS_SELECTOR, ".frame")
+    assert frame.is_displayed()
     page.find_element(By.ID, "pruned").click()
     assert not pruned[0].is_displayed()
+    assert not frame.is_displayed(), "nothing is framed"
+    assert tree.find_element(By.CSS_SELECTOR, ".trail").get_attribute("d") is None
+    assert text(page, "beam-said") == ""
     assert texts(page, "#hypotheses tbody th") == [found for _, found in explanation.hypotheses]
 
 

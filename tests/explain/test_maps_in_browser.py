@@ -79,11 +79,14 @@ def test_what_heads_do_is_named(show: Open, explanation: Explanation) -> None:
     named = {"encoder": nothing, "decoder": [[None, habit, None, None]], "cross": nothing}
     page = show(explanation, heads=named)
     heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
+    assert page.find_element(By.ID, "dot").is_displayed()
     assert heads[1].get_attribute("aria-label") == "layer 1, head 2; decoder: previous token, 71\u00a0%"
     assert [head.text for head in heads] == ["", "•", "", "", ""]
     heads[1].click()
     assert said_of(page, 1) == "layer 1, head 2 (previous token, 71 %)."
     assert said_of(page, 0) == said_of(page, 2) == "layer 1, head 2."
+    page = show(explanation, heads={**named, "decoder": nothing})
+    assert not page.find_element(By.ID, "dot").is_displayed(), "no dot, no explanation of dots"
 
 
 def test_maps_are_read_by_keyboard_and_what_is_shut_is_said(show: Open, explanation: Explanation) -> None:
