@@ -293,6 +293,7 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert set(defined) == set(explained), "each definition belongs to a word on the page"
     named = {term.lower() for term in texts(page, ".term")}
     assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
+    assert texts(page, "#cell-steps .term") == [], "scores are others there"
     in_header = {term.lower() for term in texts(page, "header .term")}
     assert in_header >= {"chrf", "score", "σ log p", "beam size", "aligned"}
 

@@ -53,7 +53,7 @@ function makeHeader() {
 // A term is a button where it first occurs in a section. Its meaning is shown on hover, focus and tap.
 function explainTerm(tip, section) {
   const pattern = new RegExp(`(?<!\\w)(${tip.dataset.words})(?!\\w)`, "i");
-  const text = [...section.querySelectorAll("p:not(.said, #source), .legend > span:not([aria-hidden]), figcaption")]
+  const text = [...section.querySelectorAll("p:not(.said, #source, #cell-steps p), #unaligned, figcaption")]
     .flatMap((node) => [...node.childNodes])
     .find((node) => node.nodeType === Node.TEXT_NODE && pattern.test(node.data));
   if (!text) return;
