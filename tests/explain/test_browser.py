@@ -344,7 +344,8 @@ def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Transla
     assert page.execute_script("return document.getElementById('beam-scroll').scrollLeft") > 0
 
 
-def test_nothing_moves_while_the_player_writes(show: Open, explanation: Explanation) -> None:
+def test_nothing_moves_while_the_player_writes(show: Open, translator: Translator) -> None:
+    explanation = explain(translator, "La reine chante.")
     page = show(explanation)
     places = []
     for step in range(len(explanation.target_pieces) + 1):
