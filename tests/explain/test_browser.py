@@ -321,8 +321,8 @@ def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Transla
             for number in (best[step], path[step])
         )
         back = next((i for i in range(step, len(path)) if i not in behind), None)
-        after = "not on top again." if back is None else f"on top from step {back} on."
-        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which is {after}")
+        after = "does not come out on top again." if back is None else f"comes out on top at step {back}."
+        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which {after}")
     *changes, ending = texts(page, "#minds p")
     assert changes == expected != []
     likeliest = max((number for number, _ in shown.hypotheses), key=lambda number: nodes[number].log_prob)

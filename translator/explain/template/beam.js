@@ -36,12 +36,12 @@ function describeStep() {
   return shown.step ? `Step ${shown.step}, best first: ${held.join(", ")}.` : describeNode(nodes[0]);
 }
 
-// The hypothesis that is on top from a step on, instead of the path to the translation.
+// What is ahead of the path to the translation from a step on, and until when.
 function describeChange(first) {
   const name = (node) => `${quoted(tail(textTo(node)))} (Σ log p ${signed(node.log_prob)})`;
   const back = path.find(({ depth, rank }) => depth > first && rank === 0);
-  return `At step ${first}, ${name(steps[first][0])} was ahead of ${name(path[first])}, which is `
-    + (back ? `on top from step ${back.depth} on.` : "not on top again.");
+  return `At step ${first}, ${name(steps[first][0])} was ahead of ${name(path[first])}, which `
+    + (back ? `comes out on top at step ${back.depth}.` : "does not come out on top again.");
 }
 
 // How the score decides between the finished hypotheses.
