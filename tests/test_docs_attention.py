@@ -123,21 +123,22 @@ def test_every_picture_is_small_and_has_its_command() -> None:
 
 
 def steps_of_the_page() -> set[tuple[str, str]]:
-    """Each step that the page of `translator explain` names, with the heading that it refers to."""
+    """Each step that the page of `translator explain` names, with the section that it refers to."""
     folder = PAGE.parent.parent / "translator" / "explain" / "template"
     html = (folder / "page.html").read_text(encoding="utf-8")
-    found = re.findall(r"<(?:h4|legend)>([^<]+) <small>docs/attention\.md, § ([^<]+)</small>", html)
-    assert html.count("docs/attention.md") == len(found)
+    assert html.count("<code>docs/attention.md</code>") == 1
+    found = re.findall(r"<(?:h4|legend)>([^<]+) <small>§ (\d)</small>", html)
+    assert html.count("§ ") == len(found)
     return set(found)
 
 
 def steps_of_the_text(text: str) -> set[tuple[str, str]]:
-    """Each step of that page that is named here, with the heading under which it is named."""
+    """Each step of that page that is named here, with the section in which it is named."""
     found = set()
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         sentences = re.findall(r"In the page of `translator explain`, click a cell[^.]*\.", section)
         names = re.findall(r"\*([A-Z][a-z ]+)\*", " ".join(sentences))
-        found |= {(name, section.splitlines()[0]) for name in names}
+        found |= {(name, section.split(".")[0]) for name in names}
     return found
 
 

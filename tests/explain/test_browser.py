@@ -1,5 +1,6 @@
 """The page in a real Chromium: offline, by mouse and by keyboard, light, dark and on a phone."""
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -210,7 +211,7 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     assert text(page, "source") == explanation.source
     assert text(page, "translation") == explanation.translation
     notes = text(page, "notes")
-    for part in ("guessing", "Probability", "look like", "Model"):
+    for part in ("guessing", "robability", "look like", "Model"):
         assert part not in notes
     shares = [1.0] * len(explanation.target_words)
     for owner, choice in zip(explanation.target_owners, explanation.choices, strict=True):
@@ -220,8 +221,14 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
         percent = re.search(r"\d+", str(span.get_attribute("title")))
         assert percent is not None
         assert int(percent[0]) == pytest.approx(100 * share, abs=1)
-        line = span.value_of_css_property("text-decoration-style")
-        assert line == ("wavy" if share < 0.5 else "dotted" if share < 0.8 else "solid")
+        line = (
+            span.value_of_css_property("text-decoration-line"),
+            span.value_of_css_property("text-decoration-style"),
+        )
+        assert line == ("none" if share >= 0.8 else "underline", "wavy" if share < 0.5 else "solid")
+        assert line[1] != page.find_element(By.CLASS_NAME, "term").value_of_css_property(
+            "text-decoration-style"
+        )
     legend = page.find_element(By.ID, "unaligned")
     assert not legend.is_displayed()
     links = [list(link) for link in explanation.links if link[0] != 1]
@@ -231,15 +238,16 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
     notes = text(page, "notes").replace("\u00a0", " ")
     for part in (
         "This does not look like French.",
-        "The model is guessing.",
-        "close to a right translation (chrF ≥ 60): 34 %",
+        "The model is guessing: the probability that this is close to a correct translation (chrF ≥ 60) is "
+        "34 %.",
         "Model tiny · corpus phrases · 30 November 2026 · BLEU 58.0",
     ):
         assert part in notes
     sure = {"probability": 0.83, "is_guess": False, "min_chrf": 60}
     page = show(explanation, confidence=sure)
     assert "guessing" not in text(page, "notes")
-    assert "83" in text(page, "notes")
+    quiet = "Probability that this is close to a correct translation (chrF ≥ 60): 83\u00a0%"
+    assert quiet in texts(page, "#notes .quiet")
 
 
 def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) -> None:
@@ -253,18 +261,18 @@ def test_the_film_is_played_by_keyboard(show: Open, explanation: Explanation) ->
     assert text(page, "moment-text") == "The queen"
     assert text(page, "film-play") == "Play", "it stops at the end"
     assert "After 1,280 training steps" in text(page, "moment-step")
-    assert texts(page, ".heat td")[1:] == ["90", "6", "", "8", "91", "", "", "", "98"]
+    assert texts(page, ".heat td") == ["90", "6", "", "8", "91", "", "", "", "98"]
     slider = page.find_element(By.ID, "moment")
     assert slider.get_attribute("aria-valuetext") == "training step 1280, moment 2 of 2"
     slider.send_keys(Keys.ARROW_LEFT)
     page.find_element(By.ID, "film-sentence").send_keys("Ma")
     assert text(page, "moment-text") == "the the?"
-    assert texts(page, ".heat thead th") == recorded["sentences"][2]["pieces"]
-    assert texts(page, ".heat td")[1:] == ["33"] * 9
+    assert texts(page, ".heat thead th")[1:] == recorded["sentences"][2]["pieces"]
+    assert texts(page, ".heat td") == ["33"] * 9
 
 
 def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Explanation) -> None:
-    page = show(explanation)
+    page = show(explanation, **FACTS)
     term = page.find_element(By.CSS_SELECTOR, "#player .term[aria-describedby=term-query]")
     tip = page.find_element(By.ID, "term-query")
     assert not tip.is_displayed()
@@ -285,6 +293,72 @@ def test_terms_are_explained_on_hover_and_on_focus(show: Open, explanation: Expl
     assert set(defined) == set(explained), "each definition belongs to a word on the page"
     named = {term.lower() for term in texts(page, ".term")}
     assert {"query", "keys", "values", "head", "mask", "hypotheses", "beam size", "piece", "softmax"} <= named
+    assert texts(page, "#cell-steps .term") == [], "scores are others there"
+    in_header = {term.lower() for term in texts(page, "header .term")}
+    assert in_header >= {"chrf", "score", "σ log p", "beam size", "aligned"}
+
+
+def shortened(text: str) -> str:
+    """The last words of a text, at most 40 characters."""
+    return text if len(text) <= 40 else re.sub(r"^.+? (?=.{0,40}$)", "… ", text)
+
+
+def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Translator) -> None:
+    search = translator.config.search.model_copy(update={"length_penalty": 0.9})
+    config = translator.config.model_copy(update={"search": search})
+    shown = explain(Translator(translator.model, translator.tokenizer, config), "La reine chante.")
+    page, nodes = show(shown), shown.nodes
+    texts_to = [""]
+    for piece, node in zip(shown.node_pieces[1:], nodes[1:], strict=True):
+        texts_to.append(texts_to[node.parent] + piece.replace("␣", " "))
+    best = {node.depth: number for number, node in reversed(list(enumerate(nodes)))}
+    path = [number for number, node in enumerate(nodes) if node.chosen]
+    behind = [nodes[number].depth for number in path if best[nodes[number].depth] != number]
+    expected = []
+    for step in [step for step in behind if step - 1 not in behind]:
+        ahead, ours = (
+            f"“{shortened(texts_to[number].strip())}” (Σ log p −{-nodes[number].log_prob:.2f})"
+            for number in (best[step], path[step])
+        )
+        back = next((i for i in range(step, len(path)) if i not in behind), None)
+        after = "does not come out on top again." if back is None else f"comes out on top at step {back}."
+        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which {after}")
+    *changes, ending = texts(page, "#minds p")
+    assert changes == expected != []
+    likeliest = max((number for number, _ in shown.hypotheses), key=lambda number: nodes[number].log_prob)
+    assert likeliest != path[-1]
+    assert f"α = {shown.length_penalty}, which is why “{shortened(shown.translation)}” (−" in ending
+    assert f"{-nodes[likeliest].log_prob:.2f} ÷ {nodes[likeliest].depth}^0.9 = −" in ending
+    assert f"−{-shown.score:.3f}" in ending
+    marked = [int(label.split()[0]) for label in texts(page, "#beam-scroll .step") if "not on top" in label]
+    assert marked == behind
+    assert f"÷ {len(path) - 1}^0.9 (pieces)" in text(page, "notes")
+    # Where another piece was more probable after the same ones, it is said at this step.
+    for step, number in enumerate(path[1:]):
+        siblings = [other for other, node in enumerate(nodes) if node.parent == nodes[number].parent]
+        go_to(page, step)
+        other = shown.node_pieces[siblings[0]].lstrip("␣")
+        said = f"“{other}” was more probable here" if siblings[0] != number else ""
+        assert text(page, "likelier").startswith(said)
+        assert bool(text(page, "likelier")) == bool(said)
+    assert page.execute_script("return document.getElementById('beam-scroll').scrollLeft") > 0
+
+
+def test_nothing_moves_while_the_player_writes(show: Open, translator: Translator) -> None:
+    explanation = explain(translator, "La reine chante.")
+    page = show(explanation)
+    places = []
+    for step in range(len(explanation.target_pieces) + 1):
+        go_to(page, step)
+        places.append(
+            page.execute_script(
+                "return ['#controls', '#scrubber', '#temperature', '#words-table', '.piece:last-child']"
+                ".map((name) => [...document.querySelectorAll(name)].at(-1).getBoundingClientRect())"
+                ".map(({ left, top }) => [left, top])"
+            )
+        )
+    for place, first in zip(itertools.chain(*places), itertools.cycle(places[0]), strict=False):
+        assert place == pytest.approx(first, abs=0.5)
 
 
 def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Explanation) -> None:
@@ -302,8 +376,15 @@ def test_the_tree_is_walked_and_pruned_branches_go(show: Open, explanation: Expl
     pruned = tree.find_elements(By.CSS_SELECTOR, "text.pruned")
     assert len(pruned) == sum(node.fate == "pruned" for node in explanation.nodes) > 0
     assert pruned[0].is_displayed()
+    while "pruned" not in text(page, "beam-said"):
+        press(page, Keys.ARROW_DOWN)
+    frame = tree.find_element(By.CSS_SELECTOR, ".frame")
+    assert frame.is_displayed()
     page.find_element(By.ID, "pruned").click()
     assert not pruned[0].is_displayed()
+    assert not frame.is_displayed(), "nothing is framed"
+    assert tree.find_element(By.CSS_SELECTOR, ".trail").get_attribute("d") is None
+    assert text(page, "beam-said") == ""
     assert texts(page, "#hypotheses tbody th") == [found for _, found in explanation.hypotheses]
 
 
@@ -342,7 +423,7 @@ def test_the_beam_follows_the_player(show: Open, explanation: Explanation) -> No
 def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explanation) -> None:
     page = show(explanation, film=film())
     reached = set()
-    for _ in range(60):
+    for _ in range(70):
         press(page, Keys.TAB)
         reached.add(
             page.execute_script(
@@ -352,7 +433,7 @@ def test_everything_is_reached_with_the_tab_key(show: Open, explanation: Explana
         )
     wanted = {"source-pieces button", "target-pieces button", "first button", "play button", "scrubber input"}
     wanted |= {"temperature input", "words-table summary", "all-heads button", "heads button", "maps canvas"}
-    wanted |= {"pruned input", "beam-scroll svg", "beam-table summary", "maps summary", "player button"}
+    wanted |= {"pruned input", "beam-scroll svg", "beam-table summary", "map-tables summary", "player button"}
     wanted |= {"film-sentence select", "film-play button", "moment input", "moment-map div"}
     assert wanted <= reached
 

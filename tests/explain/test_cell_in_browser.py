@@ -2,11 +2,13 @@
 
 import math
 import random
+import re
 
 import pytest
-from opened import Open, click_cell, numbers, press, strips, text
+from opened import Open, click_cell, numbers, press, said_of, strips, text
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from translator.explain import Explanation, explain, to_json
 from translator.explain import page as page_module
@@ -55,8 +57,11 @@ def test_what_is_drawn_is_what_json_has(
         }.items():
             for found, exact in zip(strips(page, step), expected, strict=True):
                 assert found == pytest.approx(exact, abs=0.0051 + loss), (number, step)
-        for found, exact in zip(strips(page, "softmax"), [scores, [w or 0 for w in row]], strict=True):
-            assert found == pytest.approx(exact, abs=0.00052 + loss), number
+        found_scores, found_shares = strips(page, "softmax")
+        assert found_scores == pytest.approx(scores, abs=0.00052 + loss), number
+        assert found_shares == pytest.approx([100 * (w or 0) for w in row], abs=0.052 + 100 * loss), (
+            "in percent"
+        )
         scale = [sum(products), sum(products) / math.sqrt(28)]
         assert numbers(text(page, "step-scale")) == pytest.approx(scale, abs=0.00052 + loss)
         assert numbers(text(page, "cell-said")) == pytest.approx([*scale, share], abs=0.00052 + loss)
@@ -68,9 +73,7 @@ def test_what_is_drawn_is_what_json_has(
 def test_another_role_changes_inputs_and_weights_alone(show: Open, layered: Translator) -> None:
     page = show(explain(layered, "La reine chante."))
     click_cell(page, 0, 2, 1)
-    assert "An average cannot be taken apart; this is its first head." in text(page, "cell-head")
     page.find_elements(By.CSS_SELECTOR, "#heads button")[0].click()
-    assert text(page, "cell-head") == "layer 1, head 1."
     seen = []
     for radio in page.find_elements(By.CSS_SELECTOR, "#cell-roles input"):
         radio.click()
@@ -98,6 +101,77 @@ def test_another_role_changes_inputs_and_weights_alone(show: Open, layered: Tran
         "return [...document.querySelectorAll('.cells .taken')].map((mark) => mark.hidden)"
     )
     assert marked == [True, True, False]
+
+
+def test_an_average_is_taken_apart_head_by_head(show: Open, layered: Translator) -> None:
+    """Its share is the mean of those that are named; the chosen head is the one that is drawn."""
+    explanation = explain(layered, "La reine chante.")
+    page = show(explanation)
+    click_cell(page, 2, 2, 1)
+    shown = explanation.cross
+    shares = re.findall(r"(\d+)\s%", text(page, "cell-mean"))
+    exact = [100 * value for value in shown.weights[:, :, 2, 1].flatten().tolist()]
+    assert [int(share) for share in shares] == pytest.approx(
+        [100 * float(shown.average[2, 1]), *exact], abs=1
+    )
+    assert "is the mean of 9 heads: layer 1: " in text(page, "cell-mean")
+    assert "; layer 3: " in text(page, "cell-mean")
+    chooser = page.find_element(By.CSS_SELECTOR, "label #cell-head")
+    assert len(Select(chooser).options) == 9
+    for number in (0, 7):
+        Select(chooser).select_by_index(number)
+        option = Select(chooser).first_selected_option.text
+        assert option.startswith(f"layer {number // 3 + 1}, head {number % 3 + 1}: ")
+        assert numbers(text(page, "cell-said"))[-1] == pytest.approx(exact[number] / 100, abs=0.00052)
+    assert "average of all heads" in said_of(page, 2)
+    click_cell(page, 2, 1, 1)
+    assert Select(chooser).first_selected_option.text.startswith("layer 3, head 2: "), "it stays"
+    page.find_elements(By.CSS_SELECTOR, "#heads button")[1].click()
+    assert Select(chooser).first_selected_option.text.startswith("layer 1, head 2: "), (
+        "until another is chosen"
+    )
+    assert text(page, "cell-mean") == ""
+
+
+def test_another_role_keeps_the_query_and_takes_the_largest_weight(show: Open, layered: Translator) -> None:
+    explanation = explain(layered, "La reine chante.")
+    page = show(explanation)
+    click_cell(page, 2, 1, 3)
+    where = """return [...document.querySelectorAll('.cells .taken')].map((mark) => mark.hidden ? null
+        : ['--row', '--column'].map((name) => Number(mark.style.getPropertyValue(name))))"""
+    seen = []
+    for number in (1, 2, 0):
+        page.find_elements(By.CSS_SELECTOR, "#cell-roles input")[number].click()
+        [taken] = [place for place in page.execute_script(where) if place]
+        seen.append(tuple(taken))
+    maps = explanation.decoder, explanation.cross, explanation.encoder
+    rows = 1, 1, int(explanation.cross.average[1].argmax())
+    expected = [(row, int(shown.average[row].argmax())) for shown, row in zip(maps, rows, strict=True)]
+    assert seen == expected
+
+
+def test_a_cell_leaves_the_map_in_sight_and_a_term_alone_is_closed(
+    show: Open, explanation: Explanation
+) -> None:
+    page = show(explanation)
+    click_cell(page, 0, 1, 1)
+    box, title = (
+        page.execute_script(
+            "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", name
+        )
+        for name in ("figure .map", "#cell-title")
+    )
+    assert box["top"] >= 0, "the map is in sight"
+    assert title["bottom"] < page.execute_script("return innerHeight")
+    term = page.find_element(By.CSS_SELECTOR, "#cell .term")
+    page.execute_script("arguments[0].focus()", term)
+    tip = page.find_element(By.ID, str(term.get_attribute("aria-describedby")))
+    assert tip.is_displayed()
+    press(page, Keys.ESCAPE)
+    assert not tip.is_displayed()
+    assert page.find_element(By.ID, "cell").is_displayed()
+    press(page, Keys.ESCAPE)
+    assert not page.find_element(By.ID, "cell").is_displayed()
 
 
 def test_a_cell_is_taken_apart_by_keyboard(show: Open, explanation: Explanation) -> None:

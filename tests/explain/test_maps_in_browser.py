@@ -79,11 +79,14 @@ def test_what_heads_do_is_named(show: Open, explanation: Explanation) -> None:
     named = {"encoder": nothing, "decoder": [[None, habit, None, None]], "cross": nothing}
     page = show(explanation, heads=named)
     heads = page.find_elements(By.CSS_SELECTOR, "#heads button")
+    assert page.find_element(By.ID, "dot").is_displayed()
     assert heads[1].get_attribute("aria-label") == "layer 1, head 2; decoder: previous token, 71\u00a0%"
     assert [head.text for head in heads] == ["", "•", "", "", ""]
     heads[1].click()
     assert said_of(page, 1) == "layer 1, head 2 (previous token, 71 %)."
     assert said_of(page, 0) == said_of(page, 2) == "layer 1, head 2."
+    page = show(explanation, heads={**named, "decoder": nothing})
+    assert not page.find_element(By.ID, "dot").is_displayed(), "no dot, no explanation of dots"
 
 
 def test_maps_are_read_by_keyboard_and_what_is_shut_is_said(show: Open, explanation: Explanation) -> None:
@@ -172,12 +175,12 @@ def test_labels_of_long_sentences_are_readable(show: Open, layered: Translator) 
 
 def test_a_table_says_what_a_map_shows(show: Open, explanation: Explanation) -> None:
     page = show(explanation)
-    summary = page.find_elements(By.CSS_SELECTOR, "figure summary")[1]
-    assert page.find_elements(By.CSS_SELECTOR, "figure table") == [], "filled when opened"
+    summary = page.find_elements(By.CSS_SELECTOR, "#map-tables summary")[1]
+    assert page.find_elements(By.CSS_SELECTOR, "#map-tables table") == [], "filled when opened"
     summary.click()
-    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "figure table"))
+    WebDriverWait(page, 10).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#map-tables table"))
     rows = page.execute_script(
-        "return [...document.querySelectorAll('figure table tbody tr')]"
+        "return [...document.querySelectorAll('#map-tables table tbody tr')]"
         ".map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
     assert [row[0] for row in rows] == explanation.target_pieces

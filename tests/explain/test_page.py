@@ -71,6 +71,17 @@ def test_the_page_holds_what_was_found(explanation: Explanation) -> None:
     assert len(facts["beam"]) == len(explanation.nodes)
 
 
+def test_the_maps_and_a_cell_say_the_same_of_the_roles(explanation: Explanation) -> None:
+    said = " ".join(to_html(explanation).split()).replace(" (framed)", "")
+    assert (
+        said.count(
+            "are the same in all three roles. What differs is where queries, keys and values come from, "
+        )
+        == 2
+    )
+    assert said.count("come from, the mask, and the learned matrices W of the layer.") == 2
+
+
 def decoded(packed: dict[str, Any]) -> list[Tensor]:
     """The queries, keys and values of a map in a page, (layers, H, length, E) each."""
     kind = {"float32": torch.float32, "float16": torch.float16}[packed["format"]]

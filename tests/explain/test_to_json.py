@@ -14,6 +14,8 @@ def test_json_comes_back_as_it_went(explanation: Explanation) -> None:
     facts = to_json(explanation)
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["translation"] == explanation.translation
+    length = len(explanation.target_pieces) ** facts["length_penalty"]
+    assert facts["score"] == pytest.approx(facts["log_prob"] / length)
     assert [choice["piece"] for choice in facts["choices"]] == explanation.target_pieces
     assert len(facts["beam"]) == len(explanation.nodes)
     assert facts["hypotheses"][0]["text"] == explanation.translation

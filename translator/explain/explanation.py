@@ -53,7 +53,8 @@ class Explanation:
         translation: the translation of `source`.
         languages: source and target language codes.
         log_prob: Σ log p of the target pieces, including the end symbol.
-        score: `log_prob` / length^α, where the length includes the end symbol and α is the length penalty.
+        score: `log_prob` / length^α, where the length includes the end symbol.
+        length_penalty: the α of all scores.
         beam_size: number of hypotheses that the search keeps at each step.
         n_parts: number of parts in which the text is translated. Only the first part is explained.
         source_pieces: the S source pieces in readable form; the last one is the end symbol.
@@ -82,6 +83,7 @@ class Explanation:
     languages: tuple[str, str]
     log_prob: float
     score: float
+    length_penalty: float
     beam_size: int
     n_parts: int
     source_pieces: list[str]
@@ -136,6 +138,7 @@ def explain(
         languages=(data.source_language, data.target_language),
         log_prob=best.log_prob,
         score=best.score,
+        length_penalty=options.length_penalty,
         beam_size=options.beam_size,
         n_parts=len(parts),
         source_pieces=readable(tokenizer, [*source_ids, EOS]),

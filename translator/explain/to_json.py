@@ -37,6 +37,7 @@ def without_attention(explanation: Explanation) -> dict[str, Any]:
         "languages": list(e.languages),
         "score": e.score,
         "log_prob": e.log_prob,
+        "length_penalty": e.length_penalty,
         "beam_size": e.beam_size,
         "parts": e.n_parts,
         "confidence": None if e.confidence is None else asdict(e.confidence),

@@ -13,19 +13,14 @@ const [sourceLanguage, targetLanguage] = facts.languages.map((code) => {
 
 // `append` inserts strings as text nodes, never as markup.
 function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+  const node = ["svg", "path", "rect", "text"].includes(tag)
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
+    else if (name.startsWith("--")) node.style.setProperty(name, value);
     else node.setAttribute(name, value);
   }
   node.append(...children);
-  return node;
-}
-
-function draw(tag, attributes = {}, text = "") {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.textContent = text;
   return node;
 }
 
@@ -60,20 +55,16 @@ function update(changes) {
 }
 
 // Roving tabindex: the group is one Tab stop; the arrow keys, Home and End move inside it.
-function roveTabindex(items, { columns = 1, onMove = () => {} } = {}) {
+function roveTabindex(items, { columns = 1 } = {}) {
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
   items.forEach((item, number) => {
     item.tabIndex = number === 0 ? 0 : -1;
     item.addEventListener("focus", () => items.forEach((other) => { other.tabIndex = other === item ? 0 : -1; }));
     item.addEventListener("keydown", (event) => {
-      let to = number + moves[event.key];
-      if (event.key === "Home") to = 0;
-      if (event.key === "End") to = items.length - 1;
+      const to = { Home: 0, End: items.length - 1 }[event.key] ?? number + moves[event.key];
       if (Number.isNaN(to)) return;
       event.preventDefault();
-      if (!items[to]) return;
-      items[to].focus();
-      onMove(to);
+      items[to]?.focus();
     });
   });
 }
@@ -97,16 +88,9 @@ function table(heads, rows) {
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-function fromFloat16(bits) {
-  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
-  const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
-  return bits & 0x8000 ? -size : size;
-}
-
 function unpack(map) {
-  const decode = map.format === "float32" ? (buffer) => new Float32Array(buffer)
-    : (buffer) => Float32Array.from(new Uint16Array(buffer), fromFloat16);
-  map.vectors = map.vectors.map((text) => decode(bytesOf(text).buffer));
+  const numbers = map.format === "float32" ? Float32Array : Float16Array;
+  map.vectors = map.vectors.map((text) => Float32Array.from(new numbers(bytesOf(text).buffer)));
   map.projections = bytesOf(map.projections);
   map.cache = new Map();
 }

@@ -5,17 +5,20 @@ const fates = { finished: "a finished hypothesis", open: "still in the beam when
 const nodes = facts.beam.map((node, number) => ({ ...node, number }));
 const steps = [];
 for (const node of nodes) node.rank = (steps[node.depth] ??= []).push(node) - 1;
+const power = facts.length_penalty === 1 ? "" : `^${facts.length_penalty}`;
 const fateOf = (node) => (node.chosen ? "on the path to the translation" : fates[node.fate] ?? node.fate);
 const isWritten = (node) => shown.step === end || node.depth <= shown.step;
-const placeOf = (node) => [16 + node.depth * columnWidth, 40 + node.rank * rowHeight];
+const placeOf = (node) => ({ x: 16 + node.depth * columnWidth, y: 40 + node.rank * rowHeight });
+const path = nodes.filter(({ chosen }) => chosen);
+const behind = path.filter(({ rank }) => rank > 0).map(({ depth }) => depth); // the steps at which it is not on top
 const pathTo = (node) => (node.parent < 0 ? [] : [...pathTo(nodes[node.parent]), node]);
 const textTo = (node) => textOf(pathTo(node).map(({ piece }) => piece));
 
 function edges(children) {
   return children.filter((node) => node.parent >= 0 && isWritten(node)).map((node) => {
-    const [[x1, y1], [x2, y2]] = [placeOf(nodes[node.parent]), placeOf(node)];
-    const start = x1 + Math.min(columnWidth - 24, 8 + 7.5 * shortened(nodes[node.parent].piece).length);
-    return `M${start} ${y1 - 4}C${x2 - 14} ${y1 - 4} ${start} ${y2 - 4} ${x2 - 5} ${y2 - 4}`;
+    const [a, b] = [placeOf(nodes[node.parent]), placeOf(node)];
+    const start = a.x + Math.min(columnWidth - 24, 8 + 7.5 * shortened(nodes[node.parent].piece).length);
+    return `M${start} ${a.y - 4}C${b.x - 14} ${a.y - 4} ${start} ${b.y - 4} ${b.x - 5} ${b.y - 4}`;
   }).join("");
 }
 
@@ -33,33 +36,51 @@ function describeStep() {
   return shown.step ? `Step ${shown.step}, best first: ${held.join(", ")}.` : describeNode(nodes[0]);
 }
 
+// What is ahead of the path to the translation from a step on, and until when.
+function describeChange(first) {
+  const name = (node) => `${quoted(tail(textTo(node)))} (Σ log p ${signed(node.log_prob)})`;
+  const back = path.find(({ depth, rank }) => depth > first && rank === 0);
+  return `At step ${first}, ${name(steps[first][0])} was ahead of ${name(path[first])}, which `
+    + (back ? `comes out on top at step ${back.depth}.` : "does not come out on top again.");
+}
+
+// How the score decides between the finished hypotheses.
+function describeEnd() {
+  const [best, ...others] = facts.hypotheses.map(({ node, text }) => ({ ...nodes[node], text: quoted(tail(text)) }));
+  const likeliest = others.reduce((a, b) => (b.log_prob > a.log_prob ? b : a), best);
+  const why = (one) => `${one.text} (${signed(one.log_prob)} ÷ ${one.depth}${power} = ${signed(one.score, 3)})`;
+  return "At the end, the highest score wins: Σ log p ÷ length^α, where length is the number of pieces and α = "
+    + facts.length_penalty + (best === likeliest ? "." : `, which is why ${why(best)} wins over ${why(likeliest)}.`);
+}
+
 function makeTree() {
   const label = "The beam as a tree; the arrow keys move between nodes, and the table below lists them all";
-  const height = 40 + rowHeight * Math.max(...steps.map((step) => step.length));
-  const width = 24 + columnWidth * steps.length;
-  const svg = draw("svg", { width, height, tabindex: "0", role: "img", "aria-label": label });
+  const [width, height] = [24 + columnWidth * steps.length, 40 + rowHeight * Math.max(...steps.map((s) => s.length))];
+  const svg = make("svg", { width, height, tabindex: "0", role: "img", "aria-label": label });
   const tests = [(n) => n.fate === "pruned", (n) => n.fate !== "pruned" && !n.chosen, (n) => n.chosen];
-  const kinds = ["pruned", "kept", "chosen", "trail"];
-  const [pruned, kept, chosen, trail] = kinds.map((kind) => draw("path", { class: kind }));
-  const [column, later] = ["column", "later"].map((name) => draw("rect", { class: name, y: 2, height: height - 4 }));
-  const frame = draw("rect", { class: "frame", x: -5, y: -15, rx: 4, height: rowHeight - 4, width: columnWidth - 18 });
+  const [pruned, kept, chosen, trail] = ["pruned", "kept", "chosen", "trail"].map((n) => make("path", { class: n }));
+  const [column, later] = ["column", "later"].map((name) => make("rect", { class: name, y: 2, height: height - 4 }));
+  const frame = make("rect", { class: "frame", x: -5, y: -15, rx: 4, height: rowHeight - 4, width: columnWidth - 18 });
   svg.append(column, later, pruned, kept, chosen, trail, frame, ...steps.map((_, depth) =>
-    draw("text", { class: "step", x: 16 + depth * columnWidth, y: 16 }, depth ? `${depth}` : "step")));
-  for (const node of nodes) {
-    const [x, y] = placeOf(node);
-    node.text = draw("text", { class: `${node.fate}${node.chosen ? " chosen" : ""}`, x, y }, shortened(node.piece));
-  }
-  svg.append(...nodes.map((node) => node.text));
+    make("text", { class: "step", x: 16 + depth * columnWidth, y: 16 },
+      behind.includes(depth) ? `${depth} · not on top` : depth || "step")));
+  svg.append(...nodes.map((node) => node.text = make("text",
+    { class: `${node.fate}${node.chosen ? " chosen" : ""}`, ...placeOf(node) }, shortened(node.piece))));
   const box = byId("beam-scroll");
   let here = nodes[0];
   const go = (node) => {
     if (!node) return;
     here = node;
     trail.setAttribute("d", edges(pathTo(node)));
-    frame.setAttribute("transform", `translate(${placeOf(node)})`);
+    frame.setAttribute("transform", `translate(${Object.values(placeOf(node))})`);
     byId("beam-said").textContent = describeNode(node);
   };
   const isSeen = (node) => isWritten(node) && (byId("pruned").checked || node.fate !== "pruned");
+  const forget = () => {
+    trail.removeAttribute("d");
+    if (!isSeen(here)) here = nodes[0];
+    byId("beam-said").textContent = shown.step === end ? "" : describeStep();
+  };
   svg.addEventListener("pointermove", (event) => {
     const depth = Math.floor((event.offsetX - 8) / columnWidth);
     const node = (steps[depth] || [])[Math.floor((event.offsetY - 24) / rowHeight)];
@@ -75,7 +96,7 @@ function makeTree() {
     if (!(event.key in to)) return;
     event.preventDefault();
     go(to[event.key]);
-    box.scrollLeft = placeOf(here)[0] - box.clientWidth / 2;
+    box.scrollLeft = placeOf(here).x - box.clientWidth / 2;
   });
   shown.listeners.push(() => {
     const [isDone, x] = [shown.step === end, 8 + shown.step * columnWidth];
@@ -89,11 +110,10 @@ function makeTree() {
     column.setAttribute("x", x);
     later.setAttribute("x", x + columnWidth);
     svg.classList.toggle("done", isDone);
-    trail.removeAttribute("d");
-    if (!isWritten(here)) here = nodes[0];
-    box.scrollLeft = isDone ? 0 : x - box.clientWidth / 2;
-    byId("beam-said").textContent = isDone ? "" : describeStep();
+    box.scrollLeft = (isDone ? placeOf(path[behind[0] ?? end]).x : x) - box.clientWidth / 2;
+    forget();
   });
+  byId("pruned").addEventListener("change", () => isSeen(here) || forget());
   box.append(svg);
 }
 
@@ -103,8 +123,10 @@ function makeBeam() {
     [text, signed(nodes[node].score, 3), signed(nodes[node].log_prob), `${nodes[node].depth}`]));
   facts.hypotheses.forEach(({ node }, i) => found.tBodies[0].rows[i].classList.toggle("chosen", nodes[node].chosen));
   byId("hypotheses").append(found);
-  const toRow = (n) => [`${n.depth}`, n.piece, nodes[n.parent].piece, signed(n.log_prob, 3), fateOf(n)];
+  const changes = behind.filter((step) => !behind.includes(step - 1)).map(describeChange);
+  if (!changes.length) changes.push("The path to the translation is on top at every step.");
+  byId("minds").append(...[...changes, describeEnd()].map((text) => make("p", {}, text)));
   byId("beam-size").textContent = facts.beam_size;
-  const heads = ["step", "piece", "continues", "Σ log p", "fate"];
-  onDemand(byId("beam-table"), () => table(heads, nodes.slice(1).map(toRow)));
+  onDemand(byId("beam-table"), () => table(["step", "piece", "continues", "Σ log p", "fate"], nodes.slice(1).map((n) =>
+    [`${n.depth}`, n.piece, nodes[n.parent].piece, signed(n.log_prob, 3), fateOf(n)])));
 }

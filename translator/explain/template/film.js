@@ -2,15 +2,11 @@
 
 // A map as a table: a cell is coloured by its weight, and has the weight in hundredths.
 function heatTable(columns, rows, weights) {
-  const cellOf = (weight) => {
-    const cell = make("td", {}, weight >= 0.05 ? `${Math.round(100 * weight)}` : "");
-    cell.style.setProperty("--weight", weight);
-    return cell;
-  };
-  const names = columns.map((text) => make("th", { scope: "col" }, make("span", {}, text)));
-  const body = rows.map((text, row) => make("tr", {}, make("th", { scope: "row" }, text), ...weights[row].map(cellOf)));
-  const head = make("thead", {}, make("tr", {}, make("td"), ...names));
-  return make("table", { class: "heat" }, head, make("tbody", {}, ...body));
+  const hundredths = (weight) => (weight >= 0.05 ? `${Math.round(100 * weight)}` : "");
+  const heat = table(["", ...columns], rows.map((text, row) => [text, ...weights[row].map(hundredths)]));
+  heat.className = "heat";
+  heat.querySelectorAll("td").forEach((cell, i) => cell.style.setProperty("--weight", weights.flat()[i]));
+  return heat;
 }
 
 function makeFilm() {

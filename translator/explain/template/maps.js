@@ -7,19 +7,13 @@ const output = `the encoder’s output for ${french}`;
 const roles = [
   { name: "Encoder self-attention", id: "encoder", map: facts.maps.encoder, from: [french, french],
     rows: facts.source_pieces, queries: facts.source_pieces, columns: facts.source_pieces,
-    caption: `Queries, keys and values come from ${french}; every piece may attend to every piece, so the whole square
-      is visible.`,
-    said: (row, column) => `${quoted(row)} attends to ${quoted(column)}` },
+    caption: `Queries, keys and values come from ${french}. Nothing is masked: a square is visible.` },
   { name: "Decoder self-attention", id: "decoder", map: facts.maps.decoder, from: [soFar, soFar],
     rows: facts.target_pieces, queries: inputs, columns: inputs,
-    caption: `Queries, keys and values come from ${soFar}; each piece may attend only to the pieces before it, so a
-      triangle is visible and the future is masked.`,
-    said: (row, column) => `Writing ${quoted(row)}, the decoder attends back to ${quoted(column)}` },
+    caption: `Queries, keys and values come from ${soFar}. The future is masked: a triangle is visible.` },
   { name: "Decoder cross-attention", id: "cross", map: facts.maps.cross, from: [soFar, output],
     rows: facts.target_pieces, queries: inputs, columns: facts.source_pieces,
-    caption: `Queries come from ${soFar}, keys and values from ${output}; the source has no future, so the whole
-      rectangle is visible.`,
-    said: (row, column) => `Writing ${quoted(row)}, the decoder attends to ${quoted(column)}` },
+    caption: `Queries come from ${soFar}, keys and values from ${output}. Nothing is masked: a rectangle is visible.` },
 ];
 const views = [];
 const [smallestCell, largestCell, mostHeads] = [14, 30, 6];
@@ -29,9 +23,9 @@ function scoresOf(map, place, query) {
   const a = vectorOf(map, 0, place, query);
   return Array.from({ length: map.keys }, (_, key) => {
     const b = vectorOf(map, 1, place, key);
-    let sum = 0;
+    let sum = isMasked(map, query, key) ? -Infinity : 0;
     for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-    return isMasked(map, query, key) ? -Infinity : sum / Math.sqrt(map.head_width);
+    return sum / Math.sqrt(map.head_width);
   });
 }
 
@@ -42,17 +36,18 @@ function softmax(scores) {
   return powers.map((power) => power / sum);
 }
 
+// The single heads of which a choice is the average.
+function headsOf(map, [layer, head]) {
+  const all = (chosen, n) => (chosen === average ? [...Array(n).keys()] : [Math.min(chosen, n - 1)]);
+  return all(layer, map.layers).flatMap((l) => all(head, map.heads).map((h) => [l, h]));
+}
+
 // The weights softmax(QKᵀ/√E) of a layer and head, or their average, as a flat array of queries × keys.
-function weightsOf(map, [layer, head]) {
-  layer = Math.min(layer, map.layers - 1);
-  const key = `${layer} ${head}`;
-  if (!map.cache.has(key)) {
-    const all = (chosen, n) => (chosen === average ? [...Array(n).keys()] : [chosen]);
-    const places = all(layer, map.layers).flatMap((l) => all(head, map.heads).map((h) => [l, h]));
-    const heads = places.length > 1 ? places.map((place) => weightsOf(map, place))
-      : [Array.from({ length: map.queries }, (_, query) => softmax(scoresOf(map, places[0], query))).flat()];
-    map.cache.set(key, heads[0].map((_, i) => heads.reduce((sum, weights) => sum + weights[i], 0) / heads.length));
-  }
+function weightsOf(map, place) {
+  const places = headsOf(map, place);
+  const key = places.join(" ");
+  if (!map.cache.has(key)) map.cache.set(key, places.length > 1 ? mean(places.map((one) => weightsOf(map, one)))
+    : Array.from({ length: map.queries }, (_, query) => softmax(scoresOf(map, places[0], query))).flat());
   return map.cache.get(key);
 }
 
@@ -74,8 +69,7 @@ function fillPixels(canvas, width, height, colourOf) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-// Draw a cell as one pixel, of the colour numbered √weight; masked cells are transparent. If there are several heads,
-// a cell has stripes in their colours, in proportion to their weights.
+// A cell is a pixel of the colour numbered √weight, or transparent if masked; the stripes of several heads share it.
 function drawWeights(canvas, map, heads) {
   const weights = heads.map((place) => weightsOf(map, place));
   const full = byId("own-scale").checked ? Math.max(...weights.map((each) => Math.max(...each))) : 1;
@@ -92,6 +86,7 @@ function drawWeights(canvas, map, heads) {
 
 // Choose a head alone, or add it to the chosen ones (or take it away from them).
 function choose(place, adds) {
+  if (taken) taken.place = null;
   const others = shown.heads.filter((other) => other[0] !== average && !isAmong([place], other));
   const heads = isAmong(shown.heads, place) ? others : [...others, place];
   if (!adds) update({ heads: [place] });
@@ -107,18 +102,17 @@ function makeHeadButton(place) {
   }, make("canvas"), make("span"), make("i", {}, habits.length ? "•" : ""));
   button.place = place;
   shown.listeners.push(() => {
-    button.setAttribute("aria-pressed", isAmong(shown.heads, place));
-    const number = shown.heads.length > 1 ? shown.heads.findIndex((other) => isAmong([place], other)) + 1 : 0;
-    button.dataset.colour = number;
-    button.children[1].textContent = number || "";
+    const number = shown.heads.findIndex((other) => isAmong([place], other)) + 1;
+    button.setAttribute("aria-pressed", number > 0);
+    button.dataset.colour = shown.heads.length > 1 ? number : 0;
+    button.children[1].textContent = Number(button.dataset.colour) || "";
   });
   return button;
 }
 
 function makeChooser() {
   const { cross, encoder } = facts.maps;
-  const [heads, buttons] = [[...Array(cross.heads).keys()], []];
-  const box = byId("heads");
+  const [box, heads, buttons] = [byId("heads"), [...Array(cross.heads).keys()], []];
   box.style.gridTemplateColumns = `auto repeat(${heads.length + 1}, auto)`;
   box.append(make("span"), ...heads.map((head) => make("span", {}, `${head + 1}`)), make("span", {}, "avg"));
   for (let layer = 0; layer < Math.max(cross.layers, encoder.layers); layer++) {
@@ -136,8 +130,7 @@ function makeChooser() {
   return () => buttons.forEach((button) => drawWeights(button.firstChild, cross, [button.place]));
 }
 
-const shares = (role, query, key) =>
-  shown.heads.map((place) => percent(weightsOf(role.map, place)[query * role.map.keys + key]));
+const shares = ({ map }, query, key) => shown.heads.map((one) => percent(weightsOf(map, one)[query * map.keys + key]));
 
 // Put a mark on a cell; without a cell, hide it.
 function putAt(mark, query, key) {
@@ -151,12 +144,12 @@ function makeMap(role) {
   const [view, canvas] = [{ role, figure, part, at: null }, part("canvas")];
   [part("strong").textContent, part("summary").textContent] = [role.name, `${role.name} as a table`];
   part("figcaption").append(role.caption);
-  part(".rows").append(...role.rows.map((text) => make("span", {}, text)));
-  part(".columns").append(...role.columns.map((text) => make("span", {}, text)));
+  for (const side of ["rows", "columns"]) part(`.${side}`).append(...role[side].map((text) => make("span", {}, text)));
   byId("maps").append(figure);
-  const cellText = (query, key) => (isMasked(role.map, query, key) ? "masked" : shares(role, query, key).join(" · "));
-  const refill = onDemand(part("details"), () => table(["", ...role.columns], role.rows.map((row, query) =>
-    [row, ...role.columns.map((_, key) => cellText(query, key))])));
+  const toRow = (row, query) => [row, ...role.columns.map((_, key) =>
+    (isMasked(role.map, query, key) ? "masked" : shares(role, query, key).join(" · ")))];
+  const refill = onDemand(part("details"), () => table(["", ...role.columns], role.rows.map(toRow)));
+  byId("map-tables").append(part("details"));
   const point = (query, key) => {
     if (role.rows[query] === undefined || role.columns[key] === undefined) return false;
     view.at = [query, key];
@@ -193,9 +186,9 @@ function describe({ role, part, at }) {
   let text = `${names.join("; ")}.`;
   if (at) {
     const [row, column, weights] = [spoken(role.rows[at[0]]), spoken(role.columns[at[1]]), shares(role, ...at)];
-    text = isMasked(role.map, ...at)
-      ? `Writing ${quoted(row)}, the decoder may not attend to ${quoted(column)}, which is not written yet.`
-      : `${role.said(row, column)}: ${weights.map((weight, i) => `${weight}, ${names[i]}`).join("; ")}.`;
+    const who = role.id === "encoder" ? quoted(row) : `Writing ${quoted(row)}, the decoder`;
+    text = isMasked(role.map, ...at) ? `${who} may not attend to ${quoted(column)}, which is not written yet.`
+      : `${who} attends to ${quoted(column)}: ${weights.map((weight, i) => `${weight}, ${names[i]}`).join("; ")}.`;
   }
   part(".said").textContent = `${text}${isMissing ? ` It has ${role.map.layers} layers; the last is shown.` : ""}`;
 }

@@ -15,6 +15,7 @@ const spoken = (piece) => piece.replace(/^␣(?=.)/, "").replace(/^⟨(..) of (.
 // The text of pieces. A character of several bytes is where its first byte is: the others start with 8, 9, A or B.
 const textOf = (pieces) => pieces.join("").replace(/⟨[89AB]. of .⟩/gu, "").replace(/⟨.. of (.)⟩/gu, "$1")
   .replaceAll("␣", " ").trim();
+const tail = (text) => text.replace(/^(?=.{41}).+? (?=.{0,40}$)/u, "… ");
 const mean = (rows) => rows[0].map((_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
 const rowsOf = (map, query) =>
   shown.heads.map((head) => [...weightsOf(map, head).slice(query * map.keys, (query + 1) * map.keys)]);
@@ -53,9 +54,8 @@ function ribbons([side, number], across) {
     const shifts = [(head - (across.length - 1) / 2) * widest, edge + widest * weight / 2];
     edge += widest * weight;
     const d = curve(sides.source.boxes[i], sides.target.boxes[j], side === "source" ? shifts.reverse() : shifts);
-    const path = draw("path", { d, class: "ribbon", "stroke-width": widest * weight, pathLength: 1 });
-    path.style.setProperty("--colour", `var(--head-${head + 1}, var(--accent))`);
-    return path;
+    const colour = `var(--head-${head + 1}, var(--accent))`;
+    return make("path", { d, class: "ribbon", "stroke-width": widest * weight, pathLength: 1, "--colour": colour });
   });
 }
 
@@ -64,7 +64,7 @@ const groupOf = ({ boxes, owners }, word) =>
   boxes[owners.findLastIndex((owner) => owner >= 0 && owner <= word)].parentElement;
 
 const links = () => facts.alignment.map(([i, j]) =>
-  draw("path", { d: curve(groupOf(sides.source, i), groupOf(sides.target, j)), class: "link", "data-ends": [i, j] }));
+  make("path", { d: curve(groupOf(sides.source, i), groupOf(sides.target, j)), class: "link", "data-ends": [i, j] }));
 
 function strongest(side, weights) {
   const large = [...weights.entries()].filter(([, weight]) => weight >= least).sort((a, b) => b[1] - a[1]);
@@ -130,15 +130,14 @@ function drawNext(number, which = "") {
   const pieces = [{ piece, probability }, ...alternatives];
   const raised = pieces.map((one) => one.probability ** (1 / temperature));
   const sum = raised.reduce((a, b) => a + b);
-  const before = textOf(facts.target_pieces.slice(0, number)).replace(/^.+(?=.{40}$)/u, "…");
-  const place = number === 0 ? "at the start" : `after ${quoted(before)}`;
+  const place = number === 0 ? "at the start" : `after ${quoted(tail(textOf(facts.target_pieces.slice(0, number))))}`;
+  const likelier = nodes.find(({ parent, rank }) => parent === path[number].number && rank < path[number + 1].rank);
+  byId("likelier").textContent = likelier ? `${quoted(spoken(likelier.piece))} was more probable here; the search `
+    + `preferred ${quoted(spoken(piece))} for what follows: see the beam.` : "";
   byId("after").textContent = `${which}${place}${forced ? "; given by the prefix" : ""}`;
-  byId("bars").replaceChildren(...pieces.map((one, i) => {
-    const value = raised[i] / (temperature === 1 ? 1 : sum);
-    const line = make("div", { class: "bar" }, make("span", {}, one.piece), make("i"), percent(value));
-    line.style.setProperty("--sure", value);
-    return line;
-  }));
+  const values = raised.map((value) => value / (temperature === 1 ? 1 : sum));
+  byId("bars").replaceChildren(...pieces.map((one, i) =>
+    make("div", { class: "bar", "--sure": values[i] }, make("span", {}, one.piece), make("i"), percent(values[i]))));
   byId("degrees").textContent = temperature.toFixed(1);
   byId("renormalised").textContent = temperature === 1
     ? `The model’s own: the ${pieces.length} pieces shown have ${percent(sum)} of all probability.`

@@ -35,11 +35,11 @@ function makeHeader() {
   });
   const note = (text, kind) => byId("notes").append(make("p", { class: kind }, text));
   if (facts.is_source_language === false) note(`This does not look like ${sourceLanguage}.`, "note");
-  if (confidence?.is_guess) note("The model is guessing.", "note");
-  if (confidence) note("Probability that this is close to a right translation "
-    + `(chrF ≥ ${confidence.min_chrf}): ${percent(confidence.probability)}`, confidence.is_guess ? "note" : "quiet");
+  const close = `robability that this is close to a correct translation (chrF ≥ ${confidence?.min_chrf})`;
+  if (confidence?.is_guess) note(`The model is guessing: the p${close} is ${percent(confidence.probability)}.`, "note");
+  else if (confidence) note(`P${close}: ${percent(confidence.probability)}`, "quiet");
   if (facts.parts > 1) note(`The text is translated in ${facts.parts} parts. This page explains the first.`, "note");
-  note(`Score ${signed(facts.score, 3)} (Σ log p ${signed(facts.log_prob)}, normalized by length) · ${end} pieces · `
+  note(`Score ${signed(facts.score, 3)} = ${signed(facts.log_prob)} (Σ log p) ÷ ${end}${power} (pieces) · `
     + (facts.beam_size === 1 ? "greedy search" : `beam size ${facts.beam_size}`), "quiet");
   if (model) note(`Model ${model.name} · corpus ${model.corpus} · `
     + new Date(model.created).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" })
@@ -53,7 +53,8 @@ function makeHeader() {
 // A term is a button where it first occurs in a section. Its meaning is shown on hover, focus and tap.
 function explainTerm(tip, section) {
   const pattern = new RegExp(`(?<!\\w)(${tip.dataset.words})(?!\\w)`, "i");
-  const text = [...section.querySelectorAll("p:not(.said), figcaption")].flatMap((node) => [...node.childNodes])
+  const text = [...section.querySelectorAll("p:not(.said, #source, #cell-steps p), #unaligned, figcaption")]
+    .flatMap((node) => [...node.childNodes])
     .find((node) => node.nodeType === Node.TEXT_NODE && pattern.test(node.data));
   if (!text) return;
   const { 0: word, index } = pattern.exec(text.data);
@@ -80,6 +81,6 @@ makeStage();
 makeBeam();
 makeFilm();
 const tips = document.querySelectorAll("[popover]");
-for (const section of document.querySelectorAll("section")) tips.forEach((tip) => explainTerm(tip, section));
+for (const section of document.querySelectorAll("header, section")) tips.forEach((tip) => explainTerm(tip, section));
 update({});
 document.documentElement.dataset.ready = "yes";
