@@ -25,6 +25,7 @@ class Lexicon:
     times: tuple[Entry, ...]
     names: tuple[Entry, ...]
     _nouns_of: dict[object, list[Noun]] = field(default_factory=dict)
+    verbs_found: dict[object, list[Verb]] = field(default_factory=dict)
     _suiting: dict[object, list[Adjective]] = field(default_factory=dict)
     _translated: dict[object, Verb] = field(default_factory=dict)
 

@@ -24,13 +24,22 @@ def say(d: Draw, clause: Clause, mark: str = ".") -> Phrase:
 
 def verbs(d: Draw, wanted: Callable[[Verb], bool] | None = None) -> list[Verb]:
     """Return the verbs that need no clause with que and for which `wanted`, if it is given, is true."""
-    clausal = d.lexicon.clausal
-    return list(clausal) if wanted is None else [verb for verb in clausal if wanted(verb)]
+    return list(d.lexicon.clausal) if wanted is None else _filtered(d, d.lexicon.clausal, wanted)
 
 
 def primary(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
     """Return the verbs that can have an object pronoun (`Lexicon.primary`) and for which `wanted` is true."""
-    return [verb for verb in d.lexicon.primary if wanted(verb)]
+    return _filtered(d, d.lexicon.primary, wanted)
+
+
+def _filtered(d: Draw, among: tuple[Verb, ...], wanted: Callable[[Verb], bool]) -> list[Verb]:
+    """Filter verbs. Without a closure, a function wants the same verbs each time: they are found once."""
+    if getattr(wanted, "__closure__", ()) is not None:
+        return [verb for verb in among if wanted(verb)]
+    key, found = (id(among), wanted.__code__), d.lexicon.verbs_found
+    if key not in found:
+        found[key] = [verb for verb in among if wanted(verb)]
+    return found[key]
 
 
 def clause(
