@@ -203,7 +203,7 @@ def test_probabilities_of_the_next_piece(show: Open, explanation: Explanation, t
         .map((bar) => Number(bar.style.getPropertyValue('--sure')))"""
     assert page.execute_script(script) == pytest.approx([value / total for value in raised], abs=1e-3)
     said = text(page, "renormalised")
-    assert ("renormalised over the 6 pieces shown" in said) == (temperature != 1)
+    assert ("renormalised: the pieces shown had" in said) == (temperature != 1)
 
 
 def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
@@ -321,8 +321,10 @@ def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Transla
             for number in (best[step], path[step])
         )
         back = next((i for i in range(step, len(path)) if i not in behind), None)
-        after = "does not come out on top again." if back is None else f"comes out on top at step {back}."
-        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which {after}")
+        over = back is not None and nodes[best[back - 1]].fate == "finished"
+        after = f"on top again at step {back}{', when that had ended' if over else ''}."
+        after = "not on top again." if back is None else after
+        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which is {after}")
     *changes, ending = texts(page, "#minds p")
     assert changes == expected != []
     likeliest = max((number for number, _ in shown.hypotheses), key=lambda number: nodes[number].log_prob)

@@ -16,8 +16,7 @@ function makeFilm() {
   const [slider, sentences, last] = [byId("moment"), byId("film-sentence"), film.moments.length - 1];
   slider.max = last;
   sentences.append(...film.sentences.map(({ source }) => make("option", {}, source)));
-  sentences.lang = facts.languages[0];
-  byId("moment-text").lang = facts.languages[1];
+  [sentences.lang, byId("moment-text").lang] = facts.languages;
   const drawMoment = () => {
     const { step, translations } = film.moments[slider.value];
     const { text, pieces, cross } = translations[sentences.selectedIndex];

@@ -129,7 +129,7 @@ function drawNext(number, which = "") {
   const temperature = Number(byId("temperature").value);
   const pieces = [{ piece, probability }, ...alternatives];
   const raised = pieces.map((one) => one.probability ** (1 / temperature));
-  const sum = raised.reduce((a, b) => a + b);
+  const [sum, all] = [raised, pieces.map((one) => one.probability)].map((values) => values.reduce((a, b) => a + b));
   const place = number === 0 ? "at the start" : `after ${quoted(tail(textOf(facts.target_pieces.slice(0, number))))}`;
   const likelier = nodes.find(({ parent, rank }) => parent === path[number].number && rank < path[number + 1].rank);
   byId("likelier").textContent = likelier ? `${quoted(spoken(likelier.piece))} was more probable here; the search `
@@ -140,8 +140,8 @@ function drawNext(number, which = "") {
     make("div", { class: "bar", "--sure": values[i] }, make("span", {}, one.piece), make("i"), percent(values[i]))));
   byId("degrees").textContent = temperature.toFixed(1);
   byId("renormalised").textContent = temperature === 1
-    ? `The model’s own: the ${pieces.length} pieces shown have ${percent(sum)} of all probability.`
-    : `Each to the power of 1/${temperature.toFixed(1)}, renormalised over the ${pieces.length} pieces shown.`;
+    ? `The model’s own: the ${pieces.length} pieces shown have ${percent(all)} of all probability.`
+    : `Each to the power of 1/${temperature.toFixed(1)}, renormalised: the pieces shown had ${percent(all)} in all.`;
 }
 
 // Make a button play: `next` is called at each beat, until it returns false or the button is pressed again.
