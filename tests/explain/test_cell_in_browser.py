@@ -6,6 +6,7 @@ import re
 
 import pytest
 from opened import Open, click_cell, numbers, press, said_of, strips, text
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -163,6 +164,8 @@ def test_a_cell_leaves_the_map_in_sight_and_a_term_alone_is_closed(
     )
     assert box["top"] >= 0, "the map is in sight"
     assert title["bottom"] < page.execute_script("return innerHeight")
+    # A pointer that the panel has come under would open a term of its own.
+    ActionChains(page).move_to_element(page.find_element(By.ID, "cell-title")).perform()
     term = page.find_element(By.CSS_SELECTOR, "#cell .term")
     page.execute_script("arguments[0].focus()", term)
     tip = page.find_element(By.ID, str(term.get_attribute("aria-describedby")))
