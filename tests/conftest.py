@@ -16,6 +16,16 @@ settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start first what may take longest, so that nothing long is left when all else has ended."""
+
+    def limit(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker else 300.0  # the default in pyproject.toml
+
+    items.sort(key=limit, reverse=True)
+
+
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
     """A command that was stopped ignores signals from then on, and here it is no process of its own."""
