@@ -299,15 +299,20 @@ def test_a_text_survives_a_reload_and_comes_from_the_address(
     page.find_element(By.ID, "text").send_keys(text)
     wait(page, lambda: shown(page, "target").count("\n\n") == 1)  # paragraphs are kept
     wait(page, lambda: "#text=" in page.current_url)
+    translated = shown(page, "target")
     page.refresh()
     wait(page, lambda: shown(page, "source") == text and shown(page, "target"))
+    assert page.find_element(By.ID, "text").get_property("value") == text
+    assert shown(page, "target") == translated
     page.execute_script("location.hash = '#text=Le%20chat%20dort.'")
     wait(page, lambda: shown(page, "source") == "Le chat dort.")
+    assert page.find_element(By.ID, "text").get_property("value") == "Le chat dort."
     long = sentence * 30
     page.execute_script("replaceText(arguments[0])", long)
     wait(page, lambda: shown(page, "source") == long and "#" not in page.current_url)
     page.refresh()
     wait(page, lambda: shown(page, "source") == long)
+    assert "#" not in page.current_url
 
 
 def test_examples_counter_clear_and_copy(page: webdriver.Chrome) -> None:

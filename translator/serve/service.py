@@ -11,8 +11,7 @@ from typing import Any
 from translator import console
 from translator.alignment.links import Link
 from translator.config import SearchConfig
-from translator.data.sentences import paired_sentences
-from translator.search.result import Hypothesis, Result
+from translator.search.result import Result
 from translator.serve.alternatives import alternatives, spans
 from translator.serve.batcher import Batcher, Ids
 from translator.serve.limits import Limits, RefusedError
@@ -21,7 +20,7 @@ from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
 from translator.translation.joining import Translation, Word, join_parts
 from translator.translation.splitting import Part
-from translator.translation.words import linked_words
+from translator.translation.words import given_translation
 
 #: Text that an idle model translates as a health check.
 _PROBE = "Bonjour."
@@ -160,21 +159,7 @@ class Service:
         sources, targets = source.split("\n"), target.split("\n")
         if len(sources) != len(targets):
             return []
-        return [self._given(self._translator.mapped(s), t) for s, t in zip(sources, targets, strict=True)]
-
-    def _given(self, source: str, target: str) -> Translation:
-        if not source.strip() or not target.strip():
-            return Translation(source, target, 0.0, (), 0)
-        pairs = [((0, len(source)), (0, len(target)))]
-        if self._translator.splits_sentences:
-            pairs = paired_sentences(source, target, (self.source_language, self.target_language))
-        encode = self._translator.tokenizer.encode
-        parts = [
-            (source[a:b], Hypothesis(encode(target[c:d]), math.nan, math.nan)) for (a, b), (c, d) in pairs
-        ]
-        return Translation(
-            source, target, 0.0, (), len(parts), _compute=partial(linked_words, self._translator, parts)
-        )
+        return [given_translation(self._translator, s, t) for s, t in zip(sources, targets, strict=True)]
 
     async def words(self, source: str, target: str, lines: Sequence[Translation]) -> dict[str, Any]:
         """Return the words of a text and of its translation.

@@ -4,15 +4,17 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from translator.alignment.attention import word_spans
 from translator.alignment.links import Link
 from translator.alignment.words import words
+from translator.data.sentences import paired_sentences
 from translator.data.tokenizer import Tokenizer
 from translator.search.result import Hypothesis
 from translator.translation.aligner import Aligner
 from translator.translation.inference import Translator
-from translator.translation.joining import Word
+from translator.translation.joining import Translation, Word
 from translator.translation.scoring import token_log_probs
 
 
@@ -48,6 +50,19 @@ def linked_words(translator: Translator, parts: Sequence[tuple[str, Hypothesis]]
         found = [Word(text, math.exp(total)) for text, total in zip(target_words, totals, strict=True)]
         result.append(LinkedWords(words(sources[n]), found, links[n]))
     return result
+
+
+def given_translation(translator: Translator, source: str, target: str) -> Translation:
+    """Return a line and a given translation of it as a `Translation` without a score or candidates."""
+    source = translator.mapped(source)
+    if not source.strip() or not target.strip():
+        return Translation(source, target, 0.0, (), 0)
+    pairs, data = [((0, len(source)), (0, len(target)))], translator.config.data
+    if translator.splits_sentences:
+        pairs = paired_sentences(source, target, (data.source_language, data.target_language))
+    encode = translator.tokenizer.encode
+    parts = [(source[a:b], Hypothesis(encode(target[c:d]), math.nan, math.nan)) for (a, b), (c, d) in pairs]
+    return Translation(source, target, 0.0, (), len(parts), _compute=partial(linked_words, translator, parts))
 
 
 def _log_probs(translator: Translator, parts: Sequence[tuple[str, Hypothesis]]) -> list[Sequence[float]]:

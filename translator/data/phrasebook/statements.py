@@ -1,6 +1,7 @@
 """Sentences of one clause, for example with a certain tense, a negation, a modal verb or the passive."""
 
 from collections.abc import Callable
+from types import FunctionType
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import COMPOUND, Clause, realise
@@ -33,8 +34,9 @@ def primary(d: Draw, wanted: Callable[[Verb], bool]) -> list[Verb]:
 
 
 def _filtered(d: Draw, among: tuple[Verb, ...], wanted: Callable[[Verb], bool]) -> list[Verb]:
-    """Filter verbs. Without a closure, a function wants the same verbs each time: they are found once."""
-    if getattr(wanted, "__closure__", ()) is not None:
+    """Filter verbs. What a function without a closure or defaults wants is the same each time, and kept."""
+    assert isinstance(wanted, FunctionType)
+    if wanted.__closure__ or wanted.__defaults__:
         return [verb for verb in among if wanted(verb)]
     key, found = (id(among), wanted.__code__), d.lexicon.verbs_found
     if key not in found:
