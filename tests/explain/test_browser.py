@@ -322,9 +322,9 @@ def test_it_says_where_the_beam_changes_its_mind(show: Open, translator: Transla
         )
         back = next((i for i in range(step, len(path)) if i not in behind), None)
         over = back is not None and nodes[best[back - 1]].fate == "finished"
-        after = f"on top again at step {back}{', when that had ended' if over else ''}."
+        after = f"on top again at step {back}{', the former having ended' if over else ''}."
         after = "not on top again." if back is None else after
-        expected.append(f"At step {step}, {ahead} was ahead of {ours}, which is {after}")
+        expected.append(f"At step {step}, {ahead} was ahead of {ours}; the latter is {after}")
     *changes, ending = texts(page, "#minds p")
     assert changes == expected != []
     likeliest = max((number for number, _ in shown.hypotheses), key=lambda number: nodes[number].log_prob)

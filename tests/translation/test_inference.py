@@ -18,6 +18,7 @@ from translator.engine import native_library
 from translator.errors import ModelError, UsageError
 from translator.translation import decoders, parallel, splitting
 from translator.translation.decoders import DecodingBackend
+from translator.translation.origin import origin
 from translator.translation.splitting import SplitSentences
 
 pytest_plugins = ("trained",)
@@ -88,14 +89,14 @@ def test_a_translator_says_what_it_is(trained: Trained, translator: Translator) 
         f"<Translator: fr → en, {n_weights:,} parameters, {len(translator.tokenizer)} pieces, "
         f"trained on corpus, BLEU {bleu:.1f} on test>"
     )
-    assert translator.origin == {
+    assert origin(translator) == {
         "name": "phrases",
         "corpus": "corpus",
         "created": manifest["created"],
         "bleu": bleu,
     }
     other = Translator(translator.model, translator.tokenizer, translator.config)
-    assert other.origin == {"name": None, "corpus": "corpus", "created": None, "bleu": None}
+    assert origin(other) == {"name": None, "corpus": "corpus", "created": None, "bleu": None}
     assert repr(other) == repr(translator).replace(f", BLEU {bleu:.1f} on test", "")
 
 

@@ -6,13 +6,14 @@ from translator.config import ModelConfig
 from translator.translation.film import FILM, read_film
 from translator.translation.heads import HEADS
 from translator.translation.inference import Translator
+from translator.translation.origin import origin
 
 
 def about(translator: Translator) -> dict[str, Any]:
     """Return facts about a model, for JSON. A fact is None if the model's folder does not have it.
 
     Returns:
-        "model": where the model comes from (see `Translator.origin`).
+        "model": where the model comes from (see `translation.origin`).
         "heads": the names of the heads (see `name_heads`).
         "film": the film of the training (see `translation.film`).
     """
@@ -20,7 +21,7 @@ def about(translator: Translator) -> dict[str, Any]:
     # Beside a folder of another name, there may be the film of another model.
     film = read_film(folder.parent / FILM) if folder is not None and folder.name == "model" else None
     return {
-        "model": translator.origin if translator.manifest.get("created") else None,
+        "model": origin(translator) if translator.manifest.get("created") else None,
         "heads": heads if _are_heads(heads, translator.config.model) else None,
         "film": film and {"sentences": film["sentences"], "moments": film["moments"]},
     }

@@ -19,6 +19,7 @@ from translator.serve.metrics import Metrics
 from translator.translation.confidence import Confidence
 from translator.translation.inference import Translator
 from translator.translation.joining import Translation, Word, join_parts
+from translator.translation.origin import origin
 from translator.translation.splitting import Part
 from translator.translation.words import given_translation
 
@@ -75,7 +76,7 @@ class Service:
         self.limits, self.metrics = limits, metrics
         self.source_language = translator.config.data.source_language
         self.target_language = translator.config.data.target_language
-        self.model = translator.origin
+        self.model = origin(translator)
         self._translator, self._explain, self._log_text = translator, explain, log_text
         self.batcher = Batcher(
             self._search,

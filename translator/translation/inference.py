@@ -19,6 +19,7 @@ from translator.translation.batched_search import batched_search
 from translator.translation.confidence import Calibration, Confidence
 from translator.translation.decoders import DecodingBackend, choose_decoder
 from translator.translation.joining import Translation, join_parts
+from translator.translation.origin import describe
 from translator.translation.splitting import (
     SHARE,
     Part,
@@ -165,34 +166,9 @@ class Translator:
             folder=Path(folder).resolve(),
         )
 
-    @property
-    def origin(self) -> dict[str, Any]:
-        """Where the model comes from: the entries "name" (of its run), "corpus", "created" and "bleu".
-
-        "created" is a time in ISO 8601, and "bleu" is BLEU on the split `test`. An unknown entry is None.
-        """
-        data, folder, scores = self.config.data, self.folder, self.manifest.get("scores") or {}
-        corpora = [source.name for source in data.sources] or [
-            Path(data.root or data.dataset or data.format).name
-        ]
-        return {
-            "name": folder and (folder.parent.name if folder.name == "model" else folder.name),
-            "corpus": " + ".join(corpora),
-            "created": self.manifest.get("created"),
-            "bleu": scores["test"]["bleu"]["score"] if "test" in scores else None,
-        }
-
     def __repr__(self) -> str:
         weights = self._model.weights if isinstance(self._model, LoadedModel) else self._model.state_dict()
-        facts = [
-            self.config.data.direction,
-            f"{sum(math.prod(value.shape) for value in weights.values()):,} parameters",
-            f"{len(self.tokenizer):,} pieces",
-            f"trained on {self.origin['corpus']}",
-        ]
-        scores = self.manifest.get("scores") or {}
-        facts += [f"BLEU {of_split['bleu']['score']:.1f} on {split}" for split, of_split in scores.items()]
-        return f"<Translator: {', '.join(facts)}>"
+        return describe(self, weights)
 
     def confidence(self, log_probs: Sequence[tuple[float, int]]) -> Confidence | None:
         """Return the confidence in a translation; see `Calibration.of_lines`. None without a calibration."""

@@ -40,8 +40,8 @@ function describeStep() {
 function describeChange(first) {
   const name = (node) => `${quoted(tail(textTo(node)))} (Σ log p ${signed(node.log_prob)})`;
   const back = path.find(({ depth, rank }) => depth > first && rank === 0);
-  const over = back && steps[back.depth - 1][0].fate === "finished" ? ", when that had ended" : "";
-  return `At step ${first}, ${name(steps[first][0])} was ahead of ${name(path[first])}, which is `
+  const over = back && steps[back.depth - 1][0].fate === "finished" ? ", the former having ended" : "";
+  return `At step ${first}, ${name(steps[first][0])} was ahead of ${name(path[first])}; the latter is `
     + (back ? `on top again at step ${back.depth}${over}.` : "not on top again.");
 }
 
