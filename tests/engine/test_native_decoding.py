@@ -283,8 +283,9 @@ def test_huge_weights_do_not_pass_for_translations(precision: Precision) -> None
 @needs_library
 def test_a_token_that_is_forbidden_twice_counts_once() -> None:
     decoder, source = native(model_of(SHAPES[2]), SHAPES[2]), random_ids(1, [5])
-    twice = replace(FIVE_BEST, forbidden=[*NEVER_EMITTED, *NEVER_EMITTED, 7, 7])
-    once = replace(FIVE_BEST, forbidden=[*NEVER_EMITTED, 7])
+    chosen = decoder.search(source, max_lengths=[8], options=FIVE_BEST)[0].hypotheses[0].ids[0]
+    twice = replace(FIVE_BEST, forbidden=[*NEVER_EMITTED, *NEVER_EMITTED, chosen, chosen])
+    once = replace(FIVE_BEST, forbidden=[*NEVER_EMITTED, chosen])
     results = [decoder.search(source, max_lengths=[8], options=options) for options in (twice, once)]
     assert results[0] == results[1]
     assert results[0] != decoder.search(source, max_lengths=[8], options=FIVE_BEST), "control"

@@ -159,9 +159,11 @@ class Tokenizer:
         return case + self._restore(self._processor.encode(text), substitute)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of several texts; see `encode`. It starts threads, which is slow for few texts."""
+        """Return the ids of several texts; see `encode`."""
         prepared = [self._prepare(text, text) for text in texts]
-        encoded = self._processor.encode([text for text, _, _ in prepared])
+        encode, plain = self._processor.encode, [text for text, _, _ in prepared]
+        # For a list, SentencePiece starts threads, which takes longer than to encode a few texts.
+        encoded = encode(plain) if len(plain) > 16 else [encode(text) for text in plain]
         return [
             case + self._restore(ids, substitute)
             for ids, (_, substitute, case) in zip(encoded, prepared, strict=True)

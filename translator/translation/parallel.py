@@ -11,9 +11,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-#: Bounds that `chunk_size` uses. Chunks smaller than `SMALL_CHUNK` would be inefficient. A thread with more
-#: items than `MEDIUM_CHUNK` gets several chunks.
-SMALL_CHUNK, MEDIUM_CHUNK = 16, 64
+#: Bounds of `chunk_size`. Smaller chunks would read the weights more often; the keys and values of larger
+#: ones would not fit a CPU's cache.
+SMALL_CHUNK, LARGE_CHUNK = 4, 32
 
 
 def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
@@ -23,7 +23,7 @@ def chunk_size(n_items: int, n_threads: int, *, most: int) -> int:
     items, each thread gets several chunks, so that all threads finish at about the same time.
     """
     each = -(-n_items // n_threads)
-    return min(most, max(each // 4, min(each, MEDIUM_CHUNK), SMALL_CHUNK))
+    return min(most, max(min(each, LARGE_CHUNK), SMALL_CHUNK))
 
 
 def n_threads() -> int:

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
@@ -28,6 +29,7 @@
 
 /* Vector registers of LANES floats, integers and bfloat16 values (GCC vector extensions). The attributes allow
    loads from unaligned memory of any type. */
+typedef float four __attribute__((vector_size(16)));
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
@@ -35,6 +37,13 @@ typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), 
 #define AT(p) (*(vector *)(p))
 
 static inline long round_up(long n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* Allocate memory that starts at a cache line, so that its vectors do not straddle two lines. Return NULL if there is
+   none. */
+static inline void *allocate(size_t bytes) {
+    void *memory;
+    return posix_memalign(&memory, 64, bytes) ? NULL : memory;
+}
 
 /* Select yes in the lanes where mask is all ones, and no in the lanes where mask is zero. */
 static inline vector choose(integers mask, vector yes, vector no) {
@@ -57,16 +66,38 @@ static inline vector fmadd(vector a, vector b, vector c) {
 #endif
 }
 
+/* Return a where it is greater than b, else b; so b if either is NaN. */
+static inline vector larger(vector a, vector b) {
+#if LANES == 16
+    return (vector)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vector)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return choose(a > b, a, b);
+#endif
+}
+
 static inline float sum_of(vector x) {
-    float sum = 0;
-    for (int l = 0; l < LANES; l++) sum += x[l];
-    return sum;
+    union { vector whole; four of[LANES / 4]; } parts = {x};
+    for (int i = 1; i < LANES / 4; i++) parts.of[0] += parts.of[i];
+    return (parts.of[0][0] + parts.of[0][1]) + (parts.of[0][2] + parts.of[0][3]);
 }
 
 static inline float largest_of(vector x) {
+#if LANES == 16
+    return _mm512_reduce_max_ps((__m512)x);
+#else
     float largest = x[0];
     for (int l = 1; l < LANES; l++) largest = x[l] > largest ? x[l] : largest;
     return largest;
+#endif
+}
+
+/* Return a mask of the first n lanes. */
+static inline integers first_lanes(long n) {
+    integers lanes;
+    for (int l = 0; l < LANES; l++) lanes[l] = l < n ? -1 : 0;
+    return lanes;
 }
 
 /* Return whether any lane of a mask is set. */
@@ -82,10 +113,10 @@ static inline int any(integers mask) {
 #endif
 }
 
-/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87. The method is that of Cephes'
+/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87, and NaN stays NaN. The method is that of Cephes'
    expf: range reduction to x = n ln 2 + r, and a polynomial for e^r. */
 static inline vector exponential(vector input) {
-    vector x = choose(input > all(-87.0f), input, all(-87.0f));
+    vector x = larger(all(-87.0f), input);
     vector shifted = fmadd(x, all(1.44269504f), all(12582912.0f)); /* 1.5 * 2^23: rounds to n, in the low bits */
     vector n = shifted - 12582912.0f;
     vector r = fmadd(n, all(2.12194440e-4f), fmadd(n, all(-0.693359375f), x));
@@ -95,8 +126,7 @@ static inline vector exponential(vector input) {
     p = fmadd(p, r, all(1.6666665459e-1f));
     p = fmadd(p, r, all(5.0000001201e-1f));
     p = fmadd(p * r, r, r) + 1.0f;
-    vector scaled = (vector)((integers)p + (((integers)shifted - 0x4b400000) << 23)); /* p 2^n */
-    return choose(input == input, scaled, input);                                       /* NaN stays NaN */
+    return p * (vector)(((integers)shifted - 0x4b400000 + 127) << 23); /* p 2^n */
 }
 
 /* A bfloat16 is the upper half of a float32. Conversion to bfloat16 rounds to nearest, ties to even. */
@@ -130,14 +160,14 @@ static inline void store_vector(rows to, long e, vector x) {
     else *(bf16_vector *)((uint16_t *)to.first + e) = __builtin_convertvector(rounded >> 16, bf16_vector);
 }
 
+static inline float get(rows from, long at) {
+    return from.is_bf16 ? widen(((uint16_t *)from.first)[at]) : ((float *)from.first)[at];
+}
+
 /* Convert n rows of width values to float32. The shape of `to` is (n, width). */
 static inline void load(float *restrict to, rows from, long n, long width) {
-    for (long i = 0; i < n; i++) {
-        const uint16_t *narrow_row = (uint16_t *)from.first + i * from.stride;
-        const float *row = (float *)from.first + i * from.stride;
-        if (from.is_bf16) for (long e = 0; e < width; e++) to[i * width + e] = widen(narrow_row[e]);
-        else for (long e = 0; e < width; e++) to[i * width + e] = row[e];
-    }
+    for (long i = 0; i < n; i++)
+        for (long e = 0; e < width; e++) to[i * width + e] = get(from, i * from.stride + e);
 }
 
 /* Convert n rows to float32 and transpose them. The shape of `to` is (width, n rounded up); its columns from n on are
@@ -145,22 +175,17 @@ static inline void load(float *restrict to, rows from, long n, long width) {
 static inline void load_transposed(float *restrict to, rows from, long n, long width) {
     long padded = round_up(n);
     for (long e = 0; e < width; e++) {
-        const uint16_t *narrow_row = (uint16_t *)from.first + e;
-        const float *row = (float *)from.first + e;
-        if (from.is_bf16) for (long i = 0; i < n; i++) to[e * padded + i] = widen(narrow_row[i * from.stride]);
-        else for (long i = 0; i < n; i++) to[e * padded + i] = row[i * from.stride];
+        for (long i = 0; i < n; i++) to[e * padded + i] = get(from, i * from.stride + e);
         for (long i = n; i < padded; i++) to[e * padded + i] = 0;
     }
 }
 
 /* Convert `from`, which is (n, width) in float32, to the dtype of the rows `to`. */
 static inline void store(rows to, const float *restrict from, long n, long width) {
-    for (long i = 0; i < n; i++) {
-        uint16_t *narrow_row = (uint16_t *)to.first + i * to.stride;
-        float *row = (float *)to.first + i * to.stride;
-        if (to.is_bf16) for (long e = 0; e < width; e++) narrow_row[e] = narrow(from[i * width + e]);
-        else for (long e = 0; e < width; e++) row[e] = from[i * width + e];
-    }
+    for (long i = 0; i < n; i++)
+        for (long e = 0, at = i * to.stride; e < width; e++, at++)
+            if (to.is_bf16) ((uint16_t *)to.first)[at] = narrow(from[i * width + e]);
+            else ((float *)to.first)[at] = from[i * width + e];
 }
 
 #endif

@@ -57,7 +57,7 @@ EXPORT model *new_model(const sizes *of, const float **tensors) {
     model *to = calloc(1, sizeof(model));
     if (!to) return NULL;
     to->of = *of;
-    to->floats = malloc(4 * (n_embedding + n_positions + 2 * width * n_norms));
+    to->floats = allocate(4 * (n_embedding + n_positions + 2 * width * n_norms));
     to->encoder = calloc(of->n_encoder_layers, sizeof(layer));
     to->decoder = calloc(of->n_decoder_layers, sizeof(layer));
     if (!to->floats || !to->encoder || !to->decoder) return free_model(to), NULL;
@@ -89,10 +89,10 @@ long source_size(const model *of, long n_tokens) { return of->of.n_decoder_layer
 int new_workspace(workspace *w, const model *of, long n_rows, long n_keys) {
     long width = of->of.width, inner = of->of.feed_forward, padded = round_up(n_keys) + LANES;
     long n_scores = n_rows * padded + of->of.n_heads * padded + layer_size(of, n_keys);
-    *w = (workspace){malloc(4 * n_rows * width), malloc(4 * n_rows * width), malloc(12 * n_rows * width),
-                     malloc(4 * n_rows * width), malloc(4 * n_rows * inner), malloc(4 * n_scores),
-                     malloc(4 * LOGIT_ROWS * round_up(of->of.vocabulary)),
-                     malloc(scratch_size(n_rows, inner > width ? inner : width))};
+    *w = (workspace){allocate(4 * n_rows * width), allocate(4 * n_rows * width), allocate(12 * n_rows * width),
+                     allocate(4 * n_rows * width), allocate(4 * n_rows * inner), allocate(4 * n_scores),
+                     allocate(4 * LOGIT_ROWS * round_up(of->of.vocabulary)),
+                     allocate(scratch_size(n_rows, inner > width ? inner : width))};
     return w->x && w->normalized && w->projected && w->attended && w->inner && w->scores && w->logits && w->scratch
                ? 0 : -1;
 }
@@ -137,16 +137,15 @@ static void feed_forward(const model *of, const layer *l, long n, const workspac
 
 /* Replace a row of n scores by softmax(scores * scale). The row has room for whole vectors; what exceeds n becomes 0. */
 static void softmax(float *row, long n, float scale) {
-    long padded = round_up(n);
-    for (long j = n; j < padded; j++) row[j] = -INFINITY;
     vector peak = all(-INFINITY), sum = {0};
-    for (long j = 0; j < padded; j += LANES) peak = choose(AT(row + j) > peak, AT(row + j), peak);
+    for (long j = 0; j < n; j += LANES) peak = larger(choose(first_lanes(n - j), AT(row + j), peak), peak);
     float top = largest_of(peak);
-    for (long j = 0; j < padded; j += LANES) AT(row + j) = exponential((AT(row + j) - top) * scale);
-    for (long j = n; j < padded; j++) row[j] = 0;
-    for (long j = 0; j < padded; j += LANES) sum += AT(row + j);
+    for (long j = 0; j < n; j += LANES) {
+        AT(row + j) = choose(first_lanes(n - j), exponential((AT(row + j) - top) * scale), all(0));
+        sum += AT(row + j);
+    }
     vector inverse = all(1 / sum_of(sum));
-    for (long j = 0; j < padded; j += LANES) AT(row + j) *= inverse;
+    for (long j = 0; j < n; j += LANES) AT(row + j) *= inverse;
 }
 
 /* Write the keys and values of n tokens to panels. `from` has rows of keys (D), then values (D). */

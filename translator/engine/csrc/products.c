@@ -87,7 +87,7 @@ static inline vector real(const product *p, long row, long column, integers sum)
 static inline void finish(const product *p, long row, long column, vector y) {
     long at = row * p->y.stride + column;
     if (p->layer->bias) y += AT(p->layer->bias + column);
-    if (p->activation == RELU) y = choose(y < all(0), all(0), y); /* NaN stays NaN */
+    if (p->activation == RELU) y = larger(all(0), y); /* NaN stays NaN */
     else if (p->activation) y = activate(p->activation, y);
     if (p->residual) y += AT(p->residual + at);
     if (column + LANES <= p->layer->n_out) AT(p->y.first + at) = y;
@@ -97,6 +97,10 @@ static inline void finish(const product *p, long row, long column, vector y) {
 #define float32_finish(p, row, column, sum) finish(p, row, column, sum)
 #define bfloat16_finish(p, row, column, sum) finish(p, row, column, sum)
 #define int8_finish(p, row, column, sum) finish(p, row, column, real(p, row, column, sum))
+
+#define CASE(NAME, N_ROWS)                                                                                    \
+    case 2 * N_ROWS: NAME##_tile(p, row, column, N_ROWS, 1); break;                                           \
+    case 2 * N_ROWS + 1: NAME##_tile(p, row, column, N_ROWS, VECTORS); break;
 
 /* Define the function that computes n_rows rows of one panel. `tile` is inlined with constant arguments. */
 #define DEFINE_PRODUCT(NAME, SUM)                                                                             \
@@ -119,18 +123,7 @@ static inline void finish(const product *p, long row, long column, vector y) {
     }                                                                                                         \
     static void NAME##_panel(const product *p, long row, long column, long n_rows, int is_whole) {            \
         switch (2 * n_rows + is_whole) {                                                                      \
-            case 2: NAME##_tile(p, row, column, 1, 1); break;                                                 \
-            case 3: NAME##_tile(p, row, column, 1, VECTORS); break;                                           \
-            case 4: NAME##_tile(p, row, column, 2, 1); break;                                                 \
-            case 5: NAME##_tile(p, row, column, 2, VECTORS); break;                                           \
-            case 6: NAME##_tile(p, row, column, 3, 1); break;                                                 \
-            case 7: NAME##_tile(p, row, column, 3, VECTORS); break;                                           \
-            case 8: NAME##_tile(p, row, column, 4, 1); break;                                                 \
-            case 9: NAME##_tile(p, row, column, 4, VECTORS); break;                                           \
-            case 10: NAME##_tile(p, row, column, 5, 1); break;                                                \
-            case 11: NAME##_tile(p, row, column, 5, VECTORS); break;                                          \
-            case 12: NAME##_tile(p, row, column, 6, 1); break;                                                \
-            case 13: NAME##_tile(p, row, column, 6, VECTORS); break;                                          \
+            CASE(NAME, 1) CASE(NAME, 2) CASE(NAME, 3) CASE(NAME, 4) CASE(NAME, 5) CASE(NAME, 6)               \
         }                                                                                                     \
     }
 
@@ -158,7 +151,7 @@ static float quantize_row(quantized *to, const float *from, long n, int32_t *sum
     integers total = {0};
     for (long k = 0; k < n; k += LANES) {
         vector size = (vector)(*(const integers *)(from + k) & 0x7fffffff);
-        peak = choose(size > peak, size, peak);
+        peak = larger(size, peak);
         zero += AT(from + k) * 0; /* NaN if the value is infinite or NaN */
     }
     float largest = largest_of(peak), factor = largest > 1e-30f ? 127 / largest : 0;
@@ -228,7 +221,7 @@ int prepack(linear *layer, const float *weight, const float *bias, long n_out, l
             float padding) {
     long padded = round_up(n_out), size = value_size(precision);
     char *converted = malloc(n_out * n_in * 4 + 64);
-    *layer = (linear){n_in, n_out, precision, aligned_alloc(64, (n_in * size * padded + 63) / 64 * 64), NULL, NULL};
+    *layer = (linear){n_in, n_out, precision, allocate(n_in * size * padded), NULL, NULL};
     layer->scales = calloc(padded, 4);
     layer->bias = calloc(padded, 4);
     if (!converted || !layer->panels || !layer->scales || !layer->bias) {

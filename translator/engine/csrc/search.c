@@ -83,34 +83,29 @@ static long insert(continuation *best, long n, long most, const continuation *ne
     return n;
 }
 
-#define N_MAXIMA (8 * LANES)
+/* Vectors of maxima: each is the largest logit of a part of the vocabulary. */
+#define N_MAXIMA 8
 
 /* Return a number that at least `rank` of the logits reach, or -inf. Store the largest logit in `top`. */
 static float lower_bound(const float *logits, long n, long rank, float *top) {
-    float maxima[N_MAXIMA];
-    vector largest[8];
-    for (int v = 0; v < 8; v++) largest[v] = all(-INFINITY);
-    for (long j = 0; j + 8 * LANES <= n; j += 8 * LANES)
-        for (int v = 0; v < 8; v++) {
-            vector x = AT(logits + j + v * LANES);
-            largest[v] = choose(x > largest[v], x, largest[v]);
-        }
-    for (long j = n / (8 * LANES) * 8 * LANES; j < n; j += LANES)
-        largest[0] = choose(AT(logits + j) > largest[0], AT(logits + j), largest[0]);
-    memcpy(maxima, largest, sizeof maxima);
-    long n_maxima = N_MAXIMA;
-    for (; n_maxima >= 4 * rank && n_maxima > 2; n_maxima /= 2)
-        for (long i = 0; i < n_maxima / 2; i++)
-            if (maxima[i + n_maxima / 2] > maxima[i]) maxima[i] = maxima[i + n_maxima / 2];
-    if (rank > n_maxima) rank = 0;
-    for (long i = 0; i < (rank ? rank : 1); i++) /* a selection sort of the first `rank` */
-        for (long j = i + 1; j < n_maxima; j++) {
-            float larger = maxima[j] > maxima[i] ? maxima[j] : maxima[i];
-            maxima[j] = maxima[j] > maxima[i] ? maxima[i] : maxima[j];
-            maxima[i] = larger;
-        }
-    *top = maxima[0];
-    return rank ? maxima[rank - 1] : -INFINITY;
+    vector maxima[N_MAXIMA];
+    float bound = -INFINITY;
+    int n_maxima = N_MAXIMA;
+    for (int v = 0; v < N_MAXIMA; v++) maxima[v] = all(-INFINITY);
+    for (long j = 0; j + N_MAXIMA * LANES <= n; j += N_MAXIMA * LANES)
+        for (int v = 0; v < N_MAXIMA; v++) maxima[v] = larger(AT(logits + j + v * LANES), maxima[v]);
+    for (long j = n / (N_MAXIMA * LANES) * N_MAXIMA * LANES; j < n; j += LANES)
+        maxima[0] = larger(AT(logits + j), maxima[0]);
+    for (; n_maxima > 1 && n_maxima * LANES >= 4 * rank; n_maxima /= 2)
+        for (int v = 0; v < n_maxima / 2; v++) maxima[v] = larger(maxima[v + n_maxima / 2], maxima[v]);
+    for (long i = 0; i < rank; i++) { /* take the largest away, which may be equal to others */
+        vector peak = maxima[0];
+        for (int v = 1; v < n_maxima; v++) peak = larger(maxima[v], peak);
+        bound = largest_of(peak);
+        if (i == 0) *top = bound;
+        for (int v = 0; v < n_maxima; v++) maxima[v] = choose(maxima[v] == all(bound), all(-INFINITY), maxima[v]);
+    }
+    return bound;
 }
 
 /* Add e^(x - top) of n values, a multiple of LANES. */
@@ -124,7 +119,7 @@ static vector sum_exp(const float *x, long n, float top, vector sum) {
 static float mask(const search_state *s, float *logits, int mask_end, float *log_z) {
     const request *r = s->request;
     long padded = round_up(s->model->of.vocabulary), n = r->n_forbidden;
-    float *masked = s->masked, top;
+    float *masked = s->masked, top = -INFINITY;
     for (long i = 0; i < n; i++) { /* a token that is given twice is added once */
         masked[i] = logits[r->forbidden[i]];
         logits[r->forbidden[i]] = -INFINITY;
@@ -300,7 +295,7 @@ static int new_sentence(sentence *of, const model *model, const request *r, long
     of->source.n_tokens = r->source_ends[number] - first;
     of->prefix = r->prefixes + prefix;
     of->n_prefix = r->prefix_ends[number] - prefix;
-    char *block = malloc(lay_out(of, model, r, NULL));
+    char *block = allocate(lay_out(of, model, r, NULL));
     if (!block) return -1;
     lay_out(of, model, r, block); /* of->finished is where the block starts */
     of->nodes[0] = (node){BOS, 0};

@@ -37,7 +37,7 @@ static void softmax(float *row, const float *bias, float scale, long n) {
     vector peak = all(-INFINITY), sum = {0};
     for (long j = 0; j < n; j += LANES) {
         AT(row + j) = fmadd(AT(row + j), all(scale), AT(bias + j));
-        peak = choose(AT(row + j) > peak, AT(row + j), peak);
+        peak = larger(AT(row + j), peak);
     }
     float top = largest_of(peak);
     for (long j = 0; j < n; j += LANES) {
@@ -140,7 +140,7 @@ EXPORT void softmax_cross_entropy(long n, long size, void *logits, int is_bf16, 
         for (long j = size; j < padded; j++) workspace[j] = -INFINITY;
         for (long j = 0; j < padded; j += LANES) {
             vector x = AT(workspace + j) = j < whole ? load_vector(row, j) : AT(workspace + j);
-            peak = choose(x > peak, x, peak);
+            peak = larger(x, peak);
         }
         float top = largest_of(peak);
         target_logit[i] = workspace[target[i]];
