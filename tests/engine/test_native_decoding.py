@@ -364,10 +364,12 @@ def test_ctrl_c_ends_the_searches_of_all_threads(monkeypatch: pytest.MonkeyPatch
     shape = tiny_shape(width=96, feed_forward=512, max_length=1024)
     decoder = native(random_model(shape, n_tokens=5000), shape)
     options = SearchOptions(12, 0.0, NEVER_EMITTED)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a shell's background
     press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     press.start()
     with pytest.raises(KeyboardInterrupt):
         batched_search(decoder, [[4] * 500] * 500, max_lengths=[2048] * 500, options=options, batch_size=16)
+    signal.signal(signal.SIGINT, before)
     pressed = time.monotonic()
     # The pool has two threads, so both are free again if two more jobs are done.
     few = {"max_lengths": [3] * 40, "options": options, "batch_size": 1}

@@ -146,6 +146,7 @@ def test_what_computed_is_in_checkpoint_and_manifest(
 ) -> None:
     model = train(tiny_config(*QUICK, *overrides), name="tiny")
     assert model is not None
+    expected["hardware"] = f"cpu {torch.backends.cpu.get_cpu_capability().lower()}"
     assert json.loads((model / MANIFEST).read_text())["computed_with"] == expected
     checkpoint = torch.load(model.parent / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint[STATE]["computed_with"] == expected

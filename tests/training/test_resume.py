@@ -258,21 +258,34 @@ def test_resumed_where_the_library_has_gone_one_note_says_so(
     assert " after backend native, precision 32-true, " in note
 
 
-def test_a_checkpoint_that_does_not_say_what_computed_it_is_resumed_without_a_note(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("record", "has_note"),
+    [
+        (lambda now: None, False),  # as in the checkpoints of before there was a record
+        (lambda now: {name: now[name] for name in now if name != "hardware"}, False),
+        (lambda now: now | {"hardware": "cpu other"}, True),
+    ],
+)
+def test_what_computed_a_checkpoint_is_compared_as_far_as_it_is_known(
+    tiny_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    record: Callable[[dict[str, Any]], dict[str, Any] | None],
+    has_note: bool,
 ) -> None:
-    """As those have it that were written before this was kept."""
     save = TranslationModule.on_save_checkpoint
 
     def as_before(module: TranslationModule, checkpoint: dict[str, Any]) -> None:
         save(module, checkpoint)
-        del checkpoint[STATE]["computed_with"]
+        checkpoint[STATE]["computed_with"] = record(checkpoint[STATE]["computed_with"])
 
     with monkeypatch.context() as patch:
         patch.setattr(TranslationModule, "on_save_checkpoint", as_before)
         stop_after(3, tiny_config(*STATEFUL), monkeypatch, name="tiny")
     assert train(tiny_config(*STATEFUL), name="tiny", resume=True) is not None
-    assert "bit for bit" not in capsys.readouterr().err
+    notes = [line for line in capsys.readouterr().err.splitlines() if "bit for bit" in line]
+    assert len(notes) == has_note
+    assert all(" after " in note and note.count("hardware cpu ") == 2 for note in notes)
 
 
 @pytest.mark.slow

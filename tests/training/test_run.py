@@ -168,7 +168,7 @@ def test_the_manifest_says_where_the_weights_come_from(tiny_config: MakeConfig) 
     assert manifest["weights"]["averaged"] is True
     assert manifest["trained"] == best[STATE]["progress"]
     assert manifest["computed_with"] == best[STATE]["computed_with"]
-    assert set(manifest["computed_with"]) == {"backend", "precision", "replicas", "threads"}
+    assert set(manifest["computed_with"]) == {"backend", "precision", "replicas", "threads", "hardware"}
     weights = load_model_folder(model).model.state_dict()
     for name, value in weights.items():
         torch.testing.assert_close(value, best["state_dict"][f"model.{name}"], rtol=0, atol=0)

@@ -24,6 +24,7 @@ from translator.errors import TrainingError, is_out_of_memory
 from translator.model.transformer import Transformer
 from translator.symbols import PAD
 from translator.training.checkpoint import STATE, check_vocabulary, diverged, refuse_divergence
+from translator.training.computed_with import computed_with, note_difference
 from translator.training.data import TranslationData, ValidationLines
 from translator.training.data_record import vocabulary_digest
 from translator.training.optimizer import build_optimizer
@@ -74,18 +75,11 @@ class TranslationModule(LightningModule):
             rank_zero_only(console.note)(f"training by PyTorch's operations, a fifth slower: {reason}")
         self._engine = training_engine(self.model, backend)
         n_replicas, self._threads = self._n_replicas(), torch.get_num_threads()
-        self.computed_with = {
-            "backend": backend,
-            "precision": str(self.trainer.precision),
-            "replicas": n_replicas,
-            "threads": self._threads,
-        }
-        before, now = self._computed_before, self.computed_with
-        if before is not None and before != now:
-            old, new = (", ".join(f"{k} {v}" for k, v in settings.items()) for settings in (before, now))
-            rank_zero_only(console.note)(
-                f"resumed with {new} after {old}: results are no longer bit for bit those of one session"
-            )
+        precision, device = str(self.trainer.precision), self.device
+        self.computed_with = computed_with(
+            backend, precision, replicas=n_replicas, threads=self._threads, device=device
+        )
+        rank_zero_only(note_difference)(self._computed_before, self.computed_with)
         if n_replicas > 1 and isinstance(self._engine, TrainingEngine):
             threads_each = max(1, self._threads // n_replicas)
             self._replicas = Replicas(self._engine, n_replicas=n_replicas, threads_each=threads_each)
