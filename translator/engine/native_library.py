@@ -16,7 +16,7 @@ LEVELS = ("default", "avx2", "avx512", "avx512_bf16")
 VARIABLE = "PASSERELLE_CPU_CAPABILITY"
 #: Hash of the C sources and their options, as in csrc/version.h; scripts/write_reference.py writes both. An
 #: editable installation keeps its libraries when the sources change, so they must be compared.
-VERSION = 0x434340E4
+VERSION = 0x3B6E4468
 FOLDER = Path(__file__).parent
 
 

@@ -29,10 +29,10 @@
 
 /* Vector registers of LANES floats, integers and bfloat16 values (GCC vector extensions). The attributes allow
    loads from unaligned memory of any type. */
-typedef float four __attribute__((vector_size(16)));
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint16_t bf16_vector __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef float four __attribute__((vector_size(16))); /* the part of a vector that every CPU adds at once */
 
 #define AT(p) (*(vector *)(p))
 
@@ -113,8 +113,8 @@ static inline int any(integers mask) {
 #endif
 }
 
-/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87, and NaN stays NaN. The method is that of Cephes'
-   expf: range reduction to x = n ln 2 + r, and a polynomial for e^r. */
+/* Return e^x for x <= 0, with a relative error of 2e-7. For x < -87 the result is e^-87; NaN stays NaN. The method is that
+   of Cephes' expf: range reduction to x = n ln 2 + r, and a polynomial for e^r. */
 static inline vector exponential(vector input) {
     vector x = larger(all(-87.0f), input);
     vector shifted = fmadd(x, all(1.44269504f), all(12582912.0f)); /* 1.5 * 2^23: rounds to n, in the low bits */

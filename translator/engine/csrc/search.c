@@ -83,7 +83,7 @@ static long insert(continuation *best, long n, long most, const continuation *ne
     return n;
 }
 
-/* Vectors of maxima: each is the largest logit of a part of the vocabulary. */
+/* Vectors of maxima; each maximum is the largest logit of a part of the vocabulary. */
 #define N_MAXIMA 8
 
 /* Return a number that at least `rank` of the logits reach, or -inf. Store the largest logit in `top`. */
@@ -98,7 +98,7 @@ static float lower_bound(const float *logits, long n, long rank, float *top) {
         maxima[0] = larger(AT(logits + j), maxima[0]);
     for (; n_maxima > 1 && n_maxima * LANES >= 4 * rank; n_maxima /= 2)
         for (int v = 0; v < n_maxima / 2; v++) maxima[v] = larger(maxima[v + n_maxima / 2], maxima[v]);
-    for (long i = 0; i < rank; i++) { /* take the largest away, which may be equal to others */
+    for (long i = 0; i < rank && (!i || bound > -INFINITY); i++) { /* take away the largest, and what equals it */
         vector peak = maxima[0];
         for (int v = 1; v < n_maxima; v++) peak = larger(maxima[v], peak);
         bound = largest_of(peak);
