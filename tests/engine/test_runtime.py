@@ -55,6 +55,7 @@ print(private_kb() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
     reason="memory is read from /proc, and the CPU multiplies bfloat16 by oneDNN",
