@@ -17,13 +17,13 @@ static uint32_t draw(void) { return (state = state * 6364136223846793005u + 1442
 /* Return an integer from `least` to `most`. */
 static long between(long least, long most) { return least + draw() % (most - least + 1); }
 
-static void *allocate_exactly(size_t bytes) { /* so that the sanitizer sees reads beyond */
+static void *exactly(size_t bytes) { /* without rounding, so that the sanitizer sees reads beyond them */
     void *memory = malloc(bytes);
     return memory ? memory : (abort(), NULL);
 }
 
 static float *random_tensor(long n, float scale, float mean) {
-    float *x = allocate_exactly(4 * n);
+    float *x = exactly(4 * n);
     for (long i = 0; i < n; i++) x[i] = mean + scale * (draw() / 2147483648.0f * 2 - 1) * 1.7f;
     return x;
 }
@@ -55,11 +55,11 @@ static model *random_model(sizes of) {
 /* Give a request its results, exactly as large as they must be. */
 static void allocate_results(request *r) {
     long n = r->n_sentences * r->n_best;
-    r->ids = allocate_exactly(4 * n * r->max_length);
-    r->log_probs = allocate_exactly(4 * n * r->max_length);
-    r->n_hypotheses = allocate_exactly(8 * r->n_sentences);
-    r->lengths = allocate_exactly(8 * n);
-    r->totals = allocate_exactly(8 * n);
+    r->ids = exactly(4 * n * r->max_length);
+    r->log_probs = exactly(4 * n * r->max_length);
+    r->n_hypotheses = exactly(8 * r->n_sentences);
+    r->lengths = exactly(8 * n);
+    r->totals = exactly(8 * n);
 }
 
 static void free_results(request *r) {
@@ -75,7 +75,7 @@ static int is_alone_alike(const model *of, const request *batch, long s) {
     int64_t max_length = r.max_lengths[s];
     r.n_sentences = 1, r.max_length = max_length, r.max_lengths = &max_length;
     r.sources += source, r.source_ends = &source_end, r.prefixes += prefix, r.prefix_ends = &prefix_end;
-    r.trace = allocate_exactly(max_length * ranked * sizeof(continuation)), r.n_traced = allocate_exactly(8 * max_length);
+    r.trace = exactly(max_length * ranked * sizeof(continuation)), r.n_traced = exactly(8 * max_length);
     allocate_results(&r);
     int same = search(of, &r) == 0 && r.n_hypotheses[0] == batch->n_hypotheses[s];
     for (long k = 0; same && k < r.n_hypotheses[0]; k++) {
@@ -92,8 +92,8 @@ static int is_alone_alike(const model *of, const request *batch, long s) {
 static long search_random_batch(const model *of) {
     static const int go_on = 0;
     long n = between(1, MAX_SENTENCES), vocabulary = of->of.vocabulary, n_source = 0, n_prefix = 0, found = 0;
-    int32_t *sources = allocate_exactly(4 * n * 200), *prefixes = allocate_exactly(4 * n * 5), forbidden[] = {0, 1, 2, 2};
-    int64_t *source_ends = allocate_exactly(8 * n), *prefix_ends = allocate_exactly(8 * n), *max_lengths = allocate_exactly(8 * n);
+    int32_t *sources = exactly(4 * n * 200), *prefixes = exactly(4 * n * 5), forbidden[] = {0, 1, 2, 2};
+    int64_t *source_ends = exactly(8 * n), *prefix_ends = exactly(8 * n), *max_lengths = exactly(8 * n);
     request r = {.n_sentences = n, .beam_size = between(1, 9), .n_forbidden = between(0, 4), .forbidden = forbidden,
                  .length_penalty = between(0, 8) / 4.0, .sources = sources, .source_ends = source_ends,
                  .prefixes = prefixes, .prefix_ends = prefix_ends, .max_lengths = max_lengths, .stop = &go_on};

@@ -57,7 +57,7 @@ def tokenized_parts(
     """
     parts = [*cut(texts, input_map, sentences=sentences, language=language)]
     result: list[tuple[Part, list[int]]] = []
-    # All parts are encoded in one call, because one call per part would be much slower.
+    # All parts are encoded in one call, because many calls of one part each would be slower.
     for part, ids in zip(parts, tokenizer.encode_batch([part.text for part in parts]), strict=True):
         if len(ids) <= max_tokens:
             result.append((part, ids))
