@@ -111,7 +111,7 @@ def test_each_source_has_its_share_of_training_and_of_what_is_held_out() -> None
     shares = {s: Counter(e.origin for e in splits.generated()[s]) for s in ("train", "val", "test")}
     assert dict(shares["val"]) == dict(shares["test"]) == splits.N_HELD_OUT
     assert shares["train"]["sentences"] >= 15_000 - 2 * splits.N_HELD_OUT["sentences"]
-    assert shares["train"]["patterns"] == splits.N_PATTERNS
+    assert shares["train"]["patterns"] == splits.N_PATTERNS + splits.N_COPYING
     assert shares["train"]["grammar"] == splits.N_GRAMMAR
 
 

@@ -28,7 +28,7 @@ KINDS: tuple[Literal["bpe", "unigram"], ...] = ("bpe", "unigram")
 
 def sentences() -> list[str]:
     drawn = [example.sentence for example in islice(splits.from_grammar(), 300)]
-    return [text for sentence in drawn for text in (sentence.fr, sentence.en)] + FRENCH * 20
+    return [text for sentence in drawn for text in (sentence.fr, sentence.en)] + FRENCH * 20 + ["1987 5"] * 20
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,8 @@ def tokenizers() -> dict[str, Tokenizer]:
         made[kind], message = Tokenizer.train(sentences(), config)
         assert message is None
         assert len(made[kind]) == 500
+    pairs = TokenizerConfig(vocabulary_size=600, digits_per_piece=2)
+    made["bpe with digit pairs"], _ = Tokenizer.train(sentences(), pairs)
     return made
 
 
@@ -178,11 +180,24 @@ def test_never_emitted_is_all_of_that_and_no_more(tokenizers: dict[str, Tokenize
     assert "\n" in tokenizer.decode([*tokenizer.encode("a"), pieces.index("<0x0A>")])
 
 
-def test_sampling_without_dropout_is_encoding(tokenizers: dict[str, Tokenizer]) -> None:
+@pytest.mark.parametrize("kind", ["bpe", "bpe with digit pairs"])
+def test_sampling_without_dropout_is_encoding(tokenizers: dict[str, Tokenizer], kind: str) -> None:
     texts = [*sentences(), "", " a  b ", "x\u2581y \u2581", "\U0001f600 <s> </s> <unk> <0x41>", "a\0b\n"]
-    usual = tokenizers["bpe"].encode_batch(texts)
-    assert tokenizers["bpe"].sample_batch(texts, 0.0, seed=1) == usual
-    assert tokenizers["bpe"].sample_batch(texts, 0.01, seed=1) != usual  # the control
+    texts += ["198", "1987 98765432 1 23", "0102030405 9 90", "a1b23c456"]
+    usual = tokenizers[kind].encode_batch(texts)
+    assert tokenizers[kind].sample_batch(texts, 0.0, seed=1) == usual
+    assert tokenizers[kind].sample_batch(texts, 0.01, seed=1) != usual  # the control
+
+
+def test_digits_are_read_one_by_one_or_in_pairs(tokenizers: dict[str, Tokenizer]) -> None:
+    for kind, expected in (("bpe", ["1", "9", "8", "7", "5"]), ("bpe with digit pairs", ["19", "87", "5"])):
+        tokenizer = tokenizers[kind]
+        ids = tokenizer.encode("19875")
+        assert tokenizer.pieces(ids) == [WORD_MARK, *expected]
+        assert tokenizer.decode(ids) == "19875"
+        sampled = tokenizer.sample_batch(["19875"] * 5, 0.5, seed=2)
+        assert [tokenizer.pieces(ids) for ids in sampled] == [[WORD_MARK, *expected]] * 5
+    assert [tokenizers[kind].has_digit_pairs for kind in tokenizers] == [False, False, True]
 
 
 def test_sampling_is_the_same_in_another_process(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:

@@ -120,18 +120,23 @@ def differing(tokenizer: Tokenizer, content: dict[str, object], lines: list[str]
 @pytest.fixture(scope="module")
 def vocabularies(trained: Trained) -> dict[str, Tokenizer]:
     sentences = [*trained.lines("train.fr"), *trained.lines("train.en")]
-    kinds = ("bpe", "unigram")
-    return {
-        kind: Tokenizer.train(sentences, TokenizerConfig(kind=kind, vocabulary_size=400))[0] for kind in kinds
+    configs = {
+        "bpe": TokenizerConfig(kind="bpe", vocabulary_size=400),
+        "unigram": TokenizerConfig(kind="unigram", vocabulary_size=400),
+        "bpe with digit pairs": TokenizerConfig(kind="bpe", vocabulary_size=500, digits_per_piece=2),
     }
+    return {name: Tokenizer.train(sentences, config)[0] for name, config in configs.items()}
 
 
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+VOCABULARIES = ["bpe", "unigram", "bpe with digit pairs"]
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
 @pytest.mark.parametrize("mapped", [True, False])
-def test_nasty_lines_have_our_ids(vocabularies: dict[str, Tokenizer], kind: str, mapped: bool) -> None:
-    tokenizer = vocabularies[kind]
+def test_nasty_lines_have_our_ids(vocabularies: dict[str, Tokenizer], name: str, mapped: bool) -> None:
+    tokenizer = vocabularies[name]
     lines = [line for line in nasty_lines(300) if mapped or "\n" not in line]
-    content = tokenizer_json(tokenizer, kind=kind, input_map=mapped)
+    content = tokenizer_json(tokenizer, kind=name.split()[0], input_map=mapped)
     assert differing(tokenizer, content, lines, mapped) == []
     # Controls: each of these breaks some of the lines.
     content["normalizer"]["normalizers"].pop()  # the last capital, 𞤡
@@ -141,10 +146,10 @@ def test_nasty_lines_have_our_ids(vocabularies: dict[str, Tokenizer], kind: str,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_ten_thousand_nasty_lines_have_our_ids(vocabularies: dict[str, Tokenizer], kind: str) -> None:
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_ten_thousand_nasty_lines_have_our_ids(vocabularies: dict[str, Tokenizer], name: str) -> None:
     lines = nasty_lines(10_000, seed=2)
-    tokenizer = vocabularies[kind]
+    tokenizer, kind = vocabularies[name], name.split()[0]
     assert sum(tokenizer.encode(map_input(line))[:1] == [4] for line in lines) > 1000, "texts in capitals"
     assert differing(tokenizer, tokenizer_json(tokenizer, kind=kind, input_map=True), lines, True) == []
 

@@ -20,7 +20,7 @@ from translator.data.noise import upper_case, without_accents, without_final_mar
 from translator.data.preparation import prepare
 from translator.evaluation.metrics import bleu
 from translator.model_folder import load_model_folder
-from translator.symbols import PAD
+from translator.symbols import EOS, PAD
 from translator.training import data as training_data
 from translator.training.data import TranslationData
 from translator.training.module import TranslationModule
@@ -300,6 +300,31 @@ def test_noise_with_sampled_pieces_is_the_same_noise(tiny_config: MakeConfig) ->
     assert [decode(ids) for ids in sampled[0]] == expected != prepared.texts["source"][:]
     assert [decode(ids) for ids in sampled[1]] == prepared.texts["target"][:]
     assert sampled[1] != prepared.train["target_ids"][:]
+
+
+def test_copies_follow_the_pairs_of_a_batch_and_count_as_its_tokens(tiny_config: MakeConfig) -> None:
+    prepared = prepare(tiny_config())
+
+    def first(*overrides: str) -> Batch:
+        data = TranslationData(tiny_config(*overrides), prepared, {"source": [], "target": []})
+        return next(iter(data.train_dataloader()))
+
+    plain, copied = first("data.copies=0"), first("data.copies=0.5")
+    n_pairs = len(plain.source_ids)
+    assert len(copied.source_ids) == n_pairs + round(0.5 * n_pairs)
+    assert copied.n_step_tokens > plain.n_step_tokens
+    assert copied.position == plain.position
+    rows = [
+        (source[source > EOS], target[target > EOS])
+        for source, target in zip(copied.source_ids, copied.target_out, strict=True)
+    ]
+    for (_, target), expected in zip(rows[:n_pairs], plain.target_out, strict=False):
+        assert target.tolist() == expected[expected > EOS].tolist()
+    for source, target in rows[n_pairs:]:
+        assert source.tolist()[-len(target) :] == target.tolist()
+    assert torch.equal(first("data.copies=0.5").source_ids, copied.source_ids)
+    other = first("data.copies=0.5", "train.seed=2").source_ids
+    assert other.shape != copied.source_ids.shape or not torch.equal(other, copied.source_ids)
 
 
 def test_weight_decay_is_on_matrices_only(tiny_config: MakeConfig) -> None:

@@ -94,6 +94,9 @@ class DataConfig(SourceConfig):
     """Whether `train` and `evaluate` refuse a corpus if any of its rows would be left out (docs/data.md)."""
     noise: NoiseConfig = NoiseConfig()
     """Typing noise in training sources."""
+    copies: Rate = 0.0
+    """Rows of random pieces to copy, in proportion to the rows of each batch. They teach the model to copy
+    unknown words (translator/data/copies.py)."""
     input_map: Literal[1] | None = 1
     """Version of the input map (docs/input.md) applied to sources in training and translation; null: none.
     Models saved before the input map existed use none."""

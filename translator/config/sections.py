@@ -40,17 +40,21 @@ class TokenizerConfig(Section):
     """Number of pieces, including 261 for special tokens and bytes; a small corpus gets fewer."""
     sample_sentences: PositiveInt = 200_000
     """Maximum number of random sentences used to build the vocabulary."""
+    digits_per_piece: Literal[1, 2] = 1
+    """Longest piece of digits: 1987 is read as 1 9 8 7 or, with 2, as 19 87, which is easier to copy;
+    2 needs tokenizer.kind=bpe."""
     dropout: Probability = 0.0
     """Training only: probability of skipping a merge (BPE-dropout, Provilkov et al. 2020); needs
     tokenizer.kind=bpe."""
 
     @model_validator(mode="after")
-    def _only_merges_are_dropped(self) -> Self:
-        if self.dropout and self.kind != "bpe":
-            raise ValueError(
-                f"tokenizer.dropout={self.dropout} needs tokenizer.kind=bpe, not {self.kind}; "
-                "change one of them"
-            )
+    def _some_options_need_bpe(self) -> Self:
+        for key, is_used in (("dropout", self.dropout > 0), ("digits_per_piece", self.digits_per_piece > 1)):
+            if is_used and self.kind != "bpe":
+                raise ValueError(
+                    f"tokenizer.{key}={getattr(self, key)} needs tokenizer.kind=bpe, not {self.kind}; "
+                    "change one of them"
+                )
         return self
 
 
@@ -133,6 +137,9 @@ class TrainConfig(Section):
     embedding_init: Literal["normal", "counts"] = "normal"
     """Initial embeddings. normal: random; counts: from co-occurrence counts of the training pairs (PPMI and
     SVD), which saves many steps in a short run (translator/training/embedding_init.py)."""
+    attention_init: Literal["xavier", "copying"] = "xavier"
+    """Initial weights of attention. xavier: random (Glorot & Bengio 2010); copying: some heads start as an
+    induction head, so that unknown words can be copied (translator/training/attention_init.py)."""
     init_from: Annotated[str, Field(min_length=1)] | None = None
     """Model folder, or folder of a finished run, to start from: its weights and vocabulary, and all keys
     of `model` and `tokenizer` that are not given here (docs/adapting.md); null: random initial weights."""

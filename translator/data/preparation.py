@@ -155,7 +155,13 @@ def check_strict(data: DataConfig, report: Report, *, seed: int) -> None:
 
 def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) -> str:
     data = config.data.model_dump(
-        exclude={"cache": True, "root": True, "strict": True, "sources": {"__all__": {"root"}}}
+        exclude={
+            "cache": True,
+            "copies": True,
+            "root": True,
+            "strict": True,
+            "sources": {"__all__": {"root"}},
+        }
     )
     tokenizer = config.tokenizer.model_dump(exclude={"dropout"})
     if given is not None:

@@ -41,6 +41,9 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 #: a text that contains all noncharacters. Like U+2581, each candidate has three bytes in UTF-8.
 _SUBSTITUTES = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))]
 
+#: The pieces of one digit, and those of two.
+_DIGITS, _DIGIT_PAIRS = [*"0123456789"], [f"{number:02}" for number in range(100)]
+
 #: Maximum length of the lines on which the tokenizer is trained. Longer lines are left out. The default of
 #: SentencePiece is 4192 bytes.
 _MAX_SAMPLE_BYTES = 16384
@@ -52,6 +55,7 @@ class Tokenizer:
     Attributes:
         model: the serialised SentencePiece model.
         capitals: `CAPITALS` if the vocabulary has this piece, else None.
+        has_digit_pairs: whether the vocabulary has all pieces of two digits.
     """
 
     def __init__(self, model: bytes):
@@ -80,6 +84,7 @@ class Tokenizer:
             raise ModelError("tokenizer: the model has no byte fallback; use one that this project trained")
         self._capitals = [i for i in [processor.piece_to_id(CAPITALS)] if i != UNK]  # one id or none
         self.capitals = CAPITALS if self._capitals else None
+        self.has_digit_pairs = all(processor.piece_to_id(pair) != UNK for pair in _DIGIT_PAIRS)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -196,12 +201,12 @@ class Tokenizer:
         return sampled
 
     def _sample_word(self, word: str, dropout: float, generator: random.Random) -> list[int]:
-        pieces = list(word)
+        pieces = self._units.findall(word)
         while len(pieces) > 1:
             merges = [
                 (rank, i)
                 for i, (left, right) in enumerate(pairwise(pieces))
-                if (rank := self._ranks.get(left + right)) is not None and generator.random() >= dropout
+                if (rank := self.ordinary.get(left + right)) is not None and generator.random() >= dropout
             ]
             if not merges:
                 break
@@ -211,12 +216,17 @@ class Tokenizer:
 
     def _piece_ids(self, piece: str) -> list[int]:
         """Return the id of a piece or, if the piece is not in the vocabulary, the ids of its bytes."""
-        known = self._ranks.get(piece)
+        known = self.ordinary.get(piece)
         return [known] if known is not None else [self._bytes[value] for value in piece.encode()]
 
     @cached_property
-    def _ranks(self) -> dict[str, int]:
-        """Map each ordinary piece (neither a special token nor a byte) to its id.
+    def _units(self) -> re.Pattern[str]:
+        """What pieces are merged from: characters and, if the vocabulary has them, pairs of digits."""
+        return re.compile("[0-9]{2}|." if self.has_digit_pairs else ".", re.DOTALL)
+
+    @cached_property
+    def ordinary(self) -> dict[str, int]:
+        """The id of each ordinary piece, which is neither a special token nor a byte.
 
         In a BPE vocabulary, the order of the ids is the order in which the merges were learnt.
         """
@@ -225,7 +235,7 @@ class Tokenizer:
 
     def scores(self) -> dict[str, float]:
         """Map each ordinary piece to its score: the better of two merges, or a log-probability, is higher."""
-        return {piece: self._processor.get_score(i) for piece, i in self._ranks.items()}
+        return {piece: self._processor.get_score(i) for piece, i in self.ordinary.items()}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text that the ids encode, in capitals if the first id is that of `CAPITALS`.
@@ -330,10 +340,11 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         eos_id=EOS,
         control_symbols=[CAPITALS],
         byte_fallback=True,
-        character_coverage=0.9995,
+        character_coverage=0.99999,  # capitals such as Z are rare, and a name needs them
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        split_digits=True,  # so that numbers not in the training data are copied digit by digit
+        split_digits=True,  # so that a number is read as digits, not as a word that was seldom seen
+        user_defined_symbols=_DIGITS + _DIGIT_PAIRS if config.digits_per_piece == 2 else [],
         max_sentence_length=_MAX_SAMPLE_BYTES,
         minloglevel=2,
     )

@@ -46,6 +46,9 @@ def tokenizer_json(tokenizer: Tokenizer, *, kind: str, input_map: bool) -> dict[
     if tokenizer.capitals is not None:
         steps += _lower(mark)
         decoding += _upper(mark)
+    pre_tokenizer = None if kind == "bpe" else _cut_before(set(names) - set(scores))
+    if tokenizer.has_digit_pairs:  # only in BPE; SentencePiece finds these pieces first, from the left
+        pre_tokenizer = _isolate("[0-9]{2}")
     template = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": end, "type_id": 0}}]
     return {
         "version": "1.0",
@@ -53,7 +56,7 @@ def tokenizer_json(tokenizer: Tokenizer, *, kind: str, input_map: bool) -> dict[
         "padding": None,
         "added_tokens": special,
         "normalizer": {"type": "Sequence", "normalizers": steps},
-        "pre_tokenizer": None if kind == "bpe" else _cut_before(set(names) - set(scores)),
+        "pre_tokenizer": pre_tokenizer,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": template,
@@ -93,8 +96,11 @@ def _unigram(names: list[str], scores: dict[str, float]) -> dict[str, Any]:
 def _cut_before(reserved: Iterable[str]) -> Step:
     """Return the step that keeps a unigram model from reading the name of a reserved piece in a text."""
     rests = "|".join(re.escape(name[1:]) for name in sorted(reserved) if name.startswith("<"))
-    pattern = {"Regex": f"<(?=(?:{rests}))"}
-    return {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    return _isolate(f"<(?=(?:{rests}))")
+
+
+def _isolate(pattern: str) -> Step:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def _map_steps() -> Iterator[Step]:

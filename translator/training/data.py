@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from translator.config import Config, DataConfig
 from translator.data import corpus
 from translator.data.batching import START, Batch, BatchStream, Position
+from translator.data.copies import Copies
 from translator.data.noise import add_noise, random_of_row
 from translator.data.preparation import Prepared
 
@@ -41,6 +42,7 @@ class TranslationData(LightningDataModule):
         self.references: list[str] = list(validation["target"])
         #: With `data.sources`, the lines of each source in the validation split, by the source's name.
         self.validation_lines = _lines_by_source(config.data, seed=config.train.seed)
+        self._copies = Copies(prepared.tokenizer.ordinary) if config.data.copies else None
         self.noise: dict[str, float] = config.data.noise.model_dump()
         self.start = START
 
@@ -52,7 +54,7 @@ class TranslationData(LightningDataModule):
         endless epoch; `Batch.position` keeps track of the actual epoch and batch.
         """
         train, trainer = self.config.train, self.trainer
-        dropout = bool(self.config.tokenizer.dropout)
+        dropout, copies = bool(self.config.tokenizer.dropout), bool(self.config.data.copies)
         stream = BatchStream(
             self.prepared.train,
             partial(self.prepared.plan, train),
@@ -60,8 +62,8 @@ class TranslationData(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             n_ranks=trainer.world_size if trainer else 1,
             start=self.start,
-            sample=self._sample if dropout or any(self.noise.values()) else None,
-            keeps_targets=not dropout,
+            sample=self._sample if dropout or copies or any(self.noise.values()) else None,
+            keeps_targets=not (dropout or copies),
             sum_over_ranks=self._sum_over_ranks,
         )
         return DataLoader(stream, batch_size=None)
@@ -81,10 +83,10 @@ class TranslationData(LightningDataModule):
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
         """Return the source ids and the target ids of some pairs, with the configured noise and BPE-dropout.
 
-        Noise is applied to sources only. Batch sizes are planned without noise, so noise may increase a
-        batch's source tokens to `MAX_GROWTH` times the budget. If noise makes a source too long, the source
-        is used without noise. If BPE-dropout makes a text too long for the model, the text is segmented
-        without BPE-dropout.
+        They are followed by the configured copies. Batches are planned without noise and copies. Noise may
+        increase a batch's source tokens to `MAX_GROWTH` times the budget. It is applied to sources only, and
+        if it makes a source too long, the source is used without noise. If BPE-dropout makes a text too long
+        for the model, the text is segmented without BPE-dropout.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -92,7 +94,12 @@ class TranslationData(LightningDataModule):
         if self.config.tokenizer.dropout:
             source_ids = self._bpe_dropout(sources, source_ids, position, side=0)
             target_ids = self._bpe_dropout(texts["target"], target_ids, position, side=1)
-        return source_ids, target_ids
+        if self._copies is None:
+            return source_ids, target_ids
+        n_copies, max_pieces = round(self.config.data.copies * len(rows)), max(map(len, target_ids))
+        random = random_of_row(self.config.train.seed, *position)
+        copied_from, copies = self._copies.draw(n_copies, max_pieces, random)
+        return source_ids + copied_from, target_ids + copies
 
     def _add_noise(
         self, texts: Sequence[str], ids: Sequence[list[int]], rows: Sequence[int], epoch: int

@@ -13,10 +13,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from translator import console
-from translator.config import Config, HardwareConfig
+from translator.config import Config, HardwareConfig, TrainConfig
 from translator.engine.backend import choose_training_backend
 from translator.engine.runtime import multiplies_bfloat16
 from translator.errors import TrainingError
+from translator.model.transformer import Transformer
+from translator.training.attention_init import initialise_copying
 from translator.training.callbacks import (
     KeepBest,
     MovingAverage,
@@ -59,10 +61,8 @@ def fit(
     signals, watch = StopSignals(saver), WatchProcesses(config.hardware.timeout_seconds)
     is_resumed = any((checkpoints / name).is_file() for name in (LAST, PREVIOUS))
     is_new = not is_resumed and config.train.init_from is None
-    if is_new and config.train.embedding_init == "counts":
-        weight = module.model.embedding.weight
-        with torch.no_grad():
-            weight.copy_(cooccurrence_embeddings(data.prepared.train, *weight.shape))
+    if is_new:
+        _initialise(module.model, config.train, data.prepared.train)
     with quiet_lightning():
         trainer = Trainer(
             **_hardware_flags(config.hardware),
@@ -84,6 +84,17 @@ def fit(
         if trainer.precision == "64-true":
             module.double()  # Lightning would do so only after `MovingAverage` copied the weights
         _fit(trainer, module, data, signals, watch, saver.path if is_resumed else None)
+
+
+def _initialise(model: Transformer, train: TrainConfig, pairs: Any) -> None:
+    """Apply `train.attention_init` and `train.embedding_init` to a model with random weights."""
+    weight = model.embedding.weight
+    columns = torch.arange(weight.size(1))
+    if train.attention_init == "copying":
+        columns = initialise_copying(model)
+    if train.embedding_init == "counts":
+        with torch.no_grad():
+            weight[:, columns] = cooccurrence_embeddings(pairs, len(weight), len(columns))
 
 
 def _fit(

@@ -39,6 +39,19 @@ def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
     return f"{value:,}".replace(",", " "), f"{value:,}"
 
 
+def thousands(d: Draw) -> tuple[str, str]:
+    """Draw a number from 1 000 (1,000) to 99 999 (99,999), half of them round."""
+    value = d.below(10, 1000) * 100 if d.chance(0.5) else d.below(1000, 100_000)
+    return f"{value:,}".replace(",", " "), f"{value:,}"
+
+
+def decimal(d: Draw) -> tuple[str, str]:
+    """Draw a number with one or two decimals: 4,2 (4.2), 12,75 (12.75)."""
+    units, places = d.below(1, 10) if d.chance(0.5) else d.below(10, 100), 1 if d.chance(0.7) else 2
+    decimals = d.below(1, 10**places)
+    return f"{units},{decimals:0{places}}", f"{units}.{decimals:0{places}}"
+
+
 def year(d: Draw) -> tuple[str, str]:
     """Draw a year: 1987."""
     value = str(d.below(1930, 2025) if d.chance(0.8) else d.below(1000, 1930))
@@ -111,6 +124,8 @@ _PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
 COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "name": name,
     "digits": digits,
+    "thousands": thousands,
+    "decimal": decimal,
     "year": year,
     "hour": hour,
     "price": price,

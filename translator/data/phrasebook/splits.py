@@ -17,15 +17,20 @@ from zlib import crc32
 
 from translator.data.phrasebook import patterns, written
 from translator.data.phrasebook.constructions import CONSTRUCTIONS
+from translator.data.phrasebook.copying import COPIED
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
+from translator.data.phrasebook.named import with_invented_names
 from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar")
 #: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains
 #: all sentences written as a whole that are not in `val` or `test`.
-N_PATTERNS, N_GRAMMAR = 12_500, 4_000
+N_PATTERNS, N_GRAMMAR = 13_000, 4_000
+#: Numbers of further pairs in `train` only: written sentences with invented names, and patterns with numbers,
+#: names or addresses, all of which have to be copied.
+N_NAMED, N_COPYING = 14_000, 6_000
 #: For each source, the number of its pairs in `val`, which is also the number of its pairs in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
@@ -82,10 +87,15 @@ def sentences() -> Iterator[Example]:
         )
 
 
-def from_patterns(seed: int = SEED) -> Iterator[Example]:
-    """Yield sentences without end, one from each pattern in turn. A French sentence may be repeated."""
+def from_patterns(seed: int = SEED, *, copying: bool = False) -> Iterator[Example]:
+    """Yield sentences without end, one from each pattern in turn. A French sentence may be repeated.
+
+    If `copying` is true, only patterns with something to copy are used.
+    """
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
+    if copying:
+        lines = [line for line in lines if any(of.split("#")[0] in COPIED for of in line.shared)]
     while True:
         for line in lines:
             d.start()
@@ -129,7 +139,26 @@ def generated() -> dict[str, list[Example]]:
         split["val"] += examples[:n]
         split["test"] += examples[n : 2 * n]
         split["train"] += examples[2 * n :]
-    return split | {"test_compositional": _compositional(split["train"])}
+    compositional = _compositional(split["train"])
+    split["train"] += _to_copy(split["train"], taken)
+    return split | {"test_compositional": compositional}
+
+
+def _to_copy(train: list[Example], taken: set[str]) -> Iterator[Example]:
+    """Yield the further pairs of `train`; see `N_NAMED`. Their French sentences are added to `taken`."""
+    written_pairs = [example.sentence for example in train if example.origin == "sentences"]
+    named = with_invented_names(written_pairs, Draw(load(), SEED + 2))
+    for stream, n in (
+        ((Example(sentence, "sentences") for sentence in named), N_NAMED),
+        (from_patterns(SEED + 2, copying=True), N_COPYING),
+    ):
+        for example in stream:
+            if n and (french := example.sentence.fr.casefold()) not in taken:
+                taken.add(french)
+                n -= 1
+                yield example
+            if not n:
+                break
 
 
 def _compositional(train: list[Example]) -> list[Example]:

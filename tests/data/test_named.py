@@ -1,0 +1,70 @@
+"""Sentences with invented names: who is replaced, and that both languages speak of the same person."""
+
+from itertools import islice
+
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.lexicon import load
+from translator.data.phrasebook.named import with_invented_names
+from translator.data.phrasebook.phrases import Sentence
+
+PEOPLE = [
+    ("Je connais bien Marie.", "I know Marie well."),
+    ("C'est le vélo d'Anne.", "That's Anne's bike."),
+    ("J'ai dîné avec ma sœur.", "I had dinner with my sister."),
+]
+SUBJECTS = [("Il dort encore.", "He's still asleep."), ("Elle lit un roman.", "She reads a novel.")]
+OTHERS = [
+    ("Il pleut.", "It's raining."),
+    ("Marie aime Anne et Marie.", "Marie likes Anne and Marie's dog."),  # Marie twice; Anne once
+    ("Ma sœur aînée est là.", "My older sister is here."),
+    ("Mon ami voit mon père.", "My father sees my friend."),
+]
+
+
+def drawn(pairs: list[tuple[str, str]], n: int) -> list[Sentence]:
+    sentences = [Sentence(fr, en, ()) for fr, en in pairs]
+    return list(islice(with_invented_names(sentences, Draw(load(), 1)), n))
+
+
+def shared_words(sentence: Sentence) -> set[str]:
+    fr, en = (
+        {word.strip(".,") for part in text.split() for word in part.split("'")} for text in sentence[:2]
+    )
+    return {word for word in fr & en if word[:1].isupper()}
+
+
+def test_people_and_subjects_take_turns_and_the_name_is_the_same_on_both_sides() -> None:
+    sentences = drawn([*PEOPLE, *SUBJECTS], 120)
+    for at, sentence in enumerate(sentences):
+        assert len(shared_words(sentence)) == 1, sentence
+        name = shared_words(sentence).pop()
+        assert name not in ("Marie", "Anne", "Il", "He")
+        if at % 2:
+            assert sentence.fr.startswith(name)
+            assert sentence.fr.endswith("lit un roman.")  # He's is no He
+            assert sentence.en == f"{name} reads a novel."
+        assert sentence.links == ()
+    assert len({sentence.fr for sentence in sentences}) > 110
+
+
+def test_before_a_name_that_lost_its_vowel_only_names_with_a_vowel_stand() -> None:
+    fr = {sentence.fr for sentence in drawn([*PEOPLE, *SUBJECTS], 600)}
+    elided = [text.removeprefix("C'est le vélo d'")[0] for text in fr if text.startswith("C'est le vélo d'")]
+    others = [text.removeprefix("J'ai dîné avec ")[0] for text in fr if text.startswith("J'ai dîné avec ")]
+    vowels = set("AÁÀÂEÉÈÊIÍİOÓÔÖØUÜYH")
+    assert elided
+    assert set(elided) <= vowels
+    assert others
+    assert not set(others) & vowels
+
+
+def test_what_is_not_plainly_one_person_is_left_alone() -> None:
+    sentences = drawn([*PEOPLE, *SUBJECTS, *OTHERS], 400)
+    assert not any(word in s.fr for s in sentences for word in ("pleut", "aînée", "voit"))
+    both = [s for s in sentences if "aime" in s.fr]
+    assert both
+    assert all(s.fr.startswith("Marie aime ") and s.fr.endswith(" et Marie.") for s in both)
+
+
+def test_without_people_there_is_nothing() -> None:
+    assert drawn([("Il pleut.", "It's raining.")], 5) == []

@@ -1,0 +1,55 @@
+"""Written sentences with invented names: what they say of Marie, him or my boss is said of Bellandou.
+
+A name that the corpus does not contain has to be copied, which is learnt from many names in ordinary
+sentences.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+from translator.data.phrasebook.copying import name
+from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.phrases import Sentence
+
+_CAPITALISED = re.compile(r"\b[A-ZÀ-Ý][a-zà-ÿ]{2,}(?![\w-])")
+_WITHIN = re.compile(rf"(?<=\w[ ']){_CAPITALISED.pattern}")
+_SUBJECT = re.compile(r"^(?:Il|Elle)(?= )"), re.compile(r"^(?:He|She)(?= )")
+_RELATIVES = (
+    "frère|sœur|père|mère|oncle|tante|cousine?|grand-père|grand-mère|fils|fille|mari|femme|voisine?|amie?"
+    "|patronne?|chef|collègue|médecin|professeur",
+    "brother|sister|father|dad|mother|mom|uncle|aunt|cousin|grandfather|grandpa|grandmother|grandma|son"
+    "|daughter|husband|wife|neighbor|friend|boss|coworker|colleague|doctor|teacher",
+)
+_MINE = (
+    re.compile(rf"\b[Mm](?:on|a) (?:{_RELATIVES[0]})\b(?! \w+é)"),
+    re.compile(rf"\b[Mm]y (?:{_RELATIVES[1]})\b"),
+)
+_VOWELS = "AÁÀÂEÉÈÊIÍİOÓÔÖØUÜYH"
+
+
+def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sentence]:
+    """Yield the sentences that speak of a person, with an invented name instead.
+
+    The person is a name (a word that is capitalised within a sentence, and the same in its translation), a
+    relative (mon frère), or il or elle as the subject. Sentences with il or elle take turns with the others,
+    without end, each time with other names. They have no links.
+    """
+    known = {word for fr, en, _ in sentences for word in {*_WITHIN.findall(fr)} & {*_WITHIN.findall(en)}}
+    people, subjects = [], []
+    for fr, en, _ in sentences:
+        names = [(word, word) for word in _CAPITALISED.findall(fr) if word in known]
+        of_mine = _MINE[0].findall(fr), _MINE[1].findall(en)
+        relatives = [(of_mine[0][0], of_mine[1][0])] if [*map(len, of_mine)] == [1, 1] else []
+        once = [old for old in (*names, *relatives) if fr.count(old[0]) == en.count(old[1]) == 1]
+        if once:
+            people.append((fr, en, *once[0]))
+        elif _SUBJECT[0].match(fr) and _SUBJECT[1].match(en):
+            subjects.append((fr, en))
+    for (fr, en, old_fr, old_en), (his_fr, his_en) in zip(cycle(people), cycle(subjects), strict=False):
+        new = name(d)[0]
+        while (new[0] in _VOWELS) != (old_fr[0] in _VOWELS):  # d'Anne, but de Marie
+            new = name(d)[0]
+        yield Sentence(fr.replace(old_fr, new), en.replace(old_en, new), ())
+        new = name(d)[0]
+        yield Sentence(_SUBJECT[0].sub(new, his_fr), _SUBJECT[1].sub(new, his_en), ())
