@@ -10,8 +10,9 @@ who had not seen the other splits.
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
@@ -128,14 +129,7 @@ def generated() -> dict[str, list[Example]]:
         ("grammar", from_grammar(floor=_FLOOR), N_GRAMMAR),
     ):
         n = N_HELD_OUT[origin]
-        examples: list[Example] = []
-        for example in stream:
-            french = example.sentence.fr.casefold()
-            if origin == "sentences" or not (french in taken or example.is_compositional):
-                taken.add(french)
-                examples.append(example)
-            if n_train is not None and len(examples) == n_train + 2 * n:
-                break
+        examples = list(stream if n_train is None else islice(_new(stream, taken), n_train + 2 * n))
         split["val"] += examples[:n]
         split["test"] += examples[n : 2 * n]
         split["train"] += examples[2 * n :]
@@ -145,20 +139,23 @@ def generated() -> dict[str, list[Example]]:
 
 
 def _to_copy(train: list[Example], taken: set[str]) -> Iterator[Example]:
-    """Yield the further pairs of `train`; see `N_NAMED`. Their French sentences are added to `taken`."""
+    """Yield the further pairs of `train`; see `N_NAMED`. No French sentence is in `taken`."""
     written_pairs = [example.sentence for example in train if example.origin == "sentences"]
     named = with_invented_names(written_pairs, Draw(load(), SEED + 2))
     for stream, n in (
         ((Example(sentence, "sentences") for sentence in named), N_NAMED),
         (from_patterns(SEED + 2, copying=True), N_COPYING),
     ):
-        for example in stream:
-            if n and (french := example.sentence.fr.casefold()) not in taken:
-                taken.add(french)
-                n -= 1
-                yield example
-            if not n:
-                break
+        yield from islice(_new(stream, taken), n)
+
+
+def _new(stream: Iterable[Example], taken: set[str]) -> Iterator[Example]:
+    """Yield the examples that may be in `train`. Their French sentences are added to `taken`."""
+    for example in stream:
+        french = example.sentence.fr.casefold()
+        if french not in taken and not example.is_compositional:
+            taken.add(french)
+            yield example
 
 
 def _compositional(train: list[Example]) -> list[Example]:
