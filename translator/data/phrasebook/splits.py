@@ -31,7 +31,7 @@ ORIGINS = ("sentences", "patterns", "grammar")
 N_PATTERNS, N_GRAMMAR = 13_000, 4_000
 #: Numbers of further pairs in `train` only: written sentences with invented names, and patterns with numbers,
 #: names or addresses, all of which have to be copied.
-N_NAMED, N_COPYING = 12_000, 5_000
+N_NAMED, N_COPYING = 9_000, 4_000
 #: For each source, the number of its pairs in `val`, which is also the number of its pairs in `test`.
 N_HELD_OUT = {"sentences": 600, "patterns": 600, "grammar": 800}
 N_COMPOSITIONAL = 1_000
