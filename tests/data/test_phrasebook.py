@@ -113,6 +113,7 @@ def test_each_source_has_its_share_of_training_and_of_what_is_held_out() -> None
     assert shares["train"]["sentences"] >= 15_000 - 2 * splits.N_HELD_OUT["sentences"]
     assert shares["train"]["patterns"] == splits.N_PATTERNS + splits.N_COPYING
     assert shares["train"]["grammar"] == splits.N_GRAMMAR
+    assert shares["train"]["invented names"] == splits.N_NAMED
 
 
 def test_changing_a_pair_leaves_the_corpus_alone() -> None:

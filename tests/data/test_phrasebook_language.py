@@ -61,8 +61,8 @@ def spoken(language: str) -> set[str]:
         text = re.sub(r"\S+@\S+|\S*(?:www\.|https:)\S*|\S+\.(?:fr|com|org|net|eu)\b", "", pair[language])
         opens = True
         for word in words(text):
-            # A pattern may begin with a name that was made up.
-            if word[0].isalpha() and not (opens and origin == "patterns"):
+            # These may begin with a name that was made up.
+            if word[0].isalpha() and not (opens and origin in ("patterns", "invented names")):
                 (first if opens else inside).add(word)
             opens = word in '.?!:«»"…'
     plain = {word for word in inside if word.islower()} | (first - inside)

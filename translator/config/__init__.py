@@ -3,6 +3,7 @@
 from translator.config.base import Section
 from translator.config.data import DataConfig, NoiseConfig
 from translator.config.sections import (
+    MIN_FOR_DIGIT_PAIRS,
     Config,
     HardwareConfig,
     InvalidConfigError,
@@ -16,6 +17,7 @@ from translator.config.sections import (
 )
 
 __all__ = [
+    "MIN_FOR_DIGIT_PAIRS",
     "Config",
     "DataConfig",
     "HardwareConfig",

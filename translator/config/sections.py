@@ -17,6 +17,8 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 BeamSize = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
+#: Smallest vocabulary that has pieces of two digits (`tokenizer.digits_per_piece`).
+MIN_FOR_DIGIT_PAIRS = 500
 #: Largest vocabulary that is allowed with `train.embedding_init=counts`, which needs about 8 bytes of memory
 #: for each pair of pieces.
 MAX_COUNTED_PIECES = 16_000
@@ -41,8 +43,8 @@ class TokenizerConfig(Section):
     sample_sentences: PositiveInt = 200_000
     """Maximum number of random sentences used to build the vocabulary."""
     digits_per_piece: Literal[1, 2] = 1
-    """Longest piece of digits: 1987 is read as 1 9 8 7 or, with 2, as 19 87, which is easier to copy;
-    2 needs tokenizer.kind=bpe."""
+    """Longest piece of digits: 1987 is read as 1 9 8 7 or, with 2, as 19 87, which is easier to copy.
+    2 needs tokenizer.kind=bpe, and is 1 in a vocabulary of fewer than 500 pieces."""
     dropout: Probability = 0.0
     """Training only: probability of skipping a merge (BPE-dropout, Provilkov et al. 2020); needs
     tokenizer.kind=bpe."""

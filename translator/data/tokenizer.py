@@ -19,7 +19,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from translator.config import TokenizerConfig
+from translator.config import MIN_FOR_DIGIT_PAIRS, TokenizerConfig
 from translator.data.lines import replace_surrogates
 from translator.errors import DataError, ModelError, is_out_of_memory
 from translator.symbols import BOS, EOS, NEVER_EMITTED, PAD, UNK
@@ -329,6 +329,7 @@ def _in_capitals(text: str) -> bool:
 
 def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
     model = io.BytesIO()
+    has_pairs = config.digits_per_piece == 2 and size >= MIN_FOR_DIGIT_PAIRS
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_writer=model,
@@ -344,7 +345,7 @@ def _train(sentences: list[str], config: TokenizerConfig, size: int) -> bytes:
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
         split_digits=True,  # so that a number is read as digits, not as a word that was seldom seen
-        user_defined_symbols=_DIGITS + _DIGIT_PAIRS if config.digits_per_piece == 2 else [],
+        user_defined_symbols=_DIGITS + _DIGIT_PAIRS if has_pairs else [],
         max_sentence_length=_MAX_SAMPLE_BYTES,
         minloglevel=2,
     )

@@ -25,7 +25,7 @@ from translator.data.phrasebook.named import with_invented_names
 from translator.data.phrasebook.phrases import Sentence, finish
 
 SEED = 1
-ORIGINS = ("sentences", "patterns", "grammar")
+ORIGINS = ("sentences", "patterns", "grammar", "invented names")
 #: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains
 #: all sentences written as a whole that are not in `val` or `test`.
 N_PATTERNS, N_GRAMMAR = 13_000, 4_000
@@ -143,7 +143,7 @@ def _to_copy(train: list[Example], taken: set[str]) -> Iterator[Example]:
     written_pairs = [example.sentence for example in train if example.origin == "sentences"]
     named = with_invented_names(written_pairs, Draw(load(), SEED + 2))
     for stream, n in (
-        ((Example(sentence, "sentences") for sentence in named), N_NAMED),
+        ((Example(sentence, "invented names") for sentence in named), N_NAMED),
         (from_patterns(SEED + 2, copying=True), N_COPYING),
     ):
         yield from islice(_new(stream, taken), n)
