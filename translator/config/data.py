@@ -96,7 +96,7 @@ class DataConfig(SourceConfig):
     """Typing noise in training sources."""
     copies: Rate = 0.0
     """Rows of random pieces to copy, in proportion to the rows of each batch. They teach the model to copy
-    unknown words (translator/data/copies.py)."""
+    unknown words, and are part of the training loss (translator/data/copies.py)."""
     input_map: Literal[1] | None = 1
     """Version of the input map (docs/input.md) applied to sources in training and translation; null: none.
     Models saved before the input map existed use none."""

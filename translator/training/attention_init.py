@@ -4,14 +4,15 @@ A word that the model has never seen, such as a name, has to be copied piece by 
 must find the source piece that follows the one that it wrote last. A model of this size learns it late, or
 not at all in a short training. So some heads start out with it; like all others, they are trained further.
 
-1. A head of the first encoder layer attends to the previous piece, by position, and notes what it is.
-2. Two heads of the last decoder layer compare the piece written last with these notes. They therefore attend
-   to the source pieces that follow the same piece.
-3. In cross-attention, the output weights are the transpose of the value weights. What is attended to is
-   thus passed on as it is, and becomes more probable as the next piece, because embeddings are tied.
+1. A previous-token head in the first encoder layer attends to position p - 1, and writes a projection of the
+   piece there into columns of its own.
+2. Two heads in the last decoder layer match the same projection of the piece written last against these
+   columns. They therefore attend to the source pieces that follow the same piece.
+3. In cross-attention, the output weights are the transpose of the value weights. The piece attended to thus
+   becomes more probable as the next one, because embeddings are tied.
 
-The notes need columns of their own: those of the fastest sinusoids, which the initial embeddings leave free.
-The other heads, and the feed-forward sublayers, start at random.
+The columns are those of the fastest sinusoids, which the initial embeddings leave free. The other heads, and
+the feed-forward sublayers, start at random.
 """
 
 import torch
@@ -22,9 +23,9 @@ from translator.model.positions import sinusoids
 from translator.model.transformer import Transformer
 
 #: Scales of the weights below, chosen by how soon random sequences of pieces are copied. None is critical.
-_SHARPNESS = 2.0  # of queries and keys that attend to the previous piece
-_NOTE = 1.5  # of what is noted
-_PASSED_ON = 2.0  # of what cross-attention passes on
+_SHARPNESS = 2.0  # queries and keys of the previous-token head
+_WRITTEN = 1.5  # output of the previous-token head
+_PASSED_ON = 2.0  # values and output of cross-attention
 
 
 def initialise_copying(model: Transformer) -> Tensor:
@@ -55,12 +56,12 @@ def initialise_copying(model: Transformer) -> Tensor:
         )
         first.query.weight[head] = _SHARPNESS * previous
         first.key_value.weight[head] = _SHARPNESS * own
-        #    It notes a projection of the piece in the free columns.
+        #    Its output is a projection of the piece, in the free columns.
         projection = torch.zeros(2 * n, width)
         projection[:, used] = torch.linalg.qr(torch.randn(len(used), 2 * n))[0].T
         first.key_value.weight[width:][head] = projection
-        first.output.weight[:, head] = _NOTE * own.T
-        # 2. A query is the same projection of the piece written last, and a key is a note.
+        first.output.weight[:, head] = _WRITTEN * own.T
+        # 2. A query is the same projection of the piece written last, and a key reads the free columns.
         for start in range(0, width, head_width)[:2]:
             last.query.weight[start : start + 2 * n] = projection
             last.key_value.weight[start : start + 2 * n] = own

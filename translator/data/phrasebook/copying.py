@@ -36,13 +36,16 @@ def digits(d: Draw, low: int = 2, high: int = 1000) -> tuple[str, str]:
     value = d.below(low, high if d.chance(0.7) else 20 * high)
     if value < 10_000 and d.chance(0.5):
         return str(value), str(value)
+    return _grouped(value)
+
+
+def _grouped(value: int) -> tuple[str, str]:
     return f"{value:,}".replace(",", " "), f"{value:,}"
 
 
 def thousands(d: Draw) -> tuple[str, str]:
     """Draw a number from 1 000 (1,000) to 99 999 (99,999), half of them round."""
-    value = d.below(10, 1000) * 100 if d.chance(0.5) else d.below(1000, 100_000)
-    return f"{value:,}".replace(",", " "), f"{value:,}"
+    return _grouped(d.below(10, 1000) * 100 if d.chance(0.5) else d.below(1000, 100_000))
 
 
 def decimal(d: Draw) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from functools import cache
 
 from translator.data.phrasebook.english import GLUE
 
-VOWELS = "aeiouyhàâäéèêëîïôöùûüœæ"
+VOWELS = "aeiouyhàáâäåéèêëíîïóôöøùúûüœæ"
 #: Words that lose their final vowel before a word that starts with a vowel: l'eau.
 _ELIDING = {"le", "la", "je", "me", "te", "se", "ne", "de", "que", "jusque", "lorsque", "puisque"}
 _PRESENT = {

@@ -10,6 +10,7 @@ from itertools import cycle
 
 from translator.data.phrasebook.copying import name
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.phrases import Sentence
 
 _CAPITALISED = re.compile(r"\b[A-ZÀ-Ý][a-zà-ÿ]{2,}(?![\w-])")
@@ -25,7 +26,6 @@ _MINE = (
     re.compile(rf"\b[Mm](?:on|a) (?:{_RELATIVES[0]})\b(?! \w+é)"),
     re.compile(rf"\b[Mm]y (?:{_RELATIVES[1]})\b"),
 )
-_VOWELS = "AÁÀÂEÉÈÊIÍİOÓÔÖØUÜYH"
 
 
 def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sentence]:
@@ -48,7 +48,7 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
             subjects.append((fr, en))
     for (fr, en, old_fr, old_en), (his_fr, his_en) in zip(cycle(people), cycle(subjects), strict=False):
         new = name(d)[0]
-        while (new[0] in _VOWELS) != (old_fr[0] in _VOWELS):  # d'Anne, but de Marie
+        while starts_with_vowel(new) != starts_with_vowel(old_fr):  # d'Anne, but de Marie
             new = name(d)[0]
         yield Sentence(fr.replace(old_fr, new), en.replace(old_en, new), ())
         new = name(d)[0]

@@ -1,7 +1,8 @@
 """The splits of the phrasebook.
 
 The pairs of `train`, `val` and `test` come from three sources: sentences written as a whole, patterns, and
-the grammar. Each of these splits contains pairs from every source. No French sentence of `val` or `test` is
+the grammar. Each of these splits contains pairs from every source; `train` alone also repeats some of the
+sentences with invented names. No French sentence of `val` or `test` is
 in `train`. `test_compositional` consists of sentences of the grammar. Each of them contains a combination of
 two parts (such as a rare verb and a tense, or a noun and an adjective) that does not occur in `train`,
 although each of the two parts occurs in `train`. `challenge` and `everyday` were written by hand, by authors
