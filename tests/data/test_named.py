@@ -51,9 +51,9 @@ def test_before_a_name_that_lost_its_vowel_only_names_with_a_vowel_stand() -> No
     fr = {sentence.fr for sentence in drawn([*PEOPLE, *SUBJECTS], 600)}
     elided = [text.removeprefix("C'est le vélo d'")[0] for text in fr if text.startswith("C'est le vélo d'")]
     others = [text.removeprefix("J'ai dîné avec ")[0] for text in fr if text.startswith("J'ai dîné avec ")]
-    vowels = set("AÁÀÂÅEÉÈÊIÍİOÓÔÖØUÜYH")
+    vowels = set("AÁÀÂÅEÉÈÊIÍİOÓÔÖØUÜH")
     assert elided
-    assert set(elided) <= vowels
+    assert set(elided) <= vowels | {"Y"}  # a vowel in Yves, not in Youssef
     assert others
     assert not set(others) & vowels
 
