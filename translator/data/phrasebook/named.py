@@ -38,7 +38,9 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
     known = {word for fr, en, _ in sentences for word in {*_WITHIN.findall(fr)} & {*_WITHIN.findall(en)}}
     people, subjects = [], []
     for fr, en, _ in sentences:
-        names = [(word, word) for word in _CAPITALISED.findall(fr) if word in known]
+        # The Internet and the Louvre are no names of people or towns.
+        shared = (word for word in _CAPITALISED.findall(fr) if word in known and f"the {word}" not in en)
+        names = [(word, word) for word in shared]
         of_mine = _MINE[0].findall(fr), _MINE[1].findall(en)
         relatives = [(of_mine[0][0], of_mine[1][0])] if [*map(len, of_mine)] == [1, 1] else []
         once = [old for old in (*names, *relatives) if fr.count(old[0]) == en.count(old[1]) == 1]
