@@ -107,7 +107,15 @@ VARIANTS = {
     "muon": (("train.optimizer=muon",), (4, 9)),
     "no average": (("train.ema_decay=null", "train.accumulate=1"), (4, 9)),
     "counted embeddings": (("train.embedding_init=counts",), (4,)),
-    "copies": (("data.copies=0.3", "train.attention_init=copying", "tokenizer.digits_per_piece=2"), (4, 9)),
+    "copies": (
+        (
+            "data.copies=0.3",
+            "data.random_names=0.5",
+            "train.attention_init=copying",
+            "tokenizer.digits_per_piece=2",
+        ),
+        (4, 9),
+    ),
     # The smaller source is repeated several times by step 12, and the epoch ends before.
     "two sources": ((*MIXED, "train.accumulate=4"), (4, 7, 9)),
     "two sources with noise and sampled pieces": (

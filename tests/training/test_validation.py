@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -325,6 +326,36 @@ def test_copies_follow_the_pairs_of_a_batch_and_count_as_its_tokens(tiny_config:
     assert torch.equal(first("data.copies=0.5").source_ids, copied.source_ids)
     other = first("data.copies=0.5", "train.seed=2").source_ids
     assert other.shape != copied.source_ids.shape or not torch.equal(other, copied.source_ids)
+
+
+def test_names_and_numbers_are_replaced_on_both_sides_within_the_maximum_length(
+    tiny_config: MakeConfig, tiny_corpus: Path
+) -> None:
+    for language, text in (("fr", "Paul a vu Lyon en 1987."), ("en", "Paul saw Lyon in 1987.")):
+        with (tiny_corpus / f"train.{language}").open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    prepared = prepare(tiny_config())
+    rows, decode = [len(prepared.train) - 1] * 8, prepared.tokenizer.decode
+
+    def sampled(*overrides: str, epoch: int = 0) -> list[tuple[list[int], list[int]]]:
+        data = TranslationData(tiny_config(*overrides), prepared, {"source": [], "target": []})
+        return list(zip(*data._sample(rows, Position(epoch, 0)), strict=True))
+
+    everything = "data.random_names=1"
+    texts = {(decode(source), decode(target)) for source, target in sampled(everything)}
+    assert len(texts) > 4
+    for source, target in texts:
+        match = re.fullmatch(r"(\w+) a vu (\w+) en (\d{4})\.", source)
+        assert match, source
+        assert target == "{} saw {} in {}.".format(*match.groups())
+        assert source != "Paul a vu Lyon en 1987."
+    assert sampled(everything) == sampled(everything) != sampled(everything, epoch=1)
+    usual = sampled("data.random_names=0", "data.copies=0")
+    assert {decode(source) for source, _ in usual} == {"Paul a vu Lyon en 1987."}
+    length = max(map(len, usual[0])) + 1
+    short = sampled(everything, f"model.max_length={length}")
+    assert max(len(ids) for pair in short for ids in pair) < length
+    assert any(pair == usual[0] for pair in short)
 
 
 def test_weight_decay_is_on_matrices_only(tiny_config: MakeConfig) -> None:

@@ -94,9 +94,12 @@ class DataConfig(SourceConfig):
     """Whether `train` and `evaluate` refuse a corpus if any of its rows would be left out (docs/data.md)."""
     noise: NoiseConfig = NoiseConfig()
     """Typing noise in training sources."""
+    random_names: Rate = 0.0
+    """Probability that a name or number on both sides of a training pair is replaced by random pieces, by
+    others in each epoch, so that the model learns to copy it (translator/data/copies.py)."""
     copies: Rate = 0.0
     """Rows of random pieces to copy, in proportion to the rows of each batch. They teach the model to copy
-    unknown words, and are part of the training loss (translator/data/copies.py)."""
+    unknown words, and are part of the training loss."""
     input_map: Literal[1] | None = 1
     """Version of the input map (docs/input.md) applied to sources in training and translation; null: none.
     Models saved before the input map existed use none."""

@@ -1,32 +1,103 @@
-"""Rows of random pieces whose target is part of their source, which teach a model to copy unknown words.
+"""Random pieces to copy, which teach a model to copy names, numbers and other unknown words.
 
 Copied text improves the translation of names (Currey et al. 2017). Random pieces do so without text: nothing
-in them can be translated. The target starts at a random piece of the source, so that a model cannot copy by
-position. It has to find where it is in the source, as it must within a sentence.
+in them can be translated. They are used in two ways:
+
+- Names and numbers that both sides of a pair contain are replaced by random ones, by others in each epoch.
+- Rows of random pieces follow the pairs of a batch. Their target starts at a random piece of the source, so
+  that a model cannot copy by position: it has to find where it is in the source, as within a sentence.
 """
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-#: Number of pieces of a row, at most.
-_MAX_PIECES = 12
-#: Length, in characters, of the pieces of which every other row consists: those of unknown words are short.
+from translator.data.tokenizer import Tokenizer
+
+#: Number of pieces of a row, and of a name, at most.
+_MAX_PIECES, _MAX_NAME = 12, 6
+#: Length, in characters, of the pieces that are drawn half of the time: those of unknown words are short.
 _SHORT = 3
+#: A name or a number, in a text that has the letter of its kind (`_kind`) for each piece.
+_NAME_OR_NUMBER = re.compile("Nw*|D+")
+#: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
+#: other languages write in other ways.
+_MIN_NAME, _MIN_NUMBER = 3, 25
+#: Share of the random names that contain a letter outside the vocabulary, and where such letters are from.
+_RARE, _LETTERS = 0.08, [chr(code) for code in range(0xC0, 0x250) if chr(code).islower()]
 
 
 class Copies:
-    """Draws rows of pieces."""
+    """Draws random pieces."""
 
-    def __init__(self, pieces: dict[str, int]):
-        """Initialise with the ids of all ordinary pieces, by piece."""
-        self._all = sorted(pieces.values())
-        self._short = sorted(i for piece, i in pieces.items() if len(piece) <= _SHORT) or self._all
+    def __init__(self, tokenizer: Tokenizer):
+        """Initialise with the vocabulary that the pieces are from."""
+        self._pieces = dict(sorted((i, piece) for piece, i in tokenizer.ordinary.items()))
+        self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
+        self._all, self._starts, self._inner = map(self._pool, ("NwD.", "N", "w"))
+        self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
+        self._digits = defaultdict[int, list[int]](list)  # by length
+        for i, kind in self._kinds.items():
+            if kind == "D":
+                self._digits[len(self._pieces[i])].append(i)
 
-    def draw(self, n_rows: int, max_pieces: int, random: Random) -> tuple[list[list[int]], list[list[int]]]:
+    def _pool(self, kinds: str) -> tuple[list[int], list[int]]:
+        """Return the pieces of some kinds, and the short ones among them."""
+        pieces = [i for i, kind in self._kinds.items() if kind in kinds]
+        return pieces, [i for i in pieces if len(self._pieces[i]) <= _SHORT] or pieces
+
+    def rows(self, n_rows: int, max_pieces: int, random: Random) -> tuple[list[list[int]], list[list[int]]]:
         """Return the source ids and the target ids of `n_rows` rows of up to `max_pieces` pieces."""
-        sources = [self._row(min(max_pieces, _MAX_PIECES), random) for _ in range(n_rows)]
+        most = max(1, min(max_pieces, _MAX_PIECES))
+        sources = [random.choices(random.choice(self._all), k=random.randint(1, most)) for _ in range(n_rows)]
         return sources, [ids[random.randrange(len(ids)) :] for ids in sources]
 
-    def _row(self, max_pieces: int, random: Random) -> list[int]:
-        among: Sequence[int] = random.choice((self._all, self._short))
-        return random.choices(among, k=random.randint(1, max(1, max_pieces)))
+    def replace(
+        self, source: Sequence[int], target: Sequence[int], rate: float, random: Random
+    ) -> tuple[list[int], list[int]]:
+        """Return the ids of a pair, with random names and numbers in place of those that both sides contain.
+
+        Each name or number is replaced with probability `rate`, wherever it occurs in the pair.
+        """
+        in_target = {tuple(target[span]) for span in self._spans(target)}
+        shared = [old for span in self._spans(source) if (old := tuple(source[span])) in in_target]
+        new = {old: self._like(old, random) for old in shared if random.random() < rate}
+        return self._with(new, source), self._with(new, target)
+
+    def _spans(self, ids: Sequence[int]) -> Iterator[slice]:
+        """Yield where the names and numbers are that may be replaced."""
+        for match in _NAME_OR_NUMBER.finditer("".join(self._kinds.get(i, ".") for i in ids)):
+            text = "".join(self._pieces[i] for i in ids[slice(*match.span())]).replace("▁", "")
+            if int(text) >= _MIN_NUMBER if text.isdecimal() else len(text) >= _MIN_NAME:
+                yield slice(*match.span())
+
+    def _with(self, new: dict[tuple[int, ...], list[int]], ids: Sequence[int]) -> list[int]:
+        result: list[int] = []
+        done = 0
+        for span in self._spans(ids) if new else ():
+            old = tuple(ids[span])
+            result += [*ids[done : span.start], *new.get(old, old)]
+            done = span.stop
+        return [*result, *ids[done:]]
+
+    def _like(self, old: Iterable[int], random: Random) -> list[int]:
+        """Return a random name, or a random number with as many digits."""
+        if all(self._kinds[i] == "D" for i in old):
+            return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
+        start, inner = random.choice(self._starts), random.choice(self._inner)
+        following = random.choices(inner, k=random.randint(1, _MAX_NAME - 1)) if inner else []
+        if self._rare and random.random() < _RARE:
+            at = random.randint(0, len(following))
+            following[at:at] = random.choice(self._rare)
+        return [random.choice(start), *following]
+
+
+def _kind(piece: str) -> str:
+    """Return the kind of a piece: N starts a name, w continues it, D has digits only, "." is any other."""
+    word = piece.removeprefix("▁")
+    if word.isdecimal():
+        return "D"
+    if word == piece:
+        return "w" if word.isalpha() and word.islower() else "."
+    return "N" if word.isalpha() and word[0].isupper() else "."

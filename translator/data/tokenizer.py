@@ -212,9 +212,9 @@ class Tokenizer:
                 break
             _, i = min(merges)  # the merge learnt first or, if it is possible in several places, the leftmost
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
-        return [i for piece in pieces for i in self._piece_ids(piece)]
+        return [i for piece in pieces for i in self.piece_ids(piece)]
 
-    def _piece_ids(self, piece: str) -> list[int]:
+    def piece_ids(self, piece: str) -> list[int]:
         """Return the id of a piece or, if the piece is not in the vocabulary, the ids of its bytes."""
         known = self.ordinary.get(piece)
         return [known] if known is not None else [self._bytes[value] for value in piece.encode()]

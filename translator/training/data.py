@@ -42,7 +42,8 @@ class TranslationData(LightningDataModule):
         self.references: list[str] = list(validation["target"])
         #: With `data.sources`, the lines of each source in the validation split, by the source's name.
         self.validation_lines = _lines_by_source(config.data, seed=config.train.seed)
-        self._copies = Copies(prepared.tokenizer.ordinary) if config.data.copies else None
+        copies = config.data.copies or config.data.random_names
+        self._copies = Copies(prepared.tokenizer) if copies else None
         self.noise: dict[str, float] = config.data.noise.model_dump()
         self.start = START
 
@@ -54,7 +55,7 @@ class TranslationData(LightningDataModule):
         endless epoch; `Batch.position` keeps track of the actual epoch and batch.
         """
         train, trainer = self.config.train, self.trainer
-        dropout, copies = bool(self.config.tokenizer.dropout), bool(self.config.data.copies)
+        changes_targets = bool(self.config.tokenizer.dropout) or self._copies is not None
         stream = BatchStream(
             self.prepared.train,
             partial(self.prepared.plan, train),
@@ -62,8 +63,8 @@ class TranslationData(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             n_ranks=trainer.world_size if trainer else 1,
             start=self.start,
-            sample=self._sample if dropout or copies or any(self.noise.values()) else None,
-            keeps_targets=not (dropout or copies),
+            sample=self._sample if changes_targets or any(self.noise.values()) else None,
+            keeps_targets=not changes_targets,
             sum_over_ranks=self._sum_over_ranks,
         )
         return DataLoader(stream, batch_size=None)
@@ -81,12 +82,12 @@ class TranslationData(LightningDataModule):
         return DataLoader(_Chunks(self.sources, self.references, rank, n_ranks), batch_size=None)
 
     def _sample(self, rows: Sequence[int], position: Position) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the source ids and the target ids of some pairs, with the configured noise and BPE-dropout.
+        """Return the source ids and the target ids of some pairs, with noise, BPE-dropout and random names.
 
-        They are followed by the configured copies. Batches are planned without noise and copies. Noise may
+        They are followed by the configured copies. Batches are planned without all of this. Noise may
         increase a batch's source tokens to `MAX_GROWTH` times the budget. It is applied to sources only, and
         if it makes a source too long, the source is used without noise. If BPE-dropout makes a text too long
-        for the model, the text is segmented without BPE-dropout.
+        for the model, the text is segmented without BPE-dropout, and likewise for random names.
         """
         texts, usual = self.prepared.texts[list(rows)], self.prepared.train[list(rows)]
         sources, source_ids = self._add_noise(texts["source"], usual["source_ids"], rows, position.epoch)
@@ -96,9 +97,13 @@ class TranslationData(LightningDataModule):
             target_ids = self._bpe_dropout(texts["target"], target_ids, position, side=1)
         if self._copies is None:
             return source_ids, target_ids
-        n_copies, max_pieces = round(self.config.data.copies * len(rows)), max(map(len, target_ids))
         random = random_of_row(self.config.train.seed, *position)
-        copied_from, copies = self._copies.draw(n_copies, max_pieces, random)
+        for i, ids in enumerate(zip(source_ids, target_ids, strict=True)):
+            new = self._copies.replace(*ids, self.config.data.random_names, random)
+            if max(map(len, new)) < self.config.model.max_length:
+                source_ids[i], target_ids[i] = new
+        n_copies, max_pieces = round(self.config.data.copies * len(rows)), max(map(len, target_ids))
+        copied_from, copies = self._copies.rows(n_copies, max_pieces, random)
         return source_ids + copied_from, target_ids + copies
 
     def _add_noise(
