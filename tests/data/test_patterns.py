@@ -81,6 +81,23 @@ def test_links_are_those_of_the_table_and_of_the_slots() -> None:
     assert any(link.startswith(f"{town}=") for link in linked(said))
 
 
+def test_words_of_a_link_are_found_where_they_stand_together() -> None:
+    line = parse(
+        "La maison est à un kilomètre de la gare.",
+        "The house is by the station.",
+        "la gare=the station",
+        where="x",
+    )
+    assert (7, 4) in line.links
+    assert (8, 5) in line.links
+    assert not {0, 1} & {i for i, _ in line.links}
+    apart = parse("Il ne dort pas, ne pas rire.", "He isn't, no.", "ne pas=is n't", where="x")
+    assert {i for i, _ in apart.links} >= {5, 6}
+    twice = parse("Le chat ne voit pas le chien.", "He is not.", "ne pas=not", where="x")
+    assert (2, 2) in twice.links
+    assert (4, 2) in twice.links
+
+
 def test_copies_are_written_as_they_are() -> None:
     for seed in range(40):
         said = filled("Le train part à {hour}.", "The train leaves at {hour}.", seed=seed)

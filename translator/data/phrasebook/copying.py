@@ -49,8 +49,8 @@ def thousands(d: Draw) -> tuple[str, str]:
 
 
 def decimal(d: Draw) -> tuple[str, str]:
-    """Draw a number with one or two decimals: 4,2 (4.2), 12,75 (12.75)."""
-    units, places = d.below(1, 10) if d.chance(0.5) else d.below(10, 100), 1 if d.chance(0.7) else 2
+    """Draw a number from 2, with one or two decimals: 4,2 (4.2), 12,75 (12.75)."""
+    units, places = d.below(2, 10) if d.chance(0.5) else d.below(10, 100), 1 if d.chance(0.7) else 2
     decimals = d.below(1, 10**places)
     return f"{units},{decimals:0{places}}", f"{units}.{decimals:0{places}}"
 
@@ -80,6 +80,12 @@ def price(d: Draw) -> tuple[str, str]:
     return f"{euros:,},{cents:02} €".replace(",", " ", euros >= 1000), f"€{euros:,}.{cents:02}"
 
 
+def amount(d: Draw) -> tuple[str, str]:
+    """Draw a large amount of money: 45 000 € (€45,000), 265 000 € (€265,000)."""
+    fr, en = _grouped(d.below(10, 100) * d.pick((500, 1000, 5000)))
+    return f"{fr} €", f"€{en}"
+
+
 def percentage(d: Draw) -> tuple[str, str]:
     """Draw a percentage: 20 % (20%), 2,5 % (2.5%)."""
     units, tenth = d.below(1, 100), d.below(1, 10)
@@ -88,7 +94,8 @@ def percentage(d: Draw) -> tuple[str, str]:
 
 def date(d: Draw) -> tuple[str, str]:
     """Draw a date, with or without a year: 3 mai (May 3), 1er juin 2019 (June 1, 2019)."""
-    month, day = d.below(0, 12), d.below(1, 29)
+    month = d.below(0, 12)
+    day = d.below(1, 29 if month == 1 else 31)
     fr, en = f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
     if d.chance(0.4):
         of = d.below(1950, 2025)
@@ -132,6 +139,7 @@ COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "year": year,
     "hour": hour,
     "price": price,
+    "amount": amount,
     "percentage": percentage,
     "date": date,
     "phone": phone,

@@ -121,15 +121,16 @@ def _items(text: str, where: str) -> Items:
 def _find(side: Items, wanted: Items, where: str) -> list[int]:
     """Return the positions in `side` of the words and slots in `wanted`, which are one end of a link.
 
-    If a word is repeated, its occurrences in `wanted` and in `side` are matched from left to right.
+    The first place where they stand together is preferred. If there is none, a word that is repeated in
+    `wanted` is matched with its occurrences in `side` from left to right.
     """
+    given, names = [[str(item).lower() for item in items] for items in (side, wanted)]
+    for at in range(len(given) - len(names) + 1):
+        if given[at : at + len(names)] == names:
+            return [*range(at, at + len(names))]
     positions: list[int] = []
-    for item in wanted:
-        same = [
-            i
-            for i, candidate in enumerate(side)
-            if str(candidate).lower() == str(item).lower() and i not in positions
-        ]
+    for item, name in zip(wanted, names, strict=True):
+        same = [i for i, candidate in enumerate(given) if candidate == name and i not in positions]
         if not same:
             raise DataError(
                 f"{where}: a link names {str(item)!r}, which is not in {' '.join(map(str, side))!r}"
