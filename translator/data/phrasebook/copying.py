@@ -7,6 +7,7 @@ the formats.
 
 from collections.abc import Callable
 from functools import cache
+from unicodedata import normalize
 
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import rows
@@ -111,7 +112,7 @@ def phone(d: Draw) -> tuple[str, str]:
 
 def email(d: Draw) -> tuple[str, str]:
     """Draw an e-mail address, which is the same in both languages."""
-    box = d.pick(_MAILBOXES) if d.chance(0.4) else name(d)[0].lower().translate(_PLAIN)
+    box = d.pick(_MAILBOXES) if d.chance(0.4) else _plain(name(d)[0])
     address = f"{box}@{_domain(d)}"
     return address, address
 
@@ -125,10 +126,12 @@ def url(d: Draw) -> tuple[str, str]:
 def _domain(d: Draw) -> str:
     if d.chance(0.4):
         return d.pick(_DOMAINS)
-    return name(d)[0].lower().translate(_PLAIN) + d.pick((".fr", ".com", ".org", ".net", ".eu"))
+    return _plain(name(d)[0]) + d.pick((".fr", ".com", ".org", ".net", ".eu"))
 
 
-_PLAIN = str.maketrans("éèêàâçîôû", "eeeaaciou")
+def _plain(name: str) -> str:
+    return "".join(character for character in normalize("NFKD", name.lower()) if character.isascii())
+
 
 #: For each kind of slot with copied or reformatted text, the function that draws the text.
 COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
