@@ -15,6 +15,8 @@ from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
 
 HUMAN = leaves(["human"])
 LIVING = leaves(["living"])
+#: Classes of jobs. A verb that only people with these jobs can have as its subject (prescrire) is human, too.
+WORKERS = frozenset(("medic", "law", "judge", "farmer"))
 #: Classes of nouns that have a definite article in French and no article in English: le football, football.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
 #: Nouns for people that the grammar does not combine with a possessive, because a possessive would change the
@@ -30,6 +32,11 @@ NOT_OWNED = (
     "adulte",
     "inconnu",
     "étranger",
+    *"gens mec gars vieillard citoyen habitant touriste passant piéton cycliste automobiliste témoin".split(),
+    *"débutant célibataire chômeur retraité immigré réfugié orphelin blessé victime gagnant".split(),
+    *"roi reine prince princesse génie imbécile menteur criminel sorcier fée fantôme monstre".split(),
+    *"président ministre maire pape juge Français Française Américain Italien Européen chose objet".split(),
+    "nouveau venu",
 )
 #: Subject pronouns. The columns are: French pronoun, English pronoun, person of the French verb (as an index
 #: in je, tu, il, nous, vous, ils), person of the English verb (as an index in I, you, he, we, you, they),
@@ -85,6 +92,7 @@ def pronoun(d: Draw, *, things: bool = False, only: tuple[str, ...] = ()) -> Phr
         en_person=en_person,
         feminine=d.chance(0.4) if feminine is None else feminine,
         owner=owner,
+        human=not things,
         head=tag,
     )
 
@@ -95,8 +103,8 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
     `pronouns` is the probability that the subject is a pronoun. If `d.calm` is true, a probability below
     0.65 is raised to 0.65.
     """
-    human = not verb.subject.isdisjoint(HUMAN)
-    living = not verb.subject.isdisjoint(LIVING)
+    human = not verb.subject.isdisjoint(HUMAN | WORKERS)
+    living = human or not verb.subject.isdisjoint(LIVING)
     if (living or not d.lexicon.has_living_twin(verb)) and d.chance(
         max(pronouns, 0.65) if d.calm else pronouns
     ):
@@ -104,7 +112,7 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
         return pronoun(d) if human else pronoun(d, things=not living, only=("il", "elle", "ils", "elles"))
     if human and not d.known and d.chance(0.05):
         d.build("quelqu'un, tout le monde")
-        return word_for_word(*d.pick(_ANYONE))
+        return replace(word_for_word(*d.pick(_ANYONE)), owner="their")
     if human and d.chance(0.35):
         one = first_name(d)
         if d.chance(0.8):
@@ -117,21 +125,6 @@ def subject(d: Draw, verb: Verb, *, pronouns: float = 0.5) -> Phrase:
         if human and d.chance(0.75) and (verb.subject >= HUMAN)
         else d.pick(d.lexicon.of(*sorted(verb.subject))),
     )
-
-
-def again(who: Phrase) -> Phrase | None:
-    """Return a pronoun that refers to `who` in another clause, such as il for Paul.
-
-    If `who` is neither a person nor a pronoun, return None.
-    """
-    if not who.human and not (len(who.fr) == 1 and who.fr[0].text in FRENCH_PRONOUNS):
-        return None
-    said = who.fr[0].text if len(who.fr) == 1 else ""
-    third = ("elle" if who.feminine else "il") + ("s" if who.plural else "")
-    french = said if said in ("je", "tu", "on", "nous", "vous") else third
-    tag = new_tag()
-    english = next(row[1] for row in SUBJECTS if row[0] == french)
-    return replace(who, fr=[Word(french, (tag,))], en=[Word(english, (tag,))], head=tag, article=False)
 
 
 def anybody(d: Draw) -> Phrase:
@@ -190,7 +183,7 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
     if kind == "possessive" and not is_owned:
         kind = "definite"
     d.build(kind)
-    return kind
+    return "general" if kind == "definite" and noun.lemma == "gens" else kind
 
 
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:

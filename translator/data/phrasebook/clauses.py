@@ -73,8 +73,6 @@ class Clause:
         also: additional tags of the English verb, if the verb also translates an object (avoir besoin: need).
         manner: adverb of manner, such as vite. In French, it follows the verb, but bien, mal and beaucoup
             precede a participle or infinitive. In English, it follows the objects.
-        as_present: whether English translates a French future with the present: quand tu viendras, when you
-            come.
     """
 
     subject: Phrase
@@ -92,7 +90,6 @@ class Clause:
     perfect: bool = False
     agrees: tuple[bool, bool] | None = None
     linked: dict[str, int] = field(default_factory=dict)
-    as_present: bool = False
     also: tuple[int, ...] = ()
     manner: Phrase | None = None
 
@@ -100,11 +97,13 @@ class Clause:
 def aspect(clause: Clause) -> str:
     """Return the English tense of a clause, as one of the names that `english_verb` accepts."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
-    simple = simple or clause.frequency is not None
+    simple = simple or clause.frequency is not None or clause.verb.en[BASE] == "find"
+    # stops pushing, not is stopping pushing
+    simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in ("stop", "finish"))
     if clause.tense == "present":
         if clause.since:
             return "perfect" if clause.verb.state else "perfect progressive"
-        return "present" if simple else "progressive"
+        return "present" if simple or clause.negation == "plus" else "progressive"
     if clause.tense == "imparfait":
         return "past" if simple else "past progressive"
     if clause.tense == "passé composé":
@@ -112,8 +111,6 @@ def aspect(clause: Clause) -> str:
             return "was able"
         done = clause.perfect or clause.negation in ("jamais", "pas encore")
         return "perfect" if done else "past"
-    if clause.as_present:
-        return "present"
     return {
         "en train": "progressive",
         "plus-que-parfait": "past perfect",

@@ -3,8 +3,6 @@
 from translator.data.phrasebook import (
     pronouns,
     questions,
-    relatives,
-    sentences,
     statements,
 )
 from translator.data.phrasebook.statements import TENSE_WEIGHTS, TENSES, Construction, tense_statement
@@ -29,7 +27,6 @@ CONSTRUCTIONS: tuple[tuple[Construction, int], ...] = (
     (statements.modal, 7),
     (statements.with_infinitive, 5),
     (statements.must, 3),
-    (statements.passive, 4),
     (pronouns.order, 7),
     (questions.yes_or_no, 9),
     (questions.with_pronoun, 3),
@@ -41,12 +38,4 @@ CONSTRUCTIONS: tuple[tuple[Construction, int], ...] = (
     (questions.how_many, 4),
     (questions.since_when, 1),
     (statements.tense_statement("plus-que-parfait"), 2),
-    (relatives.relative, 12),
-    (sentences.condition, 6),
-    (sentences.because, 5),
-    (sentences.when, 6),
-    (sentences.purpose, 4),
-    (sentences.joined, 5),
-    (sentences.thinks, 5),
-    (sentences.since, 4),
 )

@@ -10,6 +10,11 @@ from translator.data.phrasebook import english, french
 from translator.data.phrasebook.french import Conjugation
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun, Verb, leaves
 
+#: Adjectives that are not put next to a noun, because English has them only after be (pleased, moved), or
+#: because they mean something else there (present).
+_PREDICATIVE = tuple(
+    "content ému ravi enchanté gêné ennuyé vexé impressionné intrigué rassuré soulagé présent prêt".split()
+)
 TABLES = Path(__file__).parent / "tables"
 
 
@@ -33,15 +38,6 @@ class Lexicon:
     def clausal(self) -> tuple[Verb, ...]:
         """All verbs except those that need a subordinate clause with que."""
         return tuple(verb for verb in self.verbs if "that" not in verb.object)
-
-    @cached_property
-    def events(self) -> tuple[Verb, ...]:
-        """The verbs that describe what people do or what happens to them.
-
-        Verbs that need an infinitive or a clause with que are left out.
-        """
-        human = leaves(["human"])
-        return tuple(v for v in self.clausal if not v.state and v.subject & human and "inf" not in v.object)
 
     @cached_property
     def scenes(self) -> list[str]:
@@ -138,6 +134,7 @@ class Lexicon:
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
             suits = [a for a in self.adjectives if not a.applies.isdisjoint(noun.classes)]
+            suits = [a for a in suits if a.lemma not in _PREDICATIVE]
             # petit and ami are not combined, because "une petite amie" would mean a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
         return self._suiting[key]

@@ -23,9 +23,28 @@ _RELATIVES = (
     "|daughter|husband|wife|neighbor|friend|boss|coworker|colleague|doctor|teacher",
 )
 _MINE = (
-    re.compile(rf"\b[Mm](?:on|a) (?:{_RELATIVES[0]})\b(?! \w+é)"),
+    # not: ma sœur aînée, mon collègue d'en face, d'être ma mère
+    re.compile(rf"(?<!être )\b[Mm](?:on|a) (?:{_RELATIVES[0]})\b(?! \w+é| d'| du | des )"),
     re.compile(rf"\b[Mm]y (?:{_RELATIVES[1]})\b"),
 )
+#: Feasts, planets and brands, of which one does not speak as of a person or a town.
+_NOT_NAMES = frozenset(
+    "Halloween Thanksgiving Ascension Mars Jupiter Bible Covid Lego Scrabble Monopoly Instagram Python Union "
+    "Culture Nord Marseillaise Vikings Beatles Constitution Nobel Royal Prince Mardi".split()
+)
+_SHE = re.compile(r"\b[Ee]lle\b"), re.compile(r"\b(?:she|her|hers|herself)\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def _is_name(word: str, en: str) -> bool:
+    """Return whether a word is a whole name: not the Louvre, New York or Ascension Day."""
+    longer = rf"(?<=\w )[A-Z]\w+ (?:de |du |of )?{word}\b|\b{word} [A-Z]|\b[Tt]he {word}\b"
+    return word not in _NOT_NAMES and not re.search(longer, en)
+
+
+def _tells_gender(fr: str, en: str) -> bool:
+    """Return whether the French says elle if the English says she or her."""
+    return bool(_SHE[0].search(fr)) or not _SHE[1].search(en)
 
 
 def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sentence]:
@@ -36,22 +55,30 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
     without end, each time with other names. They have no links.
     """
     known = {word for fr, en, _ in sentences for word in {*_WITHIN.findall(fr)} & {*_WITHIN.findall(en)}}
+    ordinary = {word.lower() for fr, en, _ in sentences for word in _WORD.findall(f"{fr} {en}")}
+
+    def new_name() -> str:
+        new = name(d)[0]
+        while new.lower() in ordinary:  # Use, Tata
+            new = name(d)[0]
+        return new
+
     people, subjects = [], []
     for fr, en, _ in sentences:
         # The Internet and the Louvre are no names of people or towns.
-        shared = (word for word in _CAPITALISED.findall(fr) if word in known and f"the {word}" not in en)
+        shared = (word for word in _CAPITALISED.findall(fr) if word in known and _is_name(word, en))
         names = [(word, word) for word in shared]
         of_mine = _MINE[0].findall(fr), _MINE[1].findall(en)
         relatives = [(of_mine[0][0], of_mine[1][0])] if [*map(len, of_mine)] == [1, 1] else []
         once = [old for old in (*names, *relatives) if fr.count(old[0]) == en.count(old[1]) == 1]
-        if once:
+        if once and (once[0] in names or _tells_gender(fr.replace(once[0][0], ""), en)):
             people.append((fr, en, *once[0]))
-        elif _SUBJECT[0].match(fr) and _SUBJECT[1].match(en):
+        elif _SUBJECT[0].match(fr) and _SUBJECT[1].match(en) and _tells_gender(fr[4:], en[3:]):
             subjects.append((fr, en))
     for (fr, en, old_fr, old_en), (his_fr, his_en) in zip(cycle(people), cycle(subjects), strict=False):
-        new = name(d)[0]
+        new = new_name()
         while starts_with_vowel(new) != starts_with_vowel(old_fr):  # d'Anne, but de Marie
-            new = name(d)[0]
+            new = new_name()
         yield Sentence(fr.replace(old_fr, new), en.replace(old_en, new), ())
-        new = name(d)[0]
+        new = new_name()
         yield Sentence(_SUBJECT[0].sub(new, his_fr), _SUBJECT[1].sub(new, his_en), ())

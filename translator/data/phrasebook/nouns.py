@@ -34,6 +34,8 @@ POSSESSIVES = (
     ("votre", "votre", "vos"),
     ("leur", "leur", "leurs"),
 )
+#: English nouns that are counted although their translation is only plural: des vacances, a vacation.
+COUNTED = ("vacation", "emergency room")
 EN_POSSESSIVES = ("my", "your", "his", "our", "your", "their")
 
 
@@ -169,7 +171,8 @@ def _determiner(
         if plural and described:
             form = "de"  # des becomes de before an adjective: de grands arbres
         if not noun.fr[0]:
-            english_words = []  # English has no article: des lunettes, glasses
+            # English has no article: des lunettes, glasses
+            english_words = ["a"] if noun.en[0] in COUNTED else []
         elif en_plural and not plural:
             english_words = ["a", "pair", "of"]
     elif kind == "demonstrative" and en_plural:

@@ -8,6 +8,7 @@ from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.french import starts_with_vowel
 from translator.data.phrasebook.nouns import (
+    QUANTITIES,
     fitting,
     noun_phrase,
     possessor,
@@ -47,7 +48,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     if "family" in noun.classes:
         d.build("possessive")
         return noun_phrase(noun, "possessive", plural=plural, owner=owner_of(d, who))
-    if d.chance(0.07) and noun.counted and not noun.is_human:
+    if d.chance(0.07) and noun.counted and not noun.is_human and _owned(noun):
         owner = first_name(d) if d.chance(0.6) else being(d, d.noun("person", "family"), adjectives=0.0)
         if owner.en_person == 2 or owner.en[-1].text.endswith("s"):
             return possessor(d, noun, owner, plural=plural)
@@ -57,7 +58,9 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
     if "body" in noun.classes:
         kinds = ("possessive",) * len(kinds)
     kind = d.pick(kinds if not general else ("possessive", "demonstrative"))
-    if kind == "possessive" and noun.lemma in NOT_OWNED:
+    if kind == "possessive" and not _owned(noun):
+        kind = "definite"
+    if kind == "indefinite" and not noun.fr[1] and noun.classes & _WHOLE:
         kind = "definite"
     if noun.classes & {"money", "time"} and noun.counted:
         kind = "number"
@@ -68,7 +71,28 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         kind = d.pick(
             ("number", "several", "a few", "quantity", "quantity") if noun.counted else ("quantity",)
         )
+    if kind == "definite" and (
+        noun.lemma == "gens" or (noun.lemma in _MEALTIMES and not plural and not described)
+    ):
+        kind = "general"  # people, have lunch
     return _determined(d, noun, kind, who, negation, plural=plural, described=described)
+
+
+#: Classes whose uncountable nouns have no partitive article: la santé, not de la santé.
+_WHOLE = frozenset(("abstract", "trait", "feature", "region", "weather"))
+_MEALTIMES = ("petit déjeuner", "déjeuner", "dîner", "souper")
+#: Places that belong to everybody, and those among them that somebody can call his own.
+_PUBLIC = frozenset(("building", "outdoor", "region", "landscape", "sky", "weather"))
+_OWN_PLACES = tuple(
+    "école lycée université collège bureau ferme magasin boutique restaurant jardin rue "
+    "ville village quartier pays région potager".split()
+)
+
+
+def _owned(noun: Noun) -> bool:
+    """Return whether a noun makes sense with a possessive or a possessor."""
+    is_public = bool(noun.classes & _PUBLIC) and not noun.classes & {"lodging", "rental", "firm"}
+    return noun.lemma not in NOT_OWNED and (not is_public or noun.lemma in _OWN_PLACES)
 
 
 def _determined(
@@ -85,7 +109,10 @@ def _determined(
     d.build(kind)
     if kind == "quantity":
         words = ("beaucoup", "trop", "assez", "peu")
-        return noun_phrase(noun, d.pick(words[:3] if negation else words), plural=True, adjectives=described)
+        chosen = d.pick(words[:3] if negation else words)
+        if chosen == "peu":
+            described = ()  # little hot water would be taken for water that is little
+        return noun_phrase(noun, chosen, plural=True, adjectives=described)
     if kind in ("several", "a few"):
         return noun_phrase(noun, kind, plural=True, adjectives=described)
     if kind == "number":
@@ -97,7 +124,7 @@ def _determined(
         if negation in ("pas", "plus", "jamais", "pas encore"):
             d.build("pas de")
             phrase = noun_phrase(noun, "negated", plural=plural, adjectives=described)
-            if not plural and noun.fr[1] and phrase.en_person == 2:  # pas de chien becomes not … a dog
+            if not plural and noun.counted and phrase.en_person == 2:  # pas de chien becomes not … a dog
                 phrase.en[0] = Word("a", phrase.en[0].tags)
             return phrase
     phrase = noun_phrase(noun, kind, plural=plural, adjectives=described)
@@ -117,7 +144,7 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
         phrase = noun_phrase(noun, kind, plural=noun.counted and bool(noun.classes & {"music"}))
     else:
         phrase = thing(d, noun, who)
-        if preposition == "de" and phrase.fr[0].text in ("des", "du", "de"):
+        if phrase.fr[0].text in (*QUANTITIES, *(("des", "du", "de") if preposition == "de" else ())):
             phrase = noun_phrase(noun, "definite", plural=phrase.plural)
     tag = new_tag()
     return replace(
@@ -145,7 +172,12 @@ def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str =
             drawn.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
     if verb.second and omit != "second":
         preposition, classes, english = verb.second
-        drawn.append(prepositional(d, preposition, d.noun(*sorted(classes)), who, english or "to"))
+        told = verb.en[0] == "tell" and omit != "direct"
+        english = "" if told else english or "to"
+        drawn.append(prepositional(d, preposition, d.noun(*sorted(classes)), who, english))
+        if told:  # tells him the truth
+            what, whom = drawn
+            drawn = [replace(what, en=[]), replace(whom, en=whom.en + what.en)]
     return drawn
 
 
@@ -155,12 +187,14 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
         return location(d, goes="goes" in verb.object, classes=classes)
     if "inf" in verb.object:
         d.build("infinitive")
-        action = d.pick(actions(d))
+        action = d.pick([v for v in actions(d) if _follows(verb, v)])
         phrase = infinitive(d, action, who, ing=not _takes_to(verb), negation=negation)
         tag = new_tag()
         return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
     noun = d.noun(*sorted(verb.object))
     d.combine(verb.key, noun.lemma)
+    if verb.lemma == "parler" and "language" in noun.classes:
+        return noun_phrase(noun, "bare")  # parler chinois
     if verb.preposition:
         return prepositional(d, verb.preposition, noun, who)
     if verb.reflexive or ("body" in noun.classes and verb.object <= {"body"}):
@@ -172,6 +206,18 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
 
 #: Parts of the body that are put in the plural in sentences such as: elle se lave les mains.
 _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
+
+
+_PHASES = ("commencer", "se mettre", "continuer", "cesser", "finir", "arrêter")
+
+
+def _follows(verb: Verb, action: Verb) -> bool:
+    """Return whether an infinitive makes sense after a verb: what one knows how to do, one does well."""
+    if verb.lemma in ("savoir", "apprendre"):
+        return "bien" in action.how
+    return verb.lemma not in _PHASES or not (
+        "time" in action.object or action.lemma in ("finir", "terminer", "commencer", "arriver")
+    )
 
 
 def _takes_to(verb: Verb) -> bool:
@@ -255,6 +301,15 @@ def indirect_pronoun(d: Draw, who: Phrase, to: str, *, things_only: bool = False
     return Pronoun(french, (*lead, "him" if french == "lui" else "them"), 3)
 
 
+#: English verbs with which vite is fast; with others, it is quickly.
+_FAST = tuple(
+    "run walk drive ride skate ski swim fly climb go move grow talk speak read write type work eat drink "
+    "learn breathe".split()
+)
+#: States that can last for a while, and so be said with a time: he wants to leave now.
+_AT_TIMES = ("vouloir", "pouvoir", "devoir", "voir", "entendre", "remarquer")
+
+
 def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
     """Add random adverbials to `clause`.
 
@@ -266,12 +321,18 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         chosen = d.pick(verb.how)
         if chosen == "ensemble" and not clause.subject.plural:
             chosen = ""
+        if chosen == "beaucoup" and clause.negation and clause.objects:
+            chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes
+        if chosen == "vite" and verb.en[0] not in _FAST:
+            how["vite"] = "quickly"
         if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):
             clause.manner = word_for_word(chosen, how[chosen])
             d.build("adverb of manner")
             d.combine(verb.key, chosen)
-    if verb.where and not verb.object & {"goes", "stays"} and d.chance(chance):
+    if verb.where and not verb.object & {"goes", "stays", "time"} and d.chance(chance):
         clause.tail.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
+    if (verb.state and verb.lemma not in _AT_TIMES) or (verb.lemma == "attendre" and verb.intransitive):
+        return  # not: he knows Louis this weekend, they're waiting this summer
     if d.chance(chance * 0.8):
         when = {
             "present": ("present", "habit", "habit", "any"),
@@ -282,9 +343,16 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         }.get(clause.tense)
         if when and clause.negation in ("", "pas"):
             kind = d.pick(when)
+            if verb.happens and clause.tense == "present":
+                kind = "habit"  # not: she's falling this afternoon
+            if clause.tense == "imparfait" and clause.negation:
+                kind = "habit"
             if kind == "habit" and verb.lemma in ("venir", "partir"):
                 kind = when[0]
-            clause.tail.append(time(d, kind))
+            not_at: tuple[str, ...] = ("il y a",) if clause.tense == "imparfait" else ()
+            if clause.negation:
+                not_at = ("il y a longtemps", "l'autre jour", "un jour")
+            clause.tail.append(time(d, kind, without=not_at))
             clause.habit = clause.habit or kind == "habit"
     elif d.chance(0.1) and not clause.negation and clause.tense in ("present", "imparfait"):
         clause.frequency = adverb(d, "frequency")

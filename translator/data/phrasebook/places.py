@@ -91,9 +91,12 @@ def at_home_of(d: Draw, *, goes: bool) -> Phrase:
     return pattern("chez_ab {0}", f"{to}_a {{0}} 's_b house_b", first_name(d))
 
 
-def time(d: Draw, *when: str) -> Phrase:
-    """Draw an expression of time whose kind is in `when`, such as hier."""
-    entry = d.pick([entry for entry in d.lexicon.times if entry.kind in when])
+def time(d: Draw, *when: str, without: tuple[str, ...] = ()) -> Phrase:
+    """Draw an expression of time whose kind is in `when`, such as hier.
+
+    Expressions that start with one of `without` are left out.
+    """
+    entry = d.pick([e for e in d.lexicon.times if e.kind in when and not e.fr.startswith(without or "\0")])
     d.build(f"time {entry.kind}")
     return fixed(entry)
 

@@ -21,7 +21,7 @@ def with_direct_pronoun(d: Draw) -> Phrase:
 
 def with_indirect_pronoun(d: Draw) -> Phrase:
     """Draw a sentence with an indirect object pronoun, like: Il me donne un livre."""
-    human = verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN) and not v.reflexive)
+    human = verbs(d, _takes_lui)
     giving = verbs(d, _gives)
     verb = d.pick(human if d.chance(0.25) else giving)
     negation = maybe_not(d)
@@ -38,6 +38,12 @@ def with_indirect_pronoun(d: Draw) -> Phrase:
     drawn.pronouns = [pronoun]
     d.combine(verb.key, "indirect pronoun")
     return say(d, drawn)
+
+
+def _takes_lui(verb: Verb) -> bool:
+    """Return whether lui replaces the object of a verb, as in il lui parle, but not in il pense à lui."""
+    is_human = verb.preposition == "à" and bool(verb.object & beings.HUMAN)
+    return is_human and not verb.reflexive and verb.lemma != "penser"
 
 
 #: English verbs that can have two objects without a preposition (gives him a book). With other verbs, the
@@ -131,10 +137,14 @@ def order(d: Draw) -> Phrase:
     d.calm = True
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN) and not (v.state or v.happens)))
     person = d.pick((1, 1, 4, 4, 3))
+    if verb.lemma == "se rendre" and person == 4:
+        person = 1  # "rendez-vous" would mean an appointment
     who = beings.pronoun(d, only=(_IMPERATIVE_PERSONS[person][0],))
     d.combine(verb.key, "imperative")
     d.build(_IMPERATIVE_PERSONS[person][0])
     negation = d.pick(("pas", "pas", "jamais", "plus")) if d.chance(0.3) and person != 3 else ""
+    if negation == "plus" and "inf" in verb.object:
+        negation = "pas"  # not: don't start to … anymore
     d.build(*([negation] if negation else []))
     chosen, omit = None, ""
     if d.lexicon.is_primary(verb) and d.chance(0.35):

@@ -1,11 +1,14 @@
 """Questions with est-ce que, inversion or intonation, with and without a question word."""
 
+from dataclasses import replace
+
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
 from translator.data.phrasebook.statements import TENSES, clause, lasts, primary, say, verbs
+from translator.data.phrasebook.vocabulary import Verb
 
 FORMS = ("est-ce que", "inversion", "intonation")
 _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
@@ -22,6 +25,8 @@ def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
         form = "est-ce que"
     if drawn.verb.lemma == "rendre" and drawn.subject.person == 4:
         form = "est-ce que"  # "rendez-vous" would mean an appointment
+    if drawn.asked and drawn.verb.en[0] == "tell":  # what did you tell him, not: tell to him
+        drawn.objects = [replace(o, en=o.en[o.en[0].text == "to" :]) if o.en else o for o in drawn.objects]
     drawn.question = form
     d.build(form)
     d.combine(drawn.verb.key, form)
@@ -82,11 +87,16 @@ def when_why_how(d: Draw) -> Phrase:
     return _ask(d, drawn, _two_forms(d))
 
 
+def _is_of_things(verb: Verb) -> bool:
+    """Return whether que can be the object, as it cannot be of quitter and parler."""
+    return not (verb.liking or verb.object & beings.LIVING or verb.lemma in ("quitter", "parler"))
+
+
 def what(d: Draw) -> Phrase:
     """Draw a question with que as the object, like: Que manges-tu ?"""
     d.known = True
     d.build("que")
-    verb = d.pick(primary(d, lambda v: not (v.liking or v.object & beings.LIVING)))
+    verb = d.pick(primary(d, _is_of_things))
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
     form = _two_forms(d)

@@ -134,7 +134,7 @@ def generated() -> dict[str, list[Example]]:
         split["val"] += examples[:n]
         split["test"] += examples[n : 2 * n]
         split["train"] += examples[2 * n :]
-    compositional = _compositional(split["train"])
+    compositional = _compositional(split["train"], taken)
     split["train"] += _to_copy(split["train"], taken)
     return split | {"test_compositional": compositional}
 
@@ -159,10 +159,11 @@ def _new(stream: Iterable[Example], taken: set[str]) -> Iterator[Example]:
             yield example
 
 
-def _compositional(train: list[Example]) -> list[Example]:
+def _compositional(train: list[Example], taken: set[str]) -> list[Example]:
     """Draw sentences that contain a combination of parts that is kept out of training.
 
-    Every word and every part of these sentences occurs at least `_WELL_KNOWN` times in `train`.
+    Every word and every part of these sentences occurs at least `_WELL_KNOWN` times in `train`. No French
+    sentence is in `taken`.
     """
     words = Counter(word for e in train for side in e.sentence[:2] for word in side.split())
     met = Counter(part for example in train for pair in example.combinations for part in pair)
@@ -171,7 +172,7 @@ def _compositional(train: list[Example]) -> list[Example]:
         is_known = all(met[part] >= _WELL_KNOWN for pair in example.combinations for part in pair) and all(
             words[word] >= _WELL_KNOWN for side in example.sentence[:2] for word in side.split()
         )
-        if example.is_compositional and is_known:
+        if example.is_compositional and is_known and example.sentence.fr.casefold() not in taken:
             by_french.setdefault(example.sentence.fr.casefold(), example)
         if len(by_french) == N_COMPOSITIONAL:
             break

@@ -1,12 +1,12 @@
 """Sentences of one clause, for example with a certain tense, a negation, a modal verb or the passive."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import FunctionType
 
 from translator.data.phrasebook import beings, parts, places
 from translator.data.phrasebook.clauses import COMPOUND, Clause, realise
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.french import agree
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
 from translator.data.phrasebook.vocabulary import Verb
 
@@ -65,12 +65,20 @@ def clause(
         omit: the object to omit (`direct` or `second`), or empty to omit none.
         simple: whether to leave out adverbs, places and times.
     """
+    is_given = verb is not None
     verb = verb or d.pick(d.lexicon.clausal)
     tense = tense or d.pick(_COMMON_TENSES)
-    if verb.lemma == "mourir":
-        tense, negation = "passé composé", ""
+    if verb.lemma == "mourir" and (tense not in COMPOUND or negation or (subject and _speaks(subject))):
+        verb = d.pick(verbs(d, _happens_to_all))
+    if "inf" in verb.object and verb.lemma in _NOW_OR_THEN and tense in _OTHER_TENSE:
+        if is_given:
+            tense = _OTHER_TENSE[tense]
+        else:
+            verb = d.pick([v for v in d.lexicon.clausal if "inf" not in v.object and v.lemma != "mourir"])
     d.known = d.known or bool(negation)
     who = subject or beings.subject(d, verb)
+    while verb.lemma == "mourir" and _speaks(who):
+        who = beings.subject(d, verb)
     d.build(tense)
     d.combine(verb.key, tense)
     if negation:
@@ -91,12 +99,27 @@ def clause(
     return drawn
 
 
+#: Verbs before an infinitive that English does not put into the future or a perfect: he seems to know.
+_NOW_OR_THEN = ("aimer", "adorer", "détester", "préférer", "sembler", "savoir")
+_OTHER_TENSE = {"futur": "present", "futur proche": "present", "passé composé": "imparfait"}
+
+
+def _speaks(who: Phrase) -> bool:
+    """Return whether a subject includes who speaks or is spoken to."""
+    return who.person in (0, 1, 3, 4) or who.fr[0].text == "on"
+
+
+def _happens_to_all(verb: Verb) -> bool:
+    return verb.intransitive and verb.happens and verb.subject >= beings.LIVING
+
+
 def lasts(verb: Verb) -> bool:
     """Return whether a verb can be used with depuis because it describes something that lasts."""
     if verb.lemma in ("habiter", "vivre", "connaître", "attendre", "étudier", "apprendre", "chercher"):
         return "inf" not in verb.object
     return (
         verb.intransitive
+        and bool({"bien", "beaucoup"} & set(verb.how))
         and not (verb.state or verb.happens or verb.etre)
         and bool(verb.subject & beings.HUMAN)
     )
@@ -130,11 +153,17 @@ def negative_que(d: Draw) -> Phrase:
     return say(d, clause(d, verb=verb, negation="que", tense=d.pick(TENSES[:5]), simple=True))
 
 
+def _is_thing_verb(verb: Verb) -> bool:
+    """Return whether rien can be the object, as it cannot be of quitter and parler."""
+    is_human = bool(verb.liking or verb.second or verb.object & beings.LIVING)
+    return not is_human and verb.lemma not in ("quitter", "parler")
+
+
 def negative_rien(d: Draw) -> Phrase:
     """Draw a sentence with rien as the object or the subject, like: Il ne mange rien."""
     if d.chance(0.2):
         return _nobody(d, "rien", "nothing")
-    verb = d.pick(primary(d, lambda v: not (v.liking or v.second or v.object & beings.LIVING)))
+    verb = d.pick(primary(d, _is_thing_verb))
     return say(d, clause(d, verb=verb, negation="rien", omit="direct", tense=d.pick(TENSES)))
 
 
@@ -230,7 +259,7 @@ def with_infinitive(d: Draw) -> Phrase:
 def must(d: Draw) -> Phrase:
     """Draw a sentence with il faut, like: Il faut manger."""
     d.build("il faut")
-    we = beings.pronoun(d, only=("on",))
+    we = replace(beings.pronoun(d, only=("on",)), owner="his")  # il faut laver sa voiture: not our car
     fr, en, negation = d.pick(
         (
             ("il_a faut_a", "we_a have_a to_a", ""),
@@ -243,46 +272,3 @@ def must(d: Draw) -> Phrase:
     d.combine("il faut", negation or "without negation")
     what = parts.infinitive(d, d.pick(parts.actions(d)), we, negation=negation)
     return pattern(f"{fr} {{0}} .", f"{en} {{0}} .", what)
-
-
-def passive(d: Draw) -> Phrase:
-    """Draw a sentence in the passive, like: La maison a été vendue par le voisin."""
-    d.build("passive")
-    verb = d.pick(
-        verbs(
-            d,
-            lambda v: (
-                v.direct
-                and not v.state
-                and not v.reflexive
-                and not v.object & {"time"}
-                and v.en[0] != "have"
-                and not v.rest
-                and not v.second
-                and not v.particle
-            ),
-        )
-    )
-    d.combine(verb.key, "passive")
-    negation = maybe_not(d) if d.chance(0.4) else ""
-    d.known = bool(negation)
-    patient = beings.being(d, d.pick(d.lexicon.of(*sorted(verb.object))))
-    tense = d.pick(("present", "passé composé", "passé composé", "futur", "futur proche"))
-    d.build(tense)
-    be = d.lexicon.verb_translated("être", "be", "is", "was", "been", "being")
-    tag = new_tag()
-    form = agree(verb.forms.participle, is_feminine=patient.feminine, is_plural=patient.plural)
-    english = [Word(w, (tag,)) for w in (verb.en[3], *verb.rest, *verb.particle.split())]
-    drawn = Clause(patient, be, tense, negation)
-    drawn.objects = [Phrase([Word(form, (tag,))], english)]
-    if d.chance(0.6):
-        agents = sorted(verb.subject)
-        agent = (
-            places.first_name(d)
-            if d.chance(0.3) and verb.subject & beings.HUMAN
-            else beings.being(d, d.pick(d.lexicon.of(*agents)))
-        )
-        drawn.objects.append(pattern("par_a {0}", "by_a {0}", agent))
-    elif d.chance(0.5):
-        parts.adjuncts(d, drawn)
-    return say(d, drawn)

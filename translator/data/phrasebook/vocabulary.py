@@ -77,11 +77,6 @@ class Adjective:
     applies: frozenset[str]
     frequency: int = 3
 
-    @property
-    def graded(self) -> bool:
-        """Whether the adjective has a comparative."""
-        return self.comparative != "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Verb:
