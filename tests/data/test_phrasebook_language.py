@@ -31,12 +31,12 @@ ALLOWED = {
     "en": set(
         (
             "aleck audiobooks autocorrect barcode belote bichon blankie bourguignon brûlée cactuses café "
-            "cafés camembert carbonara chocolatine coq countertop crème crêpe crêpes driverless dépaysé "
-            "fava fiancé fiancée flyers foie foosball frisbee gras handprints heartedly intolerances "
-            "keychain kir lakeshore lockdown macarons maître melba n't ok olds onesie paddleball partygoers "
-            "petanque popsicles porcini pâté pétanque raclette rainforest relit repotted rockslide rosé "
-            "résumé résumés sauté schooler scrapbooking sightsee skatepark softie soufflé sudoku treehouse "
-            "unstitched wifi worshippers yay éclairs "
+            "cafés camembert carbonara chocolatine coq countertop crème crêpe crêpes cyberattacks "
+            "driverless dépaysé farmworkers fava fiancé fiancée flyers foie foosball frisbee gras haha "
+            "handprints heartedly intolerances keychain kir lakeshore lockdown lol macarons maître melba "
+            "n't ok olds onesie paddleball partygoers petanque popsicles porcini poutine pâté pétanque "
+            "raclette rainforest relit repotted rockslide rosé résumé résumés sauté schooler scrapbooking "
+            "sightsee skatepark softie soufflé sudoku treehouse unstitched wifi worshippers yay éclairs "
             # French that is quoted, and parts of touchy-feely and double-decker
             "amoureux appétit au bac bon carrosse chocolat complète connaître decker des donc du feely je "
             "le minou parapluie pleine pomme rendez rhume savoir suis tu vin vous à "
