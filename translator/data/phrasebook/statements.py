@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import FunctionType
 
 from translator.data.phrasebook import beings, parts, places
+from translator.data.phrasebook.adjuncts import adjuncts
 from translator.data.phrasebook.clauses import COMPOUND, Clause, realise
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
@@ -95,7 +96,7 @@ def clause(
     )  # de replaces the article after personne ne: personne ne veut de pain
     drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit)
     if not simple:
-        parts.adjuncts(d, drawn)
+        adjuncts(d, drawn)
     return drawn
 
 
