@@ -135,5 +135,13 @@ def test_some_names_have_a_letter_outside_the_vocabulary() -> None:
     assert all(name.index("?") > 0 and name[name.index("?") + 1] == "?" for name in rare)
 
 
+def test_pieces_that_were_learnt_first_are_drawn_more_often() -> None:
+    inner = {chr(ord("a") + k) * 5: k for k in range(20)}
+    drawn = copies({"▁Paul": 50, **inner})
+    found = Counter(i for seed in range(900) for i in drawn.replace([50], [50], 1.0, Random(seed))[0][1:])
+    assert min(found[k] for k in range(5)) > 1.3 * max(found[k] for k in range(5, 20))
+    assert min(found.values()) > 20
+
+
 def test_a_vocabulary_without_inner_pieces_has_names_of_one_piece() -> None:
     assert len(copies({"▁Paul": 1, "▁Anna": 2}).replace([1], [1], 1.0, Random(1))[0]) == 1

@@ -36,6 +36,8 @@ class Copies:
         self._pieces = dict(sorted((i, piece) for piece, i in tokenizer.ordinary.items()))
         self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
         self._all, self._starts, self._inner = map(self._pool, ("NwD.", "N", "w"))
+        # Ids have the order in which pieces were learnt, so the first ones are the commonest syllables.
+        self._common = self._inner[0][: len(self._inner[0]) // 4] or self._inner[0]
         self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
         self._digits = defaultdict[int, list[int]](list)  # by length
         for i, kind in self._kinds.items():
@@ -85,7 +87,7 @@ class Copies:
         """Return a random name, or a random number with as many digits."""
         if all(self._kinds[i] == "D" for i in old):
             return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
-        start, inner = random.choice(self._starts), random.choice(self._inner)
+        start, inner = random.choice(self._starts), random.choice((*self._inner, self._common))
         following = random.choices(inner, k=random.randint(1, _MAX_NAME - 1)) if inner else []
         if self._rare and random.random() < _RARE:
             at = random.randint(0, len(following))

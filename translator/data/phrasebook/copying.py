@@ -105,8 +105,9 @@ def date(d: Draw) -> tuple[str, str]:
 
 
 def phone(d: Draw) -> tuple[str, str]:
-    """Draw a telephone number, which is the same in both languages: 06 12 34 56 78."""
-    number = " ".join([f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))])
+    """Draw a telephone number, which is the same in both languages: 06 12 34 56 78 or 06.12.34.56.78."""
+    pairs = [f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))]
+    number = d.pick((" ", " ", " ", ".")).join(pairs)
     return number, number
 
 
