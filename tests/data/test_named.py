@@ -19,6 +19,10 @@ OTHERS = [
     ("Ma sœur aînée est là.", "My older sister is here."),
     ("Mon ami voit mon père.", "My father sees my friend."),
     ("Je l'ai lu sur Internet hier.", "I read it on the Internet yesterday."),
+    ("On part à New York lundi.", "We leave for New York on Monday."),
+    ("Vive la fête d'Halloween !", "Long live Halloween!"),
+    ("Ma voisine a perdu ses clés.", "My neighbor lost her keys."),  # nothing says that Bellandou is a woman
+    ("Elle adore son chat.", "She loves her cat."),
 ]
 
 
@@ -61,10 +65,22 @@ def test_before_a_name_that_lost_its_vowel_only_names_with_a_vowel_stand() -> No
 
 def test_what_is_not_plainly_one_person_is_left_alone() -> None:
     sentences = drawn([*PEOPLE, *SUBJECTS, *OTHERS], 400)
-    assert not any(word in s.fr for s in sentences for word in ("pleut", "aînée", "voit", "lu sur"))
+    left = ("pleut", "aînée", "voit", "lu sur", "On part", "Vive", "clés", "adore")
+    assert not any(word in s.fr for s in sentences for word in left)
     both = [s for s in sentences if "aime" in s.fr]
     assert both
     assert all(s.fr.startswith("Marie aime ") and s.fr.endswith(" et Marie.") for s in both)
+
+
+def test_elle_tells_that_somebody_is_a_woman() -> None:
+    says_so = ("Ma voisine dit qu'elle a perdu ses clés.", "My neighbor says she lost her keys.")
+    assert any(s.fr.endswith(" dit qu'elle a perdu ses clés.") for s in drawn([says_so, *SUBJECTS], 40))
+
+
+def test_an_invented_name_is_no_word_of_the_sentences() -> None:
+    words = " ".join({sentence.fr.split()[0] for sentence in drawn([*PEOPLE, *SUBJECTS], 400)[1::2]})
+    again = drawn([*PEOPLE, *SUBJECTS, (words, words)], 400)
+    assert not {sentence.fr.split()[0] for sentence in again[1::2]} & {*words.split()}
 
 
 def test_without_people_there_is_nothing() -> None:

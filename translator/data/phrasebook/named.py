@@ -65,7 +65,6 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
 
     people, subjects = [], []
     for fr, en, _ in sentences:
-        # The Internet and the Louvre are no names of people or towns.
         shared = (word for word in _CAPITALISED.findall(fr) if word in known and _is_name(word, en))
         names = [(word, word) for word in shared]
         of_mine = _MINE[0].findall(fr), _MINE[1].findall(en)
