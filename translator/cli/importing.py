@@ -27,10 +27,11 @@ _HEADING = """\
 """
 #: The sections besides `data`, as in configs/my-corpus.yaml.
 _SECTIONS = {
-    "tokenizer": {"vocabulary_size": 5000},
+    "tokenizer": {"vocabulary_size": 5000, "digits_per_piece": 2},
     "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "n_encoder_layers": 2}
     | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.1},
-    "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100},
+    "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100}
+    | {"attention_init": "copying"},
 }
 
 
@@ -83,7 +84,9 @@ def import_command(
         lines.append("the phrasebook is mixed in, so that everyday French is not forgotten")
     lines = [_printable(line) for line in lines]
     path = output or Path("my-corpus.yaml")
-    text = _HEADING.format(path=path) + write_yaml({"data": {**languages, "sources": sources}, **_SECTIONS})
+    text = _HEADING.format(path=path) + write_yaml(
+        {"data": {**languages, "sources": sources, "random_names": 0.9}, **_SECTIONS}
+    )
     if output is None:
         sys.stdout.write("".join(f"# {line}\n" for line in lines) + text)
         return
