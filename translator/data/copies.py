@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from translator.data.tokenizer import Tokenizer
+from translator.data.tokenizer import WORD_MARK, Tokenizer
 
 #: Number of pieces of a row, and of a name, at most.
 _MAX_PIECES, _MAX_NAME = 12, 6
@@ -35,6 +35,7 @@ class Copies:
         """Initialise with the vocabulary that the pieces are from."""
         self._pieces = dict(sorted((i, piece) for piece, i in tokenizer.ordinary.items()))
         self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
+        self._first = frozenset(i for i, kind in self._kinds.items() if kind in "ND")
         self._all, self._starts, self._inner = map(self._pool, ("NwD.", "N", "w"))
         # Ids have the order in which pieces were learnt, so the first ones are the commonest syllables.
         self._common = self._inner[0][: len(self._inner[0]) // 4] or self._inner[0]
@@ -62,6 +63,8 @@ class Copies:
 
         Each name or number is replaced with probability `rate`, wherever it occurs in the pair.
         """
+        if self._first.isdisjoint(set(source).intersection(target)):
+            return list(source), list(target)  # nearly all pairs
         in_target = {tuple(target[span]) for span in self._spans(target)}
         shared = [old for span in self._spans(source) if (old := tuple(source[span])) in in_target]
         new = {old: self._like(old, random) for old in shared if random.random() < rate}
@@ -70,9 +73,15 @@ class Copies:
     def _spans(self, ids: Sequence[int]) -> Iterator[slice]:
         """Yield where the names and numbers are that may be replaced."""
         for match in _NAME_OR_NUMBER.finditer("".join(self._kinds.get(i, ".") for i in ids)):
-            text = "".join(self._pieces[i] for i in ids[slice(*match.span())]).replace("▁", "")
-            if int(text) >= _MIN_NUMBER if text.isdecimal() else len(text) >= _MIN_NAME:
-                yield slice(*match.span())
+            span = slice(*match.span())
+            text = "".join(self._pieces[i] for i in ids[span]).replace(WORD_MARK, "")
+            if text.isdecimal():
+                digits = text.lstrip("0")
+                is_replaced = len(digits) > 2 or int(digits or "0") >= _MIN_NUMBER
+            else:
+                is_replaced = len(text) >= _MIN_NAME
+            if is_replaced:
+                yield span
 
     def _with(self, new: dict[tuple[int, ...], list[int]], ids: Sequence[int]) -> list[int]:
         result: list[int] = []
@@ -97,7 +106,7 @@ class Copies:
 
 def _kind(piece: str) -> str:
     """Return the kind of a piece: N starts a name, w continues it, D has digits only, "." is any other."""
-    word = piece.removeprefix("▁")
+    word = piece.removeprefix(WORD_MARK)
     if word.isdecimal():
         return "D"
     if word == piece:
