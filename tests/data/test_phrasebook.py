@@ -87,6 +87,26 @@ def hits(pattern: str) -> list[str]:
     return [match[0] for match in re.finditer(pattern, french(), re.IGNORECASE)]
 
 
+def test_data_readme_has_the_size_and_the_fingerprints() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "data/README.md").read_text(encoding="utf-8")
+    assert f"| {len(corpus()['train']):,} train, 2,000 val" in readme
+    written = dict(
+        reversed(line.split("  phrasebook ")) for line in readme.split("\n") if "  phrasebook " in line
+    )
+    texts = {
+        f"{split}.{side}": [pair[side] for pair in pairs]
+        for split, pairs in corpus().items()
+        for side in ("fr", "en")
+    }
+    texts |= {
+        f"{split}.en2": phrasebook.second_references(split) or [] for split in ("challenge", "everyday")
+    }
+    assert written == {
+        name: hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+        for name, lines in texts.items()
+    }
+
+
 def test_text_is_the_same_in_another_process_with_another_hash_seed() -> None:
     environment = os.environ | {
         "PYTHONHASHSEED": "4321",
