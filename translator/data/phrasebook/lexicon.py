@@ -10,11 +10,6 @@ from translator.data.phrasebook import english, french
 from translator.data.phrasebook.french import Conjugation
 from translator.data.phrasebook.vocabulary import Adjective, Entry, Noun, Verb, leaves
 
-#: Adjectives that are not put next to a noun, because English has them only after be (pleased, moved), or
-#: because they mean something else there (present).
-_PREDICATIVE = tuple(
-    "content ému ravi enchanté gêné ennuyé vexé impressionné intrigué rassuré soulagé présent prêt".split()
-)
 TABLES = Path(__file__).parent / "tables"
 
 
@@ -133,8 +128,8 @@ class Lexicon:
         """Return the adjectives that make sense with a noun."""
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
-            suits = [a for a in self.adjectives if not a.applies.isdisjoint(noun.classes)]
-            suits = [a for a in suits if a.lemma not in _PREDICATIVE]
+            attributive = (a for a in self.adjectives if a.place != "be")
+            suits = [a for a in attributive if not a.applies.isdisjoint(noun.classes)]
             # petit and ami are not combined, because "une petite amie" would mean a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
         return self._suiting[key]
@@ -211,15 +206,12 @@ def _adjective(row: dict[str, str]) -> Adjective:
     fem = row["feminine"] or french.feminine(masculine)
     invariable = row["feminine"] == masculine and row["plural"] == masculine
     plurals = (row["plural"] or french.plural(masculine), fem if invariable else french.plural(fem))
-    comparative, superlative = row["comparative"], row["superlative"]
     return Adjective(
         masculine.removeprefix("*"),
         (masculine, fem, *plurals),
         row["before_vowel"],
-        row["place"] == "before",
+        row["place"],
         row["english"],
-        comparative or f"more {row['english']}",
-        superlative or f"most {row['english']}",
         leaves(row["applies"].split()),
         _company(row)[0],
     )

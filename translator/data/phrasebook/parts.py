@@ -7,12 +7,7 @@ from translator.data.phrasebook.clauses import REFLEXIVE, Pronoun
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.english_verbs import english_words
 from translator.data.phrasebook.french import starts_with_vowel
-from translator.data.phrasebook.nouns import (
-    QUANTITIES,
-    fitting,
-    noun_phrase,
-    possessor,
-)
+from translator.data.phrasebook.nouns import QUANTITIES, fitting, noun_phrase, possessor
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag
 from translator.data.phrasebook.places import PLACES, first_name, location
 from translator.data.phrasebook.vocabulary import Adjective, Noun, Verb

@@ -60,22 +60,24 @@ class Adjective:
         forms: masculine singular, feminine singular, masculine plural, feminine plural.
         before_vowel: the special form of the masculine singular before a vowel (bel), or empty if there is
             none.
-        before: whether the adjective precedes the noun in French.
+        place: `before` or `after` the French noun, or `be`: only after être, because next to a noun, English
+            does not have the adjective (pleased), or it means something else (present).
         en: the English adjective.
-        comparative, superlative: the English comparative and superlative. `comparative` is `-` if the
-            adjective has none.
         applies: classes of the nouns with which the adjective makes sense.
     """
 
     lemma: str
     forms: tuple[str, str, str, str]
     before_vowel: str
-    before: bool
+    place: str
     en: str
-    comparative: str
-    superlative: str
     applies: frozenset[str]
     frequency: int = 3
+
+    @property
+    def before(self) -> bool:
+        """Whether the adjective precedes the noun in French."""
+        return self.place == "before"
 
 
 @dataclass(frozen=True, slots=True)
