@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from translator.alignment.attention import MIN_WEIGHT, links_of, token_weights, word_attention, word_spans
+from translator.alignment.attention import (
+    MIN_WEIGHT,
+    token_links,
+    token_weights,
+    word_attention,
+    word_similarity,
+    word_spans,
+)
+from translator.alignment.attention import links_of as links_by
 from translator.alignment.words import words
 
 
@@ -45,6 +53,11 @@ def test_gathering_loses_nothing() -> None:
     assert torch.allclose(word_attention(attention, source, target).sum(1), torch.ones(2))
 
 
+def links_of(attention: Tensor, end: Tensor) -> list[tuple[int, int]]:
+    """The links of words that are all equally similar."""
+    return links_by(attention, end, torch.zeros_like(attention))
+
+
 def test_each_target_word_is_linked_to_what_it_looks_at_most() -> None:
     attention = torch.tensor([[0.1, 0.8], [0.7, 0.2]])
     assert links_of(attention, torch.tensor([0.1, 0.1])) == [(0, 1), (1, 0)]
@@ -73,3 +86,31 @@ def test_no_words_no_links() -> None:
     assert links_of(torch.zeros(0, 3), torch.zeros(0)) == []
     assert links_of(torch.zeros(3, 0), torch.zeros(3)) == []
     assert links_of(torch.zeros(2, 2), torch.zeros(2)) == []
+
+
+def test_similarity_decides_where_attention_is_undecided() -> None:
+    attention, similarity = torch.tensor([[0.4, 0.5], [0.5, 0.4]]), torch.eye(2)
+    assert links_of(attention, torch.zeros(2)) == [(0, 1), (1, 0)]
+    assert links_by(attention, torch.zeros(2), similarity) == [(0, 0), (1, 1)]
+    sure = torch.tensor([[0.01, 0.9], [0.9, 0.01]])
+    assert links_by(sure, torch.zeros(2), similarity) == [(0, 1), (1, 0)]  # attention still counts
+    assert links_by(sure, torch.ones(2), similarity) == links_of(sure, torch.ones(2))  # the end symbol, too
+
+
+def test_words_are_as_similar_as_the_means_of_their_pieces() -> None:
+    source, target = token_weights([(0, 1), (1, 2), (3, 4)], [(0, 2), (3, 4)]), torch.eye(2)
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 5.0]]), torch.tensor([[2.0, 2.0], [0.0, -1.0]])
+    expected = torch.tensor([[1.0, 0.5**0.5], [-(0.5**0.5), -1.0]])
+    assert torch.allclose(word_similarity(*vectors, source, target), expected)
+    no_tokens = torch.cat([source, torch.zeros(3, 1)], 1)
+    assert word_similarity(*vectors, no_tokens, target)[:, 2].tolist() == [0, 0]
+
+
+def test_links_of_tokens_are_those_of_their_words() -> None:
+    attention, source, target = gathered()
+    generator = torch.Generator().manual_seed(2)
+    vectors = tuple(torch.randn(n, 5, generator=generator) for n in (4, 3))
+    end = torch.tensor([[0.1], [0.2], [0.9]])
+    found = token_links(torch.cat([attention, end], 1), vectors, (source, target))
+    similarity = word_similarity(*vectors, source, target)
+    assert found == links_by(word_attention(attention, source, target), torch.tensor([0.15, 0.9]), similarity)

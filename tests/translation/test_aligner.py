@@ -66,6 +66,7 @@ def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translato
     model = translator.config.model.model_copy(update={"n_decoder_layers": 2})
     changed = translator.config.model_copy(update={"model": model})
     monkeypatch.setattr(translator.model, "attention_maps", attention_maps)
+    translator.model.embedding.weight.data.zero_()  # so that attention alone decides
     monkeypatch.setattr(translator, "config", changed)
     return translator
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from translator.alignment.attention import Span, links_of, token_weights, word_attention, word_spans
+from translator.alignment.attention import Span, token_links, token_weights, word_spans
 from translator.alignment.links import Link, grow_diagonal
 from translator.alignment.words import detokenize, words, words_of
 from translator.data.batching import make_batch
@@ -272,10 +272,10 @@ class Aligner:
         layers = [decoder.cross_attention[layer - 1] for layer in self.layers]  # (B, H, T, S) each
         attention = torch.stack(layers).float().mean((0, 2)).cpu()  # (B, T, S)
         first = int(self.reading == "input")  # step 0 reads the start symbol and predicts token 0
+        embeddings = model.embedding.weight.float().cpu()
         links = []
         for (source, target), steps in zip(pairs, attention, strict=True):
-            n_source, n_target = len(source.ids), len(target.ids)
-            to_tokens, to_end = steps[first : first + n_target, : n_source + 1].split([n_source, 1], dim=1)
-            end = word_attention(to_end, torch.ones(1, 1), target.weights)[:, 0]
-            links.append(links_of(word_attention(to_tokens, source.weights, target.weights), end))
+            of_pair = steps[first : first + len(target.ids), : len(source.ids) + 1]
+            vectors = (embeddings[source.ids], embeddings[target.ids])
+            links.append(token_links(of_pair, vectors, (source.weights, target.weights)))
         return links

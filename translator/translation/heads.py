@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translator.alignment.attention import links_of, token_weights, word_attention, word_spans
+from translator.alignment.attention import token_links, token_weights, word_spans
 from translator.alignment.words import words
 from translator.data.batching import make_batch
 from translator.data.tokenizer import Tokenizer
@@ -101,10 +101,13 @@ def _attention(
     batch = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(device_of(model))
     encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
     cross = torch.stack(decoder.cross_attention).float().mean((0, 2)).cpu()  # (B, T, S)
+    embeddings = model.embedding.weight.float().cpu()
     aligned = torch.zeros(cross.shape, dtype=torch.bool)
     for row, (source, target) in enumerate(pairs):
         steps = cross[row, : len(target), : len(source) + 1]
-        aligned[row, : len(target), : len(source)] = _aligned(translator.tokenizer, source, target, steps)
+        aligned[row, : len(target), : len(source)] = _aligned(
+            translator.tokenizer, embeddings, source, target, steps
+        )
     return {
         "encoder": (encoder.self_attention, encoder_places(batch.source_ids)),
         "decoder": (decoder.self_attention, decoder_places(batch.target_in)),
@@ -115,7 +118,9 @@ def _attention(
     }
 
 
-def _aligned(tokenizer: Tokenizer, source_ids: list[int], target_ids: list[int], steps: Tensor) -> Tensor:
+def _aligned(
+    tokenizer: Tokenizer, embeddings: Tensor, source_ids: list[int], target_ids: list[int], steps: Tensor
+) -> Tensor:
     """Return which source pieces are in a word that `Aligner` links to a target piece's word, (T, S) bool.
 
     `steps` is cross-attention, averaged over all layers and heads, (T, S + 1), with the end symbol as last
@@ -123,9 +128,8 @@ def _aligned(tokenizer: Tokenizer, source_ids: list[int], target_ids: list[int],
     """
     texts = [(ids, tokenizer.decode(ids)) for ids in (source_ids, target_ids)]
     source, target = (token_weights(tokenizer.spans(ids), word_spans(words(t), t)) for ids, t in texts)
-    end = word_attention(steps[:, -1:], torch.ones(1, 1), target)[:, 0]
     linked = torch.zeros(target.size(1), source.size(1))
-    for i, j in links_of(word_attention(steps[:, :-1], source, target), end):
+    for i, j in token_links(steps, (embeddings[source_ids], embeddings[target_ids]), (source, target)):
         linked[j, i] = 1
     return target @ linked @ source.T > 0
 
