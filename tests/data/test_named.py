@@ -23,6 +23,8 @@ OTHERS = [
     ("Vive la fête d'Halloween !", "Long live Halloween!"),
     ("Ma voisine a perdu ses clés.", "My neighbor lost her keys."),  # nothing says that Bellandou is a woman
     ("Elle adore son chat.", "She loves her cat."),
+    ("Il lui faut du temps.", "He needs time."),  # Il is no person
+    ("Il ne lui restait qu'un euro.", "He had only one euro left."),
 ]
 
 

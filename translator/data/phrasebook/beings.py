@@ -209,6 +209,8 @@ def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
     if who is None or d.chance(0.25):
         place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
         return place, english
+    if who.owner == "our":
+        return 3, who.owner  # on, which is we here: on a perdu nos clés
     if who.person in (2, 5):
         return who.person, who.owner
     return who.person, EN_POSSESSIVES[who.person]

@@ -275,14 +275,11 @@ def _english(
         governed = clause.objects[0].fr[0].tags[:1]  # link the prepositions of danser avec, dance with
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
-    object_words = [
-        Word(word, (pronoun_tags[p.fr],)) for p in _english_order(clause, pronouns) for word in p.en
-    ]
-    out += (
-        object_words + particle
-        if object_words and len(pronouns) == 1 and pronouns[0].slot != 5
-        else particle + object_words
-    )
+    ordered = _english_order(clause, pronouns)
+    object_words = [[Word(word, (pronoun_tags[p.fr],)) for word in p.en] for p in ordered]
+    n_before = int(bool(ordered) and ordered[0].slot != 5)  # gives it back to him
+    for words in (*object_words[:n_before], particle, *object_words[n_before:]):
+        out += words
     objects = list(clause.objects)
     if first in ("rien", "personne"):
         out += [Word(word, negative) for word in NEGATIONS[first]]

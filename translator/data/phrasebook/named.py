@@ -15,7 +15,10 @@ from translator.data.phrasebook.phrases import Sentence
 
 _CAPITALISED = re.compile(r"\b[A-ZÀ-Ý][a-zà-ÿ]{2,}(?![\w-])")
 _WITHIN = re.compile(rf"(?<=\w[ ']){_CAPITALISED.pattern}")
-_SUBJECT = re.compile(r"^(?:Il|Elle)(?= )"), re.compile(r"^(?:He|She)(?= )")
+_SUBJECT = (
+    re.compile(r"^(?:Il|Elle)(?= )(?! (?:ne )?lui (?:faut|a fallu|rest|manqu))"),  # not: Il lui faut
+    re.compile(r"^(?:He|She)(?= )"),
+)
 _RELATIVES = (
     "frère|sœur|père|mère|oncle|tante|cousine?|grand-père|grand-mère|fils|fille|mari|femme|voisine?|amie?"
     "|patronne?|chef|collègue|médecin|professeur",
