@@ -143,5 +143,34 @@ def test_pieces_that_were_learnt_first_are_drawn_more_often() -> None:
     assert min(found.values()) > 20
 
 
+#: Paul (1), et (2), and as inner pieces the letters a (3) to z (28).
+LETTERS = {"▁Paul": 1, "▁et": 2, **{chr(ord("a") + i): 3 + i for i in range(26)}}
+
+
+def names(*texts: list[int]) -> list[list[int]]:
+    """The pieces after the first of a thousand random names, given some texts."""
+    drawn = copies(LETTERS)
+    return [drawn.replace([1], [1], 1.0, Random(seed), texts)[0][1:] for seed in range(1_000)]
+
+
+def test_most_names_end_like_a_word_whole_cut_or_continued() -> None:
+    drawn = names([2, 2], [2, 3, 4, 5])  # half of the texts have no word of several pieces
+    whole = [name for name in drawn if any(name[i : i + 3] == [3, 4, 5] for i in range(4))]
+    assert 150 < len(whole) < 280
+    assert {name[-1] == 5 for name in whole} == {True, False}  # some are continued
+    assert 40 < sum(name[-2:] == [3, 4] for name in drawn) < 120
+    assert max(map(len, drawn)) == 5
+    assert sum(name[-3:] == [3, 4, 5] for name in names()) < 10  # by chance
+
+
+def test_in_some_names_a_piece_occurs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def n_repeating() -> int:
+        return sum(len(set(name)) < len(name) for name in names())
+
+    assert 350 < n_repeating() < 460
+    monkeypatch.setattr("translator.data.copies._REPEATED", 0.0)
+    assert 200 < n_repeating() < 300  # by chance
+
+
 def test_a_vocabulary_without_inner_pieces_has_names_of_one_piece() -> None:
     assert len(copies({"▁Paul": 1, "▁Anna": 2}).replace([1], [1], 1.0, Random(1))[0]) == 1

@@ -24,6 +24,8 @@ _NAME_OR_NUMBER = re.compile("Nw*|D+")
 #: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
 #: other languages write in other ways.
 _MIN_NAME, _MIN_NUMBER = 3, 25
+#: Share of the random names that end like a word, and of those in which a piece occurs twice.
+_LIKE_A_WORD, _REPEATED = 0.8, 0.25
 #: Share of the random names that contain a letter outside the vocabulary, and where such letters are from.
 _RARE, _LETTERS = 0.08, [chr(code) for code in range(0xC0, 0x250) if chr(code).islower()]
 
@@ -57,22 +59,29 @@ class Copies:
         return sources, [ids[random.randrange(len(ids)) :] for ids in sources]
 
     def replace(
-        self, source: Sequence[int], target: Sequence[int], rate: float, random: Random
+        self,
+        source: Sequence[int],
+        target: Sequence[int],
+        rate: float,
+        random: Random,
+        texts: Sequence[Sequence[int]] = (),
     ) -> tuple[list[int], list[int]]:
         """Return the ids of a pair, with random names and numbers in place of those that both sides contain.
 
-        Each name or number is replaced with probability `rate`, wherever it occurs in the pair.
+        Each name or number is replaced with probability `rate`, wherever it occurs in the pair. Most names
+        end like a word of `texts`, or almost, so that a model learns not to complete a name as it would the
+        word. In some, a piece occurs twice: the model has to tell which of the two it has just written.
         """
         if self._first.isdisjoint(set(source).intersection(target)):
             return list(source), list(target)  # nearly all pairs
         in_target = {tuple(target[span]) for span in self._spans(target)}
         shared = [old for span in self._spans(source) if (old := tuple(source[span])) in in_target]
-        new = {old: self._like(old, random) for old in shared if random.random() < rate}
+        new = {old: self._like(old, texts, random) for old in shared if random.random() < rate}
         return self._with(new, source), self._with(new, target)
 
     def _spans(self, ids: Sequence[int]) -> Iterator[slice]:
         """Yield where the names and numbers are that may be replaced."""
-        for match in _NAME_OR_NUMBER.finditer("".join(self._kinds.get(i, ".") for i in ids)):
+        for match in _NAME_OR_NUMBER.finditer(self._kinds_of(ids)):
             span = slice(*match.span())
             text = "".join(self._pieces[i] for i in ids[span]).replace(WORD_MARK, "")
             if text.isdecimal():
@@ -92,16 +101,33 @@ class Copies:
             done = span.stop
         return [*result, *ids[done:]]
 
-    def _like(self, old: Iterable[int], random: Random) -> list[int]:
+    def _like(self, old: Iterable[int], texts: Sequence[Sequence[int]], random: Random) -> list[int]:
         """Return a random name, or a random number with as many digits."""
         if all(self._kinds[i] == "D" for i in old):
             return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
         start, inner = random.choice(self._starts), random.choice((*self._inner, self._common))
         following = random.choices(inner, k=random.randint(1, _MAX_NAME - 1)) if inner else []
+        if texts and random.random() < _LIKE_A_WORD and (end := self._word_end(texts, random)):
+            is_cut = random.random() < 0.5
+            following[random.randint(0, 2) :] = (
+                end[: random.randint(1, len(end))] if is_cut else [*end, *following[:1]]
+            )
+        if following and random.random() < _REPEATED:
+            following.insert(random.randint(0, len(following)), random.choice(following))
+        del following[_MAX_NAME - 1 :]
         if self._rare and random.random() < _RARE:
             at = random.randint(0, len(following))
             following[at:at] = random.choice(self._rare)
         return [random.choice(start), *following]
+
+    def _word_end(self, texts: Sequence[Sequence[int]], random: Random) -> list[int]:
+        """Return the pieces after the first one of a random word, if a random text has such a word."""
+        ids = random.choice(texts)
+        spans = [*re.finditer("w+", self._kinds_of(ids))]
+        return list(ids[slice(*random.choice(spans).span())]) if spans else []
+
+    def _kinds_of(self, ids: Sequence[int]) -> str:
+        return "".join(self._kinds.get(i, ".") for i in ids)
 
 
 def _kind(piece: str) -> str:
