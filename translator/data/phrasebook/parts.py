@@ -149,7 +149,9 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
     )
 
 
-def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str = "") -> list[Phrase]:
+def objects(
+    d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str = "", once: bool = False
+) -> list[Phrase]:
     """Draw the objects that a verb requires, in the order in which they follow the verb.
 
     Args:
@@ -159,10 +161,12 @@ def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str =
         negation: negation of the clause.
         omit: the object to omit (`direct` or `second`) because a pronoun or question word replaces it. If it
             is empty, no object is omitted.
+        once: whether the clause is about one occasion. If so, verbs of liking have no object that stands for
+            a whole class: il a aimé le chocolat.
     """
     drawn = []
     if verb.object and omit != "direct":
-        drawn.append(_object(d, verb, who, negation))
+        drawn.append(_object(d, verb, who, negation, general=verb.liking and not once))
         if "time" in verb.object and verb.where:  # for example, passer une heure dans le parc
             drawn.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
     if verb.second and omit != "second":
@@ -176,7 +180,7 @@ def objects(d: Draw, verb: Verb, who: Phrase, *, negation: str = "", omit: str =
     return drawn
 
 
-def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
+def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, general: bool) -> Phrase:
     if verb.object & {"goes", "stays"}:
         classes = tuple(sorted(verb.where)) or PLACES
         return location(d, goes="goes" in verb.object, classes=classes)
@@ -196,7 +200,7 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str) -> Phrase:
         return noun_phrase(
             noun, "definite", plural=noun.counted and noun.lemma in _PAIRS
         )  # les mains in: elle se lave les mains
-    return thing(d, noun, who, negation=negation, general=verb.liking)
+    return thing(d, noun, who, negation=negation, general=general)
 
 
 #: Parts of the body that are put in the plural in sentences such as: elle se lave les mains.

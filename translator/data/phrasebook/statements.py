@@ -94,7 +94,8 @@ def clause(
     hidden = (
         "pas" if who.fr[-1].text == "ne" else ""
     )  # de replaces the article after personne ne: personne ne veut de pain
-    drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit)
+    once = tense in COMPOUND
+    drawn.objects = parts.objects(d, verb, who, negation=negation or hidden, omit=omit, once=once)
     if not simple:
         adjuncts(d, drawn)
     return drawn
