@@ -76,8 +76,9 @@ def test_a_name_on_both_sides_is_replaced_by_the_same_random_name() -> None:
         assert source == ["▁Je", "▁connais", *name, "."]
         assert target == ["▁I", "▁connais", *name, *name, ","]
         assert name[0] in ("▁Paul", "▁Je", "▁Zo", "▁Gra", "▁I")
-        assert set(name[1:]) <= {"mar", "ie", "rk"}
-        assert 2 <= len(name) <= 6
+        first_part = name[: name.index("'")] if "'" in name else name
+        assert set(name[1:]) <= {"mar", "ie", "rk", "'", "A"}
+        assert 2 <= len(first_part) <= 6
         names["".join(name)] += 1
     assert len(names) > 100
 
@@ -170,6 +171,19 @@ def test_in_some_names_a_piece_occurs_twice(monkeypatch: pytest.MonkeyPatch) -> 
     assert 350 < n_repeating() < 460
     monkeypatch.setattr("translator.data.copies._REPEATED", 0.0)
     assert 200 < n_repeating() < 300  # by chance
+
+
+def test_some_names_have_another_part_after_a_hyphen_or_an_apostrophe() -> None:
+    drawn = copies(LETTERS | {"-": 40, "'": 41, "B": 42})
+    names = [drawn.replace([1], [1], 1.0, Random(seed))[0] for seed in range(1_000)]
+    joined = [name for name in names if {40, 41} & {*name}]
+    assert 110 < len(joined) < 190
+    assert sum(40 in name for name in joined) > 2 * sum(41 in name for name in joined) > 0
+    assert all(name[0] == 1 and name[-1] not in (40, 41, 42) for name in joined)
+    capitals = [name for name in joined if 42 in name]
+    assert 0.3 * len(joined) < len(capitals) < 0.7 * len(joined)
+    assert all(name[name.index(42) - 1] in (40, 41) for name in capitals)  # Anne-Sophie, not AnneSophie
+    assert not any({40, 41, 42} & {*name} for name in names if name not in joined)
 
 
 def test_a_vocabulary_without_inner_pieces_has_names_of_one_piece() -> None:

@@ -15,7 +15,7 @@ from random import Random
 
 from translator.data.tokenizer import WORD_MARK, Tokenizer
 
-#: Number of pieces of a row, and of a name, at most.
+#: Number of pieces of a row, and of a name without further parts, at most.
 _MAX_PIECES, _MAX_NAME = 12, 6
 #: Length, in characters, of the pieces that are drawn half of the time: those of unknown words are short.
 _SHORT = 3
@@ -24,8 +24,11 @@ _NAME_OR_NUMBER = re.compile("Nw*|D+")
 #: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
 #: other languages write in other ways.
 _MIN_NAME, _MIN_NUMBER = 3, 25
-#: Share of the random names that end like a word, and of those in which a piece occurs twice.
-_LIKE_A_WORD, _REPEATED = 0.8, 0.25
+#: Share of the random names that end like a word, of those in which a piece occurs twice, and of those with
+#: another part after a hyphen or an apostrophe (Anne-Sophie, O'Connor).
+_LIKE_A_WORD, _REPEATED, _JOINED = 0.8, 0.25, 0.15
+#: Hyphens are three times as frequent as apostrophes.
+_JOINERS = "---'"
 #: Share of the random names that contain a letter outside the vocabulary, and where such letters are from.
 _RARE, _LETTERS = 0.08, [chr(code) for code in range(0xC0, 0x250) if chr(code).islower()]
 
@@ -41,6 +44,8 @@ class Copies:
         self._all, self._starts, self._inner = map(self._pool, ("NwD.", "N", "w"))
         # Ids have the order in which pieces were learnt, so the first ones are the commonest syllables.
         self._common = self._inner[0][: len(self._inner[0]) // 4] or self._inner[0]
+        self._capitals = [i for i, piece in self._pieces.items() if piece.isalpha() and piece[0].isupper()]
+        self._joiners = [tokenizer.ordinary[mark] for mark in _JOINERS if mark in tokenizer.ordinary]
         self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
         self._digits = defaultdict[int, list[int]](list)  # by length
         for i, kind in self._kinds.items():
@@ -115,6 +120,10 @@ class Copies:
         if following and random.random() < _REPEATED:
             following.insert(random.randint(0, len(following)), random.choice(following))
         del following[_MAX_NAME - 1 :]
+        while inner and self._joiners and random.random() < _JOINED:
+            capital = random.choices(self._capitals, k=random.randint(0, 1)) if self._capitals else []
+            part = random.choices(inner, k=random.randint(1, 3))
+            following += [random.choice(self._joiners), *capital, *part]
         if self._rare and random.random() < _RARE:
             at = random.randint(0, len(following))
             following[at:at] = random.choice(self._rare)
