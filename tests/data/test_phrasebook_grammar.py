@@ -1,5 +1,6 @@
 """The grammar of the phrasebook, clause by clause; test_phrasebook.py tests its output as a whole."""
 
+import re
 from itertools import islice
 
 import pytest
@@ -74,3 +75,16 @@ def test_links_fit_the_words() -> None:
     for example in islice(splits.from_grammar(), 1000):
         sentence = example.sentence
         assert sentence.links[-1] == (len(words(sentence.fr)) - 1, len(words(sentence.en)) - 1), sentence
+
+
+def test_pronouns_and_possessives_of_drawn_sentences() -> None:
+    sentences = [example.sentence for example in islice(splits.from_grammar(7), 4_000)]
+    english = "\n".join(sentence.en for sentence in sentences)
+    assert re.search(r"\b(?:it|them) back to (?:him|them|me|us|you)\b", english)
+    assert not re.search(r"\bback (?:it|them) to\b", english)  # gives it back to him
+    ours = [fr for fr, en, _ in sentences if fr.startswith("On ") and " our " in en]
+    assert len(ours) > 10
+    assert not [fr for fr in ours if re.search(r"\b(?:son|sa|ses)\b", fr)]
+    theirs = [en for fr, en, _ in sentences if fr.startswith("Personne ne ") and " their " in en]
+    assert theirs
+    assert not re.search(r"^Nobody .* his ", english, re.MULTILINE)

@@ -272,10 +272,10 @@ class Aligner:
         layers = [decoder.cross_attention[layer - 1] for layer in self.layers]  # (B, H, T, S) each
         attention = torch.stack(layers).float().mean((0, 2)).cpu()  # (B, T, S)
         first = int(self.reading == "input")  # step 0 reads the start symbol and predicts token 0
-        embeddings = model.embedding.weight.float().cpu()
+        embeddings = model.embedding.weight
         links = []
         for (source, target), steps in zip(pairs, attention, strict=True):
             of_pair = steps[first : first + len(target.ids), : len(source.ids) + 1]
-            vectors = (embeddings[source.ids], embeddings[target.ids])
+            vectors = embeddings[source.ids].float().cpu(), embeddings[target.ids].float().cpu()
             links.append(token_links(of_pair, vectors, (source.weights, target.weights)))
         return links

@@ -101,7 +101,7 @@ def _attention(
     batch = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(device_of(model))
     encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
     cross = torch.stack(decoder.cross_attention).float().mean((0, 2)).cpu()  # (B, T, S)
-    embeddings = model.embedding.weight.float().cpu()
+    embeddings = model.embedding.weight
     aligned = torch.zeros(cross.shape, dtype=torch.bool)
     for row, (source, target) in enumerate(pairs):
         steps = cross[row, : len(target), : len(source) + 1]
@@ -129,7 +129,8 @@ def _aligned(
     texts = [(ids, tokenizer.decode(ids)) for ids in (source_ids, target_ids)]
     source, target = (token_weights(tokenizer.spans(ids), word_spans(words(t), t)) for ids, t in texts)
     linked = torch.zeros(target.size(1), source.size(1))
-    for i, j in token_links(steps, (embeddings[source_ids], embeddings[target_ids]), (source, target)):
+    vectors = embeddings[source_ids].float().cpu(), embeddings[target_ids].float().cpu()
+    for i, j in token_links(steps, vectors, (source, target)):
         linked[j, i] = 1
     return target @ linked @ source.T > 0
 
