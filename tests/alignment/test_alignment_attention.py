@@ -6,13 +6,13 @@ from torch import Tensor
 
 from translator.alignment.attention import (
     MIN_WEIGHT,
+    links_of,
     token_links,
     token_weights,
     word_attention,
     word_similarity,
     word_spans,
 )
-from translator.alignment.attention import links_of as links_by
 from translator.alignment.words import words
 
 
@@ -53,48 +53,53 @@ def test_gathering_loses_nothing() -> None:
     assert torch.allclose(word_attention(attention, source, target).sum(1), torch.ones(2))
 
 
-def links_of(attention: Tensor, end: Tensor) -> list[tuple[int, int]]:
+def links_by_attention(attention: Tensor, end: Tensor) -> list[tuple[int, int]]:
     """The links of words that are all equally similar."""
-    return links_by(attention, end, torch.zeros_like(attention))
+    return links_of(attention, end, torch.zeros_like(attention))
 
 
 def test_each_target_word_is_linked_to_what_it_looks_at_most() -> None:
     attention = torch.tensor([[0.1, 0.8], [0.7, 0.2]])
-    assert links_of(attention, torch.tensor([0.1, 0.1])) == [(0, 1), (1, 0)]
+    assert links_by_attention(attention, torch.tensor([0.1, 0.1])) == [(0, 1), (1, 0)]
 
 
 def test_a_word_that_looks_at_the_end_is_left_alone() -> None:
     attention = torch.tensor([[0.9, 0.0], [0.04, 0.3]])
-    assert links_of(attention, torch.tensor([0.1, 0.6])) == [(0, 0), (1, 1)]  # by the source word's choice
+    assert links_by_attention(attention, torch.tensor([0.1, 0.6])) == [
+        (0, 0),
+        (1, 1),
+    ]  # by the source word's choice
     attention = torch.tensor([[0.9, 0.0], [0.04, MIN_WEIGHT / 2]])
-    assert links_of(attention, torch.tensor([0.1, 0.9])) == [(0, 0)]
+    assert links_by_attention(attention, torch.tensor([0.1, 0.9])) == [(0, 0)]
 
 
 def test_a_source_word_that_is_nobodys_first_is_linked_if_it_is_worth_it() -> None:
     worth, not_worth = 2 * MIN_WEIGHT, MIN_WEIGHT / 2
     for share, expected in ((worth, [(0, 0), (1, 0)]), (not_worth, [(0, 0)])):
-        assert links_of(torch.tensor([[0.7, share]]), torch.tensor([0.1])) == expected
+        assert links_by_attention(torch.tensor([[0.7, share]]), torch.tensor([0.1])) == expected
 
 
 def test_a_word_that_everything_looks_at_does_not_take_all() -> None:
     attention = torch.tensor([[0.40, 0.1, 0.42], [0.1, 0.4, 0.42], [0.1, 0.1, 0.7]])
     assert attention.argmax(1).tolist() == [2, 2, 2]
-    assert links_of(attention, torch.zeros(3)) == [(0, 0), (1, 1), (2, 2)]
+    assert links_by_attention(attention, torch.zeros(3)) == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_no_words_no_links() -> None:
-    assert links_of(torch.zeros(0, 3), torch.zeros(0)) == []
-    assert links_of(torch.zeros(3, 0), torch.zeros(3)) == []
-    assert links_of(torch.zeros(2, 2), torch.zeros(2)) == []
+    assert links_by_attention(torch.zeros(0, 3), torch.zeros(0)) == []
+    assert links_by_attention(torch.zeros(3, 0), torch.zeros(3)) == []
+    assert links_by_attention(torch.zeros(2, 2), torch.zeros(2)) == []
 
 
 def test_similarity_decides_where_attention_is_undecided() -> None:
     attention, similarity = torch.tensor([[0.4, 0.5], [0.5, 0.4]]), torch.eye(2)
-    assert links_of(attention, torch.zeros(2)) == [(0, 1), (1, 0)]
-    assert links_by(attention, torch.zeros(2), similarity) == [(0, 0), (1, 1)]
+    assert links_by_attention(attention, torch.zeros(2)) == [(0, 1), (1, 0)]
+    assert links_of(attention, torch.zeros(2), similarity) == [(0, 0), (1, 1)]
     sure = torch.tensor([[0.01, 0.9], [0.9, 0.01]])
-    assert links_by(sure, torch.zeros(2), similarity) == [(0, 1), (1, 0)]  # attention still counts
-    assert links_by(sure, torch.ones(2), similarity) == links_of(sure, torch.ones(2))  # the end symbol, too
+    assert links_of(sure, torch.zeros(2), similarity) == [(0, 1), (1, 0)]  # attention still counts
+    # A word that attends to the end symbol stays without a link, however similar it is.
+    attention, similarity = torch.tensor([[0.9], [0.04]]), torch.tensor([[0.0], [1.0]])
+    assert links_of(attention, torch.tensor([0.0, 0.5]), similarity) == [(0, 0)]
 
 
 def test_words_are_as_similar_as_the_means_of_their_pieces() -> None:
@@ -113,4 +118,4 @@ def test_links_of_tokens_are_those_of_their_words() -> None:
     end = torch.tensor([[0.1], [0.2], [0.9]])
     found = token_links(torch.cat([attention, end], 1), vectors, (source, target))
     similarity = word_similarity(*vectors, source, target)
-    assert found == links_by(word_attention(attention, source, target), torch.tensor([0.15, 0.9]), similarity)
+    assert found == links_of(word_attention(attention, source, target), torch.tensor([0.15, 0.9]), similarity)

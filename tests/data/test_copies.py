@@ -148,25 +148,25 @@ def test_pieces_that_were_learnt_first_are_drawn_more_often() -> None:
 LETTERS = {"▁Paul": 1, "▁et": 2, **{chr(ord("a") + i): 3 + i for i in range(26)}}
 
 
-def names(*texts: list[int]) -> list[list[int]]:
-    """The pieces after the first of a thousand random names, given some texts."""
+def name_ends(*examples: list[int]) -> list[list[int]]:
+    """The pieces after the first of a thousand random names, given some examples."""
     drawn = copies(LETTERS)
-    return [drawn.replace([1], [1], 1.0, Random(seed), texts)[0][1:] for seed in range(1_000)]
+    return [drawn.replace([1], [1], 1.0, Random(seed), examples)[0][1:] for seed in range(1_000)]
 
 
-def test_most_names_end_like_a_word_whole_cut_or_continued() -> None:
-    drawn = names([2, 2], [2, 3, 4, 5])  # half of the texts have no word of several pieces
+def test_most_names_contain_the_end_of_a_word_whole_cut_or_continued() -> None:
+    drawn = name_ends([2, 2], [2, 3, 4, 5])  # half of the examples have no word of several pieces
     whole = [name for name in drawn if any(name[i : i + 3] == [3, 4, 5] for i in range(4))]
     assert 150 < len(whole) < 280
     assert {name[-1] == 5 for name in whole} == {True, False}  # some are continued
     assert 40 < sum(name[-2:] == [3, 4] for name in drawn) < 120
     assert max(map(len, drawn)) == 5
-    assert sum(name[-3:] == [3, 4, 5] for name in names()) < 10  # by chance
+    assert sum(name[-3:] == [3, 4, 5] for name in name_ends()) < 10  # by chance
 
 
 def test_in_some_names_a_piece_occurs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     def n_repeating() -> int:
-        return sum(len(set(name)) < len(name) for name in names())
+        return sum(len(set(name)) < len(name) for name in name_ends())
 
     assert 350 < n_repeating() < 460
     monkeypatch.setattr("translator.data.copies._REPEATED", 0.0)

@@ -25,6 +25,7 @@ OTHERS = [
     ("Elle adore son chat.", "She loves her cat."),
     ("Il lui faut du temps.", "He needs time."),  # Il is no person
     ("Il ne lui restait qu'un euro.", "He had only one euro left."),
+    ("Il lui plaît, ça se voit.", "She likes him, you can tell."),
 ]
 
 

@@ -48,9 +48,10 @@ def in_range(links: list[Link], source: list[str], target: list[str]) -> bool:
 
 
 @pytest.fixture
-def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translator:
+def reader(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Translator:
     """A translator of two layers: at the step that writes the nth piece, the second layer looks at the nth of
     the source, the first layer always at the first."""
+    translator = Translator.load(trained.model)
 
     def attention_maps(source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
         n_source, n_target = source_ids.size(1), target_in.size(1)
@@ -69,6 +70,25 @@ def reader(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Translato
     translator.model.embedding.weight.data.zero_()  # so that attention alone decides
     monkeypatch.setattr(translator, "config", changed)
     return translator
+
+
+def test_similar_words_are_linked_where_attention_says_nothing(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = Translator.load(trained.model)
+
+    def attention_maps(source_ids: Tensor, target_in: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
+        even = torch.full((len(source_ids), 2, target_in.size(1), source_ids.size(1)), 0.1)
+        even[..., -1] = 0  # the end symbol
+        return AttentionMaps(), AttentionMaps(cross_attention=[even])
+
+    monkeypatch.setattr(translator.model, "attention_maps", attention_maps)
+    text, weight = "Le chat dort.", translator.model.embedding.weight
+    random = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    for vectors, is_diagonal in ((random, True), (torch.zeros(weight.shape), False)):
+        weight.data.copy_(vectors)
+        [links] = Aligner(translator).align([text], [text])
+        assert (links == [(i, i) for i in range(4)]) == is_diagonal
 
 
 def test_links_are_right_where_the_right_layer_is_read_at_the_right_step(

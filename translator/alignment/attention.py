@@ -1,4 +1,4 @@
-"""Finds word links, given the attention weights between tokens."""
+"""Finds word links, given the attention weights between tokens and the embeddings of the tokens."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from translator.alignment.links import Link
 #: A half-open range of characters in a text, (start, end).
 Span = tuple[int, int]
 
-#: In its second step, `links_of` links two words only if the weight of the link exceeds this value, which was
-#: chosen on the split `val` of the phrasebook (docs/alignment.md).
+#: In its second step, `links_of` links two words only if the weight of the link exceeds this value. Like
+#: `_SIMILARITY_WEIGHT`, it was chosen on the split `val` of the phrasebook (docs/alignment.md).
 MIN_WEIGHT = 0.1
-#: How much the similarity of two words counts beside the attention between them, chosen in the same way.
+#: The weight of a link is attention · exp(`_SIMILARITY_WEIGHT` · similarity).
 _SIMILARITY_WEIGHT = 3.0
 
 
@@ -85,8 +85,8 @@ def word_similarity(
 ) -> Tensor:
     """Return the cosine similarity of the embeddings of target words and source words.
 
-    Source and target share their embeddings, and training brings translations close together, so the
-    similarity alone aligns words (SimAlign; Jalili Sabet et al. 2020). The embedding of a word is the mean
+    Source and target share their embeddings, and training brings translations close together, so similarity
+    by itself is evidence for a link (SimAlign; Jalili Sabet et al. 2020). The embedding of a word is the mean
     over its tokens.
 
     Args:

@@ -15,7 +15,7 @@ from random import Random
 
 from translator.data.tokenizer import WORD_MARK, Tokenizer
 
-#: Number of pieces of a row, and of a name without further parts, at most.
+#: Number of pieces of a row, at most, and of a name before rare letters and further parts are added.
 _MAX_PIECES, _MAX_NAME = 12, 6
 #: Length, in characters, of the pieces that are drawn half of the time: those of unknown words are short.
 _SHORT = 3
@@ -24,11 +24,10 @@ _NAME_OR_NUMBER = re.compile("Nw*|D+")
 #: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
 #: other languages write in other ways.
 _MIN_NAME, _MIN_NUMBER = 3, 25
-#: Share of the random names that end like a word, of those in which a piece occurs twice, and of those with
-#: another part after a hyphen or an apostrophe (Anne-Sophie, O'Connor).
+#: Share of the random names that contain the end of a word, of those in which a piece occurs twice, and of
+#: those with another part after a hyphen or an apostrophe.
 _LIKE_A_WORD, _REPEATED, _JOINED = 0.8, 0.25, 0.15
-#: Hyphens are three times as frequent as apostrophes.
-_JOINERS = "---'"
+_JOINERS = ("-", "-", "-", "'")  # Anne-Sophie is more frequent than O'Connor
 #: Share of the random names that contain a letter outside the vocabulary, and where such letters are from.
 _RARE, _LETTERS = 0.08, [chr(code) for code in range(0xC0, 0x250) if chr(code).islower()]
 
@@ -69,19 +68,20 @@ class Copies:
         target: Sequence[int],
         rate: float,
         random: Random,
-        texts: Sequence[Sequence[int]] = (),
+        examples: Sequence[Sequence[int]] = (),
     ) -> tuple[list[int], list[int]]:
         """Return the ids of a pair, with random names and numbers in place of those that both sides contain.
 
         Each name or number is replaced with probability `rate`, wherever it occurs in the pair. Most names
-        end like a word of `texts`, or almost, so that a model learns not to complete a name as it would the
-        word. In some, a piece occurs twice: the model has to tell which of the two it has just written.
+        contain the end of a word of `examples`, the ids of some sentences, whole, cut short or continued: a
+        model must not complete a name as it would complete the word. In some names, a piece occurs twice: the
+        model has to tell which of the two it has just written.
         """
         if self._first.isdisjoint(set(source).intersection(target)):
             return list(source), list(target)  # nearly all pairs
         in_target = {tuple(target[span]) for span in self._spans(target)}
         shared = [old for span in self._spans(source) if (old := tuple(source[span])) in in_target]
-        new = {old: self._like(old, texts, random) for old in shared if random.random() < rate}
+        new = {old: self._like(old, examples, random) for old in shared if random.random() < rate}
         return self._with(new, source), self._with(new, target)
 
     def _spans(self, ids: Sequence[int]) -> Iterator[slice]:
@@ -106,13 +106,13 @@ class Copies:
             done = span.stop
         return [*result, *ids[done:]]
 
-    def _like(self, old: Iterable[int], texts: Sequence[Sequence[int]], random: Random) -> list[int]:
+    def _like(self, old: Iterable[int], examples: Sequence[Sequence[int]], random: Random) -> list[int]:
         """Return a random name, or a random number with as many digits."""
         if all(self._kinds[i] == "D" for i in old):
             return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
         start, inner = random.choice(self._starts), random.choice((*self._inner, self._common))
         following = random.choices(inner, k=random.randint(1, _MAX_NAME - 1)) if inner else []
-        if texts and random.random() < _LIKE_A_WORD and (end := self._word_end(texts, random)):
+        if examples and random.random() < _LIKE_A_WORD and (end := self._word_end(examples, random)):
             is_cut = random.random() < 0.5
             following[random.randint(0, 2) :] = (
                 end[: random.randint(1, len(end))] if is_cut else [*end, *following[:1]]
@@ -129,9 +129,9 @@ class Copies:
             following[at:at] = random.choice(self._rare)
         return [random.choice(start), *following]
 
-    def _word_end(self, texts: Sequence[Sequence[int]], random: Random) -> list[int]:
-        """Return the pieces after the first one of a random word, if a random text has such a word."""
-        ids = random.choice(texts)
+    def _word_end(self, examples: Sequence[Sequence[int]], random: Random) -> list[int]:
+        """Return pieces that continue a word, or follow a mark, in a random example; none if it has none."""
+        ids = random.choice(examples)
         spans = [*re.finditer("w+", self._kinds_of(ids))]
         return list(ids[slice(*random.choice(spans).span())]) if spans else []
 

@@ -98,9 +98,9 @@ class TranslationData(LightningDataModule):
         if self._copies is None:
             return source_ids, target_ids
         random = random_of_row(self.config.train.seed, *position)
-        rate, texts = self.config.data.random_names, [*source_ids, *target_ids]
+        rate, examples = self.config.data.random_names, [*source_ids, *target_ids]
         for i, ids in enumerate(zip(source_ids, target_ids, strict=True)) if rate else ():
-            new = self._copies.replace(*ids, rate, random, texts)
+            new = self._copies.replace(*ids, rate, random, examples)
             if max(map(len, new)) < self.config.model.max_length:
                 source_ids[i], target_ids[i] = new
         n_copies, max_pieces = round(self.config.data.copies * len(rows)), max(map(len, target_ids))

@@ -1,4 +1,4 @@
-"""Word alignment of sentence pairs, from the cross-attention of a trained translator."""
+"""Word alignment of sentence pairs, from the cross-attention and the embeddings of a trained translator."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -272,10 +272,13 @@ class Aligner:
         layers = [decoder.cross_attention[layer - 1] for layer in self.layers]  # (B, H, T, S) each
         attention = torch.stack(layers).float().mean((0, 2)).cpu()  # (B, T, S)
         first = int(self.reading == "input")  # step 0 reads the start symbol and predicts token 0
-        embeddings = model.embedding.weight
+        of_sources, of_targets = (
+            model.embedding(ids).float().cpu() for ids in (batch.source_ids, batch.target_in)
+        )
         links = []
-        for (source, target), steps in zip(pairs, attention, strict=True):
-            of_pair = steps[first : first + len(target.ids), : len(source.ids) + 1]
-            vectors = embeddings[source.ids].float().cpu(), embeddings[target.ids].float().cpu()
-            links.append(token_links(of_pair, vectors, (source.weights, target.weights)))
+        for row, (source, target) in enumerate(pairs):
+            n_source, n_target = len(source.ids), len(target.ids)
+            steps = attention[row, first : first + n_target, : n_source + 1]
+            embeddings = of_sources[row, :n_source], of_targets[row, 1 : 1 + n_target]  # without BOS
+            links.append(token_links(steps, embeddings, (source.weights, target.weights)))
         return links

@@ -101,12 +101,17 @@ def _attention(
     batch = make_batch([s for s, _ in pairs], [t for _, t in pairs]).to(device_of(model))
     encoder, decoder = model.attention_maps(batch.source_ids, batch.target_in)
     cross = torch.stack(decoder.cross_attention).float().mean((0, 2)).cpu()  # (B, T, S)
-    embeddings = model.embedding.weight
+    of_sources, of_targets = (
+        model.embedding(ids).float().cpu() for ids in (batch.source_ids, batch.target_in)
+    )
     aligned = torch.zeros(cross.shape, dtype=torch.bool)
     for row, (source, target) in enumerate(pairs):
-        steps = cross[row, : len(target), : len(source) + 1]
-        aligned[row, : len(target), : len(source)] = _aligned(
-            translator.tokenizer, embeddings, source, target, steps
+        n_source, n_target = len(source), len(target)
+        aligned[row, :n_target, :n_source] = _aligned(
+            translator.tokenizer,
+            (source, target),
+            cross[row, :n_target, : n_source + 1],
+            (of_sources[row, :n_source], of_targets[row, 1 : 1 + n_target]),  # without BOS
         )
     return {
         "encoder": (encoder.self_attention, encoder_places(batch.source_ids)),
@@ -119,18 +124,24 @@ def _attention(
 
 
 def _aligned(
-    tokenizer: Tokenizer, embeddings: Tensor, source_ids: list[int], target_ids: list[int], steps: Tensor
+    tokenizer: Tokenizer,
+    pair: tuple[list[int], list[int]],
+    steps: Tensor,
+    embeddings: tuple[Tensor, Tensor],
 ) -> Tensor:
     """Return which source pieces are in a word that `Aligner` links to a target piece's word, (T, S) bool.
 
-    `steps` is cross-attention, averaged over all layers and heads, (T, S + 1), with the end symbol as last
-    key.
+    Args:
+        tokenizer: the tokenizer of the pair.
+        pair: the ids of the source and of the target.
+        steps: cross-attention, averaged over all layers and heads, (T, S + 1), with the end symbol as last
+            key.
+        embeddings: of the source pieces, (S, D), and of the target pieces, (T, D).
     """
-    texts = [(ids, tokenizer.decode(ids)) for ids in (source_ids, target_ids)]
+    texts = [(ids, tokenizer.decode(ids)) for ids in pair]
     source, target = (token_weights(tokenizer.spans(ids), word_spans(words(t), t)) for ids, t in texts)
     linked = torch.zeros(target.size(1), source.size(1))
-    vectors = embeddings[source_ids].float().cpu(), embeddings[target_ids].float().cpu()
-    for i, j in token_links(steps, vectors, (source, target)):
+    for i, j in token_links(steps, embeddings, (source, target)):
         linked[j, i] = 1
     return target @ linked @ source.T > 0
 

@@ -27,7 +27,7 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         if chosen == "beaucoup" and clause.negation and clause.objects:
             chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes
         if chosen == "bien" and clause.tense in ("futur", "futur proche", "conditionnel"):
-            chosen = ""  # there, it is "surely" or "gladly"
+            chosen = ""  # in these tenses, it would mean surely or gladly
         if chosen == "vite" and verb.en[0] not in _FAST:
             how["vite"] = "quickly"
         if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):

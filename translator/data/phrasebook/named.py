@@ -50,6 +50,12 @@ def _tells_gender(fr: str, en: str) -> bool:
     return bool(_SHE[0].search(fr)) or not _SHE[1].search(en)
 
 
+def _has_one_subject(fr: str, en: str) -> bool:
+    """Return whether both sentences begin with he, or both with she; not: Il lui plaît, She likes him."""
+    begins = _SUBJECT[0].match(fr) and _SUBJECT[1].match(en)
+    return bool(begins) and fr.startswith("Il ") == en.startswith("He ")
+
+
 def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sentence]:
     """Yield the sentences that speak of a person, with an invented name instead.
 
@@ -75,7 +81,7 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
         once = [old for old in (*names, *relatives) if fr.count(old[0]) == en.count(old[1]) == 1]
         if once and (once[0] in names or _tells_gender(fr.replace(once[0][0], ""), en)):
             people.append((fr, en, *once[0]))
-        elif _SUBJECT[0].match(fr) and _SUBJECT[1].match(en) and _tells_gender(fr[4:], en[3:]):
+        elif _has_one_subject(fr, en) and _tells_gender(fr[4:], en[3:]):
             subjects.append((fr, en))
     for (fr, en, old_fr, old_en), (his_fr, his_en) in zip(cycle(people), cycle(subjects), strict=False):
         new = new_name()

@@ -161,12 +161,12 @@ def objects(
         negation: negation of the clause.
         omit: the object to omit (`direct` or `second`) because a pronoun or question word replaces it. If it
             is empty, no object is omitted.
-        once: whether the clause is about one occasion. If so, verbs of liking have no object that stands for
-            a whole class: il a aimé le chocolat.
+        once: whether the clause is about one occasion, so that the object of a verb of liking is definite: il
+            a aimé le chocolat means that he liked the chocolate.
     """
     drawn = []
     if verb.object and omit != "direct":
-        drawn.append(_object(d, verb, who, negation, general=verb.liking and not once))
+        drawn.append(_object(d, verb, who, negation, once=once))
         if "time" in verb.object and verb.where:  # for example, passer une heure dans le parc
             drawn.append(location(d, goes=False, classes=tuple(sorted(verb.where))))
     if verb.second and omit != "second":
@@ -180,7 +180,7 @@ def objects(
     return drawn
 
 
-def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, general: bool) -> Phrase:
+def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> Phrase:
     if verb.object & {"goes", "stays"}:
         classes = tuple(sorted(verb.where)) or PLACES
         return location(d, goes="goes" in verb.object, classes=classes)
@@ -200,7 +200,11 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, general: bool) -
         return noun_phrase(
             noun, "definite", plural=noun.counted and noun.lemma in _PAIRS
         )  # les mains in: elle se lave les mains
-    return thing(d, noun, who, negation=negation, general=general)
+    if verb.liking and once and not noun.is_human and not noun.classes & GENERAL:
+        kind = d.pick(("definite", "definite", "demonstrative"))
+        d.build(kind)
+        return noun_phrase(noun, kind, plural=noun.counted and d.chance(0.35))
+    return thing(d, noun, who, negation=negation, general=verb.liking)
 
 
 #: Parts of the body that are put in the plural in sentences such as: elle se lave les mains.

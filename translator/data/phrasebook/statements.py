@@ -181,8 +181,7 @@ def _nobody(d: Draw, french: str, english: str) -> Phrase:
     d.build(f"{french} as subject")
     wanted = verbs(d, lambda v: v.intransitive and (french == "personne") == bool(v.subject & beings.HUMAN))
     tag = new_tag()
-    owner = "their" if french == "personne" else "its"
-    who = Phrase([Word(french, (tag,)), Word("ne", (tag,))], [Word(english, (tag,))], owner=owner, head=tag)
+    who = Phrase([Word(french, (tag,)), Word("ne", (tag,))], [Word(english, (tag,))], owner="their", head=tag)
     if not wanted:
         wanted = verbs(d, lambda v: v.intransitive)
     if french == "personne" and d.chance(0.6):
