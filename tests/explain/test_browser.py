@@ -207,7 +207,8 @@ def test_probabilities_of_the_next_piece(show: Open, explanation: Explanation, t
 
 
 def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
-    page = show(explanation, confidence=None, is_source_language=True, model=None)
+    complete = [[i, 0] for i in range(len(explanation.source_words))]
+    page = show(explanation, alignment=complete, confidence=None, is_source_language=True, model=None)
     assert text(page, "source") == explanation.source
     assert text(page, "translation") == explanation.translation
     notes = text(page, "notes")
@@ -231,8 +232,7 @@ def test_the_header_is_honest(show: Open, explanation: Explanation) -> None:
         )
     legend = page.find_element(By.ID, "unaligned")
     assert not legend.is_displayed()
-    links = [list(link) for link in explanation.links if link[0] != 1]
-    page = show(explanation, alignment=links, **FACTS)
+    page = show(explanation, alignment=[link for link in complete if link[0] != 1], **FACTS)
     assert texts(page, "#source .unaligned") == [explanation.source_words[1]]
     assert page.find_element(By.ID, "unaligned").is_displayed()
     notes = text(page, "notes").replace("\u00a0", " ")
