@@ -165,6 +165,12 @@ def test_where_files_and_cache_lie_does_not_shape_a_corpus(
     assert cached.train[:] == first.train[:]
 
 
+def test_what_only_changes_batches_does_not_shape_a_corpus(tiny_config: Make) -> None:
+    first = prepare(tiny_config())
+    for override in ("data.copies=0.5", "data.random_names=0.5"):
+        assert prepare(tiny_config(override)).folder == first.folder
+
+
 def test_the_same_configuration_prepares_the_same(tiny_config: Make, tmp_path: Path) -> None:
     overrides = ["tokenizer.sample_sentences=40", "data.held_out={extra: 5}"]
     one = prepare(tiny_config(*overrides))

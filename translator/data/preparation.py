@@ -158,6 +158,7 @@ def _key(config: Config, fingerprints: dict[str, str], given: Tokenizer | None) 
         exclude={
             "cache": True,
             "copies": True,
+            "random_names": True,
             "root": True,
             "strict": True,
             "sources": {"__all__": {"root"}},

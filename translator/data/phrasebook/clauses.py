@@ -275,15 +275,14 @@ def _english(
         governed = clause.objects[0].fr[0].tags[:1]  # link the prepositions of danser avec, dance with
         out[-1] = Word(out[-1].text, (*out[-1].tags, *governed))
     particle = [Word(word, v) for word in verb.particle.split()]
-    ordered = _english_order(clause, pronouns)
+    ordered = sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))  # one with a preposition is last
     object_words = [[Word(word, (pronoun_tags[p.fr],)) for word in p.en] for p in ordered]
     n_before = int(bool(ordered) and ordered[0].slot != 5)  # gives it back to him
     for words in (*object_words[:n_before], particle, *object_words[n_before:]):
         out += words
-    objects = list(clause.objects)
     if first in ("rien", "personne"):
         out += [Word(word, negative) for word in NEGATIONS[first]]
-    for phrase in objects:
+    for phrase in clause.objects:
         out += phrase.en
     if first in ("plus", "pas") and NEGATIONS[clause.negation]:
         out += [Word(word, negative) for word in NEGATIONS[clause.negation]]
@@ -295,8 +294,3 @@ def _english(
 #: Contractions of have after a pronoun and before a participle: I've eaten.
 _SHORT_HAVE = {"have": "'ve", "has": "'s", "had": "'d"}
 _SUBJECT_PRONOUNS = ("I", "you", "he", "she", "it", "we", "they")
-
-
-def _english_order(clause: Clause, pronouns: list[Pronoun]) -> list[Pronoun]:
-    """Return the pronouns in English order. A pronoun with a preposition is last: give it to him."""
-    return sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))

@@ -22,7 +22,7 @@ _PERSONS = (
 )
 
 
-def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", general: bool = False) -> Phrase:
+def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked: str = "") -> Phrase:
     """Draw a noun phrase with the given noun, for use as an object.
 
     Args:
@@ -31,10 +31,11 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         who: the subject, which may be the possessor of the object.
         negation: negation of the clause. After pas, pas encore, plus and jamais, the articles un, du and des
             become de. After que, the English word `some` is left out.
-        general: whether a definite object stands for a whole class of things: aimer le chocolat.
+        liked: for a verb of liking, `general` if a definite object stands for a whole class of things (aimer
+            le chocolat) and `once` if it does not (avoir aimé le chocolat); empty for other verbs.
     """
     plural = noun.counted and d.chance(0.35)
-    if noun.classes & GENERAL or (general and d.chance(0.75) and not noun.is_human):
+    if noun.classes & GENERAL or (liked == "general" and d.chance(0.75) and not noun.is_human):
         d.build("general article")
         return noun_phrase(noun, "general", plural=noun.counted and "season" not in noun.classes)
     described = fitting(d, noun, 0.22)
@@ -47,12 +48,12 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", genera
         owner = first_name(d) if d.chance(0.6) else being(d, d.noun("person", "family"), adjectives=0.0)
         if owner.en_person == 2 or owner.en[-1].text.endswith("s"):
             return possessor(d, noun, owner, plural=plural)
-    kinds: tuple[str, ...] = (
-        ("definite",) * 5 + ("indefinite",) * 5 + ("possessive",) * 3 + ("demonstrative",) * 2
-    )
+    kinds: tuple[str, ...] = ("definite",) * 5 + ("possessive",) * 3 + ("demonstrative",) * 2
     if "body" in noun.classes:
-        kinds = ("possessive",) * len(kinds)
-    kind = d.pick(kinds if not general else ("possessive", "demonstrative"))
+        kinds = ("possessive",)
+    elif not liked:
+        kinds += ("indefinite",) * 5
+    kind = d.pick(kinds if liked != "general" else ("possessive", "demonstrative"))
     if kind == "possessive" and not _owned(noun):
         kind = "definite"
     if kind == "indefinite" and not noun.fr[1] and noun.classes & _WHOLE:
@@ -161,8 +162,7 @@ def objects(
         negation: negation of the clause.
         omit: the object to omit (`direct` or `second`) because a pronoun or question word replaces it. If it
             is empty, no object is omitted.
-        once: whether the clause is about one occasion, so that the object of a verb of liking is definite: il
-            a aimé le chocolat means that he liked the chocolate.
+        once: whether the clause is about one occasion (see `thing`).
     """
     drawn = []
     if verb.object and omit != "direct":
@@ -197,14 +197,10 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
     if verb.preposition:
         return prepositional(d, verb.preposition, noun, who)
     if verb.reflexive or ("body" in noun.classes and verb.object <= {"body"}):
-        return noun_phrase(
-            noun, "definite", plural=noun.counted and noun.lemma in _PAIRS
-        )  # les mains in: elle se lave les mains
-    if verb.liking and once and not noun.is_human and not noun.classes & GENERAL:
-        kind = d.pick(("definite", "definite", "demonstrative"))
-        d.build(kind)
-        return noun_phrase(noun, kind, plural=noun.counted and d.chance(0.35))
-    return thing(d, noun, who, negation=negation, general=verb.liking)
+        plural = noun.counted and noun.lemma in _PAIRS
+        return noun_phrase(noun, "definite", plural=plural)  # les mains in: elle se lave les mains
+    liked = "" if not verb.liking else "once" if once else "general"
+    return thing(d, noun, who, negation=negation, liked=liked)
 
 
 #: Parts of the body that are put in the plural in sentences such as: elle se lave les mains.
