@@ -99,9 +99,12 @@ def test_words_of_a_link_are_found_where_they_stand_together() -> None:
 
 
 def test_copies_are_written_as_they_are() -> None:
+    is_spaced = set()
     for seed in range(40):
         said = filled("Le train part à {hour}.", "The train leaves at {hour}.", seed=seed)
-        hour = said.fr.split()[-1].removesuffix(".")
+        hour = said.fr.removeprefix("Le train part à ").removesuffix(".")
+        is_spaced.add(" " in hour)
+        hour = hour.replace(" ", "")
         assert said.en.endswith(("a.m.", "p.m.")), said
         at, _, minutes = hour.partition("h")
         twelve = (int(at) - 1) % 12 + 1
@@ -109,6 +112,10 @@ def test_copies_are_written_as_they_are() -> None:
         assert max(i for i, _ in said.links) == len(words(said.fr)) - 1
         mail = filled("Écrivez à {email}.", "Write to {email}.", seed=seed)
         assert mail.fr.removeprefix("Écrivez à ") == mail.en.removeprefix("Write to ")
+        price = filled("Cela coûte {price}.", "It costs {price}.", seed=seed)
+        euros = price.fr.removeprefix("Cela coûte ").removesuffix(".").removesuffix("€").strip()
+        assert price.en == f"It costs €{euros.replace(' ', 'x').replace(',', '.').replace('x', ',')}."
+    assert is_spaced == {True, False}
 
 
 @pytest.mark.parametrize(

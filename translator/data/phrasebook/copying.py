@@ -63,34 +63,41 @@ def year(d: Draw) -> tuple[str, str]:
 
 
 def hour(d: Draw) -> tuple[str, str]:
-    """Draw a time of day: 14h30 (2:30 p.m.), 8h (8 a.m.)."""
+    """Draw a time of day: 14h30 or 14 h 30 (2:30 p.m.), 8h or 8 h (8 a.m.)."""
     at = d.below(1, 24)
     minutes = d.pick((0, 0, 15, 30, 30, 45, d.below(1, 60)))
     half = "a.m." if at < 12 else "p.m."
-    return (f"{at}h{minutes:02}" if minutes else f"{at}h"), (
+    space = d.pick(("", "", " "))  # typographers want one; most people type none
+    return (f"{at}{space}h{space}{minutes:02}" if minutes else f"{at}{space}h"), (
         f"{(at - 1) % 12 + 1}:{minutes:02} {half}" if minutes else f"{(at - 1) % 12 + 1} {half}"
     )
 
 
 def price(d: Draw) -> tuple[str, str]:
-    """Draw a price: 12 € (€12), 3,50 € (€3.50)."""
+    """Draw a price: 12 € or 12€ (€12), 3,50 € or 3,50€ (€3.50)."""
     euros = d.below(1, 100) if d.chance(0.7) else d.below(100, 3000)
+    sign = _sign(d, "€")
     if d.chance(0.5):
-        return f"{euros:,} €".replace(",", " "), f"€{euros:,}"
+        return f"{euros:,}{sign}".replace(",", " "), f"€{euros:,}"
     cents = d.pick((50, 90, 99, d.below(1, 100)))
-    return f"{euros:,},{cents:02} €".replace(",", " ", euros >= 1000), f"€{euros:,}.{cents:02}"
+    return f"{euros:,},{cents:02}{sign}".replace(",", " ", euros >= 1000), f"€{euros:,}.{cents:02}"
+
+
+def _sign(d: Draw, sign: str) -> str:
+    """Return a sign that follows a number, with the space that many people do not type."""
+    return d.pick((" ", " ", "")) + sign
 
 
 def amount(d: Draw) -> tuple[str, str]:
-    """Draw a large amount of money: 45 000 € (€45,000), 265 000 € (€265,000)."""
+    """Draw a large amount of money: 45 000 € (€45,000), 265 000€ (€265,000)."""
     fr, en = _grouped(d.below(10, 100) * d.pick((500, 1000, 5000)))
-    return f"{fr} €", f"€{en}"
+    return fr + _sign(d, "€"), f"€{en}"
 
 
 def percentage(d: Draw) -> tuple[str, str]:
-    """Draw a percentage: 20 % (20%), 2,5 % (2.5%)."""
-    units, tenth = d.below(1, 100), d.below(1, 10)
-    return (f"{units},{tenth} %", f"{units}.{tenth}%") if d.chance(0.3) else (f"{units} %", f"{units}%")
+    """Draw a percentage: 20 % or 20% (20%), 2,5 % or 2,5% (2.5%)."""
+    units, tenth, sign = d.below(1, 100), d.below(1, 10), _sign(d, "%")
+    return (f"{units},{tenth}{sign}", f"{units}.{tenth}%") if d.chance(0.3) else (f"{units}{sign}", f"{units}%")
 
 
 def date(d: Draw) -> tuple[str, str]:
