@@ -17,6 +17,7 @@ import pytest
 from translator.alignment.words import words
 from translator.data import phrasebook
 from translator.data.phrasebook import lexicon, splits
+from translator.data.phrasebook.french import starts_with_vowel
 
 #: The whole corpus takes half a minute to make on a slow core.
 pytestmark = pytest.mark.slow
@@ -316,6 +317,8 @@ def test_nothing_is_elided_before_a_consonant_or_a_sounded_h() -> None:
         hits(r"\b(?:un|le|ce|mon|notre) (?:vieux|beau|nouveau) (?=[aeiouéèêîôœ])(?!et\b|à\b|en\b)\w+") == []
     )
     assert hits(rf"\b(?:le|la|ce|du|au) (?:{sounded})\b") != []
+    assert all(map(starts_with_vowel, ("hier", "yeux")))
+    assert not any(map(starts_with_vowel, ("Youssef", "Hralle")))
 
 
 def test_participle_after_etre_agrees_with_the_subject() -> None:

@@ -17,8 +17,11 @@ from translator.data.tokenizer import WORD_MARK, Tokenizer
 
 #: Number of pieces of a row, at most, and of a name before rare letters and further parts are added.
 _MAX_PIECES, _MAX_NAME = 12, 6
-#: Length, in characters, of the pieces that are drawn half of the time: those of unknown words are short.
+#: Length, in characters, of the pieces that are drawn for half of the rows: those of unknown words are short.
 _SHORT = 3
+#: Shares of the pieces of one, two, three and more letters that start and that continue a random name. They
+#: are about those of unknown names: BPE cuts these into short pieces.
+_START_LENGTHS, _INNER_LENGTHS = (0.6, 0.2, 0.1, 0.1), (0.3, 0.35, 0.25, 0.1)
 #: A name or a number, in a text that has the letter of its kind (`_kind`) for each piece.
 _NAME_OR_NUMBER = re.compile("Nw*|D+")
 #: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
@@ -40,9 +43,9 @@ class Copies:
         self._pieces = dict(sorted((i, piece) for piece, i in tokenizer.ordinary.items()))
         self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
         self._first = frozenset(i for i, kind in self._kinds.items() if kind in "ND")
-        self._all, self._starts, self._inner = map(self._pool, ("NwD.", "N", "w"))
-        # Ids have the order in which pieces were learnt, so the first ones are the commonest syllables.
-        self._common = self._inner[0][: len(self._inner[0]) // 4] or self._inner[0]
+        every = list(self._pieces)
+        self._all = every, [i for i in every if len(self._pieces[i]) <= _SHORT] or every
+        self._starts, self._inner = self._by_length("N"), self._by_length("w")
         self._capitals = [i for i, piece in self._pieces.items() if piece.isalpha() and piece[0].isupper()]
         self._joiners = [tokenizer.ordinary[mark] for mark in _JOINERS if mark in tokenizer.ordinary]
         self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
@@ -51,10 +54,13 @@ class Copies:
             if kind == "D":
                 self._digits[len(self._pieces[i])].append(i)
 
-    def _pool(self, kinds: str) -> tuple[list[int], list[int]]:
-        """Return the pieces of some kinds, and the short ones among them."""
-        pieces = [i for i, kind in self._kinds.items() if kind in kinds]
-        return pieces, [i for i in pieces if len(self._pieces[i]) <= _SHORT] or pieces
+    def _by_length(self, kind: str) -> list[list[int]]:
+        """Return the pieces of a kind that have one, two, three and more letters."""
+        by_length: list[list[int]] = [[] for _ in _INNER_LENGTHS]
+        for i, piece in self._pieces.items():
+            if self._kinds[i] == kind:
+                by_length[min(len(piece.removeprefix(WORD_MARK)), len(by_length)) - 1].append(i)
+        return by_length
 
     def rows(self, n_rows: int, max_pieces: int, random: Random) -> tuple[list[list[int]], list[list[int]]]:
         """Return the source ids and the target ids of `n_rows` rows of up to `max_pieces` pieces."""
@@ -110,8 +116,7 @@ class Copies:
         """Return a random name, or a random number with as many digits."""
         if all(self._kinds[i] == "D" for i in old):
             return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
-        start, inner = random.choice(self._starts), random.choice((*self._inner, self._common))
-        following = random.choices(inner, k=random.randint(1, _MAX_NAME - 1)) if inner else []
+        following = self._draw(self._inner, _INNER_LENGTHS, random.randint(1, _MAX_NAME - 1), random)
         if examples and random.random() < _LIKE_A_WORD and (end := self._word_end(examples, random)):
             is_cut = random.random() < 0.5
             following[random.randint(0, 2) :] = (
@@ -120,14 +125,22 @@ class Copies:
         if following and random.random() < _REPEATED:
             following.insert(random.randint(0, len(following)), random.choice(following))
         del following[_MAX_NAME - 1 :]
-        while inner and self._joiners and random.random() < _JOINED:
+        while following and self._joiners and random.random() < _JOINED:
             capital = random.choices(self._capitals, k=random.randint(0, 1)) if self._capitals else []
-            part = random.choices(inner, k=random.randint(1, 3))
+            part = self._draw(self._inner, _INNER_LENGTHS, random.randint(1, 3), random)
             following += [random.choice(self._joiners), *capital, *part]
         if self._rare and random.random() < _RARE:
             at = random.randint(0, len(following))
             following[at:at] = random.choice(self._rare)
-        return [random.choice(start), *following]
+        return [*self._draw(self._starts, _START_LENGTHS, 1, random), *following]
+
+    @staticmethod
+    def _draw(by_length: list[list[int]], shares: tuple[float, ...], n: int, random: Random) -> list[int]:
+        """Draw `n` pieces, whose lengths have these shares. There are none if the vocabulary has none."""
+        usable = [(pieces, share) for pieces, share in zip(by_length, shares, strict=True) if pieces]
+        if not usable:
+            return []
+        return [random.choice(pieces) for pieces in random.choices(*zip(*usable, strict=True), k=n)]
 
     def _word_end(self, examples: Sequence[Sequence[int]], random: Random) -> list[int]:
         """Return pieces that continue a word, or follow a mark, in a random example; none if it has none."""

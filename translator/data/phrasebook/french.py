@@ -39,7 +39,7 @@ class Conjugation:
 
 def starts_with_vowel(word: str) -> bool:
     """Return whether `le` becomes `l'` before this word. A `*` before the word prevents this (`*hibou`)."""
-    sounded = re.match(r"[yY][aeiou](?!ux)", word)  # Youssef and yaourt, but not yeux
+    sounded = re.match(rf"y[aeiou](?!ux)|h[^{VOWELS}]", word.lower())  # Youssef and Hralle, but not yeux
     return word[:1].lower() in VOWELS and not sounded
 
 
