@@ -187,7 +187,7 @@ def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[W
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw adjectives that make sense with a noun: none, one or, rarely, two.
+    """Draw adjectives that make sense with a noun: none or one.
 
     The probability that there is an adjective is `chance`, or a third of `chance` if `d.calm` is true.
     """
@@ -201,11 +201,6 @@ def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
     d.build("adjective before" if chosen.before else "adjective after")
     if chosen.before_vowel and not noun.feminine and noun.fr[0] and french.starts_with_vowel(noun.fr[0]):
         d.build("bel, nouvel, vieil")
-    others = [a for a in candidates if a.before != chosen.before]
-    if others and d.chance(0.05):
-        second = d.pick(others)
-        d.combine(noun.lemma, second.lemma)
-        return (chosen, second) if chosen.before else (second, chosen)
     return (chosen,)
 
 

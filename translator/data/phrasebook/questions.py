@@ -78,7 +78,10 @@ def when_why_how(d: Draw) -> Phrase:
     )
     d.build(french)
     tense = d.pick(_TENSES)
-    verb = d.pick(verbs(d, lambda v: not v.state or french == "pourquoi"))
+    if tense == "imparfait" and french != "pourquoi":
+        tense = "passé composé"
+    wanted = verbs(d, lambda v: french == "pourquoi" or not (v.state or (french == "comment" and not v.how)))
+    verb = d.pick(wanted)
     negation = "pas" if french == "pourquoi" and d.chance(0.25) else ""
     drawn = clause(d, verb=verb, tense=tense, negation=negation, simple=True)
     drawn.asked = places.word_for_word(french, english)
@@ -121,7 +124,7 @@ def whom(d: Draw) -> Phrase:
         drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("à", ()), Word("qui", (own,))], [Word("who", (own,))])
     else:
-        verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & beings.HUMAN)))
+        verb = d.pick(verbs(d, lambda v: v.intransitive and "ensemble" in v.how and not v.reflexive))
         drawn = clause(d, verb=verb, tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("avec", (tag,)), Word("qui", (own,))], [Word("who", (own,))])
         drawn.tail = [Phrase([], [Word("with", (tag,))])]
@@ -133,16 +136,19 @@ def who(d: Draw) -> Phrase:
     d.build("qui as subject")
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN)))
     tag = new_tag()
-    asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], head=tag)
+    asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], owner="their", head=tag)
     drawn = clause(d, verb=verb, subject=asking, tense=d.pick(_TENSES))
     drawn.question = "subject"
     return say(d, drawn, "?")
 
 
+_NOT_WHICH = beings.HUMAN | {"language", "money"}
+
+
 def how_many(d: Draw) -> Phrase:
     """Draw a question with combien de or quel, like: Quel livre lis-tu ?"""
     d.known = True
-    verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
+    verb = d.pick(verbs(d, lambda v: v.direct and not (v.reflexive or v.liking or v.object & _NOT_WHICH)))
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
     d.combine(verb.key, noun.lemma)
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
