@@ -28,7 +28,7 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         chosen = d.pick(verb.how)
         if chosen == "ensemble" and not clause.subject.plural:
             chosen = ""
-        if chosen == "beaucoup" and clause.negation and clause.objects:
+        if clause.negation and (clause.objects or chosen not in ("bien", "beaucoup", "ensemble")):
             chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes
         if chosen == "bien" and clause.tense in ("futur", "futur proche", "conditionnel"):
             chosen = ""  # in these tenses, it would mean surely or gladly
@@ -52,15 +52,13 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         }.get(clause.tense)
         if when and clause.negation in ("", "pas"):
             kind = d.pick(when)
-            if verb.happens and clause.tense == "present":
+            if clause.tense == "present" if verb.happens else clause.tense == "imparfait" and clause.negation:
                 kind = "habit"  # not: she's falling this afternoon
-            if clause.tense == "imparfait" and clause.negation:
-                kind = "habit"
             if kind == "habit" and verb.lemma in ("venir", "partir"):
                 kind = when[0]
             not_at: tuple[str, ...] = ("il y a",) if clause.tense == "imparfait" else ()
             if clause.negation:
-                not_at = ("il y a longtemps", "l'autre jour", "un jour")
+                not_at = ("il y a", "l'autre jour", "un jour")
             if not ("beaucoup" in verb.how or verb.where & {"region", "building"}):
                 not_at += _LONG
             clause.tail.append(time(d, kind, without=not_at))

@@ -204,12 +204,12 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 def owner_of(d: Draw, who: Phrase | None, noun: Noun | None = None) -> tuple[int, str]:
     """Draw the possessor of an object, usually the subject `who`. See `any_owner` for the result."""
-    if noun is not None and noun.lemma in SPOUSES and (who is None or who.plural or who.owner == "our"):
+    alone = noun is not None and noun.lemma in SPOUSES
+    if alone and (who is None or who.plural or who.owner == "our"):
         return any_owner(d, noun)
     if who is None or d.chance(0.25):
-        polite = {1: 4, 4: 1}.get(who.person) if who else None  # not tu with votre
-        places = [p for p in ((0, 1, 4) if noun and noun.lemma in SPOUSES else (0, 1, 3, 4)) if p != polite]
-        place = d.pick(places)
+        other = {1: 4, 4: 1}.get(who.person) if who else None  # not tu with votre
+        place = d.pick([p for p in ((0, 1, 4) if alone else (0, 1, 3, 4)) if p != other])
         return place, EN_POSSESSIVES[place]
     if who.owner == "our":
         return 3, who.owner  # on, which is we here: on a perdu nos clés

@@ -173,11 +173,10 @@ def _french(
         out += clause.frequency.fr
     out += middle
     early = ("bien", "mal", "beaucoup", *(("vite",) if clause.objects or clause.pronouns else ()))
-    is_early = clause.manner is not None and clause.manner.fr[0].text in early
     manner = clause.manner.fr if clause.manner else []
-    out += manner if is_early else []  # the adverb precedes the pronoun: il va bien la laver
-    out += [*clitics, *main] if before_main else main
-    out += [] if is_early else manner
+    words = [*clitics, *main] if before_main else main
+    is_early = bool(manner) and manner[0].text in early  # il va bien la laver
+    out += [*manner, *words] if is_early else [*words, *manner]
     if first in ("personne", "que"):
         out.append(Word(first, negative))
     for phrase in [*clause.objects, *clause.tail]:
@@ -282,13 +281,13 @@ def _english(
     ordered = sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))  # one with a preposition is last
     object_words = [[Word(word, (pronoun_tags[p.fr],)) for word in p.en] for p in ordered]
     n_before = int(bool(ordered) and ordered[0].slot != 5)  # gives it back to him
-    short = bool(clause.objects) and len(clause.objects[0].en) == 1  # takes that off, calls Paul back
-    for words in (*object_words[:n_before], [] if short else particle, *object_words[n_before:]):
+    lone = bool(clause.objects) and len(clause.objects[0].en) == 1  # takes that off, calls Paul back
+    for words in (*object_words[:n_before], [] if lone else particle, *object_words[n_before:]):
         out += words
     if first in ("rien", "personne"):
         out += [Word(word, negative) for word in NEGATIONS[first]]
     for i, phrase in enumerate(clause.objects):
-        out += phrase.en + (particle if short and i == 0 else [])
+        out += phrase.en + (particle if lone and i == 0 else [])
     for phrase in [*([clause.manner] if clause.manner else []), *clause.tail]:
         out += phrase.en
     if first in ("plus", "pas"):

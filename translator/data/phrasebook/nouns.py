@@ -159,7 +159,7 @@ def _determiner(
         article = Word("les" if plural else ("la" if noun.feminine else "le"), (other,))
         return [Word(tous, (tag,)), article], [Word("all", (tag,)), Word("the", (other,))]
     if kind == "indefinite" and not plural and not noun.fr[1]:
-        return _partitive(noun, vowel=vowel, tag=tag)
+        return [Word(w, (tag,)) for w in (("de", "la") if vowel or noun.feminine else ("du",))], []
     *forms, one, several = DETERMINERS[kind]
     form = forms[2] if plural else forms[noun.feminine]
     if kind == "which" and plural and noun.feminine:
@@ -178,12 +178,6 @@ def _determiner(
     elif kind == "demonstrative" and en_plural:
         english_words = ["these"]
     return [Word(form, (tag,))], [Word(word, (tag,)) for word in english_words]
-
-
-def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[Word]]:
-    if vowel or noun.feminine:
-        return [Word("de", (tag,)), Word("la", (tag,))], []
-    return [Word("du", (tag,))], []
 
 
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:

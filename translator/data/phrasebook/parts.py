@@ -60,9 +60,7 @@ def thing(
     kind = d.pick(kinds if liked != "general" else ("possessive", "demonstrative"))
     if kind == "possessive" and not _owned(noun):
         kind = "definite"
-    if kind == "indefinite" and not noun.fr[1] and noun.classes & _WHOLE:
-        kind = "definite"
-    if kind == "indefinite" and noun.is_human and plural:
+    if kind == "indefinite" and (plural if noun.is_human else not noun.fr[1] and noun.classes & _WHOLE):
         kind = "definite"
     if noun.classes & {"money", "time"} and noun.counted:
         kind = "number"

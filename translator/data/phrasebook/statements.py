@@ -76,7 +76,7 @@ def clause(
         if is_given:
             tense = _OTHER_TENSE[tense]
         else:
-            verb = d.pick(verbs(d, _has_all_tenses))
+            verb = d.pick(verbs(d, lambda v: "inf" not in v.object and v.lemma not in _LIMITED))
     if negation == "pas" and "inf" in verb.object and verb.en[0] in ("stop", "keep"):
         negation = "plus"  # n'arrête pas de would mean: keeps
     d.known = d.known or bool(negation)
@@ -105,18 +105,15 @@ def clause(
 
 
 #: Verbs that English does not put into the future or a perfect (he seems to know), or not into a perfect.
-_NOW_OR_THEN = (*"aimer adorer détester préférer sembler savoir compter espérer souhaiter risquer".split(),)
+_NOW_OR_THEN = tuple("aimer adorer détester préférer sembler savoir compter espérer risquer".split())
 _LASTING = ("devoir", "avoir", "posséder", "exister")
+_LIMITED = (*_NOW_OR_THEN, *_LASTING, "mourir")
 _OTHER_TENSE = {"futur": "present", "futur proche": "present"} | dict.fromkeys(COMPOUND, "imparfait")
 
 
 def _speaks(who: Phrase) -> bool:
     """Return whether a subject includes who speaks or is spoken to."""
     return who.person in (0, 1, 3, 4) or who.fr[0].text == "on"
-
-
-def _has_all_tenses(verb: Verb) -> bool:
-    return "inf" not in verb.object and verb.lemma not in (*_NOW_OR_THEN, *_LASTING, "mourir")
 
 
 def _happens_to_all(verb: Verb) -> bool:
@@ -163,17 +160,16 @@ def negative_que(d: Draw) -> Phrase:
     return say(d, clause(d, verb=verb, negation="que", tense=d.pick(TENSES[:5]), simple=True))
 
 
-def _is_thing_verb(verb: Verb) -> bool:
-    """Return whether rien can be the object, as it cannot be of quitter and parler."""
-    is_human = bool(verb.liking or verb.second or verb.object & beings.LIVING)
-    return not is_human and verb.lemma not in ("quitter", "parler")
+def is_of_things(verb: Verb) -> bool:
+    """Return whether que, rien or ça can be the object, as it cannot be of quitter and parler."""
+    return not (verb.liking or verb.object & beings.LIVING or verb.lemma in ("quitter", "parler"))
 
 
 def negative_rien(d: Draw) -> Phrase:
     """Draw a sentence with rien as the object or the subject, like: Il ne mange rien."""
     if d.chance(0.05):
         return _nobody(d, "rien", "nothing")
-    verb = d.pick(primary(d, _is_thing_verb))
+    verb = d.pick(primary(d, lambda v: is_of_things(v) and not v.second))
     return say(d, clause(d, verb=verb, negation="rien", omit="direct", tense=d.pick(TENSES)))
 
 
@@ -203,21 +199,18 @@ def something(d: Draw) -> Phrase:
     french, english = d.pick((("quelque chose", "something"), ("quelqu'un", "someone"), ("ça", "that")))
     d.build("quelque chose, quelqu'un, ça")
     human = french == "quelqu'un"
-    verb = d.pick(primary(d, lambda v: "person" in v.object if human else _is_thing_verb(v)))
+    verb = d.pick(primary(d, lambda v: "person" in v.object if human else is_of_things(v) and not v.second))
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TENSES))
     drawn.objects.insert(0, places.word_for_word(french, english))
     return say(d, drawn)
-
-
-#: The tense after some adverbs of the sentence: soudain, enfin, puis and ensuite.
-_AFTER = dict.fromkeys(("soudain", "enfin", "puis", "ensuite"), "passé composé")
 
 
 def remark(d: Draw) -> Phrase:
     """Draw a sentence that starts with an adverb, like: Heureusement, il dort."""
     d.build("adverb of the sentence")
     lead = places.adverb(d, "sentence")
-    told = realise(clause(d, tense=_AFTER.get(lead.fr[-1].text, ""), simple=True), d.lexicon.conjugations)
+    tense = "passé composé" if lead.fr[-1].text in ("soudain", "enfin", "puis", "ensuite") else ""
+    told = realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
     if lead.fr[0].text == "peut-être":
         return pattern("peut-être_a que_a {0} .", "maybe_a {0} .", told)
     return pattern("{0} , {1} .", "{0} , {1} .", lead, told)
