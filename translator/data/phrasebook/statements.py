@@ -167,7 +167,7 @@ def is_of_things(verb: Verb) -> bool:
 
 def negative_rien(d: Draw) -> Phrase:
     """Draw a sentence with rien as the object or the subject, like: Il ne mange rien."""
-    if d.chance(0.05):
+    if d.chance(0.1):
         return _nobody(d, "rien", "nothing")
     verb = d.pick(primary(d, lambda v: is_of_things(v) and not v.second))
     return say(d, clause(d, verb=verb, negation="rien", omit="direct", tense=d.pick(TENSES)))
