@@ -9,6 +9,10 @@ _FAST = tuple(
     "run walk drive ride skate ski swim fly climb go move grow talk speak read write type work eat drink "
     "learn breathe".split()
 )
+#: Starts of times that go with what one does a lot or in a region, not with: he's opening the door this year.
+_LONG = tuple(
+    "le mois,l'an,l'été,l'hiver,ces,pour,actu,ce mois,cette,cet été,chaque,en été,en h,au p".split(",")
+)
 #: States that can last for a while, and so be said with a time: he wants to leave now.
 _AT_TIMES = ("vouloir", "pouvoir", "devoir", "voir", "entendre", "remarquer")
 
@@ -24,13 +28,13 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         chosen = d.pick(verb.how)
         if chosen == "ensemble" and not clause.subject.plural:
             chosen = ""
-        if chosen == "beaucoup" and clause.negation and clause.objects:
+        if clause.negation and (clause.objects or chosen not in ("bien", "beaucoup", "ensemble")):
             chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes
         if chosen == "bien" and clause.tense in ("futur", "futur proche", "conditionnel"):
             chosen = ""  # in these tenses, it would mean surely or gladly
         if chosen == "vite" and verb.en[0] not in _FAST:
             how["vite"] = "quickly"
-        if chosen in how and clause.negation not in ("rien", "personne", "que", "plus"):
+        if chosen in how and clause.negation not in ("rien", "personne", "que", "plus", "jamais"):
             clause.manner = word_for_word(chosen, how[chosen])
             d.build("adverb of manner")
             d.combine(verb.key, chosen)
@@ -48,15 +52,15 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         }.get(clause.tense)
         if when and clause.negation in ("", "pas"):
             kind = d.pick(when)
-            if verb.happens and clause.tense == "present":
+            if clause.tense == "present" if verb.happens else clause.tense == "imparfait" and clause.negation:
                 kind = "habit"  # not: she's falling this afternoon
-            if clause.tense == "imparfait" and clause.negation:
-                kind = "habit"
             if kind == "habit" and verb.lemma in ("venir", "partir"):
                 kind = when[0]
             not_at: tuple[str, ...] = ("il y a",) if clause.tense == "imparfait" else ()
             if clause.negation:
-                not_at = ("il y a longtemps", "l'autre jour", "un jour")
+                not_at = ("il y a", "l'autre jour", "un jour")
+            if not ("beaucoup" in verb.how or verb.where & {"region", "building"}):
+                not_at += _LONG
             clause.tail.append(time(d, kind, without=not_at))
             clause.habit = clause.habit or kind == "habit"
     elif d.chance(0.1) and not clause.negation and clause.tense in ("present", "imparfait"):

@@ -3,12 +3,7 @@
 from dataclasses import replace
 
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.nouns import (
-    EN_POSSESSIVES,
-    fitting,
-    noun_phrase,
-    possessor,
-)
+from translator.data.phrasebook.nouns import EN_POSSESSIVES, fitting, noun_phrase, possessor
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
 from translator.data.phrasebook.places import first_name, word_for_word
 from translator.data.phrasebook.vocabulary import Noun, Verb, leaves
@@ -36,8 +31,11 @@ NOT_OWNED = (
     *"débutant célibataire chômeur retraité immigré réfugié orphelin blessé victime gagnant".split(),
     *"roi reine prince princesse génie imbécile menteur criminel sorcier fée fantôme monstre".split(),
     *"président ministre maire pape juge Français Française Américain Italien Européen chose objet".split(),
+    *"vérité moustique mouche guêpe rat dragon page participant acheteur titre toilettes salle".split(),
     "nouveau venu",
 )
+#: Nouns for somebody whom only one person can call his or her own.
+SPOUSES = ("mari", "épouse", "femme", "fiancé", "fiancée")
 #: Subject pronouns. The columns are: French pronoun, English pronoun, person of the French verb (as an index
 #: in je, tu, il, nous, vous, ils), person of the English verb (as an index in I, you, he, we, you, they),
 #: whether the pronoun is feminine (None if its gender is open), and English possessive.
@@ -193,22 +191,26 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
     Args:
         d: source of random choices.
-        noun: the noun that is owned. If it is mari or épouse, the possessor is singular.
+        noun: the noun that is owned. If it is one of `SPOUSES`, the possessor is singular.
 
     Returns:
         the index of the possessor in je, tu, il, nous, vous, ils, and the English possessive.
     """
-    alone = noun is not None and noun.lemma in ("mari", "épouse")
+    alone = noun is not None and noun.lemma in SPOUSES
     place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
     return place, EN_POSSESSIVES[place]
 
 
-def owner_of(d: Draw, who: Phrase | None) -> tuple[int, str]:
+def owner_of(d: Draw, who: Phrase | None, noun: Noun | None = None) -> tuple[int, str]:
     """Draw the possessor of an object, usually the subject `who`. See `any_owner` for the result."""
+    alone = noun is not None and noun.lemma in SPOUSES
+    if alone and (who is None or who.plural or who.owner == "our"):
+        return any_owner(d, noun)
     if who is None or d.chance(0.25):
-        place, english = d.pick(((0, "my"), (1, "your"), (3, "our"), (4, "your")))
-        return place, english
+        other = {1: 4, 4: 1}.get(who.person) if who else None  # not tu with votre
+        place = d.pick([p for p in ((0, 1, 4) if alone else (0, 1, 3, 4)) if p != other])
+        return place, EN_POSSESSIVES[place]
     if who.owner == "our":
         return 3, who.owner  # on, which is we here: on a perdu nos clés
     if who.person in (2, 5):

@@ -94,12 +94,16 @@ class Clause:
     manner: Phrase | None = None
 
 
+#: English verbs that have no progressive before an infinitive: he keeps asking, she agreed to come.
+_SIMPLE = ("stop", "finish", "keep", "forget", "hesitate", "agree", "promise", "decide", "offer", "refuse")
+
+
 def aspect(clause: Clause) -> str:
     """Return the English tense of a clause, as one of the names that `english_verb` accepts."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None or clause.verb.en[BASE] == "find"
     # stops pushing, not is stopping pushing
-    simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in ("stop", "finish"))
+    simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in _SIMPLE)
     if clause.tense == "present":
         if clause.since:
             return "perfect" if clause.verb.state else "perfect progressive"
@@ -168,12 +172,11 @@ def _french(
     if clause.frequency:
         out += clause.frequency.fr
     out += middle
-    if clause.manner and clause.manner.fr[0].text in ("bien", "mal", "beaucoup"):
-        out += clause.manner.fr  # the adverb precedes the pronoun: il va bien la laver
-        out += [*clitics, *main] if before_main else main
-    else:
-        out += [*clitics, *main] if before_main else main
-        out += clause.manner.fr if clause.manner else []
+    early = ("bien", "mal", "beaucoup", *(("vite",) if clause.objects or clause.pronouns else ()))
+    manner = clause.manner.fr if clause.manner else []
+    words = [*clitics, *main] if before_main else main
+    is_early = bool(manner) and manner[0].text in early  # il va bien la laver
+    out += [*manner, *words] if is_early else [*words, *manner]
     if first in ("personne", "que"):
         out.append(Word(first, negative))
     for phrase in [*clause.objects, *clause.tail]:
@@ -278,16 +281,17 @@ def _english(
     ordered = sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))  # one with a preposition is last
     object_words = [[Word(word, (pronoun_tags[p.fr],)) for word in p.en] for p in ordered]
     n_before = int(bool(ordered) and ordered[0].slot != 5)  # gives it back to him
-    for words in (*object_words[:n_before], particle, *object_words[n_before:]):
+    lone = bool(clause.objects) and len(clause.objects[0].en) == 1  # takes that off, calls Paul back
+    for words in (*object_words[:n_before], [] if lone else particle, *object_words[n_before:]):
         out += words
     if first in ("rien", "personne"):
         out += [Word(word, negative) for word in NEGATIONS[first]]
-    for phrase in clause.objects:
-        out += phrase.en
-    if first in ("plus", "pas") and NEGATIONS[clause.negation]:
-        out += [Word(word, negative) for word in NEGATIONS[clause.negation]]
+    for i, phrase in enumerate(clause.objects):
+        out += phrase.en + (particle if lone and i == 0 else [])
     for phrase in [*([clause.manner] if clause.manner else []), *clause.tail]:
         out += phrase.en
+    if first in ("plus", "pas"):
+        out += [Word(word, negative) for word in NEGATIONS[clause.negation]]
     return out
 
 

@@ -128,7 +128,10 @@ class Lexicon:
         """Return the adjectives that make sense with a noun."""
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
-            attributive = (a for a in self.adjectives if a.place != "be")
+            is_from = noun.lemma == "gens" or noun.lemma[0].isupper()  # not: a French American
+            attributive = (
+                a for a in self.adjectives if a.place != "be" and not (is_from and a.en[0].isupper())
+            )
             suits = [a for a in attributive if not a.applies.isdisjoint(noun.classes)]
             # petit and ami are not combined, because "une petite amie" would mean a girlfriend
             self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]

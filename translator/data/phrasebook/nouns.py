@@ -159,7 +159,7 @@ def _determiner(
         article = Word("les" if plural else ("la" if noun.feminine else "le"), (other,))
         return [Word(tous, (tag,)), article], [Word("all", (tag,)), Word("the", (other,))]
     if kind == "indefinite" and not plural and not noun.fr[1]:
-        return _partitive(noun, vowel=vowel, tag=tag)
+        return [Word(w, (tag,)) for w in (("de", "la") if vowel or noun.feminine else ("du",))], []
     *forms, one, several = DETERMINERS[kind]
     form = forms[2] if plural else forms[noun.feminine]
     if kind == "which" and plural and noun.feminine:
@@ -180,14 +180,8 @@ def _determiner(
     return [Word(form, (tag,))], [Word(word, (tag,)) for word in english_words]
 
 
-def _partitive(noun: Noun, *, vowel: bool, tag: int) -> tuple[list[Word], list[Word]]:
-    if vowel or noun.feminine:
-        return [Word("de", (tag,)), Word("la", (tag,))], []
-    return [Word("du", (tag,))], []
-
-
 def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
-    """Draw adjectives that make sense with a noun: none, one or, rarely, two.
+    """Draw adjectives that make sense with a noun: none or one.
 
     The probability that there is an adjective is `chance`, or a third of `chance` if `d.calm` is true.
     """
@@ -201,11 +195,6 @@ def fitting(d: Draw, noun: Noun, chance: float) -> tuple[Adjective, ...]:
     d.build("adjective before" if chosen.before else "adjective after")
     if chosen.before_vowel and not noun.feminine and noun.fr[0] and french.starts_with_vowel(noun.fr[0]):
         d.build("bel, nouvel, vieil")
-    others = [a for a in candidates if a.before != chosen.before]
-    if others and d.chance(0.05):
-        second = d.pick(others)
-        d.combine(noun.lemma, second.lemma)
-        return (chosen, second) if chosen.before else (second, chosen)
     return (chosen,)
 
 

@@ -22,7 +22,9 @@ _PERSONS = (
 )
 
 
-def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked: str = "") -> Phrase:
+def thing(
+    d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked: str = "", one: bool = False
+) -> Phrase:
     """Draw a noun phrase with the given noun, for use as an object.
 
     Args:
@@ -30,11 +32,13 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked:
         noun: the noun.
         who: the subject, which may be the possessor of the object.
         negation: negation of the clause. After pas, pas encore, plus and jamais, the articles un, du and des
-            become de. After que, the English word `some` is left out.
+            become de. After que, the English article is one.
         liked: for a verb of liking, `general` if a definite object stands for a whole class of things (aimer
             le chocolat) and `once` if it does not (avoir aimé le chocolat); empty for other verbs.
+        one: whether the noun is nearly always singular, as it is for the place where something is put.
     """
-    plural = noun.counted and d.chance(0.35)
+    one = one or bool(noun.classes & {*_PUBLIC, "room", "furniture", "meal"})
+    plural = noun.counted and d.chance(0.05 if one else 0.35)
     if noun.classes & GENERAL or (liked == "general" and d.chance(0.75) and not noun.is_human):
         d.build("general article")
         return noun_phrase(noun, "general", plural=noun.counted and "season" not in noun.classes)
@@ -43,7 +47,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked:
         return first_name(d)
     if "family" in noun.classes:
         d.build("possessive")
-        return noun_phrase(noun, "possessive", plural=plural, owner=owner_of(d, who))
+        return noun_phrase(noun, "possessive", plural=plural, owner=owner_of(d, who, noun))
     if d.chance(0.07) and noun.counted and not noun.is_human and _owned(noun):
         owner = first_name(d) if d.chance(0.6) else being(d, d.noun("person", "family"), adjectives=0.0)
         if owner.en_person == 2 or owner.en[-1].text.endswith("s"):
@@ -56,14 +60,14 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked:
     kind = d.pick(kinds if liked != "general" else ("possessive", "demonstrative"))
     if kind == "possessive" and not _owned(noun):
         kind = "definite"
-    if kind == "indefinite" and not noun.fr[1] and noun.classes & _WHOLE:
+    if kind == "indefinite" and (plural if noun.is_human else not noun.fr[1] and noun.classes & _WHOLE):
         kind = "definite"
     if noun.classes & {"money", "time"} and noun.counted:
         kind = "number"
-    elif d.chance(0.03) and noun.counted:
+    elif d.chance(0.02) and noun.counted and not (one or noun.is_human or negation):
         d.build("tous les")
         return noun_phrase(noun, "all", plural=True)
-    if d.chance(0.12) and not noun.classes & {"body"} and not d.calm and negation != "que":
+    if d.chance(0.12) and not (noun.classes & {"body"} or noun.is_human or d.calm or negation or one):
         kind = d.pick(
             ("number", "several", "a few", "quantity", "quantity") if noun.counted else ("quantity",)
         )
@@ -75,7 +79,7 @@ def thing(d: Draw, noun: Noun, who: Phrase | None, *, negation: str = "", liked:
 
 
 #: Classes whose uncountable nouns have no partitive article: la santé, not de la santé.
-_WHOLE = frozenset(("abstract", "trait", "feature", "region", "weather"))
+_WHOLE = frozenset(("abstract", "trait", "feature", "region", "weather", "whole"))
 _MEALTIMES = ("petit déjeuner", "déjeuner", "dîner", "souper")
 #: Places that belong to everybody, and those among them that somebody can call his own.
 _PUBLIC = frozenset(("building", "outdoor", "region", "landscape", "sky", "weather"))
@@ -124,8 +128,8 @@ def _determined(
                 phrase.en[0] = Word("a", phrase.en[0].tags)
             return phrase
     phrase = noun_phrase(noun, kind, plural=plural, adjectives=described)
-    if negation == "que" and phrase.en[0].text == "some":
-        phrase.en = phrase.en[1:]
+    if negation == "que" and phrase.en[0].text == "a":
+        phrase.en[0] = Word("one", phrase.en[0].tags)
     return phrase
 
 
@@ -135,11 +139,12 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
     `english` is the English preposition. It is empty if the English verb includes the preposition or needs
     none.
     """
-    if noun.classes & (GENERAL | {"music", "weather", "instrument"}):
+    is_whole = "abstract" in noun.classes and not noun.fr[1]
+    if is_whole or noun.classes & (GENERAL | {"music", "weather", "instrument"}):
         kind = "definite" if noun.classes & {"instrument"} else "general"
         phrase = noun_phrase(noun, kind, plural=noun.counted and bool(noun.classes & {"music"}))
     else:
-        phrase = thing(d, noun, who)
+        phrase = thing(d, noun, who, one=preposition in ("sur", "dans"))
         if phrase.fr[0].text in (*QUANTITIES, *(("des", "du", "de") if preposition == "de" else ())):
             phrase = noun_phrase(noun, "definite", plural=phrase.plural)
     tag = new_tag()
@@ -186,7 +191,8 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
         return location(d, goes="goes" in verb.object, classes=classes)
     if "inf" in verb.object:
         d.build("infinitive")
-        action = d.pick([v for v in actions(d) if _follows(verb, v)])
+        action = d.pick([v for v in d.lexicon.actions if _follows(verb, v)])
+        negation = negation if verb.lemma in ("vouloir", "pouvoir", "devoir", "oser") else ""
         phrase = infinitive(d, action, who, ing=not _takes_to(verb), negation=negation)
         tag = new_tag()
         return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
@@ -207,25 +213,18 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
 _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
 
 
-_PHASES = ("commencer", "se mettre", "continuer", "cesser", "finir", "arrêter")
+_PHASES = tuple("commencer se continuer cesser finir arrêter aimer adorer détester préférer".split())
 
 
 def _follows(verb: Verb, action: Verb) -> bool:
-    """Return whether an infinitive makes sense after a verb: what one knows how to do, one does well."""
+    """Return whether an infinitive makes sense: one does well what one knows how to do, or does for long."""
     if verb.lemma in ("savoir", "apprendre"):
         return "bien" in action.how
-    return verb.lemma not in _PHASES or not (
-        "time" in action.object or action.lemma in ("finir", "terminer", "commencer", "arriver")
-    )
+    return verb.lemma.split()[0] not in _PHASES or bool({"bien", "beaucoup"} & set(action.how))
 
 
 def _takes_to(verb: Verb) -> bool:
     return verb.rest[-1:] == ("to",) or verb.en[0] in ("can", "must", "let", "make")
-
-
-def actions(d: Draw) -> tuple[Verb, ...]:
-    """Return the verbs that can be an infinitive after another verb or a preposition (vouloir, pour)."""
-    return d.lexicon.actions
 
 
 def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation: str = "") -> Phrase:
@@ -235,7 +234,7 @@ def infinitive(d: Draw, verb: Verb, who: Phrase, *, ing: bool = False, negation:
     another verb is used instead. `who` is the subject that performs the action.
     """
     if "inf" in verb.object:
-        verb = d.pick([v for v in actions(d) if "inf" not in v.object])
+        verb = d.pick([v for v in d.lexicon.actions if "inf" not in v.object])
     d.combine(verb.key, "infinitive")
     tag, clitics = new_tag(), []
     if verb.reflexive:
@@ -264,7 +263,7 @@ def direct_pronoun(d: Draw, verb: Verb, who: Phrase) -> Pronoun:
 
     If the object of the verb can be a person, le and la are translated as `him` and `her`, otherwise as `it`.
     """
-    human = "person" in verb.object
+    human = bool(verb.object & {"person", "kid", "family"})
     if human and d.chance(0.5):
         french, english, person, _ = d.pick(
             [row for row in _PERSONS if who.person not in row[3] and who.en_person not in row[3]]

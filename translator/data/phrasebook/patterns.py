@@ -172,7 +172,7 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
         form = next((lead for lead in right.lead if lead in FORMS), "base")
         return fill(d, d.pick(tables()[left.kind]), who, tense, form)
     if left.kind == "infinitive":
-        return parts.infinitive(d, d.pick(parts.actions(d)), who, ing="ing" in right.lead)
+        return parts.infinitive(d, d.pick(d.lexicon.actions), who, ing="ing" in right.lead)
     if left.kind == "clause":
         tense = "passé composé" if "passé" in left.lead else "present"
         return realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)

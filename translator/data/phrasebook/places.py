@@ -2,11 +2,7 @@
 
 from translator.alignment.words import words
 from translator.data.phrasebook.draw import Draw
-from translator.data.phrasebook.nouns import (
-    fitting,
-    name,
-    noun_phrase,
-)
+from translator.data.phrasebook.nouns import fitting, name, noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, new_tag, pattern
 from translator.data.phrasebook.vocabulary import Entry
 
@@ -33,9 +29,8 @@ def location(d: Draw, *, goes: bool, classes: tuple[str, ...] = PLACES) -> Phras
     kind = "definite"
     described = fitting(d, noun, 0.12)
     if not bare and d.chance(0.15):
-        kind = d.pick(("possessive", "demonstrative"))
-        if preposition == "à":
-            kind = "definite"
+        kinds = ("possessive", "demonstrative") if noun.classes & {"room", "lodging"} else ("demonstrative",)
+        kind = "definite" if preposition == "à" else d.pick(kinds)
     phrase = noun_phrase(noun, kind, owner=(0, "my") if kind == "possessive" else None, adjectives=described)
     tag = new_tag()
     if bare and not described:
@@ -86,7 +81,7 @@ def at_home_of(d: Draw, *, goes: bool) -> Phrase:
     d.build("chez")
     to = "to" if goes else "at"
     if d.chance(0.4):
-        french, english = d.pick((("moi", "my"), ("toi", "your"), ("nous", "our"), ("vous", "your")))
+        french, english = d.pick((("moi", "my"), ("nous", "our")))
         return pattern(f"chez_ab {french}_c", f"{to}_a {english}_c house_b")
     return pattern("chez_ab {0}", f"{to}_a {{0}} 's_b house_b", first_name(d))
 

@@ -94,8 +94,7 @@ def with_en(d: Draw) -> Phrase:
     d.build("en")
     verb = d.pick(
         primary(
-            d,
-            lambda v: not (v.liking or v.second or v.object & beings.HUMAN) and bool(v.object & _COUNTED),
+            d, lambda v: not (v.liking or v.second or v.object & beings.HUMAN) and bool(v.object & _COUNTED)
         )
     )
     negation = maybe_not(d)

@@ -7,8 +7,7 @@ from translator.data.phrasebook.clauses import Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
-from translator.data.phrasebook.statements import TENSES, clause, lasts, primary, say, verbs
-from translator.data.phrasebook.vocabulary import Verb
+from translator.data.phrasebook.statements import TENSES, clause, is_of_things, lasts, primary, say, verbs
 
 FORMS = ("est-ce que", "inversion", "intonation")
 _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
@@ -17,11 +16,10 @@ _TENSES = ("present",) * 4 + ("passé composé",) * 3 + TENSES[2:]
 def _ask(d: Draw, drawn: Clause, form: str = "") -> Phrase:
     """Turn a clause into a question.
 
-    `form` is one of `FORMS`; if it is empty, the form is random. If the subject is je, est-ce que is used
-    instead of an inversion.
+    `form` is one of `FORMS`; if it is empty, the form is random. If the subject is je, it is est-ce que.
     """
     form = form or d.pick(FORMS)
-    if form == "inversion" and drawn.subject.person == 0:
+    if drawn.subject.person == 0:
         form = "est-ce que"
     if drawn.verb.lemma == "rendre" and drawn.subject.person == 4:
         form = "est-ce que"  # "rendez-vous" would mean an appointment
@@ -77,8 +75,11 @@ def when_why_how(d: Draw) -> Phrase:
         (("quand", "when"), ("pourquoi", "why"), ("pourquoi", "why"), ("comment", "how"))
     )
     d.build(french)
-    tense = d.pick(_TENSES)
-    verb = d.pick(verbs(d, lambda v: not v.state or french == "pourquoi"))
+    tense = d.pick(_TENSES if french == "pourquoi" else (*_TENSES[:7], *_TENSES[8:10]))  # no imparfait
+    is_how = french == "comment"
+    verb = d.pick(
+        verbs(d, lambda v: french == "pourquoi" or not (v.state or (is_how and (v.happens or not v.how))))
+    )
     negation = "pas" if french == "pourquoi" and d.chance(0.25) else ""
     drawn = clause(d, verb=verb, tense=tense, negation=negation, simple=True)
     drawn.asked = places.word_for_word(french, english)
@@ -87,16 +88,11 @@ def when_why_how(d: Draw) -> Phrase:
     return _ask(d, drawn, _two_forms(d))
 
 
-def _is_of_things(verb: Verb) -> bool:
-    """Return whether que can be the object, as it cannot be of quitter and parler."""
-    return not (verb.liking or verb.object & beings.LIVING or verb.lemma in ("quitter", "parler"))
-
-
 def what(d: Draw) -> Phrase:
     """Draw a question with que as the object, like: Que manges-tu ?"""
     d.known = True
     d.build("que")
-    verb = d.pick(primary(d, _is_of_things))
+    verb = d.pick(primary(d, is_of_things))
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
     form = _two_forms(d)
@@ -121,7 +117,7 @@ def whom(d: Draw) -> Phrase:
         drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("à", ()), Word("qui", (own,))], [Word("who", (own,))])
     else:
-        verb = d.pick(verbs(d, lambda v: v.intransitive and not v.state and bool(v.subject & beings.HUMAN)))
+        verb = d.pick(verbs(d, lambda v: v.intransitive and "ensemble" in v.how and not v.reflexive))
         drawn = clause(d, verb=verb, tense=d.pick(_TENSES), simple=True)
         drawn.asked = Phrase([Word("avec", (tag,)), Word("qui", (own,))], [Word("who", (own,))])
         drawn.tail = [Phrase([], [Word("with", (tag,))])]
@@ -133,7 +129,7 @@ def who(d: Draw) -> Phrase:
     d.build("qui as subject")
     verb = d.pick(verbs(d, lambda v: bool(v.subject & beings.HUMAN)))
     tag = new_tag()
-    asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], head=tag)
+    asking = Phrase([Word("qui", (tag,))], [Word("who", (tag,))], owner="their", head=tag)
     drawn = clause(d, verb=verb, subject=asking, tense=d.pick(_TENSES))
     drawn.question = "subject"
     return say(d, drawn, "?")
@@ -142,7 +138,9 @@ def who(d: Draw) -> Phrase:
 def how_many(d: Draw) -> Phrase:
     """Draw a question with combien de or quel, like: Quel livre lis-tu ?"""
     d.known = True
-    verb = d.pick(verbs(d, lambda v: v.direct and not v.reflexive and not v.liking))
+    verb = d.pick(
+        verbs(d, lambda v: v.direct and not (v.reflexive or v.liking or v.object & {"person", "language"}))
+    )
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
     d.combine(verb.key, noun.lemma)
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)

@@ -71,11 +71,14 @@ def clause(
     tense = tense or d.pick(_COMMON_TENSES)
     if verb.lemma == "mourir" and (tense not in COMPOUND or negation or (subject and _speaks(subject))):
         verb = d.pick(verbs(d, _happens_to_all))
-    if "inf" in verb.object and verb.lemma in _NOW_OR_THEN and tense in _OTHER_TENSE:
+    limited = _NOW_OR_THEN + (_LASTING if tense in COMPOUND else ())
+    if tense in _OTHER_TENSE and verb.lemma in limited and not verb.liking:
         if is_given:
             tense = _OTHER_TENSE[tense]
         else:
-            verb = d.pick([v for v in d.lexicon.clausal if "inf" not in v.object and v.lemma != "mourir"])
+            verb = d.pick(verbs(d, lambda v: "inf" not in v.object and v.lemma not in _LIMITED))
+    if negation == "pas" and "inf" in verb.object and verb.en[0] in ("stop", "keep"):
+        negation = "plus"  # n'arrête pas de would mean: keeps
     d.known = d.known or bool(negation)
     who = subject or beings.subject(d, verb)
     while verb.lemma == "mourir" and _speaks(who):
@@ -101,9 +104,11 @@ def clause(
     return drawn
 
 
-#: Verbs before an infinitive that English does not put into the future or a perfect: he seems to know.
-_NOW_OR_THEN = ("aimer", "adorer", "détester", "préférer", "sembler", "savoir")
-_OTHER_TENSE = {"futur": "present", "futur proche": "present", "passé composé": "imparfait"}
+#: Verbs that English does not put into the future or a perfect (he seems to know), or not into a perfect.
+_NOW_OR_THEN = tuple("aimer adorer détester préférer sembler savoir compter espérer risquer".split())
+_LASTING = ("devoir", "avoir", "posséder", "exister")
+_LIMITED = (*_NOW_OR_THEN, *_LASTING, "mourir")
+_OTHER_TENSE = {"futur": "present", "futur proche": "present"} | dict.fromkeys(COMPOUND, "imparfait")
 
 
 def _speaks(who: Phrase) -> bool:
@@ -155,17 +160,16 @@ def negative_que(d: Draw) -> Phrase:
     return say(d, clause(d, verb=verb, negation="que", tense=d.pick(TENSES[:5]), simple=True))
 
 
-def _is_thing_verb(verb: Verb) -> bool:
-    """Return whether rien can be the object, as it cannot be of quitter and parler."""
-    is_human = bool(verb.liking or verb.second or verb.object & beings.LIVING)
-    return not is_human and verb.lemma not in ("quitter", "parler")
+def is_of_things(verb: Verb) -> bool:
+    """Return whether que, rien or ça can be the object, as it cannot be of quitter and parler."""
+    return not (verb.liking or verb.object & beings.LIVING or verb.lemma in ("quitter", "parler"))
 
 
 def negative_rien(d: Draw) -> Phrase:
     """Draw a sentence with rien as the object or the subject, like: Il ne mange rien."""
-    if d.chance(0.2):
+    if d.chance(0.1):
         return _nobody(d, "rien", "nothing")
-    verb = d.pick(primary(d, _is_thing_verb))
+    verb = d.pick(primary(d, lambda v: is_of_things(v) and not v.second))
     return say(d, clause(d, verb=verb, negation="rien", omit="direct", tense=d.pick(TENSES)))
 
 
@@ -195,7 +199,7 @@ def something(d: Draw) -> Phrase:
     french, english = d.pick((("quelque chose", "something"), ("quelqu'un", "someone"), ("ça", "that")))
     d.build("quelque chose, quelqu'un, ça")
     human = french == "quelqu'un"
-    verb = d.pick(primary(d, lambda v: not v.second and ("person" in v.object) == human))
+    verb = d.pick(primary(d, lambda v: "person" in v.object if human else is_of_things(v) and not v.second))
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(TENSES))
     drawn.objects.insert(0, places.word_for_word(french, english))
     return say(d, drawn)
@@ -205,7 +209,8 @@ def remark(d: Draw) -> Phrase:
     """Draw a sentence that starts with an adverb, like: Heureusement, il dort."""
     d.build("adverb of the sentence")
     lead = places.adverb(d, "sentence")
-    told = realise(clause(d, simple=d.chance(0.5)), d.lexicon.conjugations)
+    tense = "passé composé" if lead.fr[-1].text in ("soudain", "enfin", "puis", "ensuite") else ""
+    told = realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
     if lead.fr[0].text == "peut-être":
         return pattern("peut-être_a que_a {0} .", "maybe_a {0} .", told)
     return pattern("{0} , {1} .", "{0} , {1} .", lead, told)
@@ -229,7 +234,7 @@ def maybe_not(d: Draw) -> str:
 
 def recent(d: Draw) -> Phrase:
     """Draw a sentence with venir de or être en train de, like: Il vient de manger."""
-    verb = d.pick(verbs(d, lambda v: not (v.state or v.happens) and "inf" not in v.object))
+    verb = d.pick(verbs(d, lambda v: not (v.state or v.happens or v.object & {"inf", "goes", "stays"})))
     tense = d.pick(("passé récent", "en train"))
     return say(d, clause(d, verb=verb, tense=tense, simple=True))
 
@@ -272,5 +277,5 @@ def must(d: Draw) -> Phrase:
         )
     )
     d.combine("il faut", negation or "without negation")
-    what = parts.infinitive(d, d.pick(parts.actions(d)), we, negation=negation)
+    what = parts.infinitive(d, d.pick(d.lexicon.actions), we, negation=negation)
     return pattern(f"{fr} {{0}} .", f"{en} {{0}} .", what)
