@@ -9,10 +9,6 @@ _FAST = tuple(
     "run walk drive ride skate ski swim fly climb go move grow talk speak read write type work eat drink "
     "learn breathe".split()
 )
-#: Starts of times that go with what one does a lot or in a region, not with: he's opening the door this year.
-_LONG = tuple(
-    "le mois,l'an,l'été,l'hiver,ces,pour,actu,ce mois,cette,cet été,chaque,en été,en h,au p".split(",")
-)
 #: States that can last for a while, and so be said with a time: he wants to leave now.
 _AT_TIMES = ("vouloir", "pouvoir", "devoir", "voir", "entendre", "remarquer")
 
@@ -59,9 +55,9 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
             not_at: tuple[str, ...] = ("il y a",) if clause.tense == "imparfait" else ()
             if clause.negation:
                 not_at = ("il y a", "l'autre jour", "un jour")
-            if not ("beaucoup" in verb.how or verb.where & {"region", "building"}):
-                not_at += _LONG
-            clause.tail.append(time(d, kind, without=not_at))
+            # What is done a lot, or in a region, can take long, unlike: he's opening the door this year.
+            takes_long = "beaucoup" in verb.how or bool(verb.where & {"region", "building"})
+            clause.tail.append(time(d, kind, without=not_at, short=not takes_long))
             clause.habit = clause.habit or kind == "habit"
     elif d.chance(0.1) and not clause.negation and clause.tense in ("present", "imparfait"):
         clause.frequency = adverb(d, "frequency")

@@ -170,7 +170,10 @@ def load() -> Lexicon:
         verbs=tuple(_verb(row, conjugations) for row in rows("verbs")),
         conjugations=conjugations,
         adverbs=tuple(Entry(r["french"], r["english"], r["class"]) for r in rows("adverbs")),
-        times=tuple(Entry(r["french"], r["english"], r["when"], _links(r["links"])) for r in rows("times")),
+        times=tuple(
+            Entry(r["french"], r["english"], r["when"], _links(r["links"]), is_long=bool(r["long"]))
+            for r in rows("times")
+        ),
         names=tuple(Entry(r["french"], r["english"], r["class"], (), r["gender"]) for r in rows("names")),
     )
 

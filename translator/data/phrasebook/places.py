@@ -86,12 +86,13 @@ def at_home_of(d: Draw, *, goes: bool) -> Phrase:
     return pattern("chez_ab {0}", f"{to}_a {{0}} 's_b house_b", first_name(d))
 
 
-def time(d: Draw, *when: str, without: tuple[str, ...] = ()) -> Phrase:
+def time(d: Draw, *when: str, without: tuple[str, ...] = (), short: bool = False) -> Phrase:
     """Draw an expression of time whose kind is in `when`, such as hier.
 
-    Expressions that start with one of `without` are left out.
+    Expressions that start with one of `without` are left out, and long times if `short` is true.
     """
-    entry = d.pick([e for e in d.lexicon.times if e.kind in when and not e.fr.startswith(without or "\0")])
+    times = (e for e in d.lexicon.times if e.kind in when and not (short and e.is_long))
+    entry = d.pick([e for e in times if not e.fr.startswith(without or "\0")])
     d.build(f"time {entry.kind}")
     return fixed(entry)
 

@@ -155,13 +155,17 @@ VERBAL = ("inf", "goes", "stays", "that")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An invariable word or expression: an adverb, a time or a name."""
+    """An invariable word or expression: an adverb, a time or a name.
+
+    `is_long` says whether a time is a period such as a year or a season, and not a moment or a day.
+    """
 
     fr: str
     en: str
     kind: str
     links: tuple[tuple[int, int], ...] = ()
     gender: str = ""
+    is_long: bool = False
 
 
 def leaves(classes: tuple[str, ...] | list[str]) -> frozenset[str]:
