@@ -28,7 +28,7 @@ _HEADING = """\
 #: The sections besides `data`, as in configs/my-corpus.yaml.
 _SECTIONS = {
     "tokenizer": {"vocabulary_size": 5000, "digits_per_piece": 2},
-    "model": {"width": 96, "n_heads": 3, "feed_forward": 384, "n_encoder_layers": 2}
+    "model": {"width": 128, "n_heads": 4, "feed_forward": 512, "n_encoder_layers": 2}
     | {"n_decoder_layers": 2, "position_base": 300, "dropout": 0.1},
     "train": {"max_minutes": 15, "optimizer": "muon", "learning_rate": 8e-3, "warmup_steps": 100}
     | {"attention_init": "copying"},

@@ -139,7 +139,10 @@ def how_many(d: Draw) -> Phrase:
     """Draw a question with combien de or quel, like: Quel livre lis-tu ?"""
     d.known = True
     verb = d.pick(
-        verbs(d, lambda v: v.direct and not (v.reflexive or v.liking or v.object & {"person", "language"}))
+        verbs(
+            d,
+            lambda v: v.direct and not (v.reflexive or v.liking or v.object & {"person", "language", "time"}),
+        )
     )
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
     d.combine(verb.key, noun.lemma)
