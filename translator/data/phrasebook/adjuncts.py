@@ -48,8 +48,10 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         }.get(clause.tense)
         if when and clause.negation in ("", "pas"):
             kind = d.pick(when)
-            if clause.tense == "present" if verb.happens else clause.tense == "imparfait" and clause.negation:
+            if verb.happens and clause.tense == "present":
                 kind = "habit"  # not: she's falling this afternoon
+            if clause.tense == "imparfait" and clause.negation:
+                kind = "habit"
             if kind == "habit" and verb.lemma in ("venir", "partir"):
                 kind = when[0]
             not_at: tuple[str, ...] = ("il y a",) if clause.tense == "imparfait" else ()

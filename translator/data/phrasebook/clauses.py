@@ -102,7 +102,6 @@ def aspect(clause: Clause) -> str:
     """Return the English tense of a clause, as one of the names that `english_verb` accepts."""
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None or clause.verb.en[BASE] == "find"
-    # stops pushing, not is stopping pushing
     simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in _SIMPLE)
     if clause.tense == "present":
         if clause.since:
@@ -172,8 +171,8 @@ def _french(
     if clause.frequency:
         out += clause.frequency.fr
     out += middle
-    early = ("bien", "mal", "beaucoup", *(("vite",) if clause.objects or clause.pronouns else ()))
     manner = clause.manner.fr if clause.manner else []
+    early = ["bien", "mal", "beaucoup"] + ["vite"] * bool(clause.objects or clause.pronouns)
     words = [*clitics, *main] if before_main else main
     is_early = bool(manner) and manner[0].text in early  # il va bien la laver
     out += [*manner, *words] if is_early else [*words, *manner]

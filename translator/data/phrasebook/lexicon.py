@@ -128,7 +128,7 @@ class Lexicon:
         """Return the adjectives that make sense with a noun."""
         key = (noun.lemma, noun.classes)
         if key not in self._suiting:
-            is_from = noun.lemma == "gens" or noun.lemma[0].isupper()  # not: a French American
+            is_from = noun.lemma[0].isupper()  # not: a French American
             attributive = (
                 a for a in self.adjectives if a.place != "be" and not (is_from and a.en[0].isupper())
             )

@@ -159,7 +159,8 @@ def _determiner(
         article = Word("les" if plural else ("la" if noun.feminine else "le"), (other,))
         return [Word(tous, (tag,)), article], [Word("all", (tag,)), Word("the", (other,))]
     if kind == "indefinite" and not plural and not noun.fr[1]:
-        return [Word(w, (tag,)) for w in (("de", "la") if vowel or noun.feminine else ("du",))], []
+        partitive = ("de", "la") if vowel or noun.feminine else ("du",)  # de la becomes de l' before a vowel
+        return [Word(word, (tag,)) for word in partitive], []
     *forms, one, several = DETERMINERS[kind]
     form = forms[2] if plural else forms[noun.feminine]
     if kind == "which" and plural and noun.feminine:

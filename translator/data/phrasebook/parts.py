@@ -192,7 +192,8 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
     if "inf" in verb.object:
         d.build("infinitive")
         action = d.pick([v for v in d.lexicon.actions if _follows(verb, v)])
-        negation = negation if verb.lemma in ("vouloir", "pouvoir", "devoir", "oser") else ""
+        if verb.lemma not in ("vouloir", "pouvoir", "devoir", "oser"):
+            negation = ""  # ne veut pas manger de pain, but: n'essaie pas de manger du pain
         phrase = infinitive(d, action, who, ing=not _takes_to(verb), negation=negation)
         tag = new_tag()
         return replace(phrase, fr=[*(Word(w, (tag,)) for w in verb.preposition.split()), *phrase.fr])
@@ -213,14 +214,20 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
 _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe", "bras", "doigt", "genou")
 
 
-_PHASES = tuple("commencer se continuer cesser finir arrêter aimer adorer détester préférer".split())
+#: Verbs before an infinitive for something that takes a while, or that one does often.
+_LASTING = tuple(
+    "commencer,se mettre,continuer,cesser,finir,arrêter,aimer,adorer,détester,préférer".split(",")
+)
 
 
 def _follows(verb: Verb, action: Verb) -> bool:
-    """Return whether an infinitive makes sense: one does well what one knows how to do, or does for long."""
+    """Return whether an action makes sense as the infinitive after a verb.
+
+    What one can or learns to do, one can do well. What one starts, stops or likes, one can do well or a lot.
+    """
     if verb.lemma in ("savoir", "apprendre"):
         return "bien" in action.how
-    return verb.lemma.split()[0] not in _PHASES or bool({"bien", "beaucoup"} & set(action.how))
+    return verb.lemma not in _LASTING or bool({"bien", "beaucoup"} & set(action.how))
 
 
 def _takes_to(verb: Verb) -> bool:

@@ -75,7 +75,8 @@ def when_why_how(d: Draw) -> Phrase:
         (("quand", "when"), ("pourquoi", "why"), ("pourquoi", "why"), ("comment", "how"))
     )
     d.build(french)
-    tense = d.pick(_TENSES if french == "pourquoi" else (*_TENSES[:7], *_TENSES[8:10]))  # no imparfait
+    rare = () if french == "pourquoi" else ("imparfait", "conditionnel")
+    tense = d.pick([tense for tense in _TENSES if tense not in rare])
     is_how = french == "comment"
     verb = d.pick(
         verbs(d, lambda v: french == "pourquoi" or not (v.state or (is_how and (v.happens or not v.how))))

@@ -77,8 +77,8 @@ def clause(
             tense = _OTHER_TENSE[tense]
         else:
             verb = d.pick(verbs(d, lambda v: "inf" not in v.object and v.lemma not in _LIMITED))
-    if negation == "pas" and "inf" in verb.object and verb.en[0] in ("stop", "keep"):
-        negation = "plus"  # n'arrête pas de would mean: keeps
+    if negation in ("pas", "plus") and "inf" in verb.object and verb.en[0] in ("stop", "keep"):
+        negation = ""  # n'arrête pas de means: keeps
     d.known = d.known or bool(negation)
     who = subject or beings.subject(d, verb)
     while verb.lemma == "mourir" and _speaks(who):
