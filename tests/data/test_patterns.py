@@ -166,6 +166,16 @@ def test_a_sound_line_is_not_refused() -> None:
     )
 
 
+def test_the_same_french_twice_in_a_table_is_refused() -> None:
+    def line(english: str, number: int) -> Pattern:
+        return parse("En cas d'urgence.", english, "", where=f"x.tsv:{number}")
+
+    one, other = line("In case of emergency.", 1), line("In an emergency.", 7)
+    with pytest.raises(DataError, match=r"x.tsv:7: the French is that of x.tsv:1; remove one of the two"):
+        check({"sentence": [one, other]}, KNOWN)
+    check({"sentence": [one], "a": [other]}, KNOWN)
+
+
 def test_a_slot_made_of_itself_is_refused() -> None:
     def slot(name: str) -> Pattern:
         return parse(f"{{{name}}}", f"{{{name}}}", "", where="x.tsv:1")

@@ -10,7 +10,7 @@ in them can be translated. They are used in two ways:
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 
 from translator.data.tokenizer import WORD_MARK, Tokenizer
@@ -45,7 +45,8 @@ class Copies:
         self._first = frozenset(i for i, kind in self._kinds.items() if kind in "ND")
         every = list(self._pieces)
         self._all = every, [i for i in every if len(self._pieces[i]) <= _SHORT] or every
-        self._starts, self._inner = self._by_length("N"), self._by_length("w")
+        self._starts = self._by_length("N", _START_LENGTHS)
+        self._inner = self._by_length("w", _INNER_LENGTHS)
         self._capitals = [i for i, piece in self._pieces.items() if piece.isalpha() and piece[0].isupper()]
         self._joiners = [tokenizer.ordinary[mark] for mark in _JOINERS if mark in tokenizer.ordinary]
         self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
@@ -54,13 +55,13 @@ class Copies:
             if kind == "D":
                 self._digits[len(self._pieces[i])].append(i)
 
-    def _by_length(self, kind: str) -> list[list[int]]:
-        """Return the pieces of a kind that have one, two, three and more letters."""
-        by_length: list[list[int]] = [[] for _ in _INNER_LENGTHS]
+    def _by_length(self, kind: str, shares: Sequence[float]) -> dict[tuple[int, ...], float]:
+        """Return the pieces of a kind, grouped by length, with the share of each length that occurs."""
+        groups: list[list[int]] = [[] for _ in shares]
         for i, piece in self._pieces.items():
             if self._kinds[i] == kind:
-                by_length[min(len(piece.removeprefix(WORD_MARK)), len(by_length)) - 1].append(i)
-        return by_length
+                groups[min(len(piece.removeprefix(WORD_MARK)), len(shares)) - 1].append(i)
+        return {tuple(group): share for group, share in zip(groups, shares, strict=True) if group}
 
     def rows(self, n_rows: int, max_pieces: int, random: Random) -> tuple[list[list[int]], list[list[int]]]:
         """Return the source ids and the target ids of `n_rows` rows of up to `max_pieces` pieces."""
@@ -116,7 +117,7 @@ class Copies:
         """Return a random name, or a random number with as many digits."""
         if all(self._kinds[i] == "D" for i in old):
             return [random.choice(self._digits[len(self._pieces[i])]) for i in old]
-        following = self._draw(self._inner, _INNER_LENGTHS, random.randint(1, _MAX_NAME - 1), random)
+        following = _draw(self._inner, random.randint(1, _MAX_NAME - 1), random)
         if examples and random.random() < _LIKE_A_WORD and (end := self._word_end(examples, random)):
             is_cut = random.random() < 0.5
             following[random.randint(0, 2) :] = (
@@ -127,20 +128,12 @@ class Copies:
         del following[_MAX_NAME - 1 :]
         while following and self._joiners and random.random() < _JOINED:
             capital = random.choices(self._capitals, k=random.randint(0, 1)) if self._capitals else []
-            part = self._draw(self._inner, _INNER_LENGTHS, random.randint(1, 3), random)
+            part = _draw(self._inner, random.randint(1, 3), random)
             following += [random.choice(self._joiners), *capital, *part]
         if self._rare and random.random() < _RARE:
             at = random.randint(0, len(following))
             following[at:at] = random.choice(self._rare)
-        return [*self._draw(self._starts, _START_LENGTHS, 1, random), *following]
-
-    @staticmethod
-    def _draw(by_length: list[list[int]], shares: tuple[float, ...], n: int, random: Random) -> list[int]:
-        """Draw `n` pieces, whose lengths have these shares. There are none if the vocabulary has none."""
-        usable = [(pieces, share) for pieces, share in zip(by_length, shares, strict=True) if pieces]
-        if not usable:
-            return []
-        return [random.choice(pieces) for pieces in random.choices(*zip(*usable, strict=True), k=n)]
+        return [*_draw(self._starts, 1, random), *following]
 
     def _word_end(self, examples: Sequence[Sequence[int]], random: Random) -> list[int]:
         """Return pieces that continue a word, or follow a mark, in a random example; none if it has none."""
@@ -160,3 +153,9 @@ def _kind(piece: str) -> str:
     if word == piece:
         return "w" if word.isalpha() and word.islower() else "."
     return "N" if word.isalpha() and word[0].isupper() else "."
+
+
+def _draw(by_length: Mapping[tuple[int, ...], float], n: int, random: Random) -> list[int]:
+    """Draw `n` pieces, whose lengths have the given shares. Return none if there are none."""
+    lengths = random.choices(tuple(by_length), tuple(by_length.values()), k=n) if by_length else ()
+    return [random.choice(pieces) for pieces in lengths]

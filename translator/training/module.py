@@ -114,7 +114,7 @@ class TranslationModule(LightningModule):
         trainer = self.trainer
         seed = (self.config.train.seed * 1_000_003 + trainer.global_step) * 1_000_003 + batch_idx
         seed = (seed * trainer.world_size + trainer.global_rank) % 2**62
-        # `torch.manual_seed` seeds the generators of all kinds of devices, which takes 1 % of a short step.
+        # `torch.manual_seed` also seeds the generators of all other kinds of devices, which is slow.
         (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
         if self._replicas is not None:
             self._replicas.seed(seed)

@@ -25,7 +25,7 @@ def adjuncts(d: Draw, clause: Clause, *, chance: float = 0.45) -> None:
         if chosen == "ensemble" and not clause.subject.plural:
             chosen = ""
         if clause.negation and (clause.objects or chosen not in ("bien", "beaucoup", "ensemble")):
-            chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes
+            chosen = ""  # not: n'a pas beaucoup déçu d'Italiennes, n'est pas parti vite
         if chosen == "bien" and clause.tense in ("futur", "futur proche", "conditionnel"):
             chosen = ""  # in these tenses, it would mean surely or gladly
         if chosen == "vite" and verb.en[0] not in _FAST:

@@ -14,28 +14,6 @@ LIVING = leaves(["living"])
 WORKERS = frozenset(("medic", "law", "judge", "farmer"))
 #: Classes of nouns that have a definite article in French and no article in English: le football, football.
 GENERAL = frozenset(("game", "sport", "subject", "language"))
-#: Nouns for people that the grammar does not combine with a possessive, because a possessive would change the
-#: meaning of some of them: ma femme means my wife, and ma fille means my daughter.
-NOT_OWNED = (
-    "femme",
-    "fille",
-    "garçon",
-    "homme",
-    "monsieur",
-    "dame",
-    "personne",
-    "adulte",
-    "inconnu",
-    "étranger",
-    *"gens mec gars vieillard citoyen habitant touriste passant piéton cycliste automobiliste témoin".split(),
-    *"débutant célibataire chômeur retraité immigré réfugié orphelin blessé victime gagnant".split(),
-    *"roi reine prince princesse génie imbécile menteur criminel sorcier fée fantôme monstre".split(),
-    *"président ministre maire pape juge Français Française Américain Italien Européen chose objet".split(),
-    *"vérité moustique mouche guêpe rat dragon page participant acheteur titre toilettes salle".split(),
-    "nouveau venu",
-)
-#: Nouns for somebody whom only one person can call his or her own.
-SPOUSES = ("mari", "épouse", "femme", "fiancé", "fiancée")
 #: Subject pronouns. The columns are: French pronoun, English pronoun, person of the French verb (as an index
 #: in je, tu, il, nous, vous, ils), person of the English verb (as an index in I, you, he, we, you, they),
 #: whether the pronoun is feminine (None if its gender is open), and English possessive.
@@ -177,7 +155,7 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
         kind = "definite"
     elif d.chance(0.08) and noun.counted and not d.calm and not d.known:
         kind = d.pick(("several", "a few", "number")) if plural else "every"
-    is_owned = noun.lemma not in NOT_OWNED and (plural or not noun.classes & {"job"})
+    is_owned = "unowned" not in noun.classes and (plural or "job" not in noun.classes)
     if kind == "possessive" and not is_owned:
         kind = "definite"
     d.build(kind)
@@ -191,12 +169,12 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
     Args:
         d: source of random choices.
-        noun: the noun that is owned. If it is one of `SPOUSES`, the possessor is singular.
+        noun: the noun that is owned. If it is a spouse, the possessor is singular.
 
     Returns:
         the index of the possessor in je, tu, il, nous, vous, ils, and the English possessive.
     """
-    alone = noun is not None and noun.lemma in SPOUSES
+    alone = noun is not None and "spouse" in noun.classes
     place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
     return place, EN_POSSESSIVES[place]
@@ -204,7 +182,7 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
 
 def owner_of(d: Draw, who: Phrase | None, noun: Noun | None = None) -> tuple[int, str]:
     """Draw the possessor of an object, usually the subject `who`. See `any_owner` for the result."""
-    alone = noun is not None and noun.lemma in SPOUSES
+    alone = noun is not None and "spouse" in noun.classes
     if alone and (who is None or who.plural or who.owner == "our"):
         return any_owner(d, noun)
     if who is None or d.chance(0.25):

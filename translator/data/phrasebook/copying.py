@@ -96,10 +96,8 @@ def amount(d: Draw) -> tuple[str, str]:
 
 def percentage(d: Draw) -> tuple[str, str]:
     """Draw a percentage: 20 % or 20% (20%), 2,5 % or 2,5% (2.5%)."""
-    units, tenth, sign = d.below(1, 100), d.below(1, 10), _sign(d, "%")
-    return (
-        (f"{units},{tenth}{sign}", f"{units}.{tenth}%") if d.chance(0.3) else (f"{units}{sign}", f"{units}%")
-    )
+    number = f"{d.below(1, 100)}" + (f".{d.below(1, 10)}" if d.chance(0.3) else "")
+    return number.replace(".", ",") + _sign(d, "%"), f"{number}%"
 
 
 def date(d: Draw) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from translator.data.phrasebook.beings import GENERAL, NOT_OWNED, being, owner_of
+from translator.data.phrasebook.beings import GENERAL, being, owner_of
 from translator.data.phrasebook.clauses import REFLEXIVE, Pronoun
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.english_verbs import english_words
@@ -81,18 +81,14 @@ def thing(
 #: Classes whose uncountable nouns have no partitive article: la santé, not de la santé.
 _WHOLE = frozenset(("abstract", "trait", "feature", "region", "weather", "whole"))
 _MEALTIMES = ("petit déjeuner", "déjeuner", "dîner", "souper")
-#: Places that belong to everybody, and those among them that somebody can call his own.
+#: Classes of places that belong to everybody, unless somebody can call them his own (`own`).
 _PUBLIC = frozenset(("building", "outdoor", "region", "landscape", "sky", "weather"))
-_OWN_PLACES = tuple(
-    "école lycée université collège bureau ferme magasin boutique restaurant jardin rue "
-    "ville village quartier pays région potager".split()
-)
 
 
 def _owned(noun: Noun) -> bool:
     """Return whether a noun makes sense with a possessive or a possessor."""
-    is_public = bool(noun.classes & _PUBLIC) and not noun.classes & {"lodging", "rental", "firm"}
-    return noun.lemma not in NOT_OWNED and (not is_public or noun.lemma in _OWN_PLACES)
+    is_public = bool(noun.classes & _PUBLIC) and not noun.classes & {"lodging", "rental", "firm", "own"}
+    return not is_public and "unowned" not in noun.classes
 
 
 def _determined(
@@ -215,19 +211,16 @@ _PAIRS = ("main", "dent", "cheveu", "pied", "ongle", "oreille", "œil", "jambe",
 
 
 #: Verbs before an infinitive for something that takes a while, or that one does often.
-_LASTING = tuple(
+_AT_LENGTH = tuple(
     "commencer,se mettre,continuer,cesser,finir,arrêter,aimer,adorer,détester,préférer".split(",")
 )
 
 
 def _follows(verb: Verb, action: Verb) -> bool:
-    """Return whether an action makes sense as the infinitive after a verb.
-
-    What one can or learns to do, one can do well. What one starts, stops or likes, one can do well or a lot.
-    """
+    """Return whether an action can follow a verb: what one can do, one does well; what one likes, a lot."""
     if verb.lemma in ("savoir", "apprendre"):
         return "bien" in action.how
-    return verb.lemma not in _LASTING or bool({"bien", "beaucoup"} & set(action.how))
+    return verb.lemma not in _AT_LENGTH or bool({"bien", "beaucoup"} & set(action.how))
 
 
 def _takes_to(verb: Verb) -> bool:

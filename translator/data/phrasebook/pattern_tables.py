@@ -165,7 +165,11 @@ def check(tables: dict[str, list[Pattern]], known: Known) -> dict[str, list[Patt
     Raises:
         DataError: a check fails; the message names file, line and remedy.
     """
-    for line in (line for lines in tables.values() for line in lines):
+    first: dict[str, str] = {}
+    for name, line in ((name, line) for name, lines in tables.items() for line in lines):
+        where = first.setdefault(f"{name} {line.fr}", line.where)
+        if where != line.where:
+            raise DataError(f"{line.where}: the French is that of {where}; remove one of the two")
         for items, is_french in ((line.fr, True), (line.en, False)):
             slots = [item for item in items if isinstance(item, Slot)]
             for slot in slots:
