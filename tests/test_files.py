@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -248,6 +249,41 @@ def test_only_what_is_surely_left_behind_is_removed(tmp_path: Path) -> None:
     remove_partial_folders(tmp_path)
     assert sorted(os.listdir(tmp_path)) == before
     remove_partial_folders(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_signal_at_any_line_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    n_lines = stop_at = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal n_lines
+        if frame.f_code.co_filename == files.__file__ and event == "line":
+            n_lines += 1
+            if n_lines == stop_at:
+                raise KeyboardInterrupt
+        return trace
+
+    def run(line: int) -> None:
+        nonlocal n_lines, stop_at
+        n_lines, stop_at = 0, line
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            if kind == "file":
+                files.atomic_write(tmp_path / "file", b"content")
+            else:
+                with files.partial_folder(tmp_path):
+                    sys.settrace(before)
+        finally:
+            sys.settrace(before)
+
+    run(0)
+    for line in range(1, n_lines + 1):
+        (tmp_path / "file").unlink(missing_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            run(line)
+        assert os.listdir(tmp_path) in ([], ["file"] * (kind == "file")), f"line {line}"
+    assert line > 10
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -13,9 +13,8 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from translator import console
@@ -34,7 +33,7 @@ HELD = (errno.EWOULDBLOCK, errno.EACCES)
 CHECKSUMS = "sha256.json"
 
 _PARTIAL = "partial-"
-_RANDOM = "[a-z0-9_]{8}"  # the end of temporary names, made by `tempfile` or `_create_partial`
+_RANDOM = "[a-z0-9_]{8}"  # the end of temporary names; older versions took them from `tempfile`
 #: Names of the files and folders that this or an older version of the program creates in a partial folder. A
 #: partial folder that contains any other name is not removed.
 _IN_PARTIAL = re.compile(r"whole|replaced|source|tmp.*|.*\.(arrow|lock|pt)|tokenizer\.model|report\.json")
@@ -55,48 +54,31 @@ def atomic_write(path: Path, content: bytes | memoryview, *, backup: Path | None
         backup: path to which the replaced file is moved once the new content is on disk. If None, the
             replaced file is lost.
     """
-    handle, partial = _locked(lambda: _create_partial(path))
-    with os.fdopen(handle, "wb") as file:  # the file stays open, and thus locked, until it is renamed
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-            if backup is not None and path.is_file():
-                _replace_with_link(backup, path)
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
-    _flush(path.parent)
-
-
-def _create_partial(path: Path) -> tuple[int, str]:
-    """Create a temporary file next to `path`. Its permissions are those of any new file, as set by the umask.
-
-    (A file that `tempfile` creates can be read only by its owner.)
-
-    Returns:
-        The descriptor and the path of the temporary file.
-    """
-    partial = f"{path.parent / f'.{path.name}-'}{secrets.token_hex(4)}"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.open(partial, flags, 0o666), partial
+
+    def create(name: str) -> int:
+        return os.open(name, flags, 0o666)  # with the permissions of any new file, unlike `tempfile`
+
+    with _locked(path.parent / f".{path.name}-", create) as (handle, partial):
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(handle)
+        if backup is not None and path.is_file():
+            _replace_with_link(backup, path)
+        os.replace(partial, path)
+    _flush(path.parent)
 
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
     """Create a locked temporary folder. At the end of the block, remove it with everything left in it."""
 
-    def create() -> tuple[int, str]:
-        name = tempfile.mkdtemp(prefix=_PARTIAL, dir=parent)
-        return os.open(name, os.O_RDONLY), name
+    def create(name: str) -> int:
+        os.mkdir(name, 0o700)
+        return os.open(name, os.O_RDONLY)
 
-    handle, name = _locked(create)
-    try:
+    with _locked(parent / _PARTIAL, create) as (_, name):
         yield Path(name)
-    finally:
-        shutil.rmtree(name, ignore_errors=True)
-        os.close(handle)
 
 
 def flush_and_rename(partial: Path, path: Path) -> None:
@@ -184,29 +166,51 @@ def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None
             continue
         try:
             if lock_error(handle) is None:  # otherwise, it is being written, or locks are not supported
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-        except OSError:  # this process is not allowed to remove it
-            pass
+                _remove(path)
         finally:
             os.close(handle)
 
 
-def _locked(create: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-    """Create a temporary file or folder with `create`, lock it, and return its descriptor and path.
+@contextmanager
+def _locked(prefix: Path, create: Callable[[str], int]) -> Iterator[tuple[int, str]]:
+    """Create a temporary file or folder and lock it. At the end of the block, remove it if it is still there.
 
-    If another process removes the file or folder before it is locked, create another one.
+    The name is chosen before anything is created: a signal may raise an exception at any point, and what it
+    interrupts is removed. If another process removes the file or folder before it is locked, create another.
+
+    Args:
+        prefix: the path to create, without the random end of its name.
+        create: function that creates a file or folder of a given name and returns its descriptor.
+
+    Yields:
+        The descriptor and the path. The lock is held until the end of the block.
     """
-    while True:
-        handle, path = create()
-        error = lock_error(handle)
-        if error is not None and error.errno not in HELD:
-            return handle, path  # locks are not supported, so no process removes it
-        if error is None and os.path.lexists(path):
-            return handle, path
-        os.close(handle)
+    handle, path = None, ""
+    try:
+        while handle is None:
+            path = f"{prefix}{secrets.token_hex(4)}"
+            if os.path.lexists(path):
+                continue
+            handle = create(path)
+            error = lock_error(handle)
+            # Any error not in HELD means that locks are not supported, so no process removes it.
+            if error.errno in HELD if error else not os.path.lexists(path):
+                os.close(handle)
+                handle = None
+        yield handle, path
+    finally:
+        _remove(path)
+        if handle is not None:
+            os.close(handle)
+
+
+def _remove(path: str | Path) -> None:
+    """Remove a file or folder, if it is there and can be removed."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def lock_error(handle: int) -> OSError | None:
