@@ -16,6 +16,10 @@ _MONTHS = (
     "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
     "January February March April May June July August September October November December".split(),
 )
+_WEEKDAYS = (
+    "lundi mardi mercredi jeudi vendredi samedi dimanche".split(),
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
+)
 _DOMAINS = "exemple.fr exemple.org mairie.fr courriel.net ecole.fr librairie.com musee.org hotel.com".split()
 _MAILBOXES = "contact info bonjour service accueil equipe reservation presse".split()
 
@@ -62,25 +66,70 @@ def year(d: Draw) -> tuple[str, str]:
     return value, value
 
 
+def millions(d: Draw) -> tuple[str, str]:
+    """Draw a number of millions or milliards: 12 millions (12 million), 2,5 milliards (2.5 billion)."""
+    fr, en = (str(d.below(2, 100)),) * 2 if d.chance(0.6) else decimal(d)
+    unit = d.pick((("millions", "million"), ("millions", "million"), ("milliards", "billion")))
+    return f"{fr} {unit[0]}", f"{en} {unit[1]}"
+
+
+def rank(d: Draw) -> tuple[str, str]:
+    """Draw an ordinal number from 2: 2e or 2ème (2nd), 21e or 21ème (21st)."""
+    value = d.below(2, 10) if d.chance(0.5) else d.below(10, 100)
+    ending = "th" if value // 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value}{d.pick(('e', 'e', 'ème'))}", f"{value}{ending}"
+
+
 def hour(d: Draw) -> tuple[str, str]:
-    """Draw a time of day: 14h30 or 14 h 30 (2:30 p.m.), 8h or 8 h (8 a.m.)."""
+    """Draw a time of day: 14h30, 14 h 30, 14:30 or 14 heures 30 (2:30 p.m.), 8h or 8 heures (8 a.m.)."""
     at = d.below(1, 24)
     minutes = d.pick((0, 0, 15, 30, 30, 45, d.below(1, 60)))
     half = "a.m." if at < 12 else "p.m."
-    space = d.pick(("", "", " "))  # typographers want one; most people type none
-    return (f"{at}{space}h{space}{minutes:02}" if minutes else f"{at}{space}h"), (
+    # Typographers want spaces around the h; most people type none.
+    mark = d.pick(("h", "h", "h", "h", " h ", " h ", ":" if minutes else "h", " heures " if at > 1 else "h"))
+    return f"{at}{mark}{f'{minutes:02}' if minutes else ''}".rstrip(), (
         f"{(at - 1) % 12 + 1}:{minutes:02} {half}" if minutes else f"{(at - 1) % 12 + 1} {half}"
     )
 
 
+def duration(d: Draw) -> tuple[str, str]:
+    """Draw a duration: 2 h or 2 heures (2 hours), 1h30 (1 hour and 30 minutes), 45 min (45 minutes)."""
+    if d.chance(0.3):
+        minutes = d.below(2, 13) * 5 if d.chance(0.7) else d.below(2, 60)
+        return f"{minutes} {d.pick(('min', 'minutes'))}", f"{minutes} minutes"
+    hours = d.below(2, 13) if d.chance(0.7) else d.below(2, 73)
+    if d.chance(0.4):
+        return f"{hours}{d.pick(('h', ' h', ' heures'))}", f"{hours} hours"
+    hours, minutes = d.below(1, 10), d.pick((15, 20, 30, 30, 30, 40, 45, d.below(10, 60)))
+    mark = d.pick(("h", "h", " h ", " heures " if hours > 1 else " heure "))
+    return f"{hours}{mark}{minutes}", f"{hours} hour{'s' * (hours > 1)} and {minutes} minutes"
+
+
+def degrees(d: Draw) -> tuple[str, str]:
+    """Draw a temperature: -5 °C or -5°C (-5°C), 30° (30°), 12 degrés (12 degrees)."""
+    value = d.below(2, 20) * (-1 if d.chance(0.6) else 1) if d.chance(0.5) else d.below(10, 45)
+    fr, en = d.pick(
+        ((" °C", "°C"), ("°C", "°C"), ("°", "°"), (" degrés", " degrees"), (" degrés", " degrees"))
+    )
+    return f"{value}{fr}", f"{value}{en}"
+
+
+def speed(d: Draw) -> tuple[str, str]:
+    """Draw a speed, which is the same in both languages: 130 km/h."""
+    value = f"{d.below(1, 31) * 10 if d.chance(0.6) else d.below(5, 330)} km/h"
+    return value, value
+
+
 def price(d: Draw) -> tuple[str, str]:
-    """Draw a price: 12 € or 12€ (€12), 3,50 € or 3,50€ (€3.50)."""
+    """Draw a price: 12 € or 12€ (€12), 3,50 €, 3,50€, 3€50 or 3 € 50 (€3.50)."""
     euros = d.below(1, 100) if d.chance(0.7) else d.below(100, 3000)
     sign = _sign(d, "€")
+    fr = f"{euros:,}".replace(",", " ")
     if d.chance(0.5):
-        return f"{euros:,}{sign}".replace(",", " "), f"€{euros:,}"
-    cents = d.pick((50, 90, 99, d.below(1, 100)))
-    return f"{euros:,},{cents:02}{sign}".replace(",", " ", euros >= 1000), f"€{euros:,}.{cents:02}"
+        return fr + sign, f"€{euros:,}"
+    cents = f"{d.pick((20, 50, 50, 90, 99, d.below(1, 100))):02}"
+    typed = d.pick((f",{cents}{sign}", f",{cents}{sign}", f"€{cents}", f" € {cents}"))
+    return fr + typed, f"€{euros:,}.{cents}"
 
 
 def _sign(d: Draw, sign: str) -> str:
@@ -101,20 +150,36 @@ def percentage(d: Draw) -> tuple[str, str]:
 
 
 def date(d: Draw) -> tuple[str, str]:
-    """Draw a date, with or without a year: 3 mai (May 3), 1er juin 2019 (June 1, 2019)."""
-    month = d.below(0, 12)
-    day = d.below(1, 29 if month == 1 else 31)
-    fr, en = f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
+    """Draw a date: 3 mai (May 3), 1er juin 2019 (June 1, 2019), mardi 2 mai, 02/05/2019 (05/02/2019)."""
+    if d.chance(0.2):
+        return weekday_date(d)
+    if d.chance(0.2):
+        day, month, of = d.below(1, 29), d.below(1, 13), d.below(1950, 2030)
+        return f"{day:02}/{month:02}/{of}", f"{month:02}/{day:02}/{of}"
+    fr, en = day_of_month(d)
     if d.chance(0.4):
         of = d.below(1950, 2025)
         return f"{fr} {of}", f"{en}, {of}"
     return fr, en
 
 
+def day_of_month(d: Draw) -> tuple[str, str]:
+    """Draw a date without a year: 3 mai (May 3), 1er juin (June 1)."""
+    month = d.below(0, 12)
+    day = d.below(1, 29 if month == 1 else 31)
+    return f"{'1er' if day == 1 else day} {_MONTHS[0][month]}", f"{_MONTHS[1][month]} {day}"
+
+
+def weekday_date(d: Draw) -> tuple[str, str]:
+    """Draw a date with the day of the week: lundi 2 septembre (Monday, September 2)."""
+    of, (fr, en) = d.below(0, 7), day_of_month(d)
+    return f"{_WEEKDAYS[0][of]} {fr}", f"{_WEEKDAYS[1][of]}, {en}"
+
+
 def phone(d: Draw) -> tuple[str, str]:
-    """Draw a telephone number, which is the same in both languages: 06 12 34 56 78 or 06.12.34.56.78."""
-    pairs = [f"0{d.below(1, 10)}", *(f"{d.below(0, 100):02}" for _ in range(4))]
-    number = d.pick((" ", " ", " ", ".")).join(pairs)
+    """Draw a telephone number, which is the same in both languages: 06 12 34 56 78, +33 6.12.34.56.78."""
+    area = d.pick(("0", "0", "0", "0", "0", "+33 ")) + f"{d.below(1, 10)}"
+    number = d.pick((" ", " ", " ", ".", "-", "")).join([area, *(f"{d.below(0, 100):02}" for _ in range(4))])
     return number, number
 
 
@@ -147,12 +212,19 @@ COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "digits": digits,
     "thousands": thousands,
     "decimal": decimal,
+    "millions": millions,
+    "rank": rank,
     "year": year,
     "hour": hour,
+    "duration": duration,
+    "degrees": degrees,
+    "speed": speed,
     "price": price,
     "amount": amount,
     "percentage": percentage,
     "date": date,
+    "day-of-month": day_of_month,
+    "weekday-date": weekday_date,
     "phone": phone,
     "email": email,
     "url": url,

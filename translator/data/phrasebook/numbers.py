@@ -19,6 +19,23 @@ def number(value: int, *, feminine: bool = False) -> tuple[list[str], list[str]]
     return _french(value, feminine=feminine), _english(value)
 
 
+def clock(hour: int, minutes: int) -> tuple[list[str], list[str]]:
+    """Return the words of a time of day: deux heures moins le quart, a quarter to two.
+
+    Args:
+        hour: from 1 to 12 (midi).
+        minutes: a multiple of five from -25 (before the hour) to 30.
+    """
+    fr = {1: ["une", "heure"], 12: ["midi"]}.get(hour) or [_FR[hour].lstrip("*"), "heures"]
+    if minutes == 0:
+        return fr, ["noon"] if hour == 12 else [_EN[hour], "o'clock"]
+    half = "demi" if hour == 12 else "demie"
+    special = {15: ["et", "quart"], -15: ["moins", "le", "quart"], 30: ["et", half]}
+    fr += special.get(minutes) or ["moins"] * (minutes < 0) + _french(abs(minutes))
+    en = {15: ["a", "quarter"], 30: ["half"]}.get(abs(minutes)) or _english(abs(minutes))
+    return fr, [*en, "to" if minutes < 0 else "past", _EN[hour]]
+
+
 def ordinal(value: int) -> str:
     """Return the English ordinal of a number from 1 to 99: third, twenty-first."""
     irregular = {

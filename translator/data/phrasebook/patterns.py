@@ -10,7 +10,7 @@ from translator.data.phrasebook.copying import COPIED
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.nouns import EN_POSSESSIVES, POSSESSIVES, fitting, noun_phrase
-from translator.data.phrasebook.numbers import number
+from translator.data.phrasebook.numbers import clock, number
 from translator.data.phrasebook.pattern_tables import Items, Known, Pattern, Slot, check, read
 from translator.data.phrasebook.phrases import Phrase, Word, after_preposition, glued, new_tag
 from translator.data.phrasebook.statements import clause
@@ -39,6 +39,7 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "pronoun": beings.pronoun,
     "first": places.first_name,
     "count": lambda d: _invariable(*number(d.below(2, 100))),
+    "clock": lambda d: _invariable(*clock(d.below(1, 13), d.below(-5, 7) * 5)),
     **{kind: partial(places.named, kind=kind) for kind in ("surname", "town", "country")},
     **{f"{to}-town": partial(places.in_town, goes=to == "to") for to in ("in", "to")},
     **{f"{to}-country": partial(places.in_country, goes=to == "to") for to in ("in", "to")},
