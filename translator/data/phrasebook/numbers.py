@@ -26,7 +26,7 @@ def clock(hour: int, minutes: int) -> tuple[list[str], list[str]]:
         hour: from 1 to 12 (midi).
         minutes: a multiple of five from -25 (before the hour) to 30.
     """
-    fr = {1: ["une", "heure"], 12: ["midi"]}.get(hour) or [_FR[hour].lstrip("*"), "heures"]
+    fr = {1: ["une", "heure"], 12: ["midi"]}.get(hour) or [_FR[hour], "heures"]
     if minutes == 0:
         return fr, ["noon"] if hour == 12 else [_EN[hour], "o'clock"]
     half = "demi" if hour == 12 else "demie"
