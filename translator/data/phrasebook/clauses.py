@@ -103,6 +103,7 @@ def aspect(clause: Clause) -> str:
     simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
     simple = simple or clause.frequency is not None or clause.verb.en[BASE] == "find"
     simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in _SIMPLE)
+    simple = simple or "outing" in clause.verb.object  # to go swimming: he is going swimming would be a plan
     if clause.tense == "present":
         if clause.since:
             return "perfect" if clause.verb.state else "perfect progressive"
@@ -119,7 +120,7 @@ def aspect(clause: Clause) -> str:
         "plus-que-parfait": "past perfect",
         "futur": "future",
         "futur proche": "going to",
-        "conditionnel": "would",
+        "conditionnel": "would like" if clause.verb.lemma == "vouloir" and not clause.negation else "would",
         "passé récent": "just",
     }[clause.tense]
 
@@ -232,9 +233,7 @@ def _french_verb(
 
 def _participle(clause: Clause) -> str:
     verb, subject = clause.verb, clause.subject
-    agrees = clause.agrees
-    for pronoun in clause.pronouns:
-        agrees = pronoun.direct or agrees
+    agrees = next((pronoun.direct for pronoun in clause.pronouns if pronoun.direct), clause.agrees)
     if verb.etre and not (verb.reflexive and verb.direct):
         agrees = (subject.feminine, subject.plural)
     is_feminine, is_plural = agrees or (False, False)
@@ -279,18 +278,20 @@ def _english(
     particle = [Word(word, v) for word in verb.particle.split()]
     ordered = sorted(pronouns, key=lambda p: (len(p.en) > 1, p.slot))  # one with a preposition is last
     object_words = [[Word(word, (pronoun_tags[p.fr],)) for word in p.en] for p in ordered]
-    n_before = int(bool(ordered) and ordered[0].slot != 5)  # gives it back to him
+    n_before = int(bool(ordered) and len(ordered[0].en) == 1)  # gives it back to him
     lone = bool(clause.objects) and len(clause.objects[0].en) == 1  # takes that off, calls Paul back
-    for words in (*object_words[:n_before], [] if lone else particle, *object_words[n_before:]):
-        out += words
-    if first in ("rien", "personne"):
-        out += [Word(word, negative) for word in NEGATIONS[first]]
+    nobody = NEGATIONS[first] if first in ("rien", "personne") else ()
+    out += [word for words in object_words[:n_before] for word in words]
+    out += [*(Word(word, negative) for word in nobody), *([] if lone else particle)]
+    out += [word for words in object_words[n_before:] for word in words]
     for i, phrase in enumerate(clause.objects):
         out += phrase.en + (particle if lone and i == 0 else [])
     for phrase in [*([clause.manner] if clause.manner else []), *clause.tail]:
         out += phrase.en
     if first in ("plus", "pas"):
-        out += [Word(word, negative) for word in NEGATIONS[clause.negation]]
+        words = NEGATIONS[clause.negation]
+        words = ("more",) if first == "plus" and out[-1].text == "any" else words  # not: any anymore
+        out += [Word(word, negative) for word in words]
     return out
 
 

@@ -19,7 +19,7 @@ def english_verb(verb: Verb, tense: str, person: int, *, split: bool) -> tuple[l
     base = verb.en[BASE]
     if base in ("can", "must"):
         return _modal(base, tense, person, split=split)
-    if tense == "would" and verb.lemma == "vouloir":
+    if tense == "would like":  # je voudrais
         return ["would"], ["like", *verb.rest]
     has, be = ("has" if person == 2 else "have"), BE_PRESENT[person]
     does = "does" if person == 2 else "do"

@@ -198,7 +198,11 @@ def _object(d: Draw, verb: Verb, who: Phrase, negation: str, *, once: bool) -> P
     if verb.lemma == "parler" and "language" in noun.classes:
         return noun_phrase(noun, "bare")  # parler chinois
     if verb.preposition:
-        return prepositional(d, verb.preposition, noun, who)
+        phrase = prepositional(d, verb.preposition, noun, who)
+        if verb.lemma == "faire" and negation and negation != "que":  # pas de ski, not: pas du ski
+            de = Word("de", phrase.fr[0].tags)
+            phrase = replace(phrase, fr=[de, *noun_phrase(noun, "bare").fr])
+        return phrase
     if verb.reflexive or ("body" in noun.classes and verb.object <= {"body"}):
         plural = noun.counted and noun.lemma in _PAIRS
         return noun_phrase(noun, "definite", plural=plural)  # les mains in: elle se lave les mains
