@@ -90,6 +90,34 @@ def test_a_name_of_several_pieces_is_replaced_as_a_whole() -> None:
     assert (first, second) != (["▁Gra", "mar", "ie"], ["▁Zo", "rk"])
 
 
+def test_a_name_after_an_elision_is_that_of_the_other_side_without_its_space() -> None:
+    """Un ami d'Anna, a friend of Anna's: `A nn a` in French, `▁An na` in English."""
+    words = "▁ami ▁d ' A n na ▁friend ▁of ▁An ▁A ▁E ▁B E".split(" ")
+    ids = {piece: i for i, piece in enumerate(words)}
+    drawn, first = copies(ids), Counter[str]()
+    for seed in range(200):
+        source = [ids[piece] for piece in ("▁ami", "▁d", "'", "A", "n", "na")]
+        target = [ids[piece] for piece in ("▁friend", "▁of", "▁A", "n", "na")]
+        new = drawn.replace(source, target, 1.0, Random(seed))
+        fr, en = ([words[i] for i in side] for side in new)
+        assert (fr[:3], en[:2]) == (["▁ami", "▁d", "'"], ["▁friend", "▁of"])
+        assert (f"▁{fr[3]}", fr[4:]) == (en[2], en[3:])
+        first[fr[3]] += 1
+    assert set(first) == {"A", "E"}  # the only ones with and without a space
+    assert min(first.values()) > 70
+
+
+def test_a_name_is_recognised_by_its_letters_not_its_pieces() -> None:
+    words = "▁An na ' A n a ▁A".split(" ")
+    ids = {piece: i for i, piece in enumerate(words)}
+    fr, en = copies(ids).replace(
+        [ids[p] for p in "'Anna"[:2]] + [ids["n"], ids["na"]], [ids["▁An"], ids["na"]], 1.0, Random(1)
+    )
+    assert fr[0] == ids["'"]
+    assert (fr[1], fr[2:]) == (ids["A"], en[1:])
+    assert en[0] == ids["▁A"]
+
+
 def test_a_number_on_both_sides_keeps_the_lengths_of_its_pieces() -> None:
     seen = set()
     for seed in range(60):

@@ -23,7 +23,7 @@ _SHORT = 3
 #: are about those of unknown names: BPE cuts these into short pieces.
 _START_LENGTHS, _INNER_LENGTHS = (0.6, 0.2, 0.1, 0.1), (0.3, 0.35, 0.25, 0.1)
 #: A name or a number, in a text that has the letter of its kind (`_kind`) for each piece.
-_NAME_OR_NUMBER = re.compile("Nw*|D+")
+_NAME_OR_NUMBER = re.compile("[Nn]w*|D+")
 #: Names with fewer letters and smaller numbers are not replaced. Small numbers may be hours or days, which
 #: other languages write in other ways.
 _MIN_NAME, _MIN_NUMBER = 3, 25
@@ -43,11 +43,18 @@ class Copies:
         self._pieces = dict(sorted((i, piece) for piece, i in tokenizer.ordinary.items()))
         self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
         self._first = frozenset(i for i, kind in self._kinds.items() if kind in "ND")
+        self._elided = frozenset(i for i, kind in self._kinds.items() if kind == "n")
+        #: For each piece that starts a name after a space, the one that starts it without a space: d'Anna.
+        self._without_space = {
+            i: tokenizer.ordinary[piece[1:]]
+            for piece, i in tokenizer.ordinary.items()
+            if self._kinds[i] == "N" and piece[1:] in tokenizer.ordinary
+        }
         every = list(self._pieces)
         self._all = every, [i for i in every if len(self._pieces[i]) <= _SHORT] or every
         self._starts = self._by_length("N", _START_LENGTHS)
         self._inner = self._by_length("w", _INNER_LENGTHS)
-        self._capitals = [i for i, piece in self._pieces.items() if piece.isalpha() and piece[0].isupper()]
+        self._capitals = sorted(self._elided)
         self._joiners = [tokenizer.ordinary[mark] for mark in _JOINERS if mark in tokenizer.ordinary]
         self._rare = [ids for letter in _LETTERS if len(ids := tokenizer.piece_ids(letter)) > 1]
         self._digits = defaultdict[int, list[int]](list)  # by length
@@ -84,12 +91,24 @@ class Copies:
         model must not complete a name as it would complete the word. In some names, a piece occurs twice: the
         model has to tell which of the two it has just written.
         """
-        if self._first.isdisjoint(set(source).intersection(target)):
+        is_elided = not self._elided.isdisjoint([*source, *target])
+        if not is_elided and self._first.isdisjoint(set(source).intersection(target)):
             return list(source), list(target)  # nearly all pairs
-        in_target = {tuple(target[span]) for span in self._spans(target)}
-        shared = [old for span in self._spans(source) if (old := tuple(source[span])) in in_target]
-        new = {old: self._like(old, examples, random) for old in shared if random.random() < rate}
+        in_target = {self._key(target[span]) for span in self._spans(target)}
+        new: dict[str, list[int]] = {}
+        for span in self._spans(source):
+            old = source[span]
+            if (key := self._key(old)) in in_target and key not in new and random.random() < rate:
+                new[key] = self._like(old, examples, random)
+                if is_elided and self._without_space and self._kinds[old[0]] in "Nn":
+                    new[key][0] = random.choice(list(self._without_space))
         return self._with(new, source), self._with(new, target)
+
+    def _key(self, ids: Sequence[int]) -> str:
+        """Return what is the same wherever a name or number occurs: after a space, it has other pieces."""
+        pieces = [self._pieces[i] for i in ids]
+        is_number = self._kinds[ids[0]] == "D"
+        return " ".join(pieces) if is_number else "".join(pieces).removeprefix(WORD_MARK)
 
     def _spans(self, ids: Sequence[int]) -> Iterator[slice]:
         """Yield where the names and numbers are that may be replaced."""
@@ -104,12 +123,14 @@ class Copies:
             if is_replaced:
                 yield span
 
-    def _with(self, new: dict[tuple[int, ...], list[int]], ids: Sequence[int]) -> list[int]:
+    def _with(self, new: Mapping[str, list[int]], ids: Sequence[int]) -> list[int]:
         result: list[int] = []
         done = 0
         for span in self._spans(ids) if new else ():
-            old = tuple(ids[span])
-            result += [*ids[done : span.start], *new.get(old, old)]
+            first, *following = new.get(self._key(ids[span]), ids[span])
+            if ids[span.start] in self._elided:
+                first = self._without_space.get(first, first)
+            result += [*ids[done : span.start], first, *following]
             done = span.stop
         return [*result, *ids[done:]]
 
@@ -146,13 +167,18 @@ class Copies:
 
 
 def _kind(piece: str) -> str:
-    """Return the kind of a piece: N starts a name, w continues it, D has digits only, "." is any other."""
+    """Return the kind of a piece.
+
+    N starts a name after a space, n without a space, w continues it, D has digits only, "." is any other.
+    """
     word = piece.removeprefix(WORD_MARK)
     if word.isdecimal():
         return "D"
+    if not word.isalpha():
+        return "."
     if word == piece:
-        return "w" if word.isalpha() and word.islower() else "."
-    return "N" if word.isalpha() and word[0].isupper() else "."
+        return "w" if word.islower() else "n" if word[0].isupper() else "."
+    return "N" if word[0].isupper() else "."
 
 
 def _draw(by_length: Mapping[tuple[int, ...], float], n: int, random: Random) -> list[int]:
