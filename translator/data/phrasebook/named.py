@@ -37,6 +37,8 @@ _NOT_NAMES = frozenset(
 )
 _SHE = re.compile(r"\b[Ee]lle\b"), re.compile(r"\b(?:she|her|hers|herself)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
+#: A word that loses its vowel before another: d'Anna, qu'Anna.
+_ELIDED = re.compile(r"\b([Dd]|[Qq]u|[Jj]usqu|[Ll]orsqu)(?:e |')$")
 
 
 def _is_name(word: str, en: str) -> bool:
@@ -84,9 +86,14 @@ def with_invented_names(sentences: Sequence[Sentence], d: Draw) -> Iterator[Sent
         elif _has_one_subject(fr, en) and _tells_gender(fr[4:], en[3:]):
             subjects.append((fr, en))
     for (fr, en, old_fr, old_en), (his_fr, his_en) in zip(cycle(people), cycle(subjects), strict=False):
+        before, _, after = fr.partition(old_fr)
+        elided = _ELIDED.search(before)
+        has_vowel = d.chance(0.5) if elided else starts_with_vowel(old_fr)  # l'Italie, la Belgique
         new = new_name()
-        while starts_with_vowel(new) != starts_with_vowel(old_fr):  # d'Anne, but de Marie
+        while starts_with_vowel(new) != has_vowel:
             new = new_name()
-        yield Sentence(fr.replace(old_fr, new), en.replace(old_en, new), ())
+        if elided:
+            before = before[: elided.start()] + elided[1] + ("'" if has_vowel else "e ")
+        yield Sentence(before + new + after, en.replace(old_en, new), ())
         new = new_name()
         yield Sentence(_SUBJECT[0].sub(new, his_fr), _SUBJECT[1].sub(new, his_en), ())
