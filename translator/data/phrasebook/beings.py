@@ -165,7 +165,8 @@ def _kind(d: Draw, noun: Noun, *, plural: bool) -> str:
 def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
     """Draw a possessor (my, your, his …) without regard to the rest of the sentence.
 
-    The possessive son is always translated as `his`, because the gender of the possessor is unknown.
+    The possessive son is translated as `his`, because the gender of the possessor is unknown; but with a
+    husband, as `her`.
 
     Args:
         d: source of random choices.
@@ -177,13 +178,14 @@ def any_owner(d: Draw, noun: Noun | None = None) -> tuple[int, str]:
     alone = noun is not None and "spouse" in noun.classes
     place = d.pick((0, 1, 2) if alone else (0, 0, 1, 2, 3, 4, 5))
     d.build("possessive")
-    return place, EN_POSSESSIVES[place]
+    return place, "her" if place == 2 and alone and noun and not noun.feminine else EN_POSSESSIVES[place]
 
 
 def owner_of(d: Draw, who: Phrase | None, noun: Noun | None = None) -> tuple[int, str]:
     """Draw the possessor of an object, usually the subject `who`. See `any_owner` for the result."""
     alone = noun is not None and "spouse" in noun.classes
-    if alone and (who is None or who.plural or who.owner == "our"):
+    unlikely = "her" if noun is not None and noun.feminine else "his"  # her wife, his husband
+    if alone and (who is None or who.plural or who.owner in ("our", unlikely)):
         return any_owner(d, noun)
     if who is None or d.chance(0.25):
         other = {1: 4, 4: 1}.get(who.person) if who else None  # not tu with votre

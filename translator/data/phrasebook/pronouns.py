@@ -154,7 +154,7 @@ def order(d: Draw) -> Phrase:
     elif verb.object & {"goes"} and d.chance(0.3) and person != 1:
         chosen, omit = Pronoun("y", ("there",), 4), "direct"
     elif _gives(verb) and d.chance(0.5) and verb.en[0] in _DATIVE and not verb.particle:
-        french, english = d.pick((("me", "me"), ("lui", "him"), ("leur", "them")))
+        french, english = d.pick((("lui", "him"), ("leur", "them"), ("me", "me"))[: 3 - (person == 3)])
         chosen, omit = Pronoun(french, (english,), 3), "second"
     rest = parts.objects(d, verb, who, negation=negation, omit=omit)
     return _ordered(verb, person, negation, chosen, rest)
