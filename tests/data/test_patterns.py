@@ -1,5 +1,6 @@
 """Patterns: the meaning of a line of a table, and the messages for invalid lines."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from translator.alignment.words import words
 from translator.data.phrasebook import lexicon, patterns
 from translator.data.phrasebook.draw import Draw
+from translator.data.phrasebook.numbers import clock
 from translator.data.phrasebook.pattern_tables import Known, Pattern, Slot, check, parse, read
 from translator.data.phrasebook.phrases import Sentence, finish
 from translator.errors import DataError
@@ -104,9 +106,8 @@ def test_copies_are_written_as_they_are() -> None:
         said = filled("Le train part à {hour}.", "The train leaves at {hour}.", seed=seed)
         hour = said.fr.removeprefix("Le train part à ").removesuffix(".")
         is_spaced.add(" " in hour)
-        hour = hour.replace(" ", "")
         assert said.en.endswith(("a.m.", "p.m.")), said
-        at, _, minutes = hour.partition("h")
+        at, minutes = re.fullmatch(r"(\d+)(?: ?h ?| heures ?|:)(\d\d)?", hour).groups()
         twelve = (int(at) - 1) % 12 + 1
         assert f" {twelve}{':' + minutes if minutes else ''} {'a' if int(at) < 12 else 'p'}.m." in said.en
         assert max(i for i, _ in said.links) == len(words(said.fr)) - 1
@@ -114,8 +115,72 @@ def test_copies_are_written_as_they_are() -> None:
         assert mail.fr.removeprefix("Écrivez à ") == mail.en.removeprefix("Write to ")
         price = filled("Cela coûte {price}.", "It costs {price}.", seed=seed)
         euros = price.fr.removeprefix("Cela coûte ").removesuffix(".").removesuffix("€").strip()
+        euros = re.sub(" ?€ ?", ",", euros)  # 15€50
         assert price.en == f"It costs €{euros.replace(' ', 'x').replace(',', '.').replace('x', ',')}."
     assert is_spaced == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "forms"),
+    [
+        (
+            "rank",
+            {
+                r"([2-9]1)(e|ème)": r"\1st",
+                r"([2-9]?2)(e|ème)": r"\1nd",
+                r"(1\d|[2-9]?[04-9])(e|ème)": r"\1th",
+            },
+        ),
+        (
+            "duration",
+            {
+                r"(\d+) min(utes)?": r"\1 minutes",
+                r"1( ?h ?| heure )(\d\d)": r"1 hour and \2 minutes",
+                r"([2-9])( ?h ?| heures )(\d\d)": r"\1 hours and \3 minutes",
+                r"(\d+)( ?h| heures)": r"\1 hours",
+            },
+        ),
+        (
+            "degrees",
+            {
+                r"(-?\d+) degrés": r"\1 degrees",
+                r"(-?\d+) ?°C": r"\1°C",
+                r"(-?\d+) °C": r"\1°C",
+                r"(-?\d+)°": r"\1°",
+            },
+        ),
+        ("millions", {r"([\d]+) millions": r"\1 million", r"(\d+),(\d+) milliards": r"\1.\2 billion"}),
+        ("weekday-date", {r"lundi 1er mai": "Monday, May 1", r"vendredi (\d+) mai": r"Friday, May \1"}),
+        ("date", {r"(\d\d)/(\d\d)/(\d{4})": r"\2/\1/\3", r"(\d+) juin (\d+)": r"June \1, \2"}),
+        ("20-40", {r"([23]\d|40)": r"\1"}),
+        ("1,50-1,52", {r"1,(50|51|52)": r"1.\1"}),
+        ("01000-09999", {r"(0[1-9]\d\d\d)": r"\1"}),
+        ("999-1001", {"999": "999", "1 00([01])": r"1,00\1"}),
+    ],
+)
+def test_copied_text_has_the_form_that_each_language_writes(kind: str, forms: dict[str, str]) -> None:
+    seen = set()
+    for seed in range(600):
+        said = filled(f"On dit {{{kind}}} ici.", f"They say {{{kind}}} here.", seed=seed)
+        fr, en = said.fr[len("On dit ") : -len(" ici.")], said.en[len("They say ") : -len(" here.")]
+        for pattern, form in forms.items():
+            if found := re.fullmatch(pattern, fr):
+                assert en == found.expand(form)
+                seen.add(pattern)
+    assert seen == set(forms)
+
+
+def test_the_clock_in_words() -> None:
+    for (hour, minutes), said in {
+        (2, -15): ("deux heures moins le quart", "a quarter to two"),
+        (1, 0): ("une heure", "one o'clock"),
+        (1, 30): ("une heure et demie", "half past one"),
+        (12, 30): ("midi et demi", "half past twelve"),
+        (12, 0): ("midi", "noon"),
+        (9, 5): ("neuf heures cinq", "five past nine"),
+        (11, -20): ("*onze heures moins vingt", "twenty to eleven"),
+    }.items():
+        assert tuple(map(" ".join, clock(hour, minutes))) == said
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ English form follows the French form in parentheses if the two are different. do
 the formats.
 """
 
+import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from unicodedata import normalize
 
 from translator.data.phrasebook.draw import Draw
@@ -204,6 +205,33 @@ def _domain(d: Draw) -> str:
 
 def _plain(name: str) -> str:
     return "".join(character for character in normalize("NFKD", name.lower()) if character.isascii())
+
+
+def between(d: Draw, low: str, high: str) -> tuple[str, str]:
+    """Draw a number between two others, with as many decimals: 1 240 (1,240), 37,8 (37.8).
+
+    If `low` starts with 0, the number has as many digits as `low`, and no spaces or commas.
+    """
+    places = len(low.partition(",")[2])
+    value = d.below(int(low.replace(",", "")), int(high.replace(",", "")) + 1)
+    if low.startswith("0"):
+        return (f"{value:0{len(low)}}",) * 2
+    fr, en = _grouped(value // 10**places)
+    decimals = f"{value % 10**places:0{places}}"
+    return (f"{fr},{decimals}", f"{en}.{decimals}") if places else (fr, en)
+
+
+_RANGE = re.compile(r"(\d+(?:,\d+)?)-(\d+(?:,\d+)?)")
+
+
+def copied(kind: str) -> Callable[[Draw], tuple[str, str]] | None:
+    """Return the function that draws the text of a kind of slot, or None if it is no text to copy.
+
+    The kind is a key of `COPIED`, or a range of numbers such as 20-40 or 37,8-40,5 (see `between`).
+    """
+    if ends := _RANGE.fullmatch(kind):
+        return partial(between, low=ends[1], high=ends[2])
+    return COPIED.get(kind)
 
 
 #: For each kind of slot with copied or reformatted text, the function that draws the text.

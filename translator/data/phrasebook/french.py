@@ -208,7 +208,7 @@ def _spelled(word: str, following: str) -> str:
     bare = word.removeprefix("*").removeprefix(GLUE)
     if following.startswith(GLUE):
         return bare
-    if following.startswith("-") or following in (".", ",", "…", ""):
+    if (following.startswith("-") and following != "-") or following in (".", ",", "…", ""):
         return bare
     elides = word.lower() in _ELIDING or (word.lower() == "ce" and following in ("est", "était"))
     if elides and starts_with_vowel(following):
@@ -223,7 +223,7 @@ def _spelled(word: str, following: str) -> str:
 def spell(words: list[str]) -> str:
     """Join words into a sentence, with elision, spaces and an initial capital.
 
-    A word that starts with `-` is attached to the word before it.
+    A word that starts with `-` is attached to the word before it, unless it is a minus sign alone.
     """
     text = "".join(map(_spelled, words, [*words[1:], ""]))
     return text[0].upper() + text[1:]

@@ -6,7 +6,7 @@ from functools import cache, partial
 
 from translator.data.phrasebook import beings, english, french, parts, places
 from translator.data.phrasebook.clauses import REFLEXIVE, realise
-from translator.data.phrasebook.copying import COPIED
+from translator.data.phrasebook.copying import COPIED, copied
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.nouns import EN_POSSESSIVES, POSSESSIVES, fitting, noun_phrase
@@ -49,10 +49,6 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
         for kind in ("past", "present", "future", "habit")
     },
     **{f"adverb-{k}": partial(places.adverb, kind=k) for k in ("manner", "frequency", "place", "sentence")},
-    **{
-        kind: partial(lambda d, draw: _invariable(*map(glued, draw(d))), draw=draw)
-        for kind, draw in COPIED.items()
-    },
 }
 
 
@@ -72,8 +68,9 @@ def tables() -> dict[str, list[Pattern]]:
     lexicon = load()
     classes = {of for noun in lexicon.nouns for of in noun.classes} | GROUPS.keys()
     verbs = {line.lemma for line in lexicon.verbs} | lexicon.conjugations.keys()
+    shared = {slot.kind for lines in by_slot.values() for line in lines for slot, _ in line.shared.values()}
     known = Known(
-        drawn={*by_slot, *_BUILT_IN, "infinitive", "clause"},
+        drawn={*by_slot, *_BUILT_IN, *COPIED, *filter(copied, shared), "infinitive", "clause"},
         nouns={of for of in classes if lexicon.of(of)} | {noun.lemma for noun in lexicon.nouns},
         empty={of for of in classes if not lexicon.of(of)},
         french=verbs | {adjective.lemma for adjective in lexicon.adjectives},
@@ -177,6 +174,8 @@ def _shared(d: Draw, left: Slot, right: Slot, who: Phrase) -> Phrase:
     if left.kind == "clause":
         tense = "passé composé" if "passé" in left.lead else "present"
         return realise(clause(d, tense=tense, simple=True), d.lexicon.conjugations)
+    if draw := copied(left.kind):
+        return _invariable(*map(glued, draw(d)))
     return _BUILT_IN[left.kind](d) if left.kind in _BUILT_IN else _noun(d, left, right, who)
 
 

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from translator.data.phrasebook import patterns, written
 from translator.data.phrasebook.constructions import CONSTRUCTIONS
-from translator.data.phrasebook.copying import COPIED
+from translator.data.phrasebook.copying import copied
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.lexicon import TABLES, load
 from translator.data.phrasebook.named import with_invented_names
@@ -97,7 +97,7 @@ def from_patterns(seed: int = SEED, *, copying: bool = False) -> Iterator[Exampl
     d = Draw(load(), seed)
     lines = patterns.tables()["sentence"]
     if copying:
-        lines = [line for line in lines if any(of.split("#")[0] in COPIED for of in line.shared)]
+        lines = [line for line in lines if any(copied(slot.kind) for slot, _ in line.shared.values())]
     while True:
         for line in lines:
             d.start()
