@@ -80,8 +80,16 @@ def test_links_fit_the_words() -> None:
 def test_pronouns_and_possessives_of_drawn_sentences() -> None:
     sentences = [example.sentence for example in islice(splits.from_grammar(7), 12_000)]
     english = "\n".join(sentence.en for sentence in sentences)
-    assert re.search(r"\b(?:it|them) back to (?:him|them|me|us|you)\b", english)
-    assert not re.search(r"\bback (?:it|them) to\b", english)  # gives it back to him
+    assert re.search(r"\b(?:it|them|some|anything) (?:back|off|away)\b", english)
+    assert not re.search(r"\b(?:back|off|away) (?:it|them|some|anything)\b", english)
+    assert re.search(r"n.t \w+ any more\b", english)
+    assert "any anymore" not in english
+    assert re.search(
+        r"\bpas (?:de|d')\w* ?(?:ski|natation|surf|camping|escalade|danse)",
+        "\n".join(s.fr for s in sentences),
+    )
+    assert re.search(r"^Her husband\b", english, re.MULTILINE)
+    assert not re.search(r"^His husband\b|^Let's \w+ me\b", english, re.MULTILINE)
     ours = [fr for fr, en, _ in sentences if fr.startswith("On ") and " our " in en]
     assert len(ours) > 10
     assert not [fr for fr in ours if re.search(r"\b(?:son|sa|ses)\b", fr)]

@@ -100,8 +100,9 @@ _SIMPLE = ("stop", "finish", "keep", "forget", "hesitate", "agree", "promise", "
 
 def aspect(clause: Clause) -> str:
     """Return the English tense of a clause, as one of the names that `english_verb` accepts."""
-    simple = clause.verb.state or clause.habit or clause.negation in ("jamais", "que")
-    simple = simple or clause.frequency is not None or clause.verb.en[BASE] == "find"
+    is_often = clause.frequency is not None and clause.frequency.fr[0].text != "déjà"
+    simple = clause.verb.state or clause.verb.en[BASE] == "find" or clause.habit or is_often
+    simple = simple or clause.negation == "jamais"
     simple = simple or ("inf" in clause.verb.object and clause.verb.en[BASE] in _SIMPLE)
     simple = simple or "outing" in clause.verb.object  # to go swimming: he is going swimming would be a plan
     if clause.tense == "present":

@@ -133,8 +133,9 @@ class Lexicon:
                 a for a in self.adjectives if a.place != "be" and not (is_from and a.en[0].isupper())
             )
             suits = [a for a in attributive if not a.applies.isdisjoint(noun.classes)]
-            # petit and ami are not combined, because "une petite amie" would mean a girlfriend
-            self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) != ("petit", "ami")]
+            # "une petite amie" would be a girlfriend, and gens is feminine after an adjective only
+            unfit = {("petit", "ami")} | {(a.lemma, "gens") for a in suits if a.before}
+            self._suiting[key] = [a for a in suits if (a.lemma, noun.lemma) not in unfit]
         return self._suiting[key]
 
 

@@ -48,7 +48,7 @@ def thing(
     if "family" in noun.classes:
         d.build("possessive")
         return noun_phrase(noun, "possessive", plural=plural, owner=owner_of(d, who, noun))
-    if d.chance(0.07) and noun.counted and not noun.is_human and _owned(noun):
+    if d.chance(0.07) and noun.counted and not noun.is_human and _owned(noun) and "time" not in noun.classes:
         owner = first_name(d) if d.chance(0.6) else being(d, d.noun("person", "family"), adjectives=0.0)
         if owner.en_person == 2 or owner.en[-1].text.endswith("s"):
             return possessor(d, noun, owner, plural=plural)
@@ -104,11 +104,7 @@ def _determined(
     """Draw an object with the given kind of determiner, which a negation may change."""
     d.build(kind)
     if kind == "quantity":
-        words = ("beaucoup", "trop", "assez", "peu")
-        chosen = d.pick(words[:3] if negation else words)
-        if chosen == "peu":
-            described = ()  # little hot water would be taken for water that is little
-        return noun_phrase(noun, chosen, plural=True, adjectives=described)
+        return noun_phrase(noun, d.pick(("beaucoup", "trop", "assez")), plural=True, adjectives=described)
     if kind in ("several", "a few"):
         return noun_phrase(noun, kind, plural=True, adjectives=described)
     if kind == "number":
