@@ -101,7 +101,7 @@ def duration(d: Draw) -> tuple[str, str]:
     hours = d.below(2, 13) if d.chance(0.7) else d.below(2, 73)
     if d.chance(0.4):
         return f"{hours}{d.pick(('h', ' h', ' heures'))}", f"{hours} hours"
-    hours, minutes = d.below(1, 10), d.pick((15, 20, 30, 30, 30, 40, 45, d.below(10, 60)))
+    hours, minutes = d.below(1, 6), d.pick((15, 20, 30, 30, 30, 40, 45, d.below(10, 60)))
     mark = d.pick(("h", "h", " h ", " heures " if hours > 1 else " heure "))
     return f"{hours}{mark}{minutes}", f"{hours} hour{'s' * (hours > 1)} and {minutes} minutes"
 
@@ -210,11 +210,12 @@ def _plain(name: str) -> str:
 def between(d: Draw, low: str, high: str) -> tuple[str, str]:
     """Draw a number between two others, with as many decimals: 1 240 (1,240), 37,8 (37.8).
 
-    If `low` starts with 0, the number has as many digits as `low`, and no spaces or commas.
+    Years, between 1000 and 2099, have no spaces or commas. Nor have numbers if `low` starts with 0; they have
+    as many digits as `low`.
     """
     places = len(low.partition(",")[2])
     value = d.below(int(low.replace(",", "")), int(high.replace(",", "")) + 1)
-    if low.startswith("0"):
+    if low.startswith("0") or (not places and int(low) >= 1000 and int(high) < 2100):
         return (f"{value:0{len(low)}}",) * 2
     fr, en = _grouped(value // 10**places)
     decimals = f"{value % 10**places:0{places}}"
