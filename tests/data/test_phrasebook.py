@@ -63,9 +63,9 @@ def examples() -> list[splits.Example]:
 
 @cache
 def grammatical() -> list[splits.Example]:
-    """Return the sentences of the grammar in the splits, and 20,000 more, since the splits have few."""
+    """Return the sentences of the grammar in the splits, and 50,000 more, since the splits have few."""
     return [e for e in examples() if e.origin == "grammar"] + list(
-        islice(splits.from_grammar(seed=3), 20_000)
+        islice(splits.from_grammar(seed=3), 50_000)
     )
 
 

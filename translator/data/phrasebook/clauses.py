@@ -157,7 +157,7 @@ def _french(
     if clause.question == "est-ce que":
         q = (tags["question"],)
         out += [Word("est", q), Word("-ce", q), Word("que", q)]
-    is_pronoun = len(subject.fr) == 1 and subject.fr[0].text in _SUBJECT_CLITICS
+    is_pronoun = len(subject.fr) == 1 and subject.fr[0].text in SUBJECT_CLITICS
     if clause.question != "inversion" or not is_pronoun:
         out += subject.fr
     if first:
@@ -185,7 +185,7 @@ def _french(
     return out
 
 
-_SUBJECT_CLITICS = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce")
+SUBJECT_CLITICS = ("je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce")
 
 
 def _inverted(subject: Phrase, finite: str) -> Word:
@@ -194,7 +194,7 @@ def _inverted(subject: Phrase, finite: str) -> Word:
     If the subject is a noun, the pronoun has the gender and number of the noun.
     """
     pronoun = subject.fr[0].text
-    if len(subject.fr) > 1 or pronoun not in _SUBJECT_CLITICS:
+    if len(subject.fr) > 1 or pronoun not in SUBJECT_CLITICS:
         pronoun = ("elle" if subject.feminine else "il") + ("s" if subject.plural else "")
     euphonic = "t-" if finite[-1] in "aec" and pronoun[0] in "eio" else ""
     return Word(f"-{euphonic}{pronoun}", (subject.head,))

@@ -133,7 +133,7 @@ def prepositional(d: Draw, preposition: str, noun: Noun, who: Phrase | None, eng
     """
     is_whole = "abstract" in noun.classes and not noun.fr[1]
     if is_whole or noun.classes & (GENERAL | {"music", "weather", "instrument"}):
-        kind = "definite" if noun.classes & {"instrument"} else "general"
+        kind = "definite" if noun.classes & {"instrument", "weather"} else "general"
         phrase = noun_phrase(noun, kind, plural=noun.counted and bool(noun.classes & {"music"}))
     else:
         phrase = thing(d, noun, who, one=preposition in ("sur", "dans"))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from translator.data.phrasebook import beings, parts, places
-from translator.data.phrasebook.clauses import Clause
+from translator.data.phrasebook.clauses import SUBJECT_CLITICS, Clause
 from translator.data.phrasebook.draw import Draw
 from translator.data.phrasebook.nouns import noun_phrase
 from translator.data.phrasebook.phrases import Phrase, Word, new_tag, pattern
@@ -52,6 +52,11 @@ def _two_forms(d: Draw) -> str:
     return d.pick(("est-ce que", "inversion"))
 
 
+def _form_before(d: Draw, drawn: Clause) -> str:
+    """Draw the form of a question with que or qui as the object: que fait-il, but not: que Paul fait-il."""
+    return _two_forms(d) if drawn.subject.fr[0].text in SUBJECT_CLITICS else "est-ce que"
+
+
 def where(d: Draw) -> Phrase:
     """Draw a question with où, like: Où habites-tu ?"""
     d.known = True
@@ -96,10 +101,7 @@ def what(d: Draw) -> Phrase:
     verb = d.pick(primary(d, is_of_things))
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
     drawn.asked = pattern("que_a", "what_a")
-    form = _two_forms(d)
-    if len(drawn.subject.fr) > 1:
-        form = "est-ce que"
-    return _ask(d, drawn, form)
+    return _ask(d, drawn, _form_before(d, drawn))
 
 
 def whom(d: Draw) -> Phrase:
@@ -111,7 +113,7 @@ def whom(d: Draw) -> Phrase:
         verb = d.pick(primary(d, lambda v: bool(v.object & beings.HUMAN)))
         drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES))
         drawn.asked = pattern("qui_a", "who_a")
-        return _ask(d, drawn, "est-ce que" if len(drawn.subject.fr) > 1 else _two_forms(d))
+        return _ask(d, drawn, _form_before(d, drawn))
     tag, own = new_tag(), new_tag()
     if kind == "à":
         verb = d.pick(verbs(d, lambda v: v.preposition == "à" and bool(v.object & beings.HUMAN)))

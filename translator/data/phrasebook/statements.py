@@ -1,7 +1,6 @@
 """Sentences of one clause, for example with a certain tense, a negation, a modal verb or the passive."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from types import FunctionType
 
 from translator.data.phrasebook import beings, parts, places
@@ -266,7 +265,7 @@ def with_infinitive(d: Draw) -> Phrase:
 def must(d: Draw) -> Phrase:
     """Draw a sentence with il faut, like: Il faut manger."""
     d.build("il faut")
-    we = replace(beings.pronoun(d, only=("on",)), owner="his")  # il faut laver sa voiture: not our car
+    we = beings.pronoun(d, only=("on",))
     fr, en, negation = d.pick(
         (
             ("il_a faut_a", "we_a have_a to_a", ""),
