@@ -84,7 +84,7 @@ def test_pronouns_and_possessives_of_drawn_sentences() -> None:
     assert not re.search(r"\b(?:back|off|away) (?:it|them|some|anything)\b", english)
     assert re.search(r"n.t \w+ any more\b", english)
     assert "any anymore" not in english
-    sports = re.compile(r" (?:fai|fer)\w+ pas (d'|de |du |de la |de l')(?:ski|surf|natation|camping|escalade)")
+    sports = re.compile(r" fai\w+ pas (d'|de |du |de la |de l')(?:ski|surf|natation|camping|escalade)")
     assert {found[1] for s in sentences if (found := sports.search(s.fr))} <= {"de ", "d'"}
     assert re.search(r"^Her husband\b", english, re.MULTILINE)
     assert not re.search(r"^His husband\b|^Let's \w+ me\b", english, re.MULTILINE)
