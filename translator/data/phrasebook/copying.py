@@ -151,12 +151,13 @@ def percentage(d: Draw) -> tuple[str, str]:
 
 
 def date(d: Draw) -> tuple[str, str]:
-    """Draw a date: 3 mai (May 3), 1er juin 2019 (June 1, 2019), mardi 2 mai, 02/05/2019 (05/02/2019)."""
+    """Draw a date: 3 mai (May 3), 1er juin 2019 (June 1, 2019), 02/05/2019 (05/02/2019), mardi 2 mai."""
     if d.chance(0.2):
         return weekday_date(d)
     if d.chance(0.2):
-        day, month, of = d.below(1, 29), d.below(1, 13), d.below(1950, 2030)
-        return f"{day:02}/{month:02}/{of}", f"{month:02}/{day:02}/{of}"
+        day, month = f"{d.below(1, 29):02}", f"{d.below(1, 13):02}"
+        ending = f"/{d.below(1950, 2030)}" if d.chance(0.7) else ""
+        return f"{day}/{month}{ending}", f"{month}/{day}{ending}"
     fr, en = day_of_month(d)
     if d.chance(0.4):
         of = d.below(1950, 2025)
@@ -179,8 +180,8 @@ def weekday_date(d: Draw) -> tuple[str, str]:
 
 def phone(d: Draw) -> tuple[str, str]:
     """Draw a telephone number, which is the same in both languages: 06 12 34 56 78, +33 6.12.34.56.78."""
-    area = d.pick(("0", "0", "0", "0", "0", "+33 ")) + f"{d.below(1, 10)}"
-    number = d.pick((" ", " ", " ", ".", "-", "")).join([area, *(f"{d.below(0, 100):02}" for _ in range(4))])
+    area = d.pick(("0",) * 9 + ("+33 ",)) + f"{d.below(1, 10)}"
+    number = d.pick((" ",) * 7 + (".", "-", "")).join([area, *(f"{d.below(0, 100):02}" for _ in range(4))])
     return number, number
 
 

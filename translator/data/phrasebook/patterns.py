@@ -39,7 +39,9 @@ _BUILT_IN: dict[str, Callable[[Draw], Phrase]] = {
     "pronoun": beings.pronoun,
     "first": places.first_name,
     "count": lambda d: _invariable(*number(d.below(2, 100))),
-    "clock": lambda d: _invariable(*clock(d.below(1, 13), d.below(-5, 7) * 5)),
+    "clock": lambda d: _invariable(
+        *clock(d.below(1, 13), d.pick((0, -15, 15, 15, 30, 30, d.below(-5, 6) * 5)))
+    ),
     **{kind: partial(places.named, kind=kind) for kind in ("surname", "town", "country")},
     **{f"{to}-town": partial(places.in_town, goes=to == "to") for to in ("in", "to")},
     **{f"{to}-country": partial(places.in_country, goes=to == "to") for to in ("in", "to")},

@@ -29,7 +29,7 @@ SEED = 1
 ORIGINS = ("sentences", "patterns", "grammar", "invented names")
 #: Numbers of pairs in `train` that come from patterns and from the grammar. `train` also contains
 #: all sentences written as a whole that are not in `val` or `test`.
-N_PATTERNS, N_GRAMMAR = 15_000, 4_000
+N_PATTERNS, N_GRAMMAR = 15_200, 4_000
 #: Numbers of further pairs in `train` only: written sentences with invented names, and patterns with numbers,
 #: names or addresses, all of which have to be copied.
 N_NAMED, N_COPYING = 9_000, 5_500
