@@ -23,7 +23,6 @@ QUANTITIES = {
     "beaucoup": ("a lot of", "a lot of"),
     "trop": ("too many", "too much"),
     "assez": ("enough", "enough"),
-    "peu": ("few", "little"),
 }
 #: The masculine, feminine and plural French possessives for je, tu, il, nous, vous and ils.
 POSSESSIVES = (
