@@ -30,10 +30,11 @@ _MINE = (
     re.compile(rf"(?<!être )\b[Mm](?:on|a) (?:{_RELATIVES[0]})\b(?! \w+é| d'| du | des )"),
     re.compile(rf"\b[Mm]y (?:{_RELATIVES[1]})\b"),
 )
-#: Feasts, planets and brands, of which one does not speak as of a person or a town.
+#: Feasts, planets, brands and other words, of which one does not speak as of a person or a town.
 _NOT_NAMES = frozenset(
     "Halloween Thanksgiving Ascension Mars Jupiter Bible Covid Lego Scrabble Monopoly Instagram Python Union "
-    "Culture Nord Marseillaise Vikings Beatles Constitution Nobel Royal Prince Mardi".split()
+    "Culture Nord Marseillaise Vikings Beatles Constitution Nobel Royal Prince Mardi Six Renaissance Christ "
+    "Oscar César Mac Excel Soir Bretons Internet".split()
 )
 _SHE = re.compile(r"\b[Ee]lle\b"), re.compile(r"\b(?:she|her|hers|herself)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
