@@ -252,6 +252,22 @@ def test_only_what_is_surely_left_behind_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_name_that_another_process_took_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    taken = tmp_path / (".file-00000000" if kind == "file" else "partial-00000000")
+    taken.mkdir()
+    ends = iter(["00000000", "00000001"])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: next(ends))
+    if kind == "file":
+        files.atomic_write(tmp_path / "file", b"content")
+    else:
+        with files.partial_folder(tmp_path) as partial:
+            assert partial.name == "partial-00000001"
+    assert sorted(os.listdir(tmp_path)) == sorted([taken.name, *["file"] * (kind == "file")])
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_signal_at_any_line_leaves_nothing(tmp_path: Path, kind: str) -> None:
     n_lines = stop_at = 0
 

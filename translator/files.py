@@ -189,9 +189,11 @@ def _locked(prefix: Path, create: Callable[[str], int]) -> Iterator[tuple[int, s
     try:
         while handle is None:
             path = f"{prefix}{secrets.token_hex(4)}"
-            if os.path.lexists(path):
+            try:
+                handle = create(path)
+            except FileExistsError:  # it belongs to another process
+                path = ""
                 continue
-            handle = create(path)
             error = lock_error(handle)
             # Any error not in HELD means that locks are not supported, so no process removes it.
             if error.errno in HELD if error else not os.path.lexists(path):
