@@ -175,8 +175,9 @@ def _remove_unlocked(folder: Path, is_temporary: Callable[[Path], bool]) -> None
 def _locked(prefix: Path, create: Callable[[str], int]) -> Iterator[tuple[int, str]]:
     """Create a temporary file or folder and lock it. At the end of the block, remove it if it is still there.
 
-    The name is chosen before anything is created: a signal may raise an exception at any point, and what it
-    interrupts is removed. If another process removes the file or folder before it is locked, create another.
+    The name is chosen before anything is created: a signal may raise an exception at any point until the end
+    of the block, and what it interrupts is removed. If another process removes the file or folder before it
+    is locked, create another.
 
     Args:
         prefix: the path to create, without the random end of its name.
@@ -197,8 +198,8 @@ def _locked(prefix: Path, create: Callable[[str], int]) -> Iterator[tuple[int, s
             error = lock_error(handle)
             # Any error not in HELD means that locks are not supported, so no process removes it.
             if error.errno in HELD if error else not os.path.lexists(path):
-                os.close(handle)
-                handle = None
+                closing, handle = handle, None  # so that nothing closes it twice
+                os.close(closing)
         yield handle, path
     finally:
         _remove(path)

@@ -111,7 +111,7 @@ def test_a_name_is_recognised_by_its_letters_not_its_pieces() -> None:
     words = "▁An na ' A n a ▁A".split(" ")
     ids = {piece: i for i, piece in enumerate(words)}
     fr, en = copies(ids).replace(
-        [ids[p] for p in "'Anna"[:2]] + [ids["n"], ids["na"]], [ids["▁An"], ids["na"]], 1.0, Random(1)
+        [ids[p] for p in ("'", "A")] + [ids["n"], ids["na"]], [ids["▁An"], ids["na"]], 1.0, Random(1)
     )
     assert fr[0] == ids["'"]
     assert (fr[1], fr[2:]) == (ids["A"], en[1:])

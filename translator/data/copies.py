@@ -101,7 +101,7 @@ class Copies:
             if (key := self._key(old)) in in_target and key not in new and random.random() < rate:
                 new[key] = self._like(old, examples, random)
                 if is_elided and self._without_space and self._kinds[old[0]] in "Nn":
-                    new[key][0] = random.choice(list(self._without_space))
+                    new[key][0] = random.choice(list(self._without_space))  # it is a piece in both places
         return self._with(new, source), self._with(new, target)
 
     def _key(self, ids: Sequence[int]) -> str:

@@ -216,7 +216,7 @@ def between(d: Draw, low: str, high: str) -> tuple[str, str]:
     """
     places = len(low.partition(",")[2])
     value = d.below(int(low.replace(",", "")), int(high.replace(",", "")) + 1)
-    if low.startswith("0") or (not places and int(low) >= 1000 and int(high) < 2100):
+    if not places and (low.startswith("0") or (int(low) >= 1000 and int(high) < 2100)):
         return (f"{value:0{len(low)}}",) * 2
     fr, en = _grouped(value // 10**places)
     decimals = f"{value % 10**places:0{places}}"

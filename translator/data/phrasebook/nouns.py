@@ -34,7 +34,7 @@ POSSESSIVES = (
     ("leur", "leur", "leurs"),
 )
 #: English nouns that are counted although their translation is only plural: des vacances, a vacation.
-COUNTED = ("vacation", "emergency room")
+COUNTED = ("vacation", "emergency room", "restroom")
 EN_POSSESSIVES = ("my", "your", "his", "our", "your", "their")
 
 

@@ -150,7 +150,7 @@ def how_many(d: Draw) -> Phrase:
     noun = d.pick(d.lexicon.of(*sorted(verb.object)))
     d.combine(verb.key, noun.lemma)
     drawn = clause(d, verb=verb, omit="direct", tense=d.pick(_TENSES), simple=True)
-    if d.chance(0.5) and noun.fr[1]:
+    if d.chance(0.5) and noun.fr[1] and noun.en[1]:
         d.build("combien de")
         counted = noun_phrase(noun, "bare", plural=True)
         drawn.asked = pattern("combien_a de_b {0}", "how_a many_ab {0}", counted)
