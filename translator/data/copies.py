@@ -44,7 +44,7 @@ class Copies:
         self._kinds = {i: _kind(piece) for i, piece in self._pieces.items()}
         self._first = frozenset(i for i, kind in self._kinds.items() if kind in "ND")
         self._elided = frozenset(i for i, kind in self._kinds.items() if kind == "n")
-        #: For each piece that starts a name after a space, the one that starts it without a space: d'Anna.
+        #: For each piece that starts a name after a space, the one that starts it without a space (d'Anna).
         self._without_space = {
             i: tokenizer.ordinary[piece[1:]]
             for piece, i in tokenizer.ordinary.items()
@@ -91,7 +91,7 @@ class Copies:
         model must not complete a name as it would complete the word. In some names, a piece occurs twice: the
         model has to tell which of the two it has just written.
         """
-        is_elided = not self._elided.isdisjoint([*source, *target])
+        is_elided = not (self._elided.isdisjoint(source) and self._elided.isdisjoint(target))
         if not is_elided and self._first.isdisjoint(set(source).intersection(target)):
             return list(source), list(target)  # nearly all pairs
         in_target = {self._key(target[span]) for span in self._spans(target)}
@@ -101,7 +101,7 @@ class Copies:
             if (key := self._key(old)) in in_target and key not in new and random.random() < rate:
                 new[key] = self._like(old, examples, random)
                 if is_elided and self._without_space and self._kinds[old[0]] in "Nn":
-                    new[key][0] = random.choice(list(self._without_space))  # it is a piece in both places
+                    new[key][0] = random.choice([*self._without_space])  # it has a piece without a space
         return self._with(new, source), self._with(new, target)
 
     def _key(self, ids: Sequence[int]) -> str:

@@ -81,9 +81,12 @@ def rank(d: Draw) -> tuple[str, str]:
     return f"{value}{d.pick(('e', 'e', 'ème'))}", f"{value}{ending}"
 
 
-def hour(d: Draw) -> tuple[str, str]:
-    """Draw a time of day: 14h30, 14 h 30, 14:30 or 14 heures 30 (2:30 p.m.), 8h or 8 heures (8 a.m.)."""
-    at = d.below(1, 24)
+def hour(d: Draw, low: int = 1, high: int = 24) -> tuple[str, str]:
+    """Draw a time of day: 14h30, 14 h 30, 14:30 or 14 heures 30 (2:30 p.m.), 8h or 8 heures (8 a.m.).
+
+    It is from `low` to before `high`, both in hours.
+    """
+    at = d.below(low, high)
     minutes = d.pick((0, 0, 15, 30, 30, 45, d.below(1, 60)))
     half = "a.m." if at < 12 else "p.m."
     # Typographers want spaces around the h; most people type none.
@@ -246,6 +249,8 @@ COPIED: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "rank": rank,
     "year": year,
     "hour": hour,
+    "morning": partial(hour, low=7, high=12),
+    "afternoon": partial(hour, low=13, high=20),
     "duration": duration,
     "degrees": degrees,
     "speed": speed,
